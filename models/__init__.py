@@ -1,0 +1,1 @@
+"""The model alone: torch, transformers and diffusers, nothing of training."""

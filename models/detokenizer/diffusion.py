@@ -1,0 +1,117 @@
+"""The detokenizer: one diffusers UNet, conditioned on the reconstructed features, under a diffusers scheduler.
+
+The features are laid over the latent grid and concatenated to the noisy latents (as in ILLUME+; ILLUME's own path is
+not published). With a stem, what is diffused is the residual: the image minus the stem's coarse image.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from models.detokenizer.stem import Stem
+
+
+class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
+    """Reconstructed features (B, N, D) to images, by flow matching.
+
+    Args:
+        image_size: side of the image; the paper's is 32 times the grid's, the playground's 8 times.
+        feature_width: D of the features.
+        grid: side of the feature grid.
+        patch: pixels folded into one latent (the latent space of the playground; Stable Diffusion has its VAE).
+        stem: whether a deterministic stem feeds a coarse image.
+        condition_width: channels of the condition laid over the latents.
+        unet: sizes of the `UNet2DConditionModel`.
+        residual_scale: what the residual is divided by, so that it is of about unit variance.
+        steps: sampling steps by default.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 48,
+        feature_width: int = 128,
+        grid: int = 6,
+        patch: int = 2,
+        stem: bool = True,
+        condition_width: int = 24,
+        unet: dict[str, Any] | None = None,
+        residual_scale: float = 0.12,
+        steps: int = 12,
+    ) -> None:
+        super().__init__()
+        self.image_size, self.grid, self.patch, self.steps = image_size, grid, patch, steps
+        self.scale = residual_scale if stem else 0.5
+        self.stem = Stem(feature_width, grid) if stem else None
+        self.condition = nn.Linear(feature_width, 4 * condition_width)  # then one pixel shuffle
+        latents = 3 * patch * patch
+        sizes = {
+            "block_out_channels": (48, 64),
+            "down_block_types": ("DownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "UpBlock2D"),
+            "mid_block_type": "UNetMidBlock2D",
+            "layers_per_block": 1,
+            "norm_num_groups": 8,
+            "attention_head_dim": 16,
+        } | (unet or {})
+        self.unet = UNet2DConditionModel(
+            sample_size=image_size // patch,
+            in_channels=latents * (2 if stem else 1) + condition_width,
+            out_channels=latents,
+            **sizes,
+        )
+        self.scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000)
+
+    def _condition(self, features: Tensor, coarse: Tensor | None) -> Tensor:
+        """What is concatenated to the noisy latents: (B, C, h, w)."""
+        grid = self.condition(features).transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        side = self.image_size // self.patch
+        laid = F.interpolate(F.pixel_shuffle(grid, 2), size=(side, side), mode="bilinear")
+        return laid if coarse is None else torch.cat([laid, F.pixel_unshuffle(coarse, self.patch)], 1)
+
+    def _velocity(self, noisy: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+        """The UNet's velocity (noise - data) at noise level sigma (B,)."""
+        inputs = torch.cat([noisy, condition], 1).contiguous(memory_format=torch.channels_last)
+        return self.unet(inputs, sigma * 1000, encoder_hidden_states=None).sample
+
+    def loss(self, features: Tensor, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Flow-matching loss on images (B, 3, H, W) in -1 to 1; the stem is left as it is."""
+        with torch.no_grad():
+            coarse = None if self.stem is None else self.stem(features)
+        data = F.pixel_unshuffle((pixels if coarse is None else pixels - coarse) / self.scale, self.patch)
+        noise = torch.randn(data.shape, generator=generator, device=data.device)
+        sigma = torch.sigmoid(torch.randn(len(data), generator=generator, device=data.device))
+        mix = sigma[:, None, None, None]
+        noisy = (1 - mix) * data + mix * noise
+        velocity = self._velocity(noisy, sigma, self._condition(features, coarse))
+        return F.mse_loss(velocity, noise - data)
+
+    @torch.no_grad()
+    def decode(self, features: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
+        """Features (B, N, D) -> images (B, 3, H, W) uint8. A seed fixes its image whatever the batch around it."""
+        coarse = None if self.stem is None else self.stem(features)
+        condition = self._condition(features, coarse)
+        x = torch.stack([self._noise(seed) for seed in seeds]).to(features.device)
+        self.scheduler.set_timesteps(steps or self.steps, device=features.device)
+        for t, sigma in zip(self.scheduler.timesteps, self.scheduler.sigmas, strict=False):
+            x = self.scheduler.step(self._velocity(x, sigma.expand(len(x)), condition), t, x).prev_sample
+        image = F.pixel_shuffle(x, self.patch) * self.scale
+        return to_uint8(image if coarse is None else image + coarse)
+
+    def _noise(self, seed: int) -> Tensor:
+        side = self.image_size // self.patch
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(3 * self.patch**2, side, side, generator=generator)
+
+
+def to_uint8(pixels: Tensor) -> Tensor:
+    """(..., H, W) in -1 to 1 -> uint8."""
+    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """uint8 -> -1 to 1."""
+    return images.float() / 127.5 - 1

@@ -1,0 +1,75 @@
+"""A document is a list of parts: `Text`, `See` and `Draw`. Every task is a document; only the template differs.
+
+The prompts follow ILLUME+ (one sentence a task; assumed for ILLUME, which does not print its own). The null prompts
+are what classifier-free guidance takes as its condition-less twin; reconstruction is also the null prompt of editing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Image = TypeVar("Image")
+
+DRAW_PROMPT = "draw : {caption}"
+DRAW_NULL_PROMPT = "draw a random image"
+DESCRIBE_PROMPT = "describe the image"
+DETAIL_PROMPT = "describe the image in detail"
+EDIT_PROMPT = "edit the image : {instruction}"
+RECONSTRUCT_PROMPT = "reconstruct the image"
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words. With `learn`, the model is trained to write them."""
+
+    text: str
+    learn: bool = False
+
+
+@dataclass(frozen=True)
+class See(Generic[Image]):
+    """An image that enters as continuous features."""
+
+    image: Image
+
+
+@dataclass(frozen=True)
+class Draw(Generic[Image]):
+    """An image that the model writes as discrete tokens. `image` is None where the model has yet to draw it."""
+
+    image: Image | None = None
+
+
+Part = Text | See | Draw
+Document = Sequence[Part]
+
+
+def _filled(prompt: str, **words: str) -> str:
+    """Fills a prompt by replacement: braces in the words stay text."""
+    for name, word in words.items():
+        prompt = prompt.replace("{" + name + "}", word)
+    return prompt
+
+
+def draw_document(caption: str | None, image: Image | None = None) -> list[Part]:
+    """Text-to-image; a caption of None gives the null prompt."""
+    prompt = DRAW_NULL_PROMPT if caption is None else _filled(DRAW_PROMPT, caption=caption)
+    return [Text(prompt), Draw(image)]
+
+
+def edit_document(before: Image, instruction: str | None, after: Image | None = None) -> list[Part]:
+    """Editing; an instruction of None gives the null prompt, whose target is the image itself (ILLUME+)."""
+    if instruction is None:
+        return [See(before), Text(RECONSTRUCT_PROMPT), Draw(before if after is not None else None)]
+    return [See(before), Text(_filled(EDIT_PROMPT, instruction=instruction)), Draw(after)]
+
+
+def reconstruct_document(image: Image) -> list[Part]:
+    """Stage 1's image reconstruction: see an image, write that image's tokens (ILLUME section 3.3)."""
+    return edit_document(image, None, image)
+
+
+def describe_document(image: Image, caption: str | None = None, detail: bool = False) -> list[Part]:
+    """Captioning; without a caption it is the question alone."""
+    document: list[Part] = [See(image), Text(DETAIL_PROMPT if detail else DESCRIBE_PROMPT)]
+    return document if caption is None else [*document, Text(caption, learn=True)]

@@ -1,0 +1,121 @@
+"""The unified language model: continuous features in, text and image codes out, one softmax (ILLUME section 3.2).
+
+Text rows and vision rows of embedding and head are separate parameters whose logits are concatenated, so stage 1
+trains one and not the other without gradient masks, and drawing uses the vision rows alone.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from models.attention import Attend, additive, allowed
+from models.sequence import PackedBatch
+from models.vocabulary import Vocabulary
+
+PARTS = ("trunk", "text", "adapter", "vision")
+
+
+class LanguageLoss(NamedTuple):
+    """Sums over learned tokens, and their counts: text and image codes apart."""
+
+    text: Tensor
+    draw: Tensor
+    text_tokens: Tensor
+    draw_tokens: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """Cross-entropy by learned token."""
+        return (self.text + self.draw) / (self.text_tokens + self.draw_tokens).clamp_min(1)
+
+
+class UnifiedLM(nn.Module, PyTorchModelHubMixin):
+    """A Hugging Face decoder with an adapter for features and its own rows for text and vision.
+
+    Args:
+        trunk: a Hugging Face config as a dict, `model_type` among it.
+        text_size: rows of the text vocabulary.
+        codes: size of the visual codebook.
+        feature_width: width of the features that enter.
+        see_tokens: features an image enters as.
+        draw_tokens: codes an image leaves as.
+        attend: whether the features of one image look at each other ("image") or only back ("causal").
+    """
+
+    def __init__(
+        self,
+        trunk: dict[str, Any],
+        text_size: int,
+        codes: int,
+        feature_width: int,
+        see_tokens: int,
+        draw_tokens: int,
+        attend: Attend = "image",
+    ) -> None:
+        super().__init__()
+        settings = {k: v for k, v in trunk.items() if k != "model_type"}
+        config = AutoConfig.for_model(trunk["model_type"], **(settings | {"vocab_size": 1, "pad_token_id": None}))
+        self.trunk = AutoModel.from_config(config)
+        width = config.hidden_size
+        self.vocabulary = Vocabulary(text_size, codes)
+        self.see_tokens, self.draw_tokens, self.attend = see_tokens, draw_tokens, attend
+        self.text_embedding = nn.Parameter(0.02 * torch.randn(text_size, width))
+        self.text_head = nn.Parameter(0.02 * torch.randn(text_size, width))
+        self.vision_embedding = nn.Parameter(0.02 * torch.randn(self.vocabulary.vision_size, width))
+        self.vision_head = nn.Parameter(0.02 * torch.randn(self.vocabulary.vision_size, width))
+        self.adapter = nn.Sequential(nn.Linear(feature_width, width), nn.GELU(), nn.Linear(width, width))
+        # features leave the adapter as large as embeddings enter the trunk, or the trunk is deaf to one of them
+        self.see_scale = 0.02 * width**0.5
+
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by part: what the stages of ILLUME's table 5 freeze or train."""
+        return {
+            "trunk": [p for p in self.trunk.parameters() if p is not self.trunk.get_input_embeddings().weight],
+            "text": [self.text_embedding, self.text_head],
+            "adapter": list(self.adapter.parameters()),
+            "vision": [self.vision_embedding, self.vision_head],
+        }
+
+    def embed(self, ids: Tensor, features: Tensor | None = None, see_mask: Tensor | None = None) -> Tensor:
+        """(B, L) ids -> (B, L, D), with adapted features (S, N, F) laid in where `see_mask` says."""
+        embedded = F.embedding(ids, torch.cat([self.text_embedding, self.vision_embedding]))
+        if features is None or see_mask is None or not len(features):
+            return embedded
+        return embedded.masked_scatter(see_mask[..., None], self.adapter(features).to(embedded.dtype).flatten(0, 1))
+
+    def hidden(self, batch: PackedBatch, ids: Tensor, features: Tensor) -> Tensor:
+        """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks."""
+        embedded = self.embed(ids, features, batch.see_mask)
+        free = allowed(batch.documents, batch.see_blocks, self.attend)
+        return self.trunk(
+            inputs_embeds=embedded,
+            attention_mask=additive(free, embedded.dtype),
+            position_ids=batch.positions,
+            use_cache=False,
+        ).last_hidden_state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V): text rows, then vision rows."""
+        return F.linear(hidden, torch.cat([self.text_head, self.vision_head]))
+
+    def with_codes(self, batch: PackedBatch, codes: Tensor) -> Tensor:
+        """The batch's ids with the codes (n, N) of its Draw blocks in place."""
+        return batch.ids.masked_scatter(batch.draw_mask, self.vocabulary.first_code + codes.flatten())
+
+    def loss(self, batch: PackedBatch, features: Tensor, codes: Tensor) -> LanguageLoss:
+        """Next-token loss; logits are made only where a target is learned.
+
+        Args:
+            features: (S, N, F) of the See blocks, in order.
+            codes: (n, N) of the Draw blocks, in order.
+        """
+        ids = self.with_codes(batch, codes)
+        hidden = self.hidden(batch, ids, features)
+        learn = batch.learn[:, 1:] & (batch.documents[:, 1:] == batch.documents[:, :-1])
+        targets, drawn = ids[:, 1:][learn], batch.draw_mask[:, 1:][learn]
+        losses = F.cross_entropy(self.logits(hidden[:, :-1][learn]), targets, reduction="none")
+        return LanguageLoss(losses[~drawn].sum(), losses[drawn].sum(), (~drawn).sum(), drawn.sum())

@@ -1,0 +1,85 @@
+"""A model folder: a subfolder for each part, safetensors weights and a JSON config in each, `illume.json` on top."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerFast
+
+from models.detokenizer.diffusion import DiffusionDetokenizer
+from models.language.unified_lm import UnifiedLM
+from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.semantic import SemanticTokenizer
+
+if TYPE_CHECKING:
+    from models.unified import Illume
+
+CLASSES = {
+    c.__name__: c for c in (VisionEncoder, SemanticTokenizer, DiffusionDetokenizer, UnifiedLM)
+}
+PARTS = ("encoder", "tokenizer", "detokenizer", "language")
+
+
+def save_parts(model: "Illume", folder: str | Path) -> None:
+    """Writes every part of `model` that is there."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    classes = {}
+    for name in PARTS:
+        part = getattr(model, name)
+        if part is None:
+            continue
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "config.json").write_text(json.dumps(part._hub_mixin_config, indent=2) + "\n")
+        save_file({k: v.contiguous().cpu() for k, v in part.state_dict().items()}, folder / name / "model.safetensors")
+        classes[name] = type(part).__name__
+    if model.text_tokenizer is not None:
+        model.text_tokenizer.save_pretrained(folder / "text_tokenizer")
+    (folder / "illume.json").write_text(json.dumps({"parts": classes}, indent=2) + "\n")
+
+
+def load_parts(folder: str | Path, only: Sequence[str] | None = None) -> dict[str, Any]:
+    """Builds the parts of a model folder by name.
+
+    Raises:
+        FileNotFoundError: the folder is not a model folder, or lacks a part that `only` asks for.
+        ValueError: weights that do not fit the config beside them.
+    """
+    folder = Path(folder)
+    if not (folder / "illume.json").is_file():
+        raise FileNotFoundError(f"{folder} is not a model folder: there is no illume.json in it")
+    classes = json.loads((folder / "illume.json").read_text())["parts"]
+    parts: dict[str, Any] = {}
+    for name in only or (*PARTS, "text_tokenizer"):
+        if name == "text_tokenizer":
+            if (folder / name).is_dir():
+                parts[name] = PreTrainedTokenizerFast.from_pretrained(folder / name)
+        elif name in classes:
+            parts[name] = _load_part(folder / name, classes[name])
+        elif only:
+            raise FileNotFoundError(f"{folder} has no {name}; it has {', '.join(classes) or 'nothing'}")
+    return parts
+
+
+def _load_part(folder: Path, class_name: str) -> Any:
+    if class_name not in CLASSES:
+        raise ValueError(f"{folder} holds a {class_name}, which is not known here; there is: {', '.join(CLASSES)}")
+    try:
+        part = CLASSES[class_name](**json.loads((folder / "config.json").read_text()))
+        part.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{folder} does not load: {' '.join(str(error).split())[:300]}") from error
+    return part
+
+
+def folder_hash(folder: str | Path) -> str:
+    """Twelve hex digits that name a model folder's weights and configs."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.suffix in (".safetensors", ".json"):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

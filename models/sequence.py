@@ -1,0 +1,198 @@
+"""Documents to token segments, and segments packed into one batch: for training and for inference alike.
+
+A document becomes turns: consecutive given parts are the user's, consecutive learned parts are the assistant's.
+
+    begin | user See Text | assistant Text end | user Text | assistant begin_image Draw end_image end | ...
+
+A `See` or a `Draw` is N placeholders here; features and codes come in on the device, so workers pack before they exist.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+from torch import Tensor
+
+from models.document import Document, Draw, See, Text
+from models.vocabulary import Vocabulary
+
+TEXT, SEE, DRAW = 0, 1, 2
+
+
+@dataclass
+class Segment:
+    """One document as token ids, before packing. Lists have one entry a token, `images` one an image in order."""
+
+    ids: list[int] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+    learn: list[bool] = field(default_factory=list)
+    see_blocks: list[int] = field(default_factory=list)
+    images: list[Tensor | None] = field(default_factory=list)
+    image_uses: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def add(self, ids: Sequence[int], *, kind: int = TEXT, learn: bool = False, block: int = -1) -> None:
+        """Appends tokens of one kind."""
+        self.ids += ids
+        self.kinds += [kind] * len(ids)
+        self.learn += [learn] * len(ids)
+        self.see_blocks += [block] * len(ids)
+
+
+@dataclass
+class PackedBatch:
+    """Documents side by side in rows of one length (B, L); `documents` says which token belongs to which.
+
+    Attributes:
+        ids: (B, L) token ids; placeholders where an image stands.
+        documents: (B, L) number of the document within its row, -1 for padding.
+        positions: (B, L) position within the document.
+        learn: (B, L) whether the token is a target.
+        see_blocks: (B, L) number of the See block within its row, -1 outside.
+        see_mask, draw_mask: (B, L) placeholders of features and of codes.
+        images: (M, 3, H, W) uint8, each image once.
+        see_images, draw_images: index into `images` of each block, in row-major order of the blocks.
+    """
+
+    ids: Tensor
+    documents: Tensor
+    positions: Tensor
+    learn: Tensor
+    see_blocks: Tensor
+    see_mask: Tensor
+    draw_mask: Tensor
+    images: Tensor
+    see_images: Tensor
+    draw_images: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "PackedBatch":
+        """The same batch on a device."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
+        return replace(self, **moved)
+
+    def pin_memory(self) -> "PackedBatch":
+        """The same batch in pinned memory."""
+        return replace(self, **{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Sequencer:
+    """Turns documents into segments.
+
+    Args:
+        vocabulary: the id layout.
+        encode_text: words to text ids, without special tokens.
+        see_tokens: features an image enters as.
+        draw_tokens: codes an image leaves as.
+    """
+
+    vocabulary: Vocabulary
+    encode_text: Callable[[str], list[int]]
+    see_tokens: int
+    draw_tokens: int
+
+    def segment(self, document: Document, *, ask: bool = False) -> Segment:
+        """One document as tokens. With `ask` it ends where the assistant's answer would begin."""
+        special, out = self.vocabulary.special, Segment()
+        out.add([special("begin")])
+        turn = None
+        for part in document:
+            mine = isinstance(part, Draw) or (isinstance(part, Text) and part.learn)
+            if mine != turn:
+                if turn:
+                    out.add([special("end")], learn=True)
+                out.add([special("assistant" if mine else "user")])
+                turn = mine
+            self._add_part(out, part)
+        if document and document[-1] == Draw(None):
+            return out
+        if ask:
+            out.add([special("end"), special("assistant")] if turn else [special("assistant")])
+        elif turn:
+            out.add([special("end")], learn=True)
+        return out
+
+    def _add_part(self, out: Segment, part: Text | See | Draw) -> None:
+        special = self.vocabulary.special
+        if isinstance(part, Text):
+            out.add(self.encode_text(part.text), learn=part.learn)
+            return
+        seen = isinstance(part, See)
+        out.add([special("begin_image")], learn=not seen)
+        if seen:
+            block = max(out.see_blocks, default=-1) + 1
+            out.add([special("pad")] * self.see_tokens, kind=SEE, block=block)
+        elif part.image is None:
+            return  # yet to be drawn: the document stops at the image's door
+        else:
+            out.add([self.vocabulary.first_code] * self.draw_tokens, kind=DRAW, learn=True)
+        out.images.append(part.image)
+        out.image_uses.append(SEE if seen else DRAW)
+        out.add([special("end_image")])
+
+
+def pack_rows(lengths: Sequence[int], length: int) -> list[list[int]]:
+    """Groups segments, by index, into rows of at most `length` tokens: first fit, longest first.
+
+    Raises:
+        ValueError: a segment alone is longer than a row.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if lengths[index] > length:
+            raise ValueError(f"a document of {lengths[index]} tokens does not fit a sequence of {length}")
+        row = next((r for r, free in enumerate(room) if free >= lengths[index]), None)
+        if row is None:
+            rows.append([])
+            room.append(length)
+            row = len(rows) - 1
+        rows[row].append(index)
+        room[row] -= lengths[index]
+    return rows
+
+
+def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: int, pad: int) -> PackedBatch:
+    """Lays segments into rows (lists of segment indices), padded on the right to `length`."""
+    shape = (len(rows), length)
+    ids = torch.full(shape, pad)
+    documents, see_blocks = torch.full(shape, -1), torch.full(shape, -1)
+    positions, kinds = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    learn = torch.zeros(shape, dtype=torch.bool)
+    images: list[Tensor] = []
+    known: dict[int, int] = {}
+    uses: dict[int, list[int]] = {SEE: [], DRAW: []}
+    for r, row in enumerate(rows):
+        start, block = 0, 0
+        for d, index in enumerate(row):
+            item = segments[index]
+            span = slice(start, start + len(item))
+            start += len(item)
+            ids[r, span] = torch.tensor(item.ids)
+            kinds[r, span] = torch.tensor(item.kinds)
+            learn[r, span] = torch.tensor(item.learn)
+            blocks = torch.tensor(item.see_blocks)
+            see_blocks[r, span] = torch.where(blocks >= 0, blocks + block, -1)
+            block += max(item.see_blocks, default=-1) + 1
+            documents[r, span] = d
+            positions[r, span] = torch.arange(len(item))
+            for image, use in zip(item.images, item.image_uses, strict=True):
+                if id(image) not in known:
+                    known[id(image)] = len(images)
+                    images.append(image)
+                uses[use].append(known[id(image)])
+    stacked = torch.stack(images) if images else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+    return PackedBatch(
+        ids=ids,
+        documents=documents,
+        positions=positions,
+        learn=learn,
+        see_blocks=see_blocks,
+        see_mask=kinds == SEE,
+        draw_mask=kinds == DRAW,
+        images=stacked,
+        see_images=torch.tensor(uses[SEE], dtype=torch.long),
+        draw_images=torch.tensor(uses[DRAW], dtype=torch.long),
+    )

@@ -1,0 +1,60 @@
+"""The vision encoder: an image to a grid of continuous features.
+
+On the playground a small convolutional stem before a transformer stands in for UNIT (ILLUME's encoder), trained from
+nothing on captions; see `captioner.py`.
+"""
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from models.tokenizer.blocks import TransformerBlock
+
+
+class VisionEncoder(nn.Module, PyTorchModelHubMixin):
+    """Four convolutions that halve the image three times, learned positions, transformer blocks, a final norm.
+
+    Args:
+        image_size: side of the (square) image in pixels, a multiple of 8.
+        width: channels of the features.
+        layers: transformer blocks.
+        heads: attention heads.
+    """
+
+    def __init__(self, image_size: int = 48, width: int = 128, layers: int = 2, heads: int = 4) -> None:
+        super().__init__()
+        if image_size % 8:
+            raise ValueError(f"image_size {image_size} is not a multiple of the stem's stride 8")
+        self.image_size, self.width, self.grid = image_size, width, image_size // 8
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width // 4, 3, stride=2, padding=1),
+            nn.BatchNorm2d(width // 4),
+            nn.GELU(),
+            nn.Conv2d(width // 4, width // 2, 3, stride=2, padding=1),
+            nn.BatchNorm2d(width // 2),
+            nn.GELU(),
+            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
+            nn.BatchNorm2d(width),
+            nn.GELU(),
+            nn.Conv2d(width, width, 1),
+        )
+        self.positions = nn.Parameter(0.02 * torch.randn(1, self.tokens, width))
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(layers)))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+
+    @property
+    def tokens(self) -> int:
+        """Features an image becomes."""
+        return self.grid * self.grid
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> (B, N, D) features of zero mean and unit variance over D.
+
+        Raises:
+            ValueError: the images are of another size.
+        """
+        if images.shape[-2:] != (self.image_size, self.image_size):
+            raise ValueError(f"images are {tuple(images.shape[-2:])}, the encoder takes {self.image_size} x {self.image_size}")
+        pixels = images.to(self.positions.dtype) / 127.5 - 1
+        grid = self.stem(pixels.contiguous(memory_format=torch.channels_last))  # (B, D, h, w)
+        return self.norm(self.blocks(grid.flatten(2).transpose(1, 2) + self.positions))

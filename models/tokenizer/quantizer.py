@@ -1,0 +1,117 @@
+"""Vector quantizers: features to the nearest code, with a straight-through gradient.
+
+`ema` moves each code to the running mean of what it stands for; `simvq` learns one linear map of a frozen Gaussian
+codebook (ILLUME+ section 3: 100% of the codes used); `plain` is the gradient-trained codebook that ILLUME+'s table 8
+found to collapse, kept for comparison. Dead codes are reborn at random inputs (`ema` and `plain`).
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Kind = Literal["ema", "simvq", "plain"]
+
+
+class Quantized(NamedTuple):
+    """vectors (B, N, C) with a straight-through gradient, codes (B, N), and a scalar loss."""
+
+    vectors: Tensor
+    codes: Tensor
+    loss: Tensor
+
+
+def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the nearest code by L2 distance: (M, C), (K, C) -> (M,)."""
+    return (codebook.square().sum(1) - 2 * vectors @ codebook.T).argmin(1)
+
+
+def perplexity(counts: Tensor) -> Tensor:
+    """exp(entropy) of code counts (K,): how many codes are in even use."""
+    share = counts / counts.sum().clamp_min(1)
+    return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())
+
+
+class Quantizer(nn.Module):
+    """A codebook.
+
+    Args:
+        codes: size of the codebook (16,384 in the paper).
+        width: width of a code (32 in LaVIT and ILLUME+; ILLUME's own is not published).
+        kind: how the codebook learns.
+        decay: of the running means (assumed 0.97 on the playground; 0.99 is usual at scale).
+        commitment: weight of the pull of the inputs to their codes.
+        dead_below: a code expected less often than this share of an even use is reborn.
+    """
+
+    def __init__(
+        self,
+        codes: int,
+        width: int,
+        kind: Kind = "ema",
+        decay: float = 0.97,
+        commitment: float = 0.25,
+        dead_below: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if kind not in ("ema", "simvq", "plain"):
+            raise ValueError(f"unknown quantizer {kind!r}; there is: ema, simvq, plain")
+        self.kind, self.decay, self.commitment, self.dead_below = kind, decay, commitment, dead_below
+        table = torch.randn(codes, width) / width**0.5
+        if kind == "plain":
+            self.table = nn.Parameter(table)
+        else:
+            self.register_buffer("table", table)
+        self.map = nn.Linear(width, width, bias=False) if kind == "simvq" else nn.Identity()
+        self.register_buffer("usage", torch.ones(codes))  # running count of each code, 1 is even use
+        self.register_buffer("started", torch.tensor(kind == "simvq"))
+
+    @property
+    def codebook(self) -> Tensor:
+        """(K, C) codes as they are compared with inputs."""
+        return self.map(self.table)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Codes (...) -> their vectors (..., C)."""
+        return F.embedding(codes, self.codebook)
+
+    def forward(self, inputs: Tensor) -> Quantized:
+        """(B, N, C) -> the nearest codes; in training the codebook moves too."""
+        flat = inputs.flatten(0, -2)  # (M, C)
+        if self.training and not self.started:
+            self._start(flat.detach())
+        with torch.no_grad():
+            codes = nearest(flat, self.codebook)
+        vectors = self.lookup(codes)
+        pull = F.mse_loss(flat, vectors.detach())
+        loss = self.commitment * pull
+        if self.kind != "ema":
+            loss = loss + F.mse_loss(vectors, flat.detach())
+        if self.training:
+            self._count(flat.detach(), codes)
+        passed = flat + (vectors - flat).detach()
+        return Quantized(passed.view_as(inputs), codes.view(inputs.shape[:-1]), loss)
+
+    @torch.no_grad()
+    def _start(self, flat: Tensor) -> None:
+        pick = torch.randint(len(flat), (len(self.table),), device=flat.device)
+        self.table.copy_(flat[pick] + 0.01 * torch.randn_like(self.table))
+        self.started.fill_(True)
+
+    @torch.no_grad()
+    def _count(self, flat: Tensor, codes: Tensor) -> None:
+        hits = torch.bincount(codes, minlength=len(self.table)).to(flat.dtype)
+        now = hits * len(self.table) / len(flat)
+        self.usage.lerp_(now, 1 - self.decay)
+        if self.kind == "simvq":
+            return
+        if self.kind == "ema":
+            sums = torch.zeros_like(self.table).index_add_(0, codes, flat)
+            weight = ((1 - self.decay) * now / self.usage.clamp_min(1e-5))[:, None]  # share of this batch in the mean
+            self.table.lerp_(torch.where(hits[:, None] > 0, sums / hits[:, None].clamp_min(1), self.table), weight.clamp_max(1))
+        dead = self.usage < self.dead_below
+        if dead.any():
+            pick = torch.randint(len(flat), (int(dead.sum()),), device=flat.device)
+            self.table[dead] = flat[pick]
+            self.usage[dead] = 1.0

@@ -1,0 +1,74 @@
+"""The semantic tokenizer: encoder features -> projection -> quantizer -> feature decoder -> features.
+
+ILLUME section 3.1: the codebook is learned on the features of a frozen text-aligned encoder, by rebuilding those
+features. The encoder is not part of this module: `Illume` holds it once for both of its uses.
+"""
+
+from typing import NamedTuple
+
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from models.tokenizer.blocks import TransformerBlock
+from models.tokenizer.losses import feature_loss
+from models.tokenizer.quantizer import Kind, Quantizer
+
+
+class TokenizerLoss(NamedTuple):
+    """total = feature loss + quantizer loss; codes (B, N)."""
+
+    total: Tensor
+    feature: Tensor
+    codes: Tensor
+
+
+class SemanticTokenizer(nn.Module, PyTorchModelHubMixin):
+    """Features to codes and back.
+
+    Args:
+        feature_width: width D of the encoder's features.
+        tokens: codes an image becomes (256 in the paper).
+        codes: size of the codebook (16,384 in the paper).
+        code_width: width of a code (assumed).
+        decoder_layers: attention blocks of the feature decoder (4 in ILLUME+; ILLUME's own is not published).
+        heads: attention heads of the feature decoder.
+        quantizer: ema, simvq or plain.
+    """
+
+    def __init__(
+        self,
+        feature_width: int = 128,
+        tokens: int = 36,
+        codes: int = 1024,
+        code_width: int = 16,
+        decoder_layers: int = 2,
+        heads: int = 4,
+        quantizer: Kind = "ema",
+    ) -> None:
+        super().__init__()
+        self.feature_width, self.tokens, self.codes = feature_width, tokens, codes
+        self.project = nn.Sequential(
+            nn.Linear(feature_width, feature_width), nn.GELU(), nn.Linear(feature_width, code_width), nn.LayerNorm(code_width)
+        )
+        self.quantizer = Quantizer(codes, code_width, quantizer)
+        self.expand = nn.Linear(code_width, feature_width)
+        self.positions = nn.Parameter(self.expand.weight.new_zeros(1, tokens, feature_width))
+        self.decoder = nn.Sequential(*(TransformerBlock(feature_width, heads) for _ in range(decoder_layers)))
+        self.out = nn.Sequential(nn.Linear(feature_width, feature_width), nn.LayerNorm(feature_width, elementwise_affine=False))
+
+    def encode(self, features: Tensor) -> Tensor:
+        """(B, N, D) features -> (B, N) codes."""
+        return self.quantizer(self.project(features)).codes
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """(B, N) codes -> (B, N, D) reconstructed features."""
+        return self._rebuild(self.quantizer.lookup(codes))
+
+    def _rebuild(self, vectors: Tensor) -> Tensor:
+        return self.out(self.decoder(self.expand(vectors) + self.positions))
+
+    def forward(self, features: Tensor) -> TokenizerLoss:
+        """The training loss on (B, N, D) features of the frozen encoder."""
+        quantized = self.quantizer(self.project(features))
+        rebuilt = feature_loss(self._rebuild(quantized.vectors), features.detach())
+        return TokenizerLoss(rebuilt + quantized.loss, rebuilt, quantized.codes)

@@ -1,0 +1,190 @@
+"""Illume: encoder, tokenizer, detokenizer and language model behind understand, draw, edit and chat."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from models.document import Document, Draw, See, Text, describe_document, draw_document, edit_document
+from models.language.decoding import draw_codes, write_text
+from models.language.unified_lm import UnifiedLM
+from models.model_folder import load_parts, save_parts
+from models.sequence import SEE, Segment, Sequencer
+from models.detokenizer.diffusion import DiffusionDetokenizer
+from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.semantic import SemanticTokenizer
+
+
+class Illume(nn.Module):
+    """Sees and draws. Parts that a stage has not made yet are None; what needs one says so.
+
+    Args:
+        encoder: images (B, 3, H, W) uint8 to features (B, N, D).
+        tokenizer: features to codes and back.
+        detokenizer: reconstructed features to images.
+        language: the unified language model.
+        text_tokenizer: words to ids.
+    """
+
+    def __init__(
+        self,
+        encoder: VisionEncoder | None = None,
+        tokenizer: SemanticTokenizer | None = None,
+        detokenizer: DiffusionDetokenizer | None = None,
+        language: UnifiedLM | None = None,
+        text_tokenizer: PreTrainedTokenizerBase | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.tokenizer, self.detokenizer = encoder, tokenizer, detokenizer
+        self.language, self.text_tokenizer = language, text_tokenizer
+        self._check()
+
+    def _check(self) -> None:
+        if self.language is None or self.tokenizer is None:
+            return
+        ours, theirs = self.language.vocabulary.codes, self.tokenizer.codes
+        if ours != theirs:
+            raise ValueError(f"the language model writes {ours} codes, the tokenizer has {theirs}: they are of different runs")
+        if self.text_tokenizer is not None and len(self.text_tokenizer) > self.language.vocabulary.text_size:
+            raise ValueError(
+                f"the text tokenizer has {len(self.text_tokenizer)} pieces, "
+                f"the language model {self.language.vocabulary.text_size} text rows: they are of different runs"
+            )
+
+    @classmethod
+    def from_pretrained(cls, folder: str, only: Sequence[str] | None = None) -> "Illume":
+        """Loads a model folder, or only some of its parts.
+
+        Raises:
+            FileNotFoundError: no such model folder.
+            ValueError: its parts do not fit each other.
+        """
+        return cls(**load_parts(folder, only)).eval()
+
+    def save_pretrained(self, folder: str) -> None:
+        """Writes the parts that are there, as safetensors with JSON configs."""
+        save_parts(self, folder)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @cached_property
+    def sequencer(self) -> Sequencer:
+        """Documents to segments, for this model's vocabulary and image sizes."""
+        return Sequencer(
+            self.language.vocabulary,
+            lambda text: self.text_tokenizer(text, add_special_tokens=False)["input_ids"],
+            self.language.see_tokens,
+            self.language.draw_tokens,
+        )
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Continuous features: (B, 3, H, W) uint8 -> (B, N, D)."""
+        return self.encoder(images.to(self.device))
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Discrete codes: (B, 3, H, W) uint8 -> (B, N)."""
+        return self.tokenizer.encode(self.features(images))
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
+        """Codes (B, N) -> images (B, 3, H, W) uint8; the seeds fix what the codes leave open."""
+        return self.detokenizer.decode(self.tokenizer.decode(codes), seeds, steps)
+
+    def draw(
+        self, prompts: Sequence[str], seeds: list[int], cfg: float = 2.0, temperature: float = 1.0, top_k: int = 0
+    ) -> Tensor:
+        """Text to images (B, 3, H, W) uint8, one for each prompt and seed."""
+        documents = [draw_document(prompt) for prompt in prompts]
+        return self._draw(documents, [draw_document(None)] * len(documents), seeds, cfg, temperature, top_k)
+
+    def edit(
+        self,
+        images: Tensor,
+        instructions: Sequence[str],
+        seeds: list[int],
+        cfg: float = 1.25,
+        temperature: float = 0.7,
+        top_k: int = 0,
+    ) -> Tensor:
+        """Edits images (B, 3, H, W) by instructions; same shape out."""
+        documents = [edit_document(image, words) for image, words in zip(images, instructions, strict=True)]
+        nulls = [edit_document(image, None) for image in images]
+        return self._draw(documents, nulls, seeds, cfg, temperature, top_k)
+
+    def _draw(
+        self, documents: Sequence[Document], nulls: Sequence[Document], seeds: list[int], cfg: float, temperature: float, top_k: int
+    ) -> Tensor:
+        if not 0 <= cfg <= 100:
+            raise ValueError(f"cfg {cfg} is out of range: 1 is no guidance, 2 is usual, 100 the most")
+        prompts = [self._segment(d) for d in documents]
+        twins = [self._segment(d) for d in nulls]
+        codes = draw_codes(
+            self.language, prompts, twins, self._seen(prompts), self._seen(twins), seeds, cfg, temperature, top_k
+        )
+        return self.decode(codes, seeds)
+
+    def _segment(self, document: Document, ask: bool = False) -> Segment:
+        segment = self.sequencer.segment(document, ask=ask)
+        room = self.language.trunk.config.max_position_embeddings - self.language.draw_tokens - 2
+        if len(segment) > room:
+            raise ValueError(f"the prompt is {len(segment)} tokens long, this model's context has room for {room}: shorten it")
+        return segment
+
+    def _seen(self, segments: Sequence[Segment]) -> Tensor:
+        """Features (S, N, D) of every See in the segments, in order; each image is encoded once."""
+        seen = [im for s in segments for im, use in zip(s.images, s.image_uses, strict=True) if use == SEE]
+        if not seen:
+            return torch.zeros(0, self.language.see_tokens, self.encoder.width, device=self.device)
+        return self.features(torch.stack(seen))
+
+    def understand(self, documents: Sequence[Document], limit: int = 64) -> list[str]:
+        """Answers each document (an image, a question, ...) in words."""
+        prompts = [self._segment(d, ask=True) for d in documents]
+        written = write_text(self.language, prompts, self._seen(prompts), limit)
+        return [self._words(row) for row in written]
+
+    def _words(self, ids: list[int]) -> str:
+        return self.text_tokenizer.decode([i for i in ids if i < self.language.vocabulary.text_size]).strip()
+
+    def ask(self, images: Tensor, questions: Sequence[str]) -> list[str]:
+        """Answers one question about each image (B, 3, H, W)."""
+        return self.understand([[See(im), Text(q)] for im, q in zip(images, questions, strict=True)], limit=16)
+
+    def describe(self, images: Tensor, detail: bool = False) -> list[str]:
+        """Describes each image (B, 3, H, W) in a sentence, or object by object."""
+        return self.understand([describe_document(image, detail=detail) for image in images])
+
+    def chat(
+        self, parts: Sequence[str | Tensor], seed: int = 0, cfg: float = 1.0, temperature: float = 0.7, limit: int = 96
+    ) -> list[str | Tensor]:
+        """Any-to-any: text and images (3, H, W) in, text and images out, as many as the model chooses to make."""
+        document: list[Text | See | Draw] = [Text(p) if isinstance(p, str) else See(p) for p in parts]
+        answer: list[str | Tensor] = []
+        special = self.language.vocabulary.special
+        while len(answer) < 8:
+            segment = self._segment(document, ask=not answer)
+            if answer:  # go on inside the assistant's turn: take back the `end` that closes it in training
+                segment = _without_last(segment)
+            written = write_text(self.language, [segment], self._seen([segment]), limit)[0]
+            if words := self._words(written):
+                answer.append(words)
+                document.append(Text(words, learn=True))
+            if not written or written[-1] != special("begin_image"):
+                break
+            image = self._draw([[*document, Draw(None)]], [[*document, Draw(None)]], [seed + len(answer)], cfg=1.0, temperature=temperature, top_k=0)[0]
+            answer.append(image)
+            document.append(Draw(image))
+        return answer
+
+
+def _without_last(segment: Segment) -> Segment:
+    return Segment(
+        segment.ids[:-1], segment.kinds[:-1], segment.learn[:-1], segment.see_blocks[:-1], segment.images, segment.image_uses
+    )

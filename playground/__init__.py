@@ -1,0 +1,1 @@
+"""The embedded world: scenes of coloured shapes, their captions and questions, and a judge that reads them back."""

@@ -1,0 +1,128 @@
+"""Writes the playground's training data as WebDataset shards: `python -m playground.shards --out DIR`.
+
+Every shard follows from the seed, its set, split and number alone, so that a run cut off at any instant goes on
+where it was: shards that exist are kept, and a shard or index bears its name only when it is whole.
+"""
+
+import argparse
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from playground.samples import SAMPLERS
+
+SHARD_SAMPLES = 2000
+VAL_SAMPLES = 512
+TRAIN_SAMPLES = {"pairs": 60_000, "questions": 30_000, "edits": 16_000, "stories": 4_000, "text": 30_000}
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """A folder of shards: which set and split, how many samples, from which seed."""
+
+    name: str
+    split: str
+    samples: int
+    seed: int
+
+    def folder(self, out: Path) -> Path:
+        """DIR/pairs for training, DIR/pairs/val for validation."""
+        return out / self.name if self.split == "train" else out / self.name / self.split
+
+    def counts(self) -> dict[str, int]:
+        """Samples by shard file."""
+        starts = range(0, self.samples, SHARD_SAMPLES)
+        return {f"shard-{i:05d}.tar": min(SHARD_SAMPLES, self.samples - s) for i, s in enumerate(starts)}
+
+    def index(self) -> str:
+        """The content of index.json."""
+        return json.dumps(asdict(self) | {"shards": self.counts()}, indent=1) + "\n"
+
+
+def _write_shard(task: tuple[ShardSet, Path, int]) -> None:
+    shards, path, number = task
+    stream = [shards.seed, list(SAMPLERS).index(shards.name), ("train", "val").index(shards.split), number]
+    rng = np.random.default_rng(stream)
+    part = path.with_suffix(".tmp")
+    with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for i in range(shards.counts()[path.name]):
+            for ending, content in SAMPLERS[shards.name](rng).items():
+                member = tarfile.TarInfo(f"{number * SHARD_SAMPLES + i:09d}.{ending}")  # no time, no owner: same bytes
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    part.replace(path)
+
+
+def _announce(shards: ShardSet, folder: Path) -> None:
+    """Notes what the folder is going to hold; refuses a folder that holds something else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("index.json", "index.tmp"):
+        if (folder / name).exists() and (folder / name).read_text() != shards.index():
+            raise ValueError(
+                f"{folder} holds shards of another seed or scale ({name}): remove it, or choose another --out"
+            )
+    if not (folder / "index.json").exists():
+        (folder / "index.tmp").write_text(shards.index())
+
+
+def write_shards(sets: list[ShardSet], out: Path, workers: int = 2) -> Iterator[tuple[int, int]]:
+    """Writes what is missing of the sets; yields (shards written so far, shards to write)."""
+    for shards in sets:
+        _announce(shards, shards.folder(out))
+    tasks = [
+        (shards, shards.folder(out) / name, number)
+        for shards in sets
+        for number, name in enumerate(shards.counts())
+        if not (shards.folder(out) / name).exists()
+    ]
+    with get_context("spawn").Pool(workers) as pool:
+        for done, _ in enumerate(pool.imap_unordered(_write_shard, tasks), start=1):
+            yield done, len(tasks)
+    for shards in sets:
+        if (shards.folder(out) / "index.tmp").exists():
+            (shards.folder(out) / "index.tmp").replace(shards.folder(out) / "index.json")
+
+
+def plan(names: list[str], seed: int, scale: float) -> list[ShardSet]:
+    """The training and validation sets of these names; `scale` multiplies the training samples."""
+    unknown = [name for name in names if name not in SAMPLERS]
+    if unknown:
+        raise ValueError(f"--only {','.join(unknown)}: no such shard set; there are {', '.join(SAMPLERS)}")
+    if not scale > 0:
+        raise ValueError(f"--scale {scale:g}: must be above 0")
+    if seed < 0:
+        raise ValueError(f"--seed {seed}: must not be below 0")
+    train = [ShardSet(name, "train", max(1, round(scale * TRAIN_SAMPLES[name])), seed) for name in names]
+    return train + [ShardSet(name, "val", VAL_SAMPLES, seed) for name in names]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m playground.shards", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder that takes one folder per set")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of training samples")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw and write")
+    parser.add_argument("--only", default=",".join(SAMPLERS), metavar="SETS", help="comma-separated (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.workers < 1:
+            raise ValueError(f"--workers {options.workers}: must be at least 1")
+        sets = plan(options.only.split(","), options.seed, options.scale)
+        for done, total in write_shards(sets, options.out, options.workers):
+            print(f"\rplayground: {done} of {total} shards", end="", flush=True)
+        print(f"\nplayground: {sum(s.samples for s in sets)} samples in {options.out}")
+    except (ValueError, OSError) as error:
+        print(f"\nplayground: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

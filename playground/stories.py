@@ -1,0 +1,38 @@
+"""Short stories in words and pictures: a scene, and one or two changes to it, each told and then shown."""
+
+import numpy as np
+
+from playground.combinations import is_held_out
+from playground.edits import EDIT_KINDS, propose_change
+from playground.prompts import enumerate_nouns, noun, pick, spec_of
+from playground.sampler import sample_scene
+from playground.scene import Scene
+
+TELLINGS = {
+    "recolour": ("{what} turns {to}", "{what} becomes {to}"),
+    "reshape": ("{what} turns into {to}", "{what} becomes {to}"),
+    "remove": ("{what} disappears", "{what} goes away"),
+    "add": ("{what} appears at the {to}", "{what} comes to the {to}"),
+}
+STARTS = ("single_object", "single_object", "two_object", "color_attr", "counting")
+
+
+def _opening(scene: Scene) -> str:
+    objects = spec_of(scene, "mixed").objects
+    verb = "is" if objects[0][0] == 1 else "are"
+    return f"first there {verb} {enumerate_nouns(noun(*item) for item in objects)} ."
+
+
+def sample_story(rng: np.random.Generator) -> list[tuple[str, Scene]]:
+    """Two or three steps, each a sentence and the scene it tells of; no scene is held out."""
+    scene = sample_scene(rng, pick(rng, STARTS))
+    story = [(_opening(scene), scene)]
+    length = int(rng.integers(2, 4))
+    while len(story) < length:
+        change = propose_change(scene, rng, pick(rng, EDIT_KINDS))
+        if change is None or is_held_out(change.after):
+            continue
+        telling = pick(rng, TELLINGS[change.kind]).format(what=change.what, to=change.to)
+        scene = change.after
+        story.append((f"{pick(rng, ('then', 'next', 'now'))} {telling} .", scene))
+    return story
