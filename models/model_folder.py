@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CLASSES = {
     c.__name__: c for c in (VisionEncoder, SemanticTokenizer, DiffusionDetokenizer, UnifiedLM)
 }
-PARTS = ("encoder", "tokenizer", "detokenizer", "language")
+PARTS = ("encoder", "understanding_encoder", "tokenizer", "detokenizer", "language")
 
 
 def save_parts(model: "Illume", folder: str | Path) -> None:

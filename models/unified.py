@@ -11,7 +11,7 @@ from models.document import Document, Draw, See, Text, describe_document, draw_d
 from models.language.decoding import draw_codes, write_text
 from models.language.unified_lm import UnifiedLM
 from models.model_folder import load_parts, save_parts
-from models.sequence import SEE, Segment, Sequencer
+from models.sequence import SEE, PackedBatch, Segment, Sequencer
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
@@ -26,6 +26,7 @@ class Illume(nn.Module):
         detokenizer: reconstructed features to images.
         language: the unified language model.
         text_tokenizer: words to ids.
+        understanding_encoder: the encoder of seen images, once stage 3 has tuned it away from the tokenizer's.
     """
 
     def __init__(
@@ -35,10 +36,12 @@ class Illume(nn.Module):
         detokenizer: DiffusionDetokenizer | None = None,
         language: UnifiedLM | None = None,
         text_tokenizer: PreTrainedTokenizerBase | None = None,
+        understanding_encoder: VisionEncoder | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.tokenizer, self.detokenizer = encoder, tokenizer, detokenizer
         self.language, self.text_tokenizer = language, text_tokenizer
+        self.understanding_encoder = understanding_encoder
         self._check()
 
     def _check(self) -> None:
@@ -86,6 +89,29 @@ class Illume(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Continuous features: (B, 3, H, W) uint8 -> (B, N, D)."""
         return self.encoder(images.to(self.device))
+
+    def see(self, images: Tensor) -> Tensor:
+        """Features for the language model to see: (B, 3, H, W) uint8 -> (B, N, D); gradients pass."""
+        return (self.understanding_encoder or self.encoder)(images.to(self.device))
+
+    def inputs(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
+        """Features (S, N, D) of a batch's See blocks and codes (n, N) of its Draw blocks, each image encoded once."""
+        if not len(batch.images):
+            return self._nothing_seen(), batch.ids.new_zeros(0, self.language.draw_tokens)
+        with torch.no_grad():
+            shared = self.understanding_encoder is None
+            needed, place = (torch.arange(len(batch.images)), None) if shared else batch.draw_images.unique(return_inverse=True)
+            features = self.encoder(batch.images[needed])
+            place = batch.draw_images if place is None else place
+            codes = self.tokenizer.encode(features[place]) if len(place) else batch.ids.new_zeros(0, self.language.draw_tokens)
+        if shared:
+            return features[batch.see_images], codes
+        seen, place = batch.see_images.unique(return_inverse=True)
+        return (self.see(batch.images[seen])[place] if len(seen) else self._nothing_seen()), codes
+
+    def _nothing_seen(self) -> Tensor:
+        width = self.language.adapter[0].in_features
+        return torch.zeros(0, self.language.see_tokens, width, device=self.device)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -141,8 +167,9 @@ class Illume(nn.Module):
         """Features (S, N, D) of every See in the segments, in order; each image is encoded once."""
         seen = [im for s in segments for im, use in zip(s.images, s.image_uses, strict=True) if use == SEE]
         if not seen:
-            return torch.zeros(0, self.language.see_tokens, self.encoder.width, device=self.device)
-        return self.features(torch.stack(seen))
+            return self._nothing_seen()
+        with torch.no_grad():
+            return self.see(torch.stack(seen))
 
     def understand(self, documents: Sequence[Document], limit: int = 64) -> list[str]:
         """Answers each document (an image, a question, ...) in words."""

@@ -1,0 +1,159 @@
+"""Checkpoints for resuming a run that was cut off, at whatever instant that was.
+
+A checkpoint is dumped at the end of a step, but becomes `last.ckpt` only when the next step begins: by then the
+step's metrics, its validation and the end of its epoch are on record, so a resumed run repeats and misses nothing.
+"""
+
+import os
+import signal
+import zipfile
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from callbacks.durable import put_in_place, remove, scratch_path
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+
+
+class ResumePoint(NamedTuple):
+    """The checkpoint to go on from, how many steps it has done, and what there is to say about the choice."""
+
+    path: Path | None
+    step: int
+    note: str
+
+
+def resume_point(folder: Path) -> ResumePoint:
+    """The newest readable checkpoint in `folder`: last.ckpt, or else previous.ckpt."""
+    damaged = []
+    for path in (folder / LAST, folder / PREVIOUS):
+        if path.exists():
+            step = _readable_step(path)
+            if step is not None:
+                note = f"{damaged[0]} is unreadable: going back to {path.name}, step {step}" if damaged else ""
+                return ResumePoint(path, step, note)
+            damaged.append(str(path))
+    if damaged:
+        raise ValueError(f"no checkpoint can be read ({', '.join(damaged)}): remove {folder} to start the run again")
+    return ResumePoint(None, 0, "")
+
+
+def _readable_step(path: Path) -> int | None:
+    """The number of steps a checkpoint has done, or None if it is torn or holds a wrong byte."""
+    file = path / "meta.pt" if path.is_dir() else path  # sharded strategies write a folder
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:
+                return None
+        return int(torch.load(file, map_location="cpu", mmap=True, weights_only=True)["global_step"])
+    except Exception:  # torch raises many kinds for damaged files, and each means: unreadable
+        return None
+
+
+class StreamedCheckpointIO(TorchCheckpointIO):
+    """Writes straight to the path it is given: Lightning's own holds a second copy in memory, then in /tmp."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes the file; `ResumeCheckpoint` syncs and renames it."""
+        with open(path, "wb") as file:
+            torch.save(checkpoint, file)
+
+
+class ResumeCheckpoint(Checkpoint):
+    """Keeps checkpoints/last.ckpt, and the one before as previous.ckpt, in the run's folder.
+
+    Being a `Checkpoint`, Lightning calls it after all other callbacks, whose state it therefore holds. It saves every
+    `every_n_steps` optimizer steps, when training ends, and when SIGTERM or Ctrl-C asks the run to stop.
+    """
+
+    def __init__(self, every_n_steps: int = 500) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"checkpoint.every_n_steps must be 1 or more, not {every_n_steps}")
+        self.every_n_steps = every_n_steps
+        self.folder = Path()
+        self.saved_step = 0
+        self.pending = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.folder = Path(trainer.default_root_dir) / "checkpoints"
+        if type(trainer.strategy._checkpoint_io) in (type(None), TorchCheckpointIO):  # leave a chosen plugin alone
+            trainer.strategy.checkpoint_io = StreamedCheckpointIO()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.saved_step = trainer.global_step
+        self._stop_gently_on_interrupt()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._commit(trainer)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not trainer.is_last_batch:
+            self._dump_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._dump_if_due(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._dump(trainer)
+        self._commit(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, SIGTERMException):  # Lightning raises it between two steps: all is consistent
+            self._dump(trainer)
+            self._commit(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        # config.yaml is the record of the settings; here they may be objects that a safe load refuses.
+        for key in [key for key in checkpoint if "hparams" in key or "hyper_parameters" in key]:
+            del checkpoint[key]
+
+    def _dump_if_due(self, trainer: Trainer) -> None:
+        # Not a remainder: a step of two optimizers counts twice, and would jump over the very number.
+        if trainer.global_step // self.every_n_steps > self.saved_step // self.every_n_steps:
+            self._dump(trainer)
+
+    def _dump(self, trainer: Trainer) -> None:
+        if trainer.fast_dev_run:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        scratch = scratch_path(self.folder / LAST)
+        try:
+            trainer.save_checkpoint(scratch, weights_only=False)
+        except OSError:
+            remove(scratch)  # half a checkpoint would only keep a full disk full
+            raise
+        self.saved_step = trainer.global_step
+        self.pending = True
+
+    def _commit(self, trainer: Trainer) -> None:
+        if not self.pending:
+            return
+        self.pending = False
+        if trainer.is_global_zero:
+            last, previous = self.folder / LAST, self.folder / PREVIOUS
+            if last.exists():
+                put_in_place(last, previous)
+            put_in_place(scratch_path(last), last)
+        trainer.strategy.barrier("checkpoint is in place")
+
+    @staticmethod
+    def _stop_gently_on_interrupt() -> None:
+        """The first Ctrl-C finishes the step and saves, as SIGTERM does; the second stops at once."""
+        owner = os.getpid()
+
+        def handler(signum: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if os.getpid() == owner:  # forked data workers inherit the handler
+                os.kill(owner, signal.SIGTERM)
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, handler)

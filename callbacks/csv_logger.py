@@ -1,0 +1,89 @@
+"""metrics.csv: one row a logged step, on disk as soon as it is logged, and never wiped.
+
+Lightning's own CSVLogger keeps up to 100 rows in memory and starts an existing file over when a run resumes.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from callbacks.durable import write_text
+
+Row = dict[str, str]
+
+
+def read_rows(path: Path) -> tuple[list[str], list[Row]]:
+    """The columns and the whole rows of a metrics file; a row that was torn off while written is left out."""
+    if not path.is_file():
+        return [], []
+    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    reader = csv.DictReader(io.StringIO(whole))
+    return list(reader.fieldnames or []), list(reader)
+
+
+class AppendingCSVLogger(Logger):
+    """Appends rows to `path`; the first row after a resume cuts what an earlier life logged from that step on.
+
+    A resumed run goes on from a checkpoint, and logs again each step past it: the rows that are cut.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.columns: list[str] = []
+        self.started = False
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.parent.name
+
+    @property
+    def version(self) -> str:
+        """A run folder holds one run."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self.path.parent)
+
+    @property
+    def log_dir(self) -> str:
+        """The run folder."""
+        return self.save_dir
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Appends one row. A column not seen before widens the file."""
+        step = 0 if step is None else step
+        row = {"step": str(step), **{key: repr(value) for key, value in metrics.items()}}
+        if not self.started:
+            self._rewrite([], before=step)
+            self.started = True
+        new = sorted(set(row) - set(self.columns))
+        if new:
+            self._rewrite(new)
+        with open(self.path, "a", encoding="utf-8", newline="") as file:
+            self._writer(file).writerow(row)
+
+    def _rewrite(self, new_columns: list[str], before: int | None = None) -> None:
+        """Writes the file again with `new_columns` too, and without the rows of step `before` and later."""
+        columns, rows = read_rows(self.path)
+        self.columns = (columns or ["step"]) + [column for column in new_columns if column not in columns + ["step"]]
+        text = io.StringIO(newline="")
+        writer = self._writer(text)
+        writer.writeheader()
+        writer.writerows(row for row in rows if before is None or int(row["step"]) < before)
+        write_text(self.path, text.getvalue())
+
+    def _writer(self, file: Any) -> csv.DictWriter:
+        return csv.DictWriter(file, self.columns, restval="", lineterminator="\n")

@@ -1,0 +1,35 @@
+"""Ends a stage with a model folder: what is shared, evaluated, and what the next stage starts from."""
+
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from callbacks.durable import put_in_place, remove, scratch_path
+
+
+class ExportModelFolder(Callback):
+    """Has the module write its model folder, and puts it in place as `model/` of the run only when it is whole."""
+
+    def __init__(self) -> None:
+        self.exported = False
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._export(trainer, pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that was cut off after its last step resumes with nothing to train: on_train_end does not come.
+        if not self.exported:
+            self._export(trainer, pl_module)
+
+    def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.exported = True
+        if not hasattr(pl_module, "export") or trainer.fast_dev_run:
+            return
+        if trainer.is_global_zero:
+            target = Path(trainer.default_root_dir) / "model"
+            scratch = scratch_path(target)
+            remove(scratch)
+            scratch.mkdir(parents=True)
+            pl_module.export(scratch)
+            put_in_place(scratch, target)
+        trainer.strategy.barrier("model folder is in place")

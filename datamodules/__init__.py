@@ -1,0 +1,1 @@
+"""Data: shards to samples to documents to batches, streaming, mixed and resumable."""

@@ -1,0 +1,138 @@
+"""One run of one stage: LightningCLI with the project's options, defaults and run folder.
+
+`train.py` imports it only once the configs are found: importing Lightning takes seconds.
+"""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from callbacks.checkpoint import ResumeCheckpoint, ResumePoint, resume_point
+from callbacks.csv_logger import AppendingCSVLogger
+from callbacks.durable import write_text
+from callbacks.export import ExportModelFolder
+from callbacks.parameter_table import ParameterTable
+from callbacks.progress import StageProgress
+from callbacks.run_record import RunRecord, check_same_config
+from callbacks.step_seed import StepSeed
+
+TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
+FINISHED = "finished.json"
+
+
+class Experiment(LightningCLI):
+    """Parses a command line, builds what it names, and runs it in `runs/<name>/`.
+
+    A finished run is parsed and checked but not built again: `model`, `datamodule` and `trainer` stay None.
+    """
+
+    def __init__(self, action: str, default_name: str, args: list[str]) -> None:
+        self.action = action
+        self.default_name = default_name
+        self.datamodule: LightningDataModule | None = None
+        self.model: LightningModule | None = None
+        self.trainer: Trainer | None = None
+        self.resume = ResumePoint(None, 0, "")
+        _quieten()
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            save_config_callback=None,
+            trainer_defaults=dict(TRAINER_DEFAULTS),
+            seed_everything_default=0,
+            parser_kwargs={"parser_mode": "omegaconf+", "allow_abbrev": False, "exit_on_error": False},
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            run=False,
+            args=args,
+            auto_configure_optimizers=False,
+        )
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.config.runs_dir) / self.config.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether this run has trained to its end and exported its model."""
+        return (self.folder / FINISHED).exists()
+
+    @property
+    def trial(self) -> bool:
+        """Whether Lightning's fast_dev_run only tries the code: such a run leaves nothing in the run folder."""
+        return bool(self.config.trainer.fast_dev_run)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The options beside trainer, model and data."""
+        parser.add_argument("--extends", type=list[str] | str | None, default=None, help="configs this starts from")
+        parser.add_argument("--name", type=str, default=self.default_name, help="the run's name")
+        parser.add_argument("--runs_dir", type=str, default="runs", help="where run folders are made")
+        parser.add_lightning_class_args(ResumeCheckpoint, "checkpoint")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
+        """As Lightning's, without its warning that sys.argv was not used."""
+        self.config = parser.parse_args(args)
+
+    def before_instantiate_classes(self) -> None:
+        """Looks at the run folder before anything expensive is built."""
+        dump = self.parser.dump(self.config, skip_link_targets=False, skip_none=False, format="yaml")
+        self.settings: dict[str, Any] = yaml.safe_load(dump)
+        if self.trial:
+            return
+        if self.action == "fit":
+            check_same_config(self.folder, self.settings)
+        if self.action != "fit" or not self.finished:
+            self.resume = resume_point(self.folder / "checkpoints")
+
+    def instantiate_classes(self) -> None:
+        """Builds everything, unless there is nothing left to do."""
+        if self.trial or self.action != "fit" or not self.finished:
+            super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, with the run folder's loggers and callbacks beside those of the config."""
+        self.trainer_defaults["callbacks"] = self._own_callbacks()
+        return super().instantiate_trainer(default_root_dir=str(self.folder), logger=self._loggers(), **kwargs)
+
+    def _own_callbacks(self) -> list[Callback]:
+        config = self.config
+        callbacks: list[Callback] = [RunRecord(self.settings), ParameterTable(), ExportModelFolder()]
+        if not isinstance(config.seed_everything, bool):
+            callbacks.append(StepSeed(config.seed_everything))
+        if config.trainer.enable_progress_bar is not False:
+            callbacks.append(StageProgress(config.name))
+        return callbacks
+
+    def _loggers(self) -> list[Logger] | bool:
+        """metrics.csv and TensorBoard, then those of the config; an evaluation adds no rows to the run's record."""
+        chosen = self.config_init.trainer.logger
+        more = chosen if isinstance(chosen, list) else [chosen] if isinstance(chosen, Logger) else []
+        if self.action != "fit" or self.trial:
+            return more or False
+        board = TensorBoardLogger(self.folder, "", "tensorboard", default_hp_metric=False, purge_step=self.resume.step)
+        return [AppendingCSVLogger(self.folder / "metrics.csv"), board, *more]
+
+    def execute(self) -> Any:
+        """Runs the action, from the run's checkpoint if it has one."""
+        function = getattr(self.trainer, self.action)
+        checkpoint = None if self.resume.path is None else str(self.resume.path)
+        result = function(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True)
+        if self.action == "fit" and not self.trial and self.trainer.is_global_zero:
+            done = {"step": self.trainer.global_step, "epoch": self.trainer.current_epoch}
+            write_text(self.folder / FINISHED, json.dumps(done) + "\n")
+        return result
+
+
+def _quieten() -> None:
+    """Leaves out Lightning's device lists, advertisements and the warnings that no user can act on."""
+    for package in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(package).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")

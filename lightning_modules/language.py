@@ -1,0 +1,159 @@
+"""Stages `language` and 1 to 3: one module; what differs is in YAML (where it starts, which parts learn, how fast).
+
+ILLUME's table 5: stage 1 trains the adapter and the vision rows, stage 2 the adapter and the language model, stage 3
+everything, the vision encoder for understanding among it. `language` (playground only) reads text alone, from
+nothing, and stands in for Vicuna.
+"""
+
+import copy
+import json
+from typing import Any
+
+import lightning as L
+import torch
+import webdataset as wds
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from lightning_modules.optimization import adamw, train_only
+from lightning_modules.predecessor import parts_of
+from models.language.text_tokenizer import train_text_tokenizer
+from models.language.unified_lm import LanguageLoss, UnifiedLM
+from models.sequence import PackedBatch, Sequencer
+from models.unified import Illume
+
+
+class LanguageModule(L.LightningModule):
+    """The unified language model on documents.
+
+    Args:
+        rates: learning rate of each part that learns: trunk, text, adapter, vision, understanding_encoder.
+        start: model folder of each part that is there already: encoder, tokenizer, detokenizer, language,
+            text_tokenizer; the key `all` takes every part from one folder.
+        language: sizes of a language model made from nothing.
+        words: for a text tokenizer made from nothing: `shards` to read words from, and `size` in pieces.
+        warmup_steps, weight_decay: of schedule and AdamW.
+        text_weight: weight of the loss on words beside that on codes (1 in the paper).
+    """
+
+    def __init__(
+        self,
+        rates: dict[str, float],
+        start: dict[str, str],
+        language: dict[str, Any] | None = None,
+        words: dict[str, Any] | None = None,
+        warmup_steps: int = 100,
+        weight_decay: float = 0.0,
+        text_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.rates, self.start, self.sizes, self.words = rates, start, language, words
+        self.warmup_steps, self.weight_decay, self.text_weight = warmup_steps, weight_decay, text_weight
+        self.model: Illume | None = None
+
+    def configure_model(self) -> None:
+        """Loads what is there and builds the rest, once."""
+        if self.model is not None:
+            return
+        parts: dict[str, Any] = {}
+        for name, folder in self.start.items():
+            names = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer") if name == "all" else (name,)
+            parts |= parts_of(self._stage(), folder, *names)
+        if self.words is not None:
+            parts["text_tokenizer"] = train_text_tokenizer(_words(self.words["shards"]), self.words["size"])
+        if self.sizes is not None:
+            parts["language"] = UnifiedLM(text_size=len(parts["text_tokenizer"]), **self.sizes)
+        self.model = Illume(**parts)
+        for frozen in (self.model.encoder, self.model.tokenizer, self.model.detokenizer):
+            if frozen is not None:
+                frozen.requires_grad_(False)
+        if self.rates.get("understanding_encoder", 0) > 0 and self.model.understanding_encoder is None:
+            self.model.understanding_encoder = copy.deepcopy(self.model.encoder)
+        train_only(self._parts(), self.rates)
+
+    def _stage(self) -> str:
+        return self.trainer.default_root_dir.rstrip("/").rsplit("/", 1)[-1] if self._trainer else "this stage"
+
+    def _parts(self) -> dict[str, list[nn.Parameter]]:
+        parts = self.model.language.parts()
+        if self.model.understanding_encoder is not None:
+            parts["understanding_encoder"] = list(self.model.understanding_encoder.parameters())
+        return parts
+
+    @property
+    def sequencer(self) -> Sequencer:
+        """What turns documents into tokens, for the datamodule."""
+        return self.model.sequencer
+
+    @property
+    def text_tokenizer(self) -> PreTrainedTokenizerBase:
+        """Words to ids."""
+        return self.model.text_tokenizer
+
+    def train(self, mode: bool = True) -> "LanguageModule":
+        """Only the language model has a training mode; batch statistics of the encoders stay."""
+        super().train(mode)
+        if self.model is not None:
+            self.model.eval()
+            self.model.language.train(mode)
+        return self
+
+    def _loss(self, batch: PackedBatch) -> LanguageLoss:
+        features, codes = self.model.inputs(batch)
+        return self.model.language.loss(batch, features, codes)
+
+    def training_step(self, batch: PackedBatch) -> Tensor:
+        """Next-token loss by learned token."""
+        loss = self._loss(batch)
+        tokens = (loss.text_tokens + loss.draw_tokens).clamp_min(1)
+        total = (self.text_weight * loss.text + loss.draw) / tokens
+        self.log("train/loss", total, prog_bar=True)
+        if loss.text_tokens:
+            self.log("train/loss_text", loss.text / loss.text_tokens)
+        if loss.draw_tokens:
+            self.log("train/loss_draw", loss.draw / loss.draw_tokens)
+        return total
+
+    def on_validation_epoch_start(self) -> None:
+        """Sums anew."""
+        self.sums = torch.zeros(4, device=self.device)
+
+    def validation_step(self, batch: PackedBatch) -> None:
+        """The same loss on the fixed validation set."""
+        self.sums += torch.stack([x.detach().float() for x in self._loss(batch)])
+
+    def on_validation_epoch_end(self) -> None:
+        """Means by token, over all ranks."""
+        text, draw, text_tokens, draw_tokens = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
+        if text_tokens:
+            self.log("val/loss_text", text / text_tokens, prog_bar=True)
+        if draw_tokens:
+            self.log("val/loss_draw", draw / draw_tokens, prog_bar=True)
+
+    def transfer_batch_to_device(self, batch: PackedBatch, device: torch.device, dataloader_idx: int) -> PackedBatch:
+        """Moves a packed batch."""
+        return batch.to(device, non_blocking=True)
+
+    def items_in_batch(self, batch: PackedBatch) -> int:
+        """Tokens, padding not counted."""
+        return int((batch.documents >= 0).sum())
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with a rate for each part."""
+        return adamw(self._parts(), self.rates, self.trainer.max_steps, self.warmup_steps, self.weight_decay)
+
+    def export(self, folder: str) -> None:
+        """Writes every part that is there."""
+        self.model.save_pretrained(folder)
+
+
+def _words(shards: str, limit: int = 20000) -> list[str]:
+    """Texts to learn word pieces from, out of shards of documents or raw pairs."""
+    texts: list[str] = []
+    for sample in wds.WebDataset(shards, shardshuffle=False):
+        if "json" in sample:
+            texts += [p["text"] for p in json.loads(sample["json"])["parts"] if "text" in p]
+        texts += [sample[k].decode() for k in ("txt", "dense.txt") if k in sample]
+        if len(texts) >= limit:
+            break
+    return texts

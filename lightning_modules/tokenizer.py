@@ -1,0 +1,81 @@
+"""Stage `tokenizer`: codebook and feature decoder learn to rebuild the frozen encoder's features."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from lightning_modules.batch import ImageBatch
+from lightning_modules.optimization import adamw
+from lightning_modules.predecessor import parts_of
+from models.tokenizer.quantizer import perplexity
+from models.tokenizer.semantic import SemanticTokenizer
+from models.unified import Illume
+
+
+class TokenizerModule(L.LightningModule):
+    """The semantic tokenizer on a frozen encoder.
+
+    Args:
+        encoder: model folder that holds the encoder.
+        tokenizer: sizes of the tokenizer.
+        lr: learning rate.
+        warmup_steps: of the schedule.
+    """
+
+    def __init__(
+        self, encoder: str, tokenizer: dict[str, Any] | None = None, lr: float = 2e-3, warmup_steps: int = 50
+    ) -> None:
+        super().__init__()
+        self.folder, self.sizes, self.lr, self.warmup_steps = encoder, tokenizer or {}, lr, warmup_steps
+        self.tokenizer: SemanticTokenizer | None = None
+
+    def configure_model(self) -> None:
+        """Loads the encoder and builds the tokenizer, once."""
+        if self.tokenizer is not None:
+            return
+        self.encoder = parts_of("tokenizer", self.folder, "encoder")["encoder"].eval().requires_grad_(False)
+        sizes = {"feature_width": self.encoder.width, "tokens": self.encoder.tokens} | self.sizes
+        self.tokenizer = SemanticTokenizer(**sizes)
+
+    def train(self, mode: bool = True) -> "TokenizerModule":
+        """The encoder stays as it is."""
+        super().train(mode)
+        if self.tokenizer is not None:
+            self.encoder.eval()
+        return self
+
+    def training_step(self, batch: ImageBatch) -> Tensor:
+        """Feature loss plus quantizer loss."""
+        loss = self.tokenizer(self.encoder(batch.images))
+        self.log_dict({"train/loss": loss.total, "train/loss_feature": loss.feature}, prog_bar=True)
+        return loss.total
+
+    def on_validation_epoch_start(self) -> None:
+        """Counts codes anew."""
+        self.counts = torch.zeros(self.tokenizer.codes, device=self.device)
+
+    def validation_step(self, batch: ImageBatch) -> None:
+        """Feature loss on the fixed validation set."""
+        loss = self.tokenizer(self.encoder(batch.images))
+        self.counts += torch.bincount(loss.codes.flatten(), minlength=self.tokenizer.codes)
+        self.log("val/loss_feature", loss.feature, prog_bar=True, batch_size=len(batch.images))
+
+    def on_validation_epoch_end(self) -> None:
+        """Codebook use."""
+        used = (self.counts > 0).float().mean()
+        self.log_dict({"val/codes_used": used, "val/perplexity": perplexity(self.counts)}, prog_bar=True)
+
+    def items_in_batch(self, batch: ImageBatch) -> int:
+        """Images."""
+        return len(batch.images)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW over the tokenizer."""
+        parts = {"tokenizer": self.tokenizer.parameters()}
+        return adamw(parts, {"tokenizer": self.lr}, self.trainer.max_steps, self.warmup_steps)
+
+    def export(self, folder: str) -> None:
+        """Writes encoder and tokenizer."""
+        Illume(encoder=self.encoder, tokenizer=self.tokenizer).save_pretrained(folder)

@@ -1,0 +1,150 @@
+"""Trains one stage: `python train.py --config stage2.yaml`.
+
+A config is found by its bare name beside the caller, in configs/ or in configs/playground/; `extends:` in it names
+those it starts from, a second --config is laid over the first, and any setting can be given as `--model.init_args.lr
+1e-4`. The run lives in runs/<name>/; the same command resumes it if it was cut off, and leaves it alone if it is done.
+`python train.py validate --config ...` evaluates instead; so do test and predict.
+"""
+
+import difflib
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+
+if TYPE_CHECKING:
+    from experiment import Experiment
+
+ACTIONS = ("fit", "validate", "test", "predict")
+CONFIGS = Path(__file__).resolve().parent / "configs"
+PLACES = (CONFIGS, CONFIGS / "playground")
+# By name, because importing the packages that define them takes seconds; subclasses count.
+USER_ERRORS = {"ArgumentError", "MisconfigurationException", "OmegaConfBaseException", "OutOfMemoryError"}
+
+
+class Command(NamedTuple):
+    """A command line whose config names have become paths."""
+
+    action: str
+    default_name: str
+    args: list[str]
+
+
+def find_config(name: str, beside: Path) -> Path:
+    """The config file called `name` in the folder `beside`, in configs/ or in configs/playground/."""
+    for place in (beside, *PLACES):
+        if (place / name).is_file():
+            return (place / name).resolve()
+    known = known_configs()
+    close = difflib.get_close_matches(name, known, n=1) or [k for k in known if Path(k).name == Path(name).name][:1]
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise FileNotFoundError(f"there is no config {name!r}: {hint}configs/ has {', '.join(known) or 'none'}")
+
+
+def known_configs() -> list[str]:
+    """The names that --config takes wherever the caller stands."""
+    names = []
+    for path in sorted(CONFIGS.rglob("*.yaml")):
+        short = path.parent in PLACES and find_config(path.name, CONFIGS) == path
+        names.append(path.name if short else path.relative_to(CONFIGS).as_posix())
+    return names
+
+
+def expand(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """A config's parents, oldest first, then itself."""
+    if path in above:
+        circle = " -> ".join(p.name for p in (*above[above.index(path) :], path))
+        raise ValueError(f"'extends' runs in a circle: {circle}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}")
+    parents = content.get("extends") or []
+    paths = []
+    for parent in [parents] if isinstance(parents, str) else parents:
+        paths += expand(find_config(str(parent), path.parent), (*above, path))
+    return [*paths, path]
+
+
+def parse(argv: list[str]) -> Command:
+    """Takes the action and the configs out of a command line, and finds the configs."""
+    action, rest = (argv[0], argv[1:]) if argv and argv[0] in ACTIONS else ("fit", argv)
+    names: list[str] = []
+    others: list[str] = []
+    words = iter(rest)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in ("-c", "--config"):
+            names.append(value if equals else next(words, ""))
+        else:
+            others.append(word)
+    if not names and not {"-h", "--help"} & set(others):
+        raise ValueError(f"say what to train with --config NAME; configs/ has {', '.join(known_configs()) or 'none'}")
+    paths = [path for name in names for path in expand(find_config(name, Path.cwd()))]
+    unique = dict.fromkeys(paths)  # a parent that two configs share must not be laid over the first of them again
+    args = [arg for path in unique for arg in ("--config", str(path))]
+    return Command(action, Path(names[0]).stem if names else "run", args + others)
+
+
+def train(argv: list[str]) -> "Experiment":
+    """Builds and runs what a command line says. Raises what goes wrong; `main` turns that into a line."""
+    command = parse(argv)
+    from experiment import Experiment  # seconds of imports, which a mistyped config should not wait for
+
+    run = Experiment(*command)
+    if run.trainer is None:
+        say(f"run {run.config.name!r} is finished, see {run.folder}; --name OTHER makes another one")
+        return run
+    if run.resume.note:
+        say(run.resume.note)
+    if run.resume.path and command.action == "fit":
+        say(f"run {run.config.name!r} goes on from step {run.resume.step}")
+    run.execute()
+    if command.action == "fit" and not run.trial and run.trainer.is_global_zero:
+        say(f"run {run.config.name!r} is finished at step {run.trainer.global_step}, see {run.folder}")
+    return run
+
+
+def explain(error: BaseException) -> str | None:
+    """The line that tells a user what went wrong; None where the fault is not the user's but a bug."""
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    for link in chain:
+        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"the disk is full{f' ({link.filename})' if link.filename else ''}: make room, then run it again"
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if not isinstance(error, (ValueError, OSError)) and not names & USER_ERRORS:
+        return None
+    return " ".join(str(error).split())
+
+
+def say(text: str) -> None:
+    """One line to whoever started the run."""
+    print(f"train.py: {text}", file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> "Experiment":
+    """Runs a command line and returns what it built. A user's error is one line and exit code 2."""
+    try:
+        return train(sys.argv[1:] if argv is None else list(argv))
+    except SystemExit as stop:
+        if type(stop).__name__ == "SIGTERMException":  # Lightning's, raised between two steps
+            say("stopped; the same command goes on from here")
+            raise SystemExit(143) from None
+        raise
+    except Exception as error:
+        line = explain(error)
+        if line is None or os.environ.get("TRACEBACK"):
+            raise
+        say(f"error: {line}")
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
