@@ -6,8 +6,6 @@ those it starts from, a second --config is laid over the first, and any setting 
 `python train.py validate --config ...` evaluates instead; so do test and predict.
 """
 
-import difflib
-import errno
 import os
 import sys
 from pathlib import Path
@@ -15,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
+from explain import explain, suggest
+
 if TYPE_CHECKING:
     from experiment import Experiment
 
 ACTIONS = ("fit", "validate", "test", "predict")
 CONFIGS = Path(__file__).resolve().parent / "configs"
 PLACES = (CONFIGS, CONFIGS / "playground")
-# By name, because importing the packages that define them takes seconds; subclasses count.
-USER_ERRORS = {"ArgumentError", "MisconfigurationException", "OmegaConfBaseException", "OutOfMemoryError"}
 
 
 class Command(NamedTuple):
@@ -33,15 +31,12 @@ class Command(NamedTuple):
     args: list[str]
 
 
-def find_config(name: str, beside: Path) -> Path:
+def find_config(name: str, beside: Path, asker: str = "--config") -> Path:
     """The config file called `name` in the folder `beside`, in configs/ or in configs/playground/."""
     for place in (beside, *PLACES):
-        if (place / name).is_file():
+        if name and (place / name).is_file():
             return (place / name).resolve()
-    known = known_configs()
-    close = difflib.get_close_matches(name, known, n=1) or [k for k in known if Path(k).name == Path(name).name][:1]
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise FileNotFoundError(f"there is no config {name!r}: {hint}configs/ has {', '.join(known) or 'none'}")
+    raise FileNotFoundError(f"{asker} names {name!r}, and there is no such config: {suggest(name, known_configs())}")
 
 
 def known_configs() -> list[str]:
@@ -61,19 +56,23 @@ def expand(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ValueError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}")
     parents = content.get("extends") or []
     paths = []
     for parent in [parents] if isinstance(parents, str) else parents:
-        paths += expand(find_config(str(parent), path.parent), (*above, path))
+        paths += expand(find_config(str(parent), path.parent, f"'extends' in {path.name}"), (*above, path))
     return [*paths, path]
 
 
 def parse(argv: list[str]) -> Command:
     """Takes the action and the configs out of a command line, and finds the configs."""
     action, rest = (argv[0], argv[1:]) if argv and argv[0] in ACTIONS else ("fit", argv)
+    if rest and not rest[0].startswith("-"):
+        raise ValueError(f"there is no action {rest[0]!r}: {suggest(rest[0], ACTIONS)}")
     names: list[str] = []
     others: list[str] = []
     words = iter(rest)
@@ -84,7 +83,7 @@ def parse(argv: list[str]) -> Command:
         else:
             others.append(word)
     if not names and not {"-h", "--help"} & set(others):
-        raise ValueError(f"say what to train with --config NAME; configs/ has {', '.join(known_configs()) or 'none'}")
+        raise ValueError(f"say what to train with --config NAME; there is {', '.join(known_configs()) or 'none'}")
     paths = [path for name in names for path in expand(find_config(name, Path.cwd()))]
     unique = dict.fromkeys(paths)  # a parent that two configs share must not be laid over the first of them again
     args = [arg for path in unique for arg in ("--config", str(path))]
@@ -108,20 +107,6 @@ def train(argv: list[str]) -> "Experiment":
     if command.action == "fit" and not run.trial and run.trainer.is_global_zero:
         say(f"run {run.config.name!r} is finished at step {run.trainer.global_step}, see {run.folder}")
     return run
-
-
-def explain(error: BaseException) -> str | None:
-    """The line that tells a user what went wrong; None where the fault is not the user's but a bug."""
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
-        chain.append(cause)
-    for link in chain:
-        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk is full{f' ({link.filename})' if link.filename else ''}: make room, then run it again"
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if not isinstance(error, (ValueError, OSError)) and not names & USER_ERRORS:
-        return None
-    return " ".join(str(error).split())
 
 
 def say(text: str) -> None:

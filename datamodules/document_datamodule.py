@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, TypedDict
 
 import lightning as L
+from torch.utils.data import DataLoader
 from typing_extensions import NotRequired
 
 from datamodules.loader import BatchStream, RankLoader, world
@@ -89,7 +90,7 @@ class DocumentDataModule(L.LightningDataModule):
         )
         return RankLoader(stream, batch_size=None, num_workers=self.workers, prefetch_factor=4 if self.workers else None)
 
-    def val_dataloader(self) -> list[PackedBatch] | list:
+    def val_dataloader(self) -> DataLoader | list:
         """The fixed validation set: made once, the same batches ever after (each rank its share)."""
         if not self.val_shards:
             return []
@@ -98,7 +99,7 @@ class DocumentDataModule(L.LightningDataModule):
             self._val = [
                 self._collate([next(stream) for _ in range(self.documents_per_batch)]) for _ in range(self.val_batches)
             ]
-        return self._val
+        return DataLoader(self._val, batch_size=None)
 
 
 def _segment(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import lightning as L
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from datamodules.decode import sample_image
 from datamodules.loader import BatchStream, RankLoader, world
@@ -72,12 +73,12 @@ class ImageDataModule(L.LightningDataModule):
         )
         return RankLoader(stream, batch_size=None, num_workers=self.workers, prefetch_factor=4 if self.workers else None)
 
-    def val_dataloader(self) -> list[ImageBatch]:
+    def val_dataloader(self) -> DataLoader:
         """The fixed validation set, made once."""
         if not hasattr(self, "_val"):
             items = iter(self._stream(self.found_val, 12345, *world()))
             self._val = [collate_images([next(items) for _ in range(self.batch_size)]) for _ in range(self.val_batches)]
-        return self._val
+        return DataLoader(self._val, batch_size=None)
 
 
 def collate_images(items: list[tuple[Tensor, list[int]]]) -> ImageBatch:

@@ -57,8 +57,7 @@ class LanguageModule(L.LightningModule):
             return
         parts: dict[str, Any] = {}
         for name, folder in self.start.items():
-            names = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer") if name == "all" else (name,)
-            parts |= parts_of(self._stage(), folder, *names)
+            parts |= parts_of(self._stage(), folder, *(() if name == "all" else (name,)))
         if self.words is not None:
             parts["text_tokenizer"] = train_text_tokenizer(_words(self.words["shards"]), self.words["size"])
         if self.sizes is not None:
@@ -107,11 +106,12 @@ class LanguageModule(L.LightningModule):
         loss = self._loss(batch)
         tokens = (loss.text_tokens + loss.draw_tokens).clamp_min(1)
         total = (self.text_weight * loss.text + loss.draw) / tokens
-        self.log("train/loss", total, prog_bar=True)
+        rows = len(batch.ids)
+        self.log("train/loss", total, prog_bar=True, batch_size=rows)
         if loss.text_tokens:
-            self.log("train/loss_text", loss.text / loss.text_tokens)
+            self.log("train/loss_text", loss.text / loss.text_tokens, batch_size=rows)
         if loss.draw_tokens:
-            self.log("train/loss_draw", loss.draw / loss.draw_tokens)
+            self.log("train/loss_draw", loss.draw / loss.draw_tokens, batch_size=rows)
         return total
 
     def on_validation_epoch_start(self) -> None:

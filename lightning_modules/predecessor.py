@@ -7,7 +7,7 @@ from models.model_folder import load_parts
 
 
 def parts_of(stage: str, folder: str, *names: str) -> dict[str, Any]:
-    """Loads parts from a predecessor's model folder.
+    """Loads parts (all, where none is named) from a predecessor's model folder.
 
     Raises:
         FileNotFoundError: it is not there; the message names the command that makes it.
@@ -17,4 +17,4 @@ def parts_of(stage: str, folder: str, *names: str) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{stage} starts from {folder}, which is not there: run `python train.py --config {maker}.yaml`"
         )
-    return load_parts(folder, names)
+    return load_parts(folder, names or None)

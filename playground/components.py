@@ -1,7 +1,7 @@
 """Finds what stands out from the ground: removes the soft light, then joins bright pixels into components.
 
-Works on a whole batch at once with numpy alone. Pixels that stand out are kept as a flat list, F of them, so that
-the cost follows what is drawn and not the size of the batch.
+Works on a whole batch at once with numpy alone. Pixels that stand out are kept as a flat list, F of them, so
+that the cost follows what is drawn.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from playground.render import GROUND
 from playground.scene import COLOURS
 
-PAINTS = 0.92 * np.array(list(COLOURS.values()), dtype=np.float32) - GROUND  # (8, 3) what a colour adds to the ground
+PAINTS = 0.92 * np.array(list(COLOURS.values()), dtype=np.float32) - GROUND  # (8, 3) what each colour adds
 PAINT_LENGTHS = np.linalg.norm(PAINTS, axis=1)
 HUES = PAINTS / PAINT_LENGTHS[:, None]
 SOLID = 0.5  # a pixel covered less than this belongs to an edge; two shapes one pixel apart stay apart
@@ -24,9 +24,9 @@ SAME_HUE = 0.93  # cosine between the hues of two neighbours above which they ma
 class Components:
     """K components of a batch of N images.
 
-    contrast: (N, H, W, 3) image less ground; labels: (N, H, W) component or -1; image, x, y, area, paint: of each
-    component its image (K,), the mean of its pixels' places (K,), how many they are (K,), and the contrast of its
-    inside (K, 3).
+    contrast: (N, H, W, 3) images less their ground; labels: (N, H, W) the component of each pixel, or -1.
+    Of each component (K,): image, the index of its image; x and y, the mean of its pixels' places; area, how many
+    they are; paint (K, 3), the contrast of its inside.
     """
 
     contrast: np.ndarray
@@ -39,7 +39,7 @@ class Components:
 
 
 def remove_ground(images: np.ndarray) -> np.ndarray:
-    """Images (N, H, W, 3) less their ground, a plane in x and y fitted to each channel's dark pixels; float32."""
+    """Images (N, H, W, 3) less their ground, a plane fitted to each channel's dark pixels; float32."""
     n, height, width, _ = images.shape
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     basis = np.stack([np.ones(x.size), x.ravel(), y.ravel()], axis=1).astype(np.float32)  # (P, 3)
@@ -56,12 +56,12 @@ def remove_ground(images: np.ndarray) -> np.ndarray:
     return (pixels - ground).reshape(images.shape)
 
 
-def _dilate(mask: np.ndarray, steps: int) -> np.ndarray:
-    for axis in (1, 2):
-        padded = np.pad(mask, [(0, 0)] + [(steps, steps) if a == axis else (0, 0) for a in (1, 2)])
-        length = mask.shape[axis]
-        mask = np.logical_or.reduce([padded.take(range(s, s + length), axis) for s in range(2 * steps + 1)])
-    return mask
+def dilate(masks: np.ndarray, steps: int) -> np.ndarray:
+    """Masks (N, H, W) grown by `steps` pixels up, down and sideways, so by a square."""
+    n, height, width = masks.shape
+    padded = np.pad(masks, ((0, 0), (steps, steps), (steps, steps)))
+    rows = np.logical_or.reduce([padded[:, i : i + height] for i in range(2 * steps + 1)])
+    return np.logical_or.reduce([rows[:, :, i : i + width] for i in range(2 * steps + 1)])
 
 
 def _box_mean(values: np.ndarray) -> np.ndarray:
@@ -78,11 +78,11 @@ def foreground(contrast: np.ndarray) -> np.ndarray:
     pixels = contrast[place]  # (F, 3)
     nearest = (pixels @ HUES.T).argmax(axis=1)
     solid[place] = (pixels * HUES[nearest]).sum(axis=1) > SOLID * PAINT_LENGTHS[nearest]
-    return solid | ((_box_mean(strength) > GHOST) & ~_dilate(solid, 3))
+    return solid | ((_box_mean(strength) > GHOST) & ~dilate(solid, 3))
 
 
 def _neighbours(mask: np.ndarray, contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of F pixels of `mask` its four neighbours (4, F) in the list, itself where there is none alike."""
+    """For each of F pixels of `mask` its neighbours (4, F), itself where none is alike; and if all four are (F,)."""
     n, height, width = mask.shape
     place = np.nonzero(mask)
     order = np.full((n, height + 2, width + 2), -1, dtype=np.int32)
@@ -118,8 +118,7 @@ def find_components(images: np.ndarray) -> Components:
     # the inside alone tells the paint; a component too thin to have one is judged by all of itself
     weight = inner + 1e-3
     total = np.bincount(label, weight, first.size)
-    pixels = contrast[mask]
-    paint = np.stack([np.bincount(label, weight * pixels[:, c], first.size) / total for c in range(3)], axis=1)
+    paint = np.stack([np.bincount(label, weight * c, first.size) / total for c in contrast[mask].T], axis=1)
     labels = np.full(mask.shape, -1, dtype=np.int32)
     labels[mask] = label
     centre_x, centre_y = (np.bincount(label, p + 0.5, first.size) / area for p in (x, y))

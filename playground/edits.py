@@ -14,7 +14,7 @@ INSTRUCTIONS = {
     "recolour": ("make {what} {to}", "paint {what} {to}", "change {what} to {to}"),
     "reshape": ("turn {what} into {to}", "change {what} into {to}", "replace {what} with {to}"),
     "remove": ("remove {what}", "erase {what}", "take away {what}"),
-    "add": ("add {what} at the {to}", "draw {what} at the {to}", "put {what} at the {to}"),
+    "add": ("add {what} at the {to}", "put {what} at the {to}"),
 }
 EDIT_KINDS = tuple(INSTRUCTIONS)
 STARTS = ("mixed", "mixed", "two_object", "color_attr", "position", "single_object", "counting")

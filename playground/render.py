@@ -18,15 +18,15 @@ def _pixels(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _polygon_distance(dx: np.ndarray, dy: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Signed distance (pixels, negative inside) from each offset to a polygon given as (K, 2) corners."""
-    inside = np.zeros(np.broadcast(dx, dy).shape, dtype=bool)
-    best = np.full(inside.shape, np.inf, dtype=np.float32)
-    for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        ex, ey = bx - ax, by - ay
-        t = np.clip(((dx - ax) * ex + (dy - ay) * ey) / (ex * ex + ey * ey), 0, 1)
-        best = np.minimum(best, np.hypot(dx - ax - t * ex, dy - ay - t * ey))
-        crosses = (ay > dy) != (by > dy)
-        inside ^= crosses & (dx < ex * (dy - ay) / np.where(ey == 0, 1e-9, ey) + ax)
-    return np.where(inside, -best, best)
+    ax, ay = corners.T[:, :, None, None]  # (K, 1, 1), for all K edges at once
+    bx, by = np.roll(corners, -1, axis=0).T[:, :, None, None]
+    ex, ey = bx - ax, by - ay
+    rx, ry = dx - ax, dy - ay  # (K, 1, W), (K, H, 1)
+    t = np.clip((rx * ex + ry * ey) / (ex * ex + ey * ey), 0, 1)
+    distance = np.hypot(rx - t * ex, ry - t * ey).min(axis=0)
+    crosses = (ay > dy) != (by > dy)
+    inside = np.logical_xor.reduce(crosses & (dx < ex * ry / np.where(ey == 0, 1e-9, ey) + ax), axis=0)
+    return np.where(inside, -distance, distance)
 
 
 def _star_corners(radius: float) -> np.ndarray:
@@ -69,18 +69,27 @@ def object_mask(item: SceneObject, size: int = IMAGE_SIZE) -> np.ndarray:
     return coverage(item.shape, x - item.x, y - item.y, item.radius)
 
 
+def _window(item: SceneObject) -> tuple[slice, slice]:
+    """The rows and columns that an object can touch."""
+    reach = 1.2 * item.radius + 1
+    rows, columns = ((max(0, int(c - reach)), min(IMAGE_SIZE, int(c + reach) + 1)) for c in (item.y, item.x))
+    return slice(*rows), slice(*columns)
+
+
 def render(scene: Scene) -> np.ndarray:
     """The scene as an image (H, W, 3), uint8. The same scene always gives the same pixels."""
     rng = np.random.Generator(np.random.PCG64(scene.texture_seed))
     x, y = _pixels(IMAGE_SIZE)
     angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.22)
     slope = ((x - 24) * np.cos(angle) + (y - 24) * np.sin(angle)) / 24
-    light = (1.0 + strength * slope)[..., None]  # (H, W, 1)
-    fine = rng.normal(0, 1, (IMAGE_SIZE, IMAGE_SIZE, 1)).astype(np.float32)
+    light = 1.0 + strength * slope  # (H, W)
+    fine = rng.normal(0, 1, (IMAGE_SIZE, IMAGE_SIZE)).astype(np.float32)
     grain = (fine + np.roll(fine, 1, 0) + np.roll(fine, 1, 1) + np.roll(fine, (1, 1), (0, 1))) / 2  # soft, variance 1
-    canvas = GROUND * (0.6 + 0.9 * (light - 0.6)) * light + GRAIN * grain
+    canvas = GROUND[:, None, None] * (0.6 + 0.9 * (light - 0.6)) * light + GRAIN * grain  # (3, H, W)
     for item in scene.objects:
-        alpha = object_mask(item)[..., None]
-        paint = np.array(COLOURS[item.colour], dtype=np.float32) * (0.92 + 0.5 * (light - 1)) + 0.5 * GRAIN * grain
-        canvas = canvas * (1 - alpha) + paint * alpha
-    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+        rows, columns = window = _window(item)
+        alpha = coverage(item.shape, x[:, columns] - item.x, y[rows] - item.y, item.radius)
+        colour = np.array(COLOURS[item.colour], dtype=np.float32)[:, None, None]
+        paint = colour * (0.92 + 0.5 * (light[window] - 1)) + 0.5 * GRAIN * grain[window]
+        canvas[:, rows, columns] = canvas[:, rows, columns] * (1 - alpha) + paint * alpha
+    return np.ascontiguousarray(np.clip(np.rint(canvas), 0, 255).astype(np.uint8).transpose(1, 2, 0))

@@ -60,22 +60,22 @@ def _write_shard(task: tuple[ShardSet, Path, int]) -> None:
     part.replace(path)
 
 
-def _announce(shards: ShardSet, folder: Path) -> None:
-    """Notes what the folder is going to hold; refuses a folder that holds something else."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _check(shards: ShardSet, folder: Path) -> None:
+    """Refuses a folder that holds, or was going to hold, something else."""
     for name in ("index.json", "index.tmp"):
         if (folder / name).exists() and (folder / name).read_text() != shards.index():
-            raise ValueError(
-                f"{folder} holds shards of another seed or scale ({name}): remove it, or choose another --out"
-            )
-    if not (folder / "index.json").exists():
-        (folder / "index.tmp").write_text(shards.index())
+            raise ValueError(f"{folder} holds shards of another seed or scale: remove it, or choose another --out")
 
 
 def write_shards(sets: list[ShardSet], out: Path, workers: int = 2) -> Iterator[tuple[int, int]]:
     """Writes what is missing of the sets; yields (shards written so far, shards to write)."""
     for shards in sets:
-        _announce(shards, shards.folder(out))
+        _check(shards, shards.folder(out))
+    for shards in sets:  # what a folder is going to hold is told at once, so that a run cut off is resumed as it began
+        folder = shards.folder(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "index.json").exists():
+            (folder / "index.tmp").write_text(shards.index())
     tasks = [
         (shards, shards.folder(out) / name, number)
         for shards in sets

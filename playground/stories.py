@@ -14,6 +14,7 @@ TELLINGS = {
     "remove": ("{what} disappears", "{what} goes away"),
     "add": ("{what} appears at the {to}", "{what} comes to the {to}"),
 }
+PATIENCE = 40
 STARTS = ("single_object", "single_object", "two_object", "color_attr", "counting")
 
 
@@ -23,16 +24,23 @@ def _opening(scene: Scene) -> str:
     return f"first there {verb} {enumerate_nouns(noun(*item) for item in objects)} ."
 
 
+def _next_step(scene: Scene, rng: np.random.Generator) -> tuple[str, Scene] | None:
+    change = propose_change(scene, rng, pick(rng, EDIT_KINDS))
+    if change is None or is_held_out(change.after):
+        return None
+    telling = pick(rng, TELLINGS[change.kind]).format(what=change.what, to=change.to)
+    return f"{pick(rng, ('then', 'next', 'now'))} {telling} .", change.after
+
+
 def sample_story(rng: np.random.Generator) -> list[tuple[str, Scene]]:
     """Two or three steps, each a sentence and the scene it tells of; no scene is held out."""
-    scene = sample_scene(rng, pick(rng, STARTS))
-    story = [(_opening(scene), scene)]
-    length = int(rng.integers(2, 4))
-    while len(story) < length:
-        change = propose_change(scene, rng, pick(rng, EDIT_KINDS))
-        if change is None or is_held_out(change.after):
-            continue
-        telling = pick(rng, TELLINGS[change.kind]).format(what=change.what, to=change.to)
-        scene = change.after
-        story.append((f"{pick(rng, ('then', 'next', 'now'))} {telling} .", scene))
-    return story
+    while True:
+        scene = sample_scene(rng, pick(rng, STARTS))
+        story = [(_opening(scene), scene)]
+        for _ in range(int(rng.integers(1, 3))):
+            step = _next_step(story[-1][1], rng)
+            if step is None:
+                break  # some scenes, such as four like objects, allow no change: begin another story
+            story.append(step)
+        else:
+            return story

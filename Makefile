@@ -1,0 +1,44 @@
+# `make demo` and `make test` need nothing first: both install what they need into .venv, once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: install demo reference test lint clean
+
+install: $(STAMP)
+
+# The stamp is written last, so an installation that was cut off is taken up again. Torch comes first and alone, for
+# its build depends on the machine; the lines after it find it in place.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "open-illume needs Python 3.10 or newer: make PYTHON=python3.11")'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
+	@if nvidia-smi -L >/dev/null 2>&1; then $(PIP) --no-deps "$(TORCH)"; \
+	else $(PIP) --no-deps "$(TORCH)+cpu" 2>/dev/null \
+	  || $(PIP) --no-deps --index-url $(CPU_INDEX) "$(TORCH)"; fi
+	@$(PIP) --quiet -c constraints.txt setuptools
+	@$(PIP) --quiet -c constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+# The whole chain on the playground, from nothing to runs/playground/report.html.
+demo: install
+	$(BIN)/python demo.py --scale demo
+
+# The same chain at length: up to two hours.
+reference: install
+	$(BIN)/python demo.py --scale reference
+
+test: install
+	$(BIN)/python -m pytest -q
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Leaves .venv and runs/: they took long to make.
+clean:
+	rm -rf .pytest_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -not -path './runs/*' -prune -exec rm -rf {} +

@@ -1,0 +1,89 @@
+"""Turns what went wrong into the one line a user needs: what it was, where, and what there is instead."""
+
+import difflib
+import errno
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterable
+
+# By name, because importing the packages that define them takes seconds; subclasses count.
+USER_ERRORS = {"ArgumentError", "MisconfigurationException", "OmegaConfBaseException", "OutOfMemoryError"}
+# Lines of a jsonargparse report that name alternatives nobody meant, or repeat the value.
+NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Expected a <class 'NoneType'>", "Expected a path")
+TRAINER = "lightning.pytorch.Trainer"
+
+
+def explain(error: BaseException) -> str | None:
+    """The line for an error that its user can mend; None for one that is a bug, and deserves its traceback."""
+    if full := _disk_full(error):
+        return full
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if not isinstance(error, (ValueError, OSError)) and not names & USER_ERRORS:
+        return None
+    if "OmegaConfBaseException" in names:
+        return _reference(error)
+    if "ArgumentError" in names:
+        return _setting(str(error))
+    line = " ".join(str(error).split())
+    if line.startswith("No supported gpu backend"):
+        line = "trainer.accelerator asks for a GPU, and this machine has none: leave it out, or set it to cpu"
+    return line
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A hint at what was meant by a wrong `name`: the nearest that there is, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"there is {', '.join(known) or 'none'}"
+
+
+def _disk_full(error: BaseException) -> str | None:
+    link: BaseException | None = error  # torch and Lightning may raise an error of their own on top
+    while link is not None:
+        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" ({link.filename})" if link.filename else ""
+            return f"the disk is full{where}: make room, then give the same command again"
+        link = link.__cause__ or link.__context__
+    return None
+
+
+def _reference(error: BaseException) -> str:
+    """omegaconf's report of a ${...} that cannot be resolved."""
+    first = str(error).splitlines()[0]
+    where = getattr(error, "full_key", None) or "a config"
+    missing = re.search(r"Interpolation key '(.*)' not found", first)
+    return f"{where}: ${{{missing[1]}}} refers to nothing" if missing else f"{where}: {first}"
+
+
+def _setting(report: str) -> str:
+    """jsonargparse's report of a wrong setting, without its alternatives, and with what there is."""
+    lines = [line.strip().removeprefix("- ") for line in report.splitlines()]
+    line = " ".join(dict.fromkeys(line for line in lines if line and not line.startswith(NOISE)))
+    line = re.sub(r'Parser key "([^"]*)"', r"\1", line)
+    line = re.sub(r"Problem with given class_path '([^']*)'", r"\1", line)
+    hint = _hint(line)
+    return f"{line}: {hint}" if hint else line
+
+
+def _hint(line: str) -> str:
+    """What there is instead of the option, class or module that `line` complains about."""
+    if found := re.search(r"(?:Group 'trainer' does not accept option '|arguments: --trainer\.)(\w+)", line):
+        return suggest(found[1], _options(TRAINER))
+    if found := re.search(r"([\w.]+): Option '(\w+)' is not accepted", line):
+        return suggest(found[2], _options(found[1]))
+    if found := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", line):
+        return suggest(found[2], _classes(found[1]))
+    if found := re.search(r"No module named '([\w.]+)\.(\w+)'", line):
+        return suggest(found[2], [module.name for module in pkgutil.iter_modules(importlib.import_module(found[1]).__path__)])
+    return ""
+
+
+def _options(class_path: str) -> list[str]:
+    module, _, name = class_path.rpartition(".")
+    return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+
+
+def _classes(module: str) -> list[str]:
+    return [name for name, value in vars(importlib.import_module(module)).items() if getattr(value, "__module__", "") == module]

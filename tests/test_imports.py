@@ -1,0 +1,112 @@
+"""Imports point down only: each package imports what stands below it, and nothing else of the project."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What of the project each package may import; itself always.
+BELOW = {
+    "models": set(),
+    "playground": set(),
+    "lightning_modules": {"models"},
+    "datamodules": {"models", "playground"},
+    "evals": {"models", "playground"},
+    "callbacks": {"models", "playground", "datamodules", "evals"},
+}
+# Floor 3, which may import anything and one another, and which no package may import.
+ENTRY_POINTS = {"train", "experiment", "explain", "generate", "sweep", "demo", "benchmarks"}
+# What the packages of floor 0 may import from outside, beside the standard library.
+OUTSIDE = {
+    "models": {"torch", "transformers", "diffusers", "tokenizers", "huggingface_hub", "safetensors", "numpy", "PIL"},
+    "playground": {"numpy", "PIL"},
+}
+PROJECT = BELOW.keys() | ENTRY_POINTS | {"tests"}
+
+
+def python_files(root: Path) -> list[Path]:
+    """Every Python file of the project, relative to its root; not those of .venv, runs or the tests."""
+    files = [path.relative_to(root) for path in [*root.glob("*.py"), *root.glob("[!.]*/**/*.py")]]
+    return sorted(file for file in files if file.parts[0] not in {"tests", "runs", "build"})
+
+
+def owner(file: Path) -> str:
+    return file.parts[0].removesuffix(".py")
+
+
+def imported(source: str) -> Iterator[tuple[int, str]]:
+    """Line and top-level name of every import, wherever it stands: inside functions and under TYPE_CHECKING too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:  # a relative import stays in its package
+            yield node.lineno, (node.module or "").split(".")[0]
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            function = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if function in {"import_module", "__import__"} and isinstance(node.args[0].value, str):
+                yield node.lineno, node.args[0].value.split(".")[0]
+
+
+def allowed(file: Path, name: str) -> bool:
+    package = owner(file)
+    if package in ENTRY_POINTS or file == Path("evals/__main__.py"):
+        return name != "tests"
+    if name in PROJECT:
+        return name == package or name in BELOW[package]
+    return package not in OUTSIDE or name in sys.stdlib_module_names or name in OUTSIDE[package]
+
+
+def violations(root: Path, file: Path) -> list[str]:
+    source = (root / file).read_text(encoding="utf-8")
+    return [f"{file}:{line} imports {name}" for line, name in imported(source) if not allowed(file, name)]
+
+
+def test_every_file_stands_on_a_floor() -> None:
+    files = python_files(ROOT)
+    assert {owner(file) for file in files} >= BELOW.keys() - {"evals", "callbacks"}
+    assert not [file for file in files if owner(file) not in BELOW.keys() | ENTRY_POINTS]
+
+
+@pytest.mark.parametrize("file", python_files(ROOT), ids=str)
+def test_imports_point_down(file: Path) -> None:
+    assert violations(ROOT, file) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "name"),
+    [
+        ("models/a.py", "import lightning.pytorch as pl", "lightning"),
+        ("models/a.py", "def late():\n    from playground.scene import Scene", "playground"),
+        ("models/deep/a.py", "from webdataset import WebDataset", "webdataset"),
+        ("playground/a.py", "import torch", "torch"),
+        ("lightning_modules/a.py", "import datamodules", "datamodules"),
+        ("datamodules/a.py", "from evals import fid", "evals"),
+        ("evals/a.py", "if TYPE_CHECKING:\n    from callbacks import grid", "callbacks"),
+        ("callbacks/a.py", "from lightning_modules.language import Language", "lightning_modules"),
+        ("callbacks/a.py", "importlib.import_module('train')", "train"),
+        ("demo.py", "import tests.conftest", "tests"),
+    ],
+)
+def test_an_import_that_points_up_is_found(tmp_path: Path, file: str, source: str, name: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(source)
+    assert [line.rsplit(" ", 1)[1] for line in violations(tmp_path, Path(file))] == [name]
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("models/a.py", "import math\nimport torch\nfrom models.document import Text\nfrom . import b"),
+        ("callbacks/a.py", "import lightning\nfrom evals import fid"),
+        ("evals/__main__.py", "import datamodules"),
+        ("demo.py", "import train, callbacks, lightning_modules"),
+    ],
+)
+def test_an_import_that_points_down_passes(tmp_path: Path, file: str, source: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(source)
+    assert violations(tmp_path, Path(file)) == []
