@@ -12,14 +12,15 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 install: $(STAMP)
 
 # The stamp is written last, so an installation that was cut off is taken up again. Torch comes first and alone, for
-# its build depends on the machine; the lines after it find it in place.
+# its build depends on the machine; the line after it finds it in place.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "open-illume needs Python 3.10 or newer: make PYTHON=python3.11")'
+	@echo "Installing into .venv: a minute or two, once."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
+	@$(PIP) --quiet -c constraints.txt setuptools
 	@if nvidia-smi -L >/dev/null 2>&1; then $(PIP) --no-deps "$(TORCH)"; \
 	else $(PIP) --no-deps "$(TORCH)+cpu" 2>/dev/null \
 	  || $(PIP) --no-deps --index-url $(CPU_INDEX) "$(TORCH)"; fi
-	@$(PIP) --quiet -c constraints.txt setuptools
 	@$(PIP) --quiet -c constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 

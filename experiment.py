@@ -67,12 +67,14 @@ class Experiment(LightningCLI):
 
     @property
     def trial(self) -> bool:
-        """Whether Lightning's fast_dev_run only tries the code: such a run leaves nothing in the run folder."""
+        """Whether fast_dev_run only tries the code: that leaves nothing in the run folder."""
         return bool(self.config.trainer.fast_dev_run)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The options beside trainer, model and data."""
-        parser.add_argument("--extends", type=list[str] | str | None, default=None, help="configs this starts from")
+        parser.add_argument(
+            "--extends", type=list[str] | str | None, default=None, help="configs this starts from"
+        )
         parser.add_argument("--name", type=str, default=self.default_name, help="the run's name")
         parser.add_argument("--runs_dir", type=str, default="runs", help="where run folders are made")
         parser.add_lightning_class_args(ResumeCheckpoint, "checkpoint")
@@ -100,7 +102,9 @@ class Experiment(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with the run folder's loggers and callbacks beside those of the config."""
         self.trainer_defaults["callbacks"] = self._own_callbacks()
-        return super().instantiate_trainer(default_root_dir=str(self.folder), logger=self._loggers(), **kwargs)
+        return super().instantiate_trainer(
+            default_root_dir=str(self.folder), logger=self._loggers(), **kwargs
+        )
 
     def _own_callbacks(self) -> list[Callback]:
         config = self.config
@@ -112,12 +116,14 @@ class Experiment(LightningCLI):
         return callbacks
 
     def _loggers(self) -> list[Logger] | bool:
-        """metrics.csv and TensorBoard, then those of the config; an evaluation adds no rows to the run's record."""
+        """metrics.csv, TensorBoard and those of the config; an evaluation adds nothing to the record."""
         chosen = self.config_init.trainer.logger
         more = chosen if isinstance(chosen, list) else [chosen] if isinstance(chosen, Logger) else []
         if self.action != "fit" or self.trial:
             return more or False
-        board = TensorBoardLogger(self.folder, "", "tensorboard", default_hp_metric=False, purge_step=self.resume.step)
+        board = TensorBoardLogger(
+            self.folder, "", "tensorboard", default_hp_metric=False, purge_step=self.resume.step
+        )
         return [AppendingCSVLogger(self.folder / "metrics.csv"), board, *more]
 
     def execute(self) -> Any:

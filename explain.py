@@ -11,12 +11,19 @@ from collections.abc import Iterable
 # By name, because importing the packages that define them takes seconds; subclasses count.
 USER_ERRORS = {"ArgumentError", "MisconfigurationException", "OmegaConfBaseException", "OutOfMemoryError"}
 # Lines of a jsonargparse report that name alternatives nobody meant, or repeat the value.
-NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Expected a <class 'NoneType'>", "Expected a path")
+NOISE = (
+    "Does not validate",
+    "Subtypes:",
+    "Errors:",
+    "Given value",
+    "Expected a <class 'NoneType'>",
+    "Expected a path",
+)
 TRAINER = "lightning.pytorch.Trainer"
 
 
 def explain(error: BaseException) -> str | None:
-    """The line for an error that its user can mend; None for one that is a bug, and deserves its traceback."""
+    """The line for an error that its user can mend; None for a bug, which needs its traceback."""
     if full := _disk_full(error):
         return full
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -50,7 +57,7 @@ def _disk_full(error: BaseException) -> str | None:
 
 
 def _reference(error: BaseException) -> str:
-    """omegaconf's report of a ${...} that cannot be resolved."""
+    """Omegaconf's report of a ${...} that cannot be resolved."""
     first = str(error).splitlines()[0]
     where = getattr(error, "full_key", None) or "a config"
     missing = re.search(r"Interpolation key '(.*)' not found", first)
@@ -58,7 +65,7 @@ def _reference(error: BaseException) -> str:
 
 
 def _setting(report: str) -> str:
-    """jsonargparse's report of a wrong setting, without its alternatives, and with what there is."""
+    """Jsonargparse's report of a wrong setting, without its alternatives, and with what there is."""
     lines = [line.strip().removeprefix("- ") for line in report.splitlines()]
     line = " ".join(dict.fromkeys(line for line in lines if line and not line.startswith(NOISE)))
     line = re.sub(r'Parser key "([^"]*)"', r"\1", line)
@@ -74,9 +81,7 @@ def _hint(line: str) -> str:
     if found := re.search(r"([\w.]+): Option '(\w+)' is not accepted", line):
         return suggest(found[2], _options(found[1]))
     if found := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", line):
-        return suggest(found[2], _classes(found[1]))
-    if found := re.search(r"No module named '([\w.]+)\.(\w+)'", line):
-        return suggest(found[2], [module.name for module in pkgutil.iter_modules(importlib.import_module(found[1]).__path__)])
+        return suggest(found[2], _contents(found[1]))
     return ""
 
 
@@ -85,5 +90,8 @@ def _options(class_path: str) -> list[str]:
     return list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
 
 
-def _classes(module: str) -> list[str]:
-    return [name for name, value in vars(importlib.import_module(module)).items() if getattr(value, "__module__", "") == module]
+def _contents(name: str) -> list[str]:
+    """The classes that a module defines, and the modules that a package holds."""
+    module = importlib.import_module(name)
+    classes = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == name]
+    return classes + [found.name for found in pkgutil.iter_modules(getattr(module, "__path__", []))]

@@ -1,8 +1,10 @@
 """Trains one stage: `python train.py --config stage2.yaml`.
 
-A config is found by its bare name beside the caller, in configs/ or in configs/playground/; `extends:` in it names
-those it starts from, a second --config is laid over the first, and any setting can be given as `--model.init_args.lr
-1e-4`. The run lives in runs/<name>/; the same command resumes it if it was cut off, and leaves it alone if it is done.
+A config is found by its bare name beside the caller, in configs/ or in configs/playground/. `extends:` in it
+names those it starts from, a second --config is laid over the first, and any setting can be given as
+`--model.lr 1e-4`. The run lives in runs/<name>/: the same command resumes it if it was cut off, and leaves it
+alone if it is done.
+
 `python train.py validate --config ...` evaluates instead; so do test and predict.
 """
 
@@ -36,7 +38,9 @@ def find_config(name: str, beside: Path, asker: str = "--config") -> Path:
     for place in (beside, *PLACES):
         if name and (place / name).is_file():
             return (place / name).resolve()
-    raise FileNotFoundError(f"{asker} names {name!r}, and there is no such config: {suggest(name, known_configs())}")
+    raise FileNotFoundError(
+        f"{asker} names {name!r}, and there is no such config: {suggest(name, known_configs())}"
+    )
 
 
 def known_configs() -> list[str]:
@@ -83,9 +87,13 @@ def parse(argv: list[str]) -> Command:
         else:
             others.append(word)
     if not names and not {"-h", "--help"} & set(others):
-        raise ValueError(f"say what to train with --config NAME; there is {', '.join(known_configs()) or 'none'}")
+        raise ValueError(
+            f"say what to train with --config NAME; there is {', '.join(known_configs()) or 'none'}"
+        )
     paths = [path for name in names for path in expand(find_config(name, Path.cwd()))]
-    unique = dict.fromkeys(paths)  # a parent that two configs share must not be laid over the first of them again
+    unique = dict.fromkeys(
+        paths
+    )  # a parent that two configs share must not be laid over the first of them again
     args = [arg for path in unique for arg in ("--config", str(path))]
     return Command(action, Path(names[0]).stem if names else "run", args + others)
 
@@ -99,12 +107,13 @@ def train(argv: list[str]) -> "Experiment":
     if run.trainer is None:
         say(f"run {run.config.name!r} is finished, see {run.folder}; --name OTHER makes another one")
         return run
-    if run.resume.note:
+    speaks = run.trainer.is_global_zero and command.action == "fit" and not run.trial
+    if run.resume.note and run.trainer.is_global_zero:
         say(run.resume.note)
-    if run.resume.path and command.action == "fit":
+    if run.resume.path and speaks:
         say(f"run {run.config.name!r} goes on from step {run.resume.step}")
     run.execute()
-    if command.action == "fit" and not run.trial and run.trainer.is_global_zero:
+    if speaks:
         say(f"run {run.config.name!r} is finished at step {run.trainer.global_step}, see {run.folder}")
     return run
 

@@ -1,7 +1,7 @@
 """Checkpoints for resuming a run that was cut off, at whatever instant that was.
 
-A checkpoint is dumped at the end of a step, but becomes `last.ckpt` only when the next step begins: by then the
-step's metrics, its validation and the end of its epoch are on record, so a resumed run repeats and misses nothing.
+A checkpoint is dumped at the end of a step, but becomes `last.ckpt` only when the next step begins: by then
+the step's metrics, its validation and the end of its epoch are on record, and a resume misses none of them.
 """
 
 import os
@@ -37,11 +37,15 @@ def resume_point(folder: Path) -> ResumePoint:
         if path.exists():
             step = _readable_step(path)
             if step is not None:
-                note = f"{damaged[0]} is unreadable: going back to {path.name}, step {step}" if damaged else ""
+                note = (
+                    f"{damaged[0]} is unreadable: going back to {path.name}, step {step}" if damaged else ""
+                )
                 return ResumePoint(path, step, note)
             damaged.append(str(path))
     if damaged:
-        raise ValueError(f"no checkpoint can be read ({', '.join(damaged)}): remove {folder} to start the run again")
+        raise ValueError(
+            f"no checkpoint can be read ({', '.join(damaged)}): remove {folder} to start the run again"
+        )
     return ResumePoint(None, 0, "")
 
 
@@ -58,9 +62,11 @@ def _readable_step(path: Path) -> int | None:
 
 
 class StreamedCheckpointIO(TorchCheckpointIO):
-    """Writes straight to the path it is given: Lightning's own holds a second copy in memory, then in /tmp."""
+    """Writes straight to the path it is given: Lightning's own makes copies in memory and in /tmp."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
         """Writes the file; `ResumeCheckpoint` syncs and renames it."""
         with open(path, "wb") as file:
             torch.save(checkpoint, file)
@@ -69,8 +75,8 @@ class StreamedCheckpointIO(TorchCheckpointIO):
 class ResumeCheckpoint(Checkpoint):
     """Keeps checkpoints/last.ckpt, and the one before as previous.ckpt, in the run's folder.
 
-    Being a `Checkpoint`, Lightning calls it after all other callbacks, whose state it therefore holds. It saves every
-    `every_n_steps` optimizer steps, when training ends, and when SIGTERM or Ctrl-C asks the run to stop.
+    Being a `Checkpoint`, it is called after all other callbacks, whose state it therefore holds. It saves
+    every `every_n_steps` optimizer steps, when training ends, and when SIGTERM or Ctrl-C asks the run to stop.
     """
 
     def __init__(self, every_n_steps: int = 500) -> None:
@@ -83,14 +89,19 @@ class ResumeCheckpoint(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = Path(trainer.default_root_dir) / "checkpoints"
-        if type(trainer.strategy._checkpoint_io) in (type(None), TorchCheckpointIO):  # leave a chosen plugin alone
+        if type(trainer.strategy._checkpoint_io) in (
+            type(None),
+            TorchCheckpointIO,
+        ):  # leave a chosen plugin alone
             trainer.strategy.checkpoint_io = StreamedCheckpointIO()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_step = trainer.global_step
         self._stop_gently_on_interrupt()
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self._commit(trainer)
 
     def on_train_batch_end(
@@ -107,11 +118,15 @@ class ResumeCheckpoint(Checkpoint):
         self._commit(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, SIGTERMException):  # Lightning raises it between two steps: all is consistent
+        if isinstance(
+            exception, SIGTERMException
+        ):  # Lightning raises it between two steps: all is consistent
             self._dump(trainer)
             self._commit(trainer)
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         # config.yaml is the record of the settings; here they may be objects that a safe load refuses.
         for key in [key for key in checkpoint if "hparams" in key or "hyper_parameters" in key]:
             del checkpoint[key]

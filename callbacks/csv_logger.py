@@ -26,7 +26,7 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
 
 
 class AppendingCSVLogger(Logger):
-    """Appends rows to `path`; the first row after a resume cuts what an earlier life logged from that step on.
+    """Appends rows to `path`; the first row after a resume cuts what was logged from that step on.
 
     A resumed run goes on from a checkpoint, and logs again each step past it: the rows that are cut.
     """
@@ -78,7 +78,9 @@ class AppendingCSVLogger(Logger):
     def _rewrite(self, new_columns: list[str], before: int | None = None) -> None:
         """Writes the file again with `new_columns` too, and without the rows of step `before` and later."""
         columns, rows = read_rows(self.path)
-        self.columns = (columns or ["step"]) + [column for column in new_columns if column not in columns + ["step"]]
+        self.columns = (columns or ["step"]) + [
+            column for column in new_columns if column not in columns + ["step"]
+        ]
         text = io.StringIO(newline="")
         writer = self._writer(text)
         writer.writeheader()

@@ -8,7 +8,7 @@ from callbacks.durable import put_in_place, remove, scratch_path
 
 
 class ExportModelFolder(Callback):
-    """Has the module write its model folder, and puts it in place as `model/` of the run only when it is whole."""
+    """Has the module write its model folder, and makes it the run's `model/` only when it is whole."""
 
     def __init__(self) -> None:
         self.exported = False
@@ -17,7 +17,7 @@ class ExportModelFolder(Callback):
         self._export(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # A run that was cut off after its last step resumes with nothing to train: on_train_end does not come.
+        # A run cut off after its last step resumes with nothing to train: on_train_end does not come.
         if not self.exported:
             self._export(trainer, pl_module)
 

@@ -12,9 +12,11 @@ class ParameterTable(Callback):
 
 
 def parameter_table(trainer: Trainer, pl_module: LightningModule) -> list[str]:
-    """The lines of the table. Groups of one name and rate (with and without weight decay, say) are one line."""
+    """The lines of the table. Groups of one name and rate (as with and without decay) share one."""
     counts: dict[tuple[str, float], int] = {}
-    for number, group in enumerate(group for optimizer in trainer.optimizers for group in optimizer.param_groups):
+    for number, group in enumerate(
+        group for optimizer in trainer.optimizers for group in optimizer.param_groups
+    ):
         key = (group.get("name", f"group {number}"), float(group["lr"]))
         trainable = sum(parameter.numel() for parameter in group["params"] if parameter.requires_grad)
         counts[key] = counts.get(key, 0) + trainable

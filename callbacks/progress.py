@@ -13,8 +13,8 @@ TERMINAL_SECONDS, FILE_SECONDS = 0.5, 30.0
 class StageProgress(ProgressBar):
     """Redraws its line in a terminal; in a log file it writes a new one every half minute.
 
-    A module that has `items_in_batch(batch) -> int` gets its speed shown, in units of its `items_name`. The speed is
-    not logged: metrics.csv holds only what a second run would give again.
+    A module that has `items_in_batch(batch) -> int` gets its speed shown, in units of its `items_name`. The
+    speed is not logged: metrics.csv holds only what a second run would give again.
     """
 
     def __init__(self, name: str) -> None:
@@ -48,9 +48,9 @@ class StageProgress(ProgressBar):
     ) -> None:
         count = getattr(pl_module, "items_in_batch", None)
         self.items += count(batch) * trainer.world_size if count else 0
-        elapsed = time.monotonic() - self.since
-        if elapsed >= (TERMINAL_SECONDS if self.live else FILE_SECONDS):
-            self._measure(trainer.global_step, elapsed)
+        now = time.monotonic()
+        if now - self.since >= (TERMINAL_SECONDS if self.live else FILE_SECONDS):
+            self._measure(trainer.global_step, now)
             self._write(self._line(trainer, pl_module))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -61,14 +61,14 @@ class StageProgress(ProgressBar):
         self.since, self.steps, self.items = time.monotonic(), trainer.global_step, 0
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if time.monotonic() > self.since:
-            self._measure(trainer.global_step, time.monotonic() - self.since)
+        self._measure(trainer.global_step, time.monotonic())
         self._write(self._line(trainer, pl_module), end="\n")
 
-    def _measure(self, step: int, elapsed: float) -> None:
+    def _measure(self, step: int, now: float) -> None:
+        elapsed = max(now - self.since, 1e-9)
         self.items_per_second = self.items / elapsed
         self.steps_per_second = (step - self.steps) / elapsed
-        self.since, self.steps, self.items = time.monotonic(), step, 0
+        self.since, self.steps, self.items = now, step, 0
 
     def _line(self, trainer: Trainer, pl_module: LightningModule) -> str:
         step, total = trainer.global_step, _total_steps(trainer)

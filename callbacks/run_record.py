@@ -8,12 +8,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.durable import write_text
 
-# Where things lie does not change what a run computes; the configs themselves are already in the resolved one.
+# Where things lie does not change what a run computes, and the resolved config holds what the files did.
 IGNORED = ("config", "extends", "name", "runs_dir")
 
 
 class RunRecord(Callback):
-    """Writes the resolved config once training really starts: a run that could not be built leaves no record."""
+    """Writes the resolved config when training starts: a run that could not be built leaves none."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
@@ -26,13 +26,15 @@ class RunRecord(Callback):
 
 
 def check_same_config(folder: Path, config: dict[str, Any]) -> None:
-    """Raises ValueError naming the keys in which `config` differs from the one that the run in `folder` has."""
+    """Raises ValueError naming the keys in which `config` differs from that of the run in `folder`."""
     path = folder / "config.yaml"
     if not path.exists():
         return
     old, new = _flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(config)
     keys = [key for key in sorted(old.keys() | new.keys()) if key.split(".")[0] not in IGNORED]
-    differing = [f"{key} ({_show(old, key)} -> {_show(new, key)})" for key in keys if old.get(key) != new.get(key)]
+    differing = [
+        f"{key} ({_show(old, key)} -> {_show(new, key)})" for key in keys if old.get(key) != new.get(key)
+    ]
     if differing:
         raise ValueError(
             f"the run in {folder} was made with another config: {', '.join(differing)}; "
@@ -44,7 +46,11 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as {"model.init_args.lr": 0.1}."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, dict) and value
+            else {f"{prefix}{key}": value}
+        )
     return flat
 
 

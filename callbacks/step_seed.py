@@ -1,7 +1,7 @@
 """Random numbers that depend on the place in training, and on nothing that came before.
 
-Every step draws from a state that follows from (seed, rank, epoch, batch), so no checkpoint has to hold a generator's
-state, and neither a resume nor a validation in between changes what the following steps draw.
+Every step draws from a state that follows from (seed, rank, epoch, batch), so no checkpoint has to hold a
+generator's state, and neither a resume nor a validation in between changes what the following steps draw.
 """
 
 import random
@@ -27,7 +27,9 @@ class StepSeed(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._seed(trainer, EPOCH_START)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self._seed(trainer, batch_idx)
 
     def _seed(self, trainer: Trainer, place: int) -> None:

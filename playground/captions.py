@@ -1,4 +1,4 @@
-"""Says what a scene shows: a short caption in a prompt's words, a dense one that names all, and single objects."""
+"""Says what a scene shows: a short caption in a prompt's words, a dense one of all, and single objects."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""Which combinations of shape, colour, count and relation a scene shows, and which are kept from all training.
+"""Which combinations of shape, colour, count and relation a scene shows, and which are kept from training.
 
-A combination is a tuple that begins with its category, such as ("counting", 3, "red", "star"). In each category a
-hash picks the held-out sixth: no training scene shows any of them, whatever it is asked about.
+A combination is a tuple that begins with its category, such as ("counting", 3, "red", "star"). In each
+category a hash picks the held-out sixth: no training scene shows any of them, whatever it is asked about.
 """
 
 from functools import cache

@@ -25,8 +25,8 @@ class Components:
     """K components of a batch of N images.
 
     contrast: (N, H, W, 3) images less their ground; labels: (N, H, W) the component of each pixel, or -1.
-    Of each component (K,): image, the index of its image; x and y, the mean of its pixels' places; area, how many
-    they are; paint (K, 3), the contrast of its inside.
+    Of each component (K,): image, the index of its image; x and y, the mean of its pixels' places; area, how
+    many they are; paint (K, 3), the contrast of its inside.
     """
 
     contrast: np.ndarray
@@ -82,7 +82,7 @@ def foreground(contrast: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(mask: np.ndarray, contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of F pixels of `mask` its neighbours (4, F), itself where none is alike; and if all four are (F,)."""
+    """For each of F pixels of `mask` its neighbours (4, F), itself if none is alike, and if all are (F,)."""
     n, height, width = mask.shape
     place = np.nonzero(mask)
     order = np.full((n, height + 2, width + 2), -1, dtype=np.int32)

@@ -49,7 +49,7 @@ def _addition(scene: Scene, rng: np.random.Generator) -> Change | None:
 
 
 def propose_change(scene: Scene, rng: np.random.Generator, kind: str) -> Change | None:
-    """A random change of the kind, to an object that words can single out; None where the scene allows none."""
+    """A random change of the kind, of an object that words can single out; None where there is none."""
     if kind == "add":
         return _addition(scene, rng)
     item = pick(rng, scene.objects)

@@ -1,8 +1,8 @@
 """Reads images of the playground back into objects, and judges whether they show what a prompt asks for.
 
-Stands where a large multimodal model stands as the judge in the paper. It knows the world's shapes and colours
-but not its lattice: each component's soft mask is compared with every shape at several radii and sub-pixel
-places. What resembles none, or two as much, is kept as "unknown", so that a stain makes an image wrong.
+Stands where a large multimodal model stands as the judge in the paper. It knows the world's shapes and
+colours but not its lattice: each component's soft mask is compared with every shape at several radii and
+sub-pixel places. What resembles none, or two as much, is kept as "unknown": a stain makes an image wrong.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ REACH = 10  # pixels from a component's middle to the border of its window
 RADII = np.arange(5.5, 7.6, 0.5)
 OFFSETS = np.arange(-1.5, 1.6, 0.5)  # of a shape's centre from the window's middle
 LEAST_MATCH = 0.9  # similarity of masks below which a component is no shape
-MOST_DOUBT = 0.75  # the best shape's mismatch over the next one's, above which the shape is anyone's guess
+MOST_DOUBT = 0.8  # the best shape's mismatch over the next one's, above which the shape is anyone's guess
 LEAST_HUE = 0.93  # cosine below which a paint is no colour
 LEVELS = (0.65, 1.35)  # how much darker or brighter than its colour, lit from in front, a paint may be
 
@@ -169,7 +169,7 @@ def satisfies(reading: Reading, spec: PromptSpec) -> Verdict:
 
 
 def same_scene(reading: Reading, scene: Scene, tolerance: float = 5.0) -> bool:
-    """Whether an image shows a scene's objects, each within `tolerance` pixels of its place, and nothing else."""
+    """Whether an image shows a scene's objects, each within `tolerance` pixels of its place, and no more."""
     rest = list(reading.objects)
     for item in scene.objects:
         alike = [o for o in rest if (o.shape, o.colour) == (item.shape, item.colour)]

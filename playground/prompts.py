@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from playground.combinations import OPPOSITE, all_combinations, held_out_combinations
-from playground.scene import CATEGORIES, Scene, relation
+from playground.scene import CATEGORIES, SHAPES, Scene, relation
 
 T = TypeVar("T")
 ONE_OBJECT = ("single_object", "colors")
@@ -52,7 +52,7 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def spec_of(scene: Scene, category: str, colours: bool | None = None) -> PromptSpec:
-    """The prompt of a category that the scene satisfies; `colours` says whether it names them (None: as usual)."""
+    """The prompt of a category that the scene satisfies; `colours`: does it name them (None: as usual)."""
     coloured = category in COLOURED if colours is None else colours
     counts = Counter((item.colour if coloured else None, item.shape) for item in scene.objects)
     objects = tuple((count, colour, shape) for (colour, shape), count in counts.items())
@@ -85,7 +85,7 @@ def noun(count: int, colour: str | None, shape: str, article: str = "a") -> str:
 
 
 def enumerate_nouns(nouns: Iterable[str]) -> str:
-    """"a , b and c"."""
+    """Joins nouns: "a star , a ring and a cross"."""
     *others, last = nouns
     return f"{' , '.join(others)} and {last}" if others else last
 
@@ -106,7 +106,7 @@ def prompt_text(spec: PromptSpec, rng: np.random.Generator) -> str:
 
 def _evaluation_specs(category: str) -> list[PromptSpec]:
     if category == "single_object":  # as in GenEval, the colour is left open
-        return [PromptSpec(category, ((1, None, shape),)) for shape in sorted({k[1] for k in all_combinations(category)})]
+        return [PromptSpec(category, ((1, None, shape),)) for shape in SHAPES]
     keys = all_combinations(category) if category in ONE_OBJECT else sorted(held_out_combinations(category))
     return [spec_of_combination(key) for key in keys if category != "counting" or key[1] > 1]
 

@@ -1,7 +1,7 @@
 """Questions about a scene with one-word answers, four kinds: yes_no, count, colour, position.
 
-The answer to a yes/no question is drawn before the question, so that words alone tell nothing; a "no" changes a
-single attribute of what is there, often to one that another object has.
+The answer to a yes/no question is drawn before the question, so that words alone tell nothing; a "no" changes
+a single attribute of what is there, often to one that another object has.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,16 +70,18 @@ def _group(scene: Scene, rng: np.random.Generator) -> tuple[int, str | None, str
 
 def _exact_count(scene: Scene, rng: np.random.Generator, yes: bool) -> str | None:
     count, colour, shape = _group(scene, rng)
-    near = [n for n in (count - 1, count + 1) if 1 <= n < len(NUMBERS)]
-    asked = count if yes else _other(rng, count, near, (1, 2, 3, 4))
-    return f"{'are' if asked > 1 else 'is'} there exactly {noun(asked, colour, shape, article='one')} ?"
+    if count == 1:  # most groups are of one: with them, "exactly one" would be a "yes" without looking
+        return None
+    asked = count if yes else pick(rng, [n for n in (2, 3, 4) if n != count])
+    return f"are there exactly {noun(asked, colour, shape)} ?"
 
 
 def _is_coloured(scene: Scene, rng: np.random.Generator, yes: bool) -> str | None:
     item = pick(rng, scene.objects)
     if sum(other.shape == item.shape for other in scene.objects) > 1:
         return None
-    colour = item.colour if yes else _other(rng, item.colour, [o.colour for o in scene.objects], tuple(COLOURS))
+    near = [other.colour for other in scene.objects]
+    colour = item.colour if yes else _other(rng, item.colour, near, tuple(COLOURS))
     return f"is the {item.shape} {colour} ?"
 
 
@@ -135,7 +137,7 @@ def _colour(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
 
 
 def ask(scene: Scene, rng: np.random.Generator, kind: str, yes: bool) -> Question | None:
-    """A question of a kind about the scene (`yes`: the answer, if it is a yes/no question); None: try again."""
+    """A question of a kind about the scene (`yes`: the answer to a yes/no question); None: try again."""
     if kind == "yes_no":
         text = pick(rng, YES_NO_FORMS)(scene, rng, yes)
         return Question(text, "yes" if yes else "no", kind) if text else None
@@ -154,7 +156,7 @@ def ask(scene: Scene, rng: np.random.Generator, kind: str, yes: bool) -> Questio
 
 
 def questions(scene: Scene, rng: np.random.Generator, n: int) -> list[Question]:
-    """`n` questions about the scene, of all kinds it allows, as often "yes" as "no", repeated only if need be."""
+    """`n` questions of all kinds that the scene allows, as often "yes" as "no", repeated only if need be."""
     asked: list[Question] = []
     while len(asked) < n:
         kind, yes = pick(rng, KINDS), bool(rng.random() < 0.5)
@@ -166,7 +168,7 @@ def questions(scene: Scene, rng: np.random.Generator, n: int) -> list[Question]:
 
 
 def evaluation_questions(n: int, seed: int = 0) -> list[tuple[Scene, Question]]:
-    """`n` questions, each about its own held-out scene: kinds in turn, and within each kind its answers in turn."""
+    """`n` questions, each about its own held-out scene: kinds in turn, within a kind its answers in turn."""
     rng = np.random.default_rng([seed, 8])
     chosen: list[tuple[Scene, Question]] = []
     while len(chosen) < n:

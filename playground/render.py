@@ -1,6 +1,6 @@
 """Draws a scene: anti-aliased shapes under a soft light, with a grain that no caption speaks of.
 
-Light and grain stand for what only a generative decoder can draw: they follow from `Scene.texture_seed` alone.
+Light and grain stand for what only a generative decoder can draw: they follow from `Scene.texture_seed`.
 """
 
 import numpy as np
@@ -37,13 +37,13 @@ def _star_corners(radius: float) -> np.ndarray:
 
 def _cross_corners(radius: float) -> np.ndarray:
     a, b = radius, 0.34 * radius
-    return np.array(
-        [(-b, -a), (b, -a), (b, -b), (a, -b), (a, b), (b, b), (b, a), (-b, a), (-b, b), (-a, b), (-a, -b), (-b, -b)]
-    )
+    arm = np.array([(-b, -a), (b, -a), (b, -b)])  # each further arm is this one after a quarter turn
+    quarter = np.array([(0, 1), (-1, 0)])
+    return np.concatenate([arm @ np.linalg.matrix_power(quarter, k) for k in range(4)])
 
 
 def coverage(shape: str, dx: np.ndarray, dy: np.ndarray, radius: float) -> np.ndarray:
-    """Share of each pixel, 0 to 1, that a shape covers; dx (1, W) and dy (H, 1) are offsets from its centre."""
+    """Share of each pixel, 0 to 1, that a shape covers; dx (1, W), dy (H, 1) are offsets from its centre."""
     if shape == "circle":
         distance = np.hypot(dx, dy) - radius
     elif shape == "ring":
@@ -84,7 +84,10 @@ def render(scene: Scene) -> np.ndarray:
     slope = ((x - 24) * np.cos(angle) + (y - 24) * np.sin(angle)) / 24
     light = 1.0 + strength * slope  # (H, W)
     fine = rng.normal(0, 1, (IMAGE_SIZE, IMAGE_SIZE)).astype(np.float32)
-    grain = (fine + np.roll(fine, 1, 0) + np.roll(fine, 1, 1) + np.roll(fine, (1, 1), (0, 1))) / 2  # soft, variance 1
+    before = np.arange(-1, IMAGE_SIZE - 1)  # the neighbour above or to the left, round the border
+    above = fine[before]
+    grain = fine + above + fine[:, before] + above[:, before]
+    grain /= 2  # soft, of variance 1
     canvas = GROUND[:, None, None] * (0.6 + 0.9 * (light - 0.6)) * light + GRAIN * grain  # (3, H, W)
     for item in scene.objects:
         rows, columns = window = _window(item)

@@ -7,7 +7,18 @@ import numpy as np
 
 from playground.combinations import all_combinations, held_out, is_held_out
 from playground.prompts import PromptSpec, pick, spec_of_combination
-from playground.scene import CELL, COLOURS, IMAGE_SIZE, JITTER, MAX_OBJECTS, RADIUS, SHAPES, Scene, SceneObject, relation
+from playground.scene import (
+    CELL,
+    COLOURS,
+    IMAGE_SIZE,
+    JITTER,
+    MAX_OBJECTS,
+    RADIUS,
+    SHAPES,
+    Scene,
+    SceneObject,
+    relation,
+)
 
 GAP = 1.0  # pixels between the circles around two objects, at least
 REACH = 1.12  # how far a shape reaches along an axis, in radii
@@ -42,7 +53,7 @@ def _inside(position: float, radius: float) -> float:
 
 
 def scene_for(rng: np.random.Generator, spec: PromptSpec) -> Scene:
-    """A scene that satisfies a prompt; what the prompt leaves open is drawn at random, like objects in one colour."""
+    """A scene that satisfies a prompt; what it leaves open is drawn at random, like objects in one colour."""
     while True:
         objects: list[SceneObject] = []
         for count, colour, shape in spec.objects:
@@ -66,16 +77,15 @@ def _mixed_spec(rng: np.random.Generator) -> PromptSpec:
 def sample_scene(rng: np.random.Generator, category: str, held_out: bool | None = False) -> Scene:
     """A scene of one of scene.CATEGORIES, or "mixed": two to four free objects.
 
-    `held_out` False: no combination shown is held out (for training); True: one of this category is; None: any.
+    `held_out` False: none shown is held out, for training; True: one of this category is; None: either.
     """
     if category == "mixed" and held_out:
         raise ValueError("mixed scenes have no held-out combinations: ask for one of the other categories")
     while True:
-        spec = (
-            _mixed_spec(rng)
-            if category == "mixed"
-            else spec_of_combination(pick(rng, _combinations(category, held_out)))
-        )
+        if category == "mixed":
+            spec = _mixed_spec(rng)
+        else:
+            spec = spec_of_combination(pick(rng, _combinations(category, held_out)))
         scene = scene_for(rng, spec)
         if held_out is not False or not is_held_out(scene):
             return scene

@@ -1,7 +1,7 @@
 """What one sample of each shard set holds: file endings and their bytes, drawn from a generator.
 
-`pairs` are images with a short and a dense caption; all others are documents: a JSON list of parts (text, image
-seen, image drawn) beside their images. No sample shows a held-out combination.
+`pairs` are images with a short and a dense caption; all others are documents: a JSON list of parts (text,
+image seen, image drawn) beside their images. No sample shows a held-out combination.
 """
 
 import io
@@ -92,8 +92,8 @@ def _story(rng: np.random.Generator) -> Sample:
 def _text(rng: np.random.Generator) -> Sample:
     """A scene in words alone: its dense caption, then questions that the caption answers."""
     scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
-    sentences = [f"{dense_caption(scene)} ."]
-    sentences += [f"{question.text} {question.answer} ." for question in questions(scene, rng, QUESTIONS_EACH)]
+    answered = questions(scene, rng, QUESTIONS_EACH)
+    sentences = [f"{dense_caption(scene)} .", *(f"{item.text} {item.answer} ." for item in answered)]
     return _document([{"text": " ".join(sentences), "learn": True}], [])
 
 

@@ -1,7 +1,7 @@
 """Writes the playground's training data as WebDataset shards: `python -m playground.shards --out DIR`.
 
-Every shard follows from the seed, its set, split and number alone, so that a run cut off at any instant goes on
-where it was: shards that exist are kept, and a shard or index bears its name only when it is whole.
+Every shard follows from the seed, its set, split and number alone, so that a run cut off at any instant goes
+on where it was: shards that exist are kept, and a shard or index bears its name only when it is whole.
 """
 
 import argparse
@@ -54,7 +54,8 @@ def _write_shard(task: tuple[ShardSet, Path, int]) -> None:
     with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
         for i in range(shards.counts()[path.name]):
             for ending, content in SAMPLERS[shards.name](rng).items():
-                member = tarfile.TarInfo(f"{number * SHARD_SAMPLES + i:09d}.{ending}")  # no time, no owner: same bytes
+                # TarInfo's own time and owner are zero: the same seed gives the same bytes.
+                member = tarfile.TarInfo(f"{number * SHARD_SAMPLES + i:09d}.{ending}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
     part.replace(path)
@@ -64,14 +65,14 @@ def _check(shards: ShardSet, folder: Path) -> None:
     """Refuses a folder that holds, or was going to hold, something else."""
     for name in ("index.json", "index.tmp"):
         if (folder / name).exists() and (folder / name).read_text() != shards.index():
-            raise ValueError(f"{folder} holds shards of another seed or scale: remove it, or choose another --out")
+            raise ValueError(f"{folder} has shards of another seed or scale: remove it or name another")
 
 
 def write_shards(sets: list[ShardSet], out: Path, workers: int = 2) -> Iterator[tuple[int, int]]:
     """Writes what is missing of the sets; yields (shards written so far, shards to write)."""
     for shards in sets:
         _check(shards, shards.folder(out))
-    for shards in sets:  # what a folder is going to hold is told at once, so that a run cut off is resumed as it began
+    for shards in sets:  # noted first: a run that is cut off is only resumed as it began
         folder = shards.folder(out)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "index.json").exists():
@@ -110,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of training samples")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw and write")
-    parser.add_argument("--only", default=",".join(SAMPLERS), metavar="SETS", help="comma-separated (default: %(default)s)")
+    parser.add_argument("--only", default=",".join(SAMPLERS), metavar="SETS", help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
         if options.workers < 1:

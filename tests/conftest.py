@@ -1,4 +1,4 @@
-"""What every test shares: the repository root on the path, two threads, and gpu tests only where there is a GPU."""
+"""What every test shares: the root on the path, two threads, and gpu tests only where there is a GPU."""
 
 import sys
 from pathlib import Path

@@ -22,7 +22,16 @@ BELOW = {
 ENTRY_POINTS = {"train", "experiment", "explain", "generate", "sweep", "demo", "benchmarks"}
 # What the packages of floor 0 may import from outside, beside the standard library.
 OUTSIDE = {
-    "models": {"torch", "transformers", "diffusers", "tokenizers", "huggingface_hub", "safetensors", "numpy", "PIL"},
+    "models": {
+        "torch",
+        "transformers",
+        "diffusers",
+        "tokenizers",
+        "huggingface_hub",
+        "safetensors",
+        "numpy",
+        "PIL",
+    },
     "playground": {"numpy", "PIL"},
 }
 PROJECT = BELOW.keys() | ENTRY_POINTS | {"tests"}
@@ -39,7 +48,7 @@ def owner(file: Path) -> str:
 
 
 def imported(source: str) -> Iterator[tuple[int, str]]:
-    """Line and top-level name of every import, wherever it stands: inside functions and under TYPE_CHECKING too."""
+    """Line and top-level name of every import, wherever it stands: in functions and under TYPE_CHECKING."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)

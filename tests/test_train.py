@@ -1,6 +1,5 @@
 """A run from the command line: found, refused, cut off, resumed and finished."""
 
-import errno
 import os
 import signal
 import subprocess
@@ -9,75 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
-from lightning.pytorch import LightningDataModule, LightningModule
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 import train
 from callbacks.csv_logger import read_rows
+from tests.tiny import BASE, TinyModule, error_of, write
 
 ROOT = Path(train.__file__).parent
-
-
-class TinyModule(LightningModule):
-    """A noisy regression: its metrics are right only if weights, optimizer, data order and noise are."""
-
-    def __init__(self, lr: float = 0.1, predecessor: str | None = None, seconds: float = 0.0, full_disk_at: int = -1):
-        super().__init__()
-        self.lr, self.predecessor, self.seconds, self.full_disk_at = lr, predecessor, seconds, full_disk_at
-        self.layer: torch.nn.Linear | None = None
-
-    def configure_model(self) -> None:
-        if self.predecessor and not Path(self.predecessor).exists():
-            raise FileNotFoundError(f"{self.predecessor} is missing:\nrun stage1 first")
-        if self.layer is None:
-            self.layer = torch.nn.Linear(4, 1)
-
-    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
-        time.sleep(self.seconds)
-        if self.global_step == self.full_disk_at:
-            raise RuntimeError("torch's own") from OSError(errno.ENOSPC, "No space left on device")
-        loss = (self.layer(batch + torch.rand_like(batch)) - 1).square().mean()
-        self.log("train/loss", loss)
-        return loss
-
-    def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
-        self.log("val/loss", (self.layer(batch + torch.rand_like(batch)) - 1).square().mean())
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam([{"params": list(self.layer.parameters()), "name": "layer"}], lr=self.lr)
-
-    def export(self, folder: Path) -> None:
-        torch.save(self.layer.state_dict(), folder / "weights.pt")
-
-
-class TinyData(LightningDataModule):
-    """Twelve shuffled batches an epoch, which a checkpoint can stop within."""
-
-    def __init__(self, batch_size: int = 4) -> None:
-        super().__init__()
-        self.batch_size = batch_size
-        self.rows = torch.linspace(-1, 1, 192).reshape(48, 4)  # (48, 4)
-
-    def train_dataloader(self) -> StatefulDataLoader:
-        return StatefulDataLoader(self.rows, self.batch_size, shuffle=True)
-
-    def val_dataloader(self) -> StatefulDataLoader:
-        return StatefulDataLoader(self.rows[:8], 4)
-
-
-BASE = {
-    "model": {"class_path": f"{__name__}.TinyModule", "init_args": {"lr": 0.05}},
-    "data": {"class_path": f"{__name__}.TinyData"},
-    "trainer": {"accelerator": "cpu", "max_steps": 30, "log_every_n_steps": 1, "val_check_interval": 5},
-    "checkpoint": {"every_n_steps": 4},
-}
-
-
-def write(name: str, content: dict) -> None:
-    """Writes a config into the current folder."""
-    Path(name).write_text(yaml.safe_dump(content))
 
 
 @pytest.fixture(autouse=True)
@@ -89,22 +26,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def error_of(capsys: pytest.CaptureFixture, *argv: str) -> str:
-    """The one line that a wrong command line ends with."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        train.main(list(argv))
-    assert stop.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
-
-
 def start(*argv: str) -> subprocess.Popen:
     """The same command in a process that can be killed."""
-    paths = os.pathsep.join([str(Path(__file__).parent), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, str(ROOT / "train.py"), *argv], env=env, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *argv], env=env, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for_step(metrics: Path, step: int, process: subprocess.Popen) -> None:
@@ -116,8 +44,19 @@ def wait_for_step(metrics: Path, step: int, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def whole_metrics(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """metrics.csv of the run that nothing cuts off."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "base.yaml").write_text(yaml.safe_dump(BASE))
+    train.main(["--config", str(folder / "base.yaml"), "--runs_dir", str(folder)])
+    return (folder / "base" / "metrics.csv").read_text()
+
+
 def test_run_folder_resolved_config_and_finish(capsys: pytest.CaptureFixture) -> None:
-    write("child.yaml", {"extends": "base.yaml", "model": {"init_args": {"lr": "${checkpoint.every_n_steps}"}}})
+    write(
+        "child.yaml", {"extends": "base.yaml", "model": {"init_args": {"lr": "${checkpoint.every_n_steps}"}}}
+    )
     write("debug.yaml", {"extends": "base.yaml", "trainer": {"max_steps": 3}})
     run = train.main(["--config", "child.yaml", "--config", "debug.yaml", "--checkpoint.every_n_steps", "2"])
     assert run.trainer.global_step == 3 and run.model.lr == 2.0
@@ -133,13 +72,14 @@ def test_run_folder_resolved_config_and_finish(capsys: pytest.CaptureFixture) ->
     again = train.main(["--config", str(folder / "config.yaml")])
     assert "finished" in capsys.readouterr().err and again.trainer is None
     assert (folder / "metrics.csv").read_bytes() == before
-    other = train.main(["--config", str(folder / "config.yaml"), "--name", "other", "--runs_dir", "elsewhere"])
+    other = train.main(
+        ["--config", str(folder / "config.yaml"), "--name", "other", "--runs_dir", "elsewhere"]
+    )
     assert other.trainer.global_step == 3
     assert Path("elsewhere/other/metrics.csv").read_bytes() == before
 
 
-def test_killed_run_resumes_to_the_same_metrics() -> None:
-    train.main(["--config", "base.yaml", "--name", "whole"])
+def test_killed_run_resumes_to_the_same_metrics(whole_metrics: str) -> None:
     slow = {**BASE, "name": "cut", "model": {**BASE["model"], "init_args": {"lr": 0.05, "seconds": 0.05}}}
     write("slow.yaml", slow)
     metrics = Path("runs/cut/metrics.csv")
@@ -150,33 +90,37 @@ def test_killed_run_resumes_to_the_same_metrics() -> None:
     assert not Path("runs/cut/finished.json").exists()
     run = train.main(["--config", "slow.yaml"])
     assert 12 <= run.resume.step <= 28 and run.resume.step % 4 == 0
-    assert metrics.read_text() == Path("runs/whole/metrics.csv").read_text()
-    whole, cut = (torch.load(f"runs/{name}/model/weights.pt") for name in ("whole", "cut"))
-    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    assert metrics.read_text() == whole_metrics
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_saves_the_step_it_stops_at(number: signal.Signals) -> None:
-    train.main(["--config", "base.yaml", "--name", "whole"])
-    options = ["--name", "cut", "--model.init_args.seconds", "0.05", "--checkpoint.every_n_steps", "1000"]
-    process = start("--config", "base.yaml", *options)
-    wait_for_step(Path("runs/cut/metrics.csv"), 13, process)
-    process.send_signal(number)
-    assert "same command" in process.communicate(timeout=30)[1]
-    assert process.returncode == 143
-    run = train.main(["--config", "base.yaml", *options])
-    assert run.resume.step > 13
-    assert Path("runs/cut/metrics.csv").read_text() == Path("runs/whole/metrics.csv").read_text()
+@pytest.mark.parametrize("stop", [13, 14])  # the 15th step is followed by validation
+def test_signal_saves_the_step_it_stops_at(
+    number: signal.Signals,
+    stop: int,
+    whole_metrics: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    step = TinyModule.training_step
+
+    def interrupted(self: TinyModule, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        if self.global_step == stop:
+            os.kill(os.getpid(), number)
+        return step(self, batch, batch_idx)
+
+    command = ["--config", "base.yaml", "--checkpoint.every_n_steps", "1000"]
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(TinyModule, "training_step", interrupted)
+        train.main(command)
+    assert end.value.code == 143 and "same command" in capsys.readouterr().err
+    assert train.main(command).resume.step == stop + 1
+    assert Path("runs/base/metrics.csv").read_text() == whole_metrics
 
 
-@pytest.mark.parametrize("stop", range(1, 30))
-def test_every_step_can_be_the_last(stop: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Fails in the middle of each step in turn: within epochs, at their ends, and around validations."""
-    whole = request.config.cache.makedir("tiny_run") / "metrics.csv"
-    options = ["--config", "base.yaml", "--checkpoint.every_n_steps", "1", "--trainer.enable_progress_bar", "false"]
-    if stop == 1:
-        train.main([*options, "--name", "whole"])
-        whole.write_bytes(Path("runs/whole/metrics.csv").read_bytes())
+# Batches 12 and 24 end epochs; validation comes after the 5th and 10th batch of each.
+@pytest.mark.parametrize("stop", [1, 5, 6, 11, 12, 13, 17, 24, 29])
+def test_every_step_can_be_the_last(stop: int, whole_metrics: str, monkeypatch: pytest.MonkeyPatch) -> None:
     step = TinyModule.training_step
 
     def broken(self: TinyModule, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
@@ -184,9 +128,73 @@ def test_every_step_can_be_the_last(stop: int, monkeypatch: pytest.MonkeyPatch, 
             raise RuntimeError("cut off")
         return step(self, batch, batch_idx)
 
+    command = [
+        "--config",
+        "base.yaml",
+        "--checkpoint.every_n_steps",
+        "1",
+        "--trainer.enable_progress_bar",
+        "false",
+    ]
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="cut off"):
         patch.setattr(TinyModule, "training_step", broken)
-        train.main(options)
-    run = train.main(options)
-    assert run.resume.step == stop
-    assert Path("runs/base/metrics.csv").read_text() == whole.read_text()
+        train.main(command)
+    assert train.main(command).resume.step == stop
+    assert Path("runs/base/metrics.csv").read_text() == whole_metrics
+
+
+def test_unreadable_checkpoint_falls_back_with_one_line(
+    whole_metrics: str, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["--config", "base.yaml"]
+    train.main(command)
+    Path("runs/base/finished.json").unlink()
+    last = Path("runs/base/checkpoints/last.ckpt")
+    last.write_bytes(last.read_bytes()[:-100])
+    capsys.readouterr()
+    run = train.main(command)
+    assert run.resume.path.name == "previous.ckpt" and run.resume.step == 28
+    assert capsys.readouterr().err.count("unreadable") == 1
+    assert Path("runs/base/metrics.csv").read_text() == whole_metrics
+    Path("runs/base/finished.json").unlink()
+    for name in ("last.ckpt", "previous.ckpt"):
+        (last.parent / name).write_bytes(b"nothing")
+    assert "no checkpoint can be read" in error_of(capsys, *command)
+
+
+def test_run_cut_off_before_its_end_was_recorded_exports_again() -> None:
+    train.main(["--config", "base.yaml"])
+    Path("runs/base/finished.json").unlink()
+    (weights := Path("runs/base/model/weights.pt")).unlink()
+    before = Path("runs/base/metrics.csv").read_text()
+    train.main(["--config", "base.yaml"])
+    assert weights.exists() and Path("runs/base/finished.json").exists()
+    assert Path("runs/base/metrics.csv").read_text() == before
+
+
+def test_other_config_under_the_same_name_is_refused(capsys: pytest.CaptureFixture) -> None:
+    train.main(["--config", "base.yaml", "--trainer.max_steps", "2"])
+    before = Path("runs/base/metrics.csv").read_bytes()
+    line = error_of(capsys, "--config", "base.yaml", "--trainer.max_steps", "3", "--data.batch_size", "2")
+    assert "trainer.max_steps (2 -> 3)" in line and "data.init_args.batch_size (4 -> 2)" in line
+    assert "lr" not in line and Path("runs/base/metrics.csv").read_bytes() == before
+
+
+def test_evaluating_leaves_the_run_as_it_is() -> None:
+    train.main(["--config", "base.yaml"])
+    before = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
+    run = train.main(["validate", "--config", "base.yaml"])
+    assert run.resume.step == 30 and "val/loss" in run.trainer.callback_metrics
+    assert {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()} == before
+
+
+def test_fast_dev_run_leaves_nothing() -> None:
+    train.main(["--config", "base.yaml", "--trainer.fast_dev_run", "true"])
+    assert not Path("runs").exists()
+
+
+def test_shared_parent_is_laid_down_once() -> None:
+    write("left.yaml", {"extends": "base.yaml", "name": "left"})
+    write("right.yaml", {"extends": ["base.yaml"], "seed_everything": 3})
+    files = [Path(arg).name for arg in train.parse(["--config", "left.yaml", "-c", "right.yaml"]).args[1::2]]
+    assert files == ["base.yaml", "left.yaml", "right.yaml"]

@@ -1,0 +1,210 @@
+"""The whole chain on the playground, from nothing to a report: `python demo.py [--scale demo|reference]`.
+
+Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. Cut off at any instant, the same command
+goes on from there; the report counts all the time that was spent.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from callbacks.durable import write_text
+from explain import explain
+
+CONFIGS = Path(__file__).resolve().parent / "configs" / "playground"
+STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
+EVALUATION = {"seed": 0, "per_category": 50, "seeds": 4}
+TICK = 5.0  # seconds between two notes of the time, and the most that a kill can lose
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what getrusage counts memory in
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a chain is: its runs, its configs, and the share of the playground's samples it draws."""
+
+    name: str
+    runs: Path
+    configs: Path
+    shards: float
+
+
+SCALES = {
+    "demo": Scale("demo", Path("runs/playground"), CONFIGS, 0.6),
+    "reference": Scale("reference", Path("runs/reference"), CONFIGS / "reference", 1.0),
+}
+
+
+class Timings:
+    """Seconds of each stage and peak memory, kept in a file so that they add up over interruptions.
+
+    Args:
+        path: the JSON file. A stage that is done there takes no more time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        self.seconds: dict[str, float] = known.get("seconds", {})
+        self.done: list[str] = known.get("done", [])
+        self.memory: float = known.get("memory_gib", 0.0)
+
+    @property
+    def total(self) -> float:
+        """Seconds of all stages."""
+        return sum(self.seconds.values())
+
+    @contextmanager
+    def stage(self, name: str, folder: Path) -> Iterator[None]:
+        """Times a stage; one whose folder is gone begins at zero. A thread notes the time, for kills come unasked."""
+        if not folder.exists():
+            self._forget(name)
+        if name in self.done:
+            yield
+            return
+        stop, start, before = threading.Event(), time.monotonic(), self.seconds.get(name, 0.0)
+
+        def note() -> None:
+            self.seconds[name] = before + time.monotonic() - start
+            self._save()
+
+        def keep_noting() -> None:
+            while not stop.wait(TICK):
+                note()
+
+        ticker = threading.Thread(target=keep_noting, daemon=True)
+        ticker.start()
+        try:
+            yield
+            self.done.append(name)
+        finally:
+            stop.set()
+            ticker.join()
+            note()
+
+    def _forget(self, name: str) -> None:
+        self.seconds.pop(name, None)
+        self.done = [other for other in self.done if other != name]
+
+    def _save(self) -> None:
+        self.memory = max(self.memory, peak_memory())
+        notes = {"seconds": self.seconds, "done": self.done, "memory_gib": self.memory}
+        write_text(self.path, json.dumps(notes, indent=1) + "\n")
+
+
+def peak_memory() -> float:
+    """GiB: the most this process had, and the most that any one of its finished helpers had, together."""
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(who).ru_maxrss for who in whose) * RSS_UNIT / 2**30
+
+
+def make_data(scale: Scale) -> None:
+    """Draws the playground's shards that are not there yet."""
+    from playground import shards
+
+    shards.main(["--out", str(scale.runs / "data"), "--scale", str(scale.shards)])
+
+
+def train_stage(scale: Scale, stage: str) -> None:
+    """Trains one stage, or what is left of it."""
+    import train
+
+    run = train.main(["--config", str(scale.configs / f"{stage}.yaml")])
+    if not run.finished:  # stopped by Ctrl-C, which Lightning may swallow
+        raise SystemExit(130)
+
+
+def evaluate(scale: Scale) -> dict[str, Any]:
+    """Scores of the last stage's model, and pictures in runs/.../report; kept for as long as the model is the same."""
+    from models.model_folder import folder_hash
+
+    model = scale.runs / "stage3" / "model"
+    of = {"model": folder_hash(model), **EVALUATION}
+    kept = scale.runs / "report" / "scores.json"
+    if kept.is_file() and (scores := json.loads(kept.read_text(encoding="utf-8")))["of"] == of:
+        return scores["metrics"]
+    from evals.suite import playground_suite
+    from models.unified import Illume
+
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    metrics = playground_suite(Illume.from_pretrained(model), **EVALUATION, images=kept.parent)
+    write_text(kept, json.dumps({"of": of, "metrics": metrics}, indent=1) + "\n")
+    return metrics
+
+
+def report(scale: Scale, metrics: dict[str, Any], timings: Timings) -> Path:
+    """Writes report.json and report.html; returns the latter's path."""
+    from evals.report import write_report
+
+    circumstances = {
+        "scale": scale.name,
+        "command": f"python demo.py --scale {scale.name}",
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "memory_gib": round(timings.memory, 2),
+        "seconds": round(timings.total, 1),
+        **{f"seconds/{stage}": round(seconds, 1) for stage, seconds in timings.seconds.items()},
+    }
+    metrics = {("seconds/evals" if key == "seconds" else key): value for key, value in metrics.items()} | circumstances
+    write_text(scale.runs / "report.json", json.dumps(metrics, indent=1) + "\n")
+    runs = {stage: scale.runs / stage for stage in STAGES}
+    return write_report(scale.runs, metrics, runs, scale.runs / "report")
+
+
+def run(scale: Scale) -> Path:
+    """The chain, stage by stage; returns the report's path."""
+    timings = Timings(scale.runs / "timings.json")
+
+    def timed(name: str, folder: Path, work: Callable[[], Any]) -> Any:
+        with timings.stage(name, folder):
+            result = work()
+            gc.collect()  # the last stage's networks, before the next builds its own
+        print(f"demo: {name:<12}{clock(timings.seconds[name]):>8}   {clock(timings.total):>8} in all", flush=True)
+        return result
+
+    timed("data", scale.runs / "data", lambda: make_data(scale))
+    for stage in STAGES:
+        timed(stage, scale.runs / stage, lambda stage=stage: train_stage(scale, stage))
+    metrics = timed("evals", scale.runs / "report" / "scores.json", lambda: evaluate(scale))
+    return report(scale, metrics, timings)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as "4:05", or "1:04:05"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line. A user's error is one line and exit code 2."""
+    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--scale", choices=tuple(SCALES), default="demo", help="default: %(default)s")
+    options = parser.parse_args(argv)
+    try:
+        page = run(SCALES[options.scale])
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        line = explain(error)
+        if line is None or os.environ.get("TRACEBACK"):
+            raise
+        print(f"demo.py: error: {line}", file=sys.stderr)
+        raise SystemExit(2) from None
+    print(f"demo: the report is {page}")
+
+
+if __name__ == "__main__":
+    main()

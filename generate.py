@@ -1,0 +1,287 @@
+"""Draws, describes, answers, edits and chats with a model folder.
+
+    python generate.py draw "two red circles" -n 9 --seed 1 --out grid.png
+    python generate.py describe grid.png
+    python generate.py ask grid.png "how many circles are there ?"
+    python generate.py edit grid.png "make the circle blue" --out edited.png
+    python generate.py chat
+
+A seed fixes a sample, whatever else is drawn beside it: the second image of `--seed 1` is the first of `--seed 2`.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explain import explain
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import Tensor
+
+    from models.unified import Illume
+
+PRETRAINED = Path(__file__).resolve().parent / "pretrained" / "playground"
+TRAINED = (Path("runs/reference/stage3/model"), Path("runs/playground/stage3/model"))
+SEES = ("encoder", "language", "text_tokenizer")
+DRAWS = ("tokenizer", "detokenizer", "language", "text_tokenizer")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+CELL, GAP = 192, 6  # pixels: about the side that an image is shown at, and the white between two
+BATCH = 16  # images drawn at once
+CHAT_HELP = """/image PATH  talk about this image from now on     /new   about none     /quit  leave
+try: draw : two red circles     describe the image     edit the image : make the circle blue"""
+
+
+def load(options: argparse.Namespace, *parts: str) -> "Illume":
+    """The model folder that --model names (or the newest there is) on --device, with these parts in it."""
+    import torch
+
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: this machine has no CUDA device; leave it out, or give --device cpu")
+    folder = options.model or newest_model()
+    from transformers.utils import logging
+
+    from models.unified import Illume
+
+    logging.set_verbosity_error()  # its warnings are for who makes a model, not for who uses it
+    model = Illume.from_pretrained(folder)
+    missing = [name for name in parts if getattr(model, name) is None]
+    if missing:
+        raise ValueError(f"{folder} cannot {options.task}: it has no {' and no '.join(missing)}")
+    return model.to(options.device)
+
+
+def newest_model() -> Path:
+    """The last model that was trained here, else the one that came with the repository."""
+    trained = [path for path in TRAINED if (path / "illume.json").is_file()]
+    if trained:
+        return max(trained, key=lambda path: (path / "illume.json").stat().st_mtime)
+    if (PRETRAINED / "illume.json").is_file():
+        return PRETRAINED
+    raise FileNotFoundError(f"there is no model in {', '.join(map(str, TRAINED))}: run `make demo`, or give --model DIR")
+
+
+def read_image(path: Path, model: "Illume") -> "Tensor":
+    """An image file of any size -> (3, H, W) uint8 as the model sees it."""
+    from datamodules.decode import decode_image
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there" if not path.exists() else f"{path} is not a file")
+    try:
+        return decode_image(path.read_bytes(), model.encoder.image_size)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def grid(images: "Tensor") -> "Image.Image":
+    """Images (B, 3, H, W) uint8 in a near-square grid, each enlarged pixel by pixel to about CELL."""
+    import numpy as np
+    from PIL import Image
+
+    zoom = max(1, round(CELL / images.shape[-1]))
+    large = images.permute(0, 2, 3, 1).cpu().numpy().repeat(zoom, 1).repeat(zoom, 2)  # (B, H', W', 3)
+    count, height, width, _ = large.shape
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
+    for i, image in enumerate(large):
+        top, left = i // columns * (height + GAP), i % columns * (width + GAP)
+        sheet[top : top + height, left : left + width] = image
+    return Image.fromarray(sheet)
+
+
+def save(image: "Image.Image", path: Path) -> None:
+    """Writes an image whole or not at all, and says where it is."""
+    from PIL import Image
+
+    from callbacks.durable import put_in_place, remove, scratch_path
+
+    scratch = scratch_path(path)
+    try:
+        image.save(scratch, format=Image.registered_extensions()[path.suffix.lower()])
+        put_in_place(scratch, path)
+    finally:
+        remove(scratch)
+    print(path, flush=True)
+
+
+def draw(options: argparse.Namespace) -> None:
+    """Text to a grid of images, one a seed."""
+    import torch
+
+    model = load(options, *DRAWS)
+    seeds = [options.seed + i for i in range(options.number)]
+    groups = [seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH)]
+    images = [model.draw([options.prompt] * len(g), g, options.cfg, options.temperature) for g in groups]
+    save(grid(torch.cat(images)), options.out)
+
+
+def describe(options: argparse.Namespace) -> None:
+    """An image to words."""
+    model = load(options, *SEES)
+    print(model.describe(read_image(options.image, model)[None], detail=options.detail)[0])
+
+
+def ask(options: argparse.Namespace) -> None:
+    """An image and a question to an answer."""
+    model = load(options, *SEES)
+    print(model.ask(read_image(options.image, model)[None], [options.question])[0])
+
+
+def edit(options: argparse.Namespace) -> None:
+    """An image and an instruction to the edited image."""
+    model = load(options, *SEES, *DRAWS)
+    image = read_image(options.image, model)[None]  # (1, 3, H, W)
+    edited = model.edit(image, [options.instruction], [options.seed], options.cfg, options.temperature)
+    save(grid(edited), options.out)
+
+
+def chat(options: argparse.Namespace) -> None:
+    """Lines of text, each answered by itself or about the image in view; drawn images are saved."""
+    model = load(options, *SEES, *DRAWS)
+    human = sys.stdin.isatty()
+    view: list[Tensor] = []
+    if human:
+        print(CHAT_HELP)
+    for turn in range(sys.maxsize):
+        try:
+            line = input("> " if human else "").strip()
+        except EOFError:
+            return
+        if line == "/quit":
+            return
+        try:
+            view = answer(line, view, model, options, options.seed + turn)
+        except (ValueError, OSError) as error:
+            if not human:  # in a pipe nobody is there to type the line again
+                raise
+            print(f"error: {explain(error)}", file=sys.stderr)
+
+
+def answer(line: str, view: "list[Tensor]", model: "Illume", options: argparse.Namespace, seed: int) -> "list[Tensor]":
+    """Does what one line of a chat asks; returns the image in view, if any."""
+    command, _, rest = line.partition(" ")
+    if command == "/image":
+        return [read_image(Path(rest.strip()), model)]
+    if command == "/new":
+        return []
+    if command.startswith("/"):
+        raise ValueError(f"there is no command {command}; there is /image PATH, /new and /quit")
+    for part in model.chat([*view, line], seed, temperature=options.temperature) if line else []:
+        if isinstance(part, str):
+            print(part, flush=True)
+        else:
+            save(grid(part[None]), free_name(options.out))
+    return view
+
+
+def free_name(folder: Path) -> Path:
+    """The first of drawn-001.png, drawn-002.png, ... that is not there yet."""
+    return next(path for i in range(1, sys.maxsize) if not (path := folder / f"drawn-{i:03d}.png").exists())
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that says what is wrong in one line, without its usage."""
+
+    def error(self, message: str) -> None:
+        """Ends the program."""
+        self.exit(2, f"generate.py: error: {message}\n")
+
+
+def number(kind: type, low: float, high: float) -> Callable[[str], float]:
+    """An option's type: a number of `kind` from `low` to `high`."""
+
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {'a whole' if kind is int else 'a'} number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} to {high}")
+        return value
+
+    return convert
+
+
+def words(text: str) -> str:
+    """An argument's type: text that says something."""
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("is empty, or not printable text")
+    return text
+
+
+def folder(text: str) -> Path:
+    """An option's type: a folder that is there."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {text} is not there: make it first")
+    return Path(text)
+
+
+def image_file(text: str) -> Path:
+    """An option's type: where an image can be written."""
+    path = Path(text)
+    folder(str(path.parent))
+    if path.suffix.lower() not in ENDINGS or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not the name of an image: end it in {', '.join(ENDINGS)}")
+    return path
+
+
+def build_parser() -> Parser:
+    """The command line."""
+    parser = Parser(prog="generate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="draw | describe | ask | edit | chat")
+    model = Parser(add_help=False)
+    model.add_argument("--model", type=Path, metavar="DIR", help="model folder (default: the newest of this folder's runs)")
+    model.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+
+    def task(run: Callable[[argparse.Namespace], None], cfg: float = 0, temperature: float = 0) -> Parser:
+        sub = tasks.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, parents=[model], allow_abbrev=False)
+        sub.set_defaults(run=run)
+        if cfg:
+            sub.add_argument("--cfg", type=number(float, 0, 100), default=cfg, help="guidance, 1 is none (default: %(default)s)")
+        if temperature:
+            sub.add_argument("--seed", type=number(int, 0, 2**62), default=0, help="of the first image (default: %(default)s)")
+            what = "0 takes the likeliest (default: %(default)s)"
+            sub.add_argument("--temperature", type=number(float, 0, 10), default=temperature, help=what)
+        return sub
+
+    sub = task(draw, cfg=2.0, temperature=0.8)
+    sub.add_argument("prompt", type=words)
+    sub.add_argument("-n", dest="number", type=number(int, 1, 256), default=1, help="images (default: %(default)s)")
+    sub.add_argument("--out", type=image_file, default="grid.png", help="default: %(default)s")
+    sub = task(describe)
+    sub.add_argument("image", type=Path)
+    sub.add_argument("--detail", action="store_true", help="object by object")
+    sub = task(ask)
+    sub.add_argument("image", type=Path)
+    sub.add_argument("question", type=words)
+    sub = task(edit, cfg=1.25, temperature=0.7)
+    sub.add_argument("image", type=Path)
+    sub.add_argument("instruction", type=words)
+    sub.add_argument("--out", type=image_file, default="edited.png", help="default: %(default)s")
+    sub = task(chat, temperature=0.7)
+    sub.add_argument("--out", type=folder, default=".", metavar="DIR", help="where drawn images go (default: here)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs a command line. A user's error is one line and exit code 2."""
+    options = build_parser().parse_args(argv)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        line = explain(error)
+        if line is None or os.environ.get("TRACEBACK"):
+            raise
+        print(f"generate.py: error: {line}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

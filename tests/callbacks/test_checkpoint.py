@@ -1,0 +1,103 @@
+"""Which checkpoint a run goes on from, and that a full disk costs none."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
+
+from callbacks.checkpoint import ResumeCheckpoint, resume_point
+
+
+def save(path: Path, step: int) -> None:
+    torch.save({"global_step": step, "state_dict": {"weight": torch.zeros(10_000)}}, path)
+
+
+def fit(folder: Path, steps: int, every: int, **kwargs: Any) -> ResumeCheckpoint:
+    callback = ResumeCheckpoint(every)
+    options = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+    }
+    trainer = Trainer(default_root_dir=folder, max_steps=steps, callbacks=[callback], **options)
+    trainer.fit(BoringModel(), **kwargs)
+    return callback
+
+
+def test_nothing_to_resume(tmp_path: Path) -> None:
+    assert resume_point(tmp_path / "checkpoints") == (None, 0, "")
+
+
+def test_last_is_taken_and_previous_stands_in(tmp_path: Path) -> None:
+    save(tmp_path / "previous.ckpt", 10)
+    assert resume_point(tmp_path).step == 10  # killed between the two renames
+    save(tmp_path / "last.ckpt", 20)
+    assert resume_point(tmp_path) == (tmp_path / "last.ckpt", 20, "")
+
+
+@pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "unsafe"])
+def test_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
+    save(tmp_path / "previous.ckpt", 10)
+    save(last := tmp_path / "last.ckpt", 20)
+    content = bytearray(last.read_bytes())
+    content[20_000] ^= 1  # one bit of a weight
+    last.write_bytes({"torn": content[:-30], "flipped": content}.get(damage, b""))
+    if damage == "unsafe":  # an object that a safe load refuses
+        torch.save({"global_step": 20, "object": last}, last)
+    path, step, note = resume_point(tmp_path)
+    assert (path.name, step) == ("previous.ckpt", 10) and "last.ckpt is unreadable" in note
+
+
+def test_last_and_the_one_before_are_kept(tmp_path: Path) -> None:
+    fit(tmp_path, steps=7, every=3)
+    folder = tmp_path / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "previous.ckpt"]
+    steps = [
+        torch.load(folder / f"{name}.ckpt", weights_only=True)["global_step"] for name in ("previous", "last")
+    ]
+    assert steps == [6, 7]
+
+
+def test_full_disk_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(tmp_path, steps=2, every=1)
+
+    def full(content: object, file: Any) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(torch, "save", full)
+        fit(tmp_path, steps=4, every=1, ckpt_path=str(tmp_path / "checkpoints" / "last.ckpt"))
+    assert resume_point(tmp_path / "checkpoints").step == 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_two_optimizers_a_step_do_not_jump_over_the_interval(tmp_path: Path) -> None:
+    class TwoOptimizers(BoringModel):
+        automatic_optimization = False
+
+        def training_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+            for optimizer in self.optimizers():
+                optimizer.step()
+
+        def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+            return [torch.optim.SGD(self.parameters(), lr=0.1) for _ in range(2)]
+
+    saved = []
+    callback = ResumeCheckpoint(3)
+    callback._dump = lambda trainer: (
+        saved.append(trainer.global_step) or setattr(callback, "saved_step", saved[-1])
+    )
+    options = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+    }
+    Trainer(default_root_dir=tmp_path, max_steps=12, callbacks=[callback], **options).fit(TwoOptimizers())
+    assert saved[:-1] == [4, 6, 10, 12]  # the first even numbers at or past 3, 6, 9 and 12

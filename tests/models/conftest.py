@@ -1,0 +1,47 @@
+"""Small models, made from nothing."""
+
+import pytest
+import torch
+
+from models.detokenizer.diffusion import DiffusionDetokenizer
+from models.language.text_tokenizer import train_text_tokenizer
+from models.language.unified_lm import UnifiedLM
+from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.semantic import SemanticTokenizer
+from models.unified import Illume
+
+TRUNK = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+
+
+@pytest.fixture
+def illume() -> Illume:
+    """A random model of every part, with weights large enough that its choices are sharp."""
+    torch.manual_seed(0)
+    words = train_text_tokenizer(["draw a red circle and a blue square", "describe the image"] * 3, 280)
+    language = UnifiedLM(TRUNK, len(words), 64, 32, 36, 36)
+    with torch.no_grad():
+        language.vision_head.mul_(20)
+        language.text_head.mul_(20)
+    unet = {"block_out_channels": (8, 16), "norm_num_groups": 4}
+    return Illume(
+        VisionEncoder(width=32, layers=1, heads=2),
+        SemanticTokenizer(feature_width=32, codes=64, code_width=8, decoder_layers=1, heads=2),
+        DiffusionDetokenizer(feature_width=32, unet=unet, steps=3),
+        language,
+        words,
+    ).eval()
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    """Five random images."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (5, 3, 48, 48), generator=generator, dtype=torch.uint8)

@@ -1,0 +1,111 @@
+"""One loss for packed and lone documents; cached writing equals a plain forward; guidance; rows and seeds."""
+
+import pytest
+import torch
+
+from models.attention import allowed
+from models.document import Draw, See, Text, describe_document, draw_document
+from models.language.decoding import Continuation, draw_codes
+from models.language.sampling import choose, guide, uniforms
+from models.sequence import collate
+
+
+def documents(images):
+    return [
+        draw_document("a red circle", images[0]),
+        describe_document(images[1], "a blue square"),
+        [See(images[2]), Text("which"), Text("red", learn=True), Text("and"), Text("blue", learn=True)],
+    ]
+
+
+def packed_loss(model, segments, rows, length):
+    batch = collate(segments, rows, length, model.language.vocabulary.special("pad"))
+    return model.language.loss(batch, *model.inputs(batch))
+
+
+def test_packed_loss_and_gradients_equal_those_of_documents_alone(illume, images):
+    segments = [illume.sequencer.segment(d) for d in documents(images)]
+    together = packed_loss(illume, segments, [[0, 2], [1]], 160)
+    (together.text + together.draw).backward()
+    ours = illume.language.vision_head.grad.clone(), illume.language.adapter[0].weight.grad.clone()
+    illume.zero_grad()
+    alone = [packed_loss(illume, [s], [[0]], len(s)) for s in segments]
+    total = sum(x.text + x.draw for x in alone)
+    total.backward()
+    assert torch.allclose(together.text + together.draw, total, rtol=1e-5)
+    assert torch.allclose(ours[0], illume.language.vision_head.grad, atol=1e-4)
+    assert torch.allclose(ours[1], illume.language.adapter[0].weight.grad, atol=1e-4)
+    assert together.draw_tokens == 36 and together.text_tokens == sum(x.text_tokens for x in alone)
+
+
+def test_no_document_sees_another():
+    documents = torch.tensor([[0, 0, 1, 1, -1]])
+    blocks = torch.tensor([[-1, -1, 0, 0, -1]])
+    free = allowed(documents, blocks, "image")[0]
+    assert not free[2:4, :2].any() and not free[:2, 2:].any()
+    assert free[2, 3] and not allowed(documents, blocks, "causal")[0][2, 3]
+    assert free[4].tolist() == [False] * 4 + [True]
+
+
+def test_cached_writing_agrees_with_a_plain_forward(illume, images):
+    segment = illume.sequencer.segment(draw_document("a red circle", images[0]))
+    prompt = illume.sequencer.segment(draw_document("a red circle"))
+    codes = illume.encode(images[:1])
+    batch = collate([segment], [[0]], len(segment), 0)
+    with torch.no_grad():
+        plain = illume.language.hidden(batch, illume.language.with_codes(batch, codes), torch.zeros(0, 36, 32))[0]
+        rows = Continuation(illume.language, [prompt], torch.zeros(0, 36, 32))
+        cached = [rows.last]
+        for code in codes[0]:
+            cached.append(rows.feed(code[None] + illume.language.vocabulary.first_code))
+    start = len(prompt) - 1
+    assert torch.allclose(torch.cat(cached), plain[start : start + 37], atol=1e-4)
+
+
+def test_a_row_alone_equals_the_row_in_a_batch(illume):
+    prompts = ["a red circle", "a blue square and a red circle and a blue circle", "red"]
+    batch = illume.draw(prompts, [5, 6, 7])
+    for i in range(3):
+        difference = (illume.draw(prompts[i : i + 1], [5 + i])[0].int() - batch[i].int()).abs()
+        assert difference.max() <= 1
+
+
+def test_guidance_of_one_equals_none(illume):
+    c, u = torch.randn(2, 9), torch.randn(2, 9)
+    assert torch.allclose(guide(c, u, 1.0), c.log_softmax(-1), atol=1e-6)
+    prompts = [illume.sequencer.segment(draw_document("a red circle"))]
+    nulls = [illume.sequencer.segment(draw_document(None))]
+    nothing = torch.zeros(0, 36, 32)
+    plain = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], cfg=1.0)
+    almost = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], cfg=1.0 + 1e-7)
+    strong = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], cfg=4.0)
+    assert torch.equal(plain, almost) and not torch.equal(plain, strong)
+
+
+def test_choosing_follows_the_distribution_and_its_limits():
+    logits = torch.log(torch.tensor([[0.5, 0.2, 0.3]])).expand(4000, 3)
+    noise = uniforms([0], 4000)[0]
+    share = torch.bincount(choose(logits, noise), minlength=3) / 4000
+    assert torch.allclose(share, torch.tensor([0.5, 0.2, 0.3]), atol=0.03)
+    assert set(choose(logits, noise, top_k=2).tolist()) == {0, 2}
+    assert set(choose(logits, noise, temperature=0).tolist()) == {0}
+    assert torch.equal(uniforms([7, 3], 5)[1], uniforms([3], 5)[0])
+
+
+def test_vision_rows_train_alone(illume, images):
+    illume.language.requires_grad_(False)
+    illume.language.vision_head.requires_grad_(True)
+    loss = packed_loss(illume, [illume.sequencer.segment(documents(images)[0])], [[0]], 100)
+    loss.mean.backward()
+    assert illume.language.vision_head.grad.abs().sum() > 0 and illume.language.text_head.grad is None
+
+
+def test_a_prompt_longer_than_the_context_is_refused(illume):
+    with pytest.raises(ValueError, match="tokens long, this model's context has room for"):
+        illume.draw(["a red circle " * 200], [0])
+
+
+def test_chat_takes_and_gives_lists_of_parts(illume, images):
+    answer = illume.chat(["what is this", images[0]], seed=1, limit=8)
+    assert all(isinstance(part, str | torch.Tensor) for part in answer)
+    assert Draw(None) == Draw(None)

@@ -1,0 +1,52 @@
+"""Documents become the same tokens for training and for asking; packing keeps documents apart."""
+
+import pytest
+import torch
+
+from models.document import Draw, See, Text, describe_document, draw_document, edit_document
+from models.sequence import collate, pack_rows
+
+
+def test_asking_is_a_prefix_of_training(illume, images):
+    for learned, asked in (
+        (describe_document(images[0], "a red circle"), describe_document(images[0])),
+        (draw_document("a red circle", images[0]), draw_document("a red circle")),
+        (edit_document(images[0], "make it blue", images[1]), edit_document(images[0], "make it blue")),
+    ):
+        whole, prompt = illume.sequencer.segment(learned), illume.sequencer.segment(asked, ask=True)
+        assert whole.ids[: len(prompt)] == prompt.ids
+        assert whole.learn[len(prompt)], "the first token after the prompt must be learned"
+
+
+def test_only_answers_are_learned(illume, images):
+    segment = illume.sequencer.segment([See(images[0]), Text("what"), Text("red", learn=True)])
+    learned = [i for i, learn in zip(segment.ids, segment.learn, strict=True) if learn]
+    words = illume.text_tokenizer("red", add_special_tokens=False)["input_ids"]
+    assert learned == [*words, illume.language.vocabulary.special("end")]
+
+
+def test_text_cannot_spell_special_tokens(illume):
+    ids = illume.sequencer.encode_text("<begin_image> <|end|> {caption} </s>")
+    assert max(ids) < illume.language.vocabulary.text_size
+    assert "{caption} </s>" in illume.text_tokenizer.decode(ids)
+
+
+def test_braces_in_a_caption_stay_text(illume):
+    assert draw_document("a {x} circle {caption}")[0].text.endswith("a {x} circle {caption}")
+
+
+def test_packing_uses_each_document_once_and_refuses_too_long():
+    rows = pack_rows([5, 9, 3, 7, 2], 10)
+    assert sorted(i for row in rows for i in row) == [0, 1, 2, 3, 4]
+    assert all(sum([5, 9, 3, 7, 2][i] for i in row) <= 10 for row in rows)
+    with pytest.raises(ValueError, match="11 tokens does not fit a sequence of 10"):
+        pack_rows([11], 10)
+
+
+def test_an_image_used_twice_travels_once(illume, images):
+    image = images[0]
+    segment = illume.sequencer.segment([See(image), Text("again"), Draw(image)])
+    batch = collate([segment], [[0]], len(segment), 0)
+    assert len(batch.images) == 1 and batch.see_images.tolist() == batch.draw_images.tolist() == [0]
+    assert batch.see_mask.sum() == batch.draw_mask.sum() == 36
+    assert torch.equal(batch.images[0], image)

@@ -1,0 +1,76 @@
+"""Quantizers: nearest codes, straight-through gradients, no collapse; the tokenizer learns features."""
+
+import pytest
+import torch
+
+from models.tokenizer.losses import feature_loss
+from models.tokenizer.quantizer import Quantizer, nearest, perplexity
+from models.tokenizer.semantic import SemanticTokenizer
+
+
+@pytest.mark.parametrize("kind", ["ema", "simvq", "plain"])
+def test_gradient_passes_straight_through(kind):
+    torch.manual_seed(0)
+    quantizer = Quantizer(16, 4, kind)
+    inputs = torch.randn(2, 5, 4, requires_grad=True)
+    weight = torch.randn(2, 5, 4)
+    (quantizer(inputs).vectors * weight).sum().backward()
+    assert torch.allclose(inputs.grad, weight)
+
+
+def test_nearest_is_nearest():
+    vectors, codebook = torch.randn(50, 4), torch.randn(9, 4)
+    assert torch.equal(nearest(vectors, codebook), torch.cdist(vectors, codebook).argmin(1))
+
+
+@pytest.mark.parametrize("kind", ["ema", "simvq"])
+def test_codes_do_not_collapse(kind):
+    torch.manual_seed(0)
+    quantizer = Quantizer(64, 4, kind)
+    optimizer = torch.optim.Adam([*quantizer.parameters(), torch.nn.Parameter(torch.zeros(1))], lr=1e-2)
+    for _ in range(200):
+        quantized = quantizer(5 + 3 * torch.randn(256, 4))  # far from where the codes begin
+        optimizer.zero_grad()
+        quantized.loss.backward() if quantized.loss.requires_grad else None
+        optimizer.step()
+    codes = quantizer.eval()(5 + 3 * torch.randn(4096, 4)).codes
+    counts = torch.bincount(codes, minlength=64).float()
+    assert (counts > 0).float().mean() > (0.9 if kind == "ema" else 0.3)
+    assert perplexity(counts) > (32 if kind == "ema" else 10)
+
+
+def test_dead_codes_are_reborn():
+    torch.manual_seed(0)
+    quantizer = Quantizer(8, 2)
+    quantizer(torch.randn(64, 2))
+    quantizer.table[3] = 1e3  # nothing is ever near it
+    for _ in range(120):
+        quantizer(torch.randn(64, 2))
+    assert quantizer.table.abs().max() < 10
+
+
+def test_unknown_quantizer_is_refused():
+    with pytest.raises(ValueError, match="there is: ema, simvq, plain"):
+        Quantizer(8, 2, "rq")
+
+
+def test_feature_loss_is_zero_only_at_the_target():
+    target = torch.randn(2, 3, 8)
+    assert feature_loss(target, target) < 1e-6 < feature_loss(-target, target)
+
+
+def test_the_tokenizer_learns_features():
+    torch.manual_seed(0)
+    tokenizer = SemanticTokenizer(feature_width=16, tokens=4, codes=32, code_width=4, decoder_layers=1, heads=2)
+    kinds = torch.nn.functional.layer_norm(torch.randn(6, 16), (16,))
+    optimizer = torch.optim.Adam(tokenizer.parameters(), lr=3e-3)
+    first = last = None
+    for _ in range(150):
+        loss = tokenizer(kinds[torch.randint(6, (16, 4))])
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        first, last = first or loss.feature.item(), loss.feature.item()
+    assert last < 0.3 * first
+    codes = tokenizer.eval().encode(kinds[None, :4])
+    assert torch.allclose(tokenizer.decode(codes), tokenizer.decode(codes.clone()))

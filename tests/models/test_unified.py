@@ -1,0 +1,63 @@
+"""Saving and loading gives the same model; folders that do not fit are refused; a seed fixes a drawing."""
+
+import json
+
+import pytest
+import torch
+
+from models.model_folder import folder_hash
+from models.unified import Illume
+
+
+def test_save_and_load_give_the_same_drawings(illume, images, tmp_path):
+    illume.save_pretrained(str(tmp_path / "model"))
+    again = Illume.from_pretrained(str(tmp_path / "model"))
+    assert torch.equal(illume.draw(["a red circle"], [3]), again.draw(["a red circle"], [3]))
+    assert illume.ask(images[:2], ["describe"] * 2) == again.ask(images[:2], ["describe"] * 2)
+    assert torch.equal(illume.encode(images), again.encode(images))
+    again.save_pretrained(str(tmp_path / "twice"))
+    assert folder_hash(tmp_path / "model") == folder_hash(tmp_path / "twice")
+
+
+def test_another_codebook_is_refused(illume, tmp_path):
+    illume.save_pretrained(str(tmp_path))
+    config = json.loads((tmp_path / "tokenizer/config.json").read_text())
+    (tmp_path / "tokenizer/config.json").write_text(json.dumps(config | {"codes": 32}))
+    with pytest.raises(ValueError, match="tokenizer does not load: .*size mismatch"):
+        Illume.from_pretrained(str(tmp_path))
+    with pytest.raises(ValueError, match="writes 64 codes, the tokenizer has 32"):
+        tokenizer = type(illume.tokenizer)(feature_width=32, codes=32, code_width=8, decoder_layers=1, heads=2)
+        Illume(illume.encoder, tokenizer, illume.detokenizer, illume.language, illume.text_tokenizer)
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a model folder"):
+        Illume.from_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("cfg", [-1.0, 1000.0])
+def test_guidance_out_of_range_is_refused(illume, cfg):
+    with pytest.raises(ValueError, match="out of range"):
+        illume.draw(["red"], [0], cfg=cfg)
+
+
+def test_images_of_another_size_are_refused(illume):
+    with pytest.raises(ValueError, match="the encoder takes 48 x 48"):
+        illume.encode(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+
+
+def test_a_tuned_encoder_sees_and_the_frozen_one_draws(illume, images):
+    import copy
+
+    from models.document import reconstruct_document
+    from models.sequence import collate
+
+    segment = illume.sequencer.segment(reconstruct_document(images[0]))
+    batch = collate([segment], [[0]], len(segment), 0)
+    features, codes = illume.inputs(batch)
+    illume.understanding_encoder = copy.deepcopy(illume.encoder)
+    with torch.no_grad():
+        illume.understanding_encoder.positions.add_(torch.randn_like(illume.encoder.positions))
+    tuned, same_codes = illume.inputs(batch)
+    assert torch.equal(codes, same_codes) and not torch.allclose(features, tuned)
+    assert tuned.requires_grad and torch.equal(illume.encode(images[:1]), codes)
