@@ -76,7 +76,7 @@ class ResumeCheckpoint(Checkpoint):
     """Keeps checkpoints/last.ckpt, and the one before as previous.ckpt, in the run's folder.
 
     Being a `Checkpoint`, it is called after all other callbacks, whose state it therefore holds. It saves
-    every `every_n_steps` optimizer steps, when training ends, and when SIGTERM or Ctrl-C asks the run to stop.
+    every `every_n_steps` optimizer steps, when training ends, and when SIGTERM or Ctrl-C stops the run.
     """
 
     def __init__(self, every_n_steps: int = 500) -> None:
