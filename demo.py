@@ -135,6 +135,7 @@ def evaluate(scale: Scale) -> dict[str, Any]:
     if kept.is_file() and (scores := json.loads(kept.read_text(encoding="utf-8")))["of"] == of:
         return scores["metrics"]
     from evals.suite import playground_suite
+
     from models.unified import Illume
 
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +158,9 @@ def report(scale: Scale, metrics: dict[str, Any], timings: Timings) -> Path:
         "seconds": round(timings.total, 1),
         **{f"seconds/{stage}": round(seconds, 1) for stage, seconds in timings.seconds.items()},
     }
-    metrics = {("seconds/evals" if key == "seconds" else key): value for key, value in metrics.items()} | circumstances
+    metrics = {
+        ("seconds/evals" if key == "seconds" else key): value for key, value in metrics.items()
+    } | circumstances
     write_text(scale.runs / "report.json", json.dumps(metrics, indent=1) + "\n")
     runs = {stage: scale.runs / stage for stage in STAGES}
     return write_report(scale.runs, metrics, runs, scale.runs / "report")
@@ -171,7 +174,10 @@ def run(scale: Scale) -> Path:
         with timings.stage(name, folder):
             result = work()
             gc.collect()  # the last stage's networks, before the next builds its own
-        print(f"demo: {name:<12}{clock(timings.seconds[name]):>8}   {clock(timings.total):>8} in all", flush=True)
+        print(
+            f"demo: {name:<12}{clock(timings.seconds[name]):>8}   {clock(timings.total):>8} in all",
+            flush=True,
+        )
         return result
 
     timed("data", scale.runs / "data", lambda: make_data(scale))

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from explain import explain
 
 if TYPE_CHECKING:
-    import torch
     from PIL import Image
     from torch import Tensor
 
@@ -62,7 +61,9 @@ def newest_model() -> Path:
         return max(trained, key=lambda path: (path / "illume.json").stat().st_mtime)
     if (PRETRAINED / "illume.json").is_file():
         return PRETRAINED
-    raise FileNotFoundError(f"there is no model in {', '.join(map(str, TRAINED))}: run `make demo`, or give --model DIR")
+    raise FileNotFoundError(
+        f"there is no model in {', '.join(map(str, TRAINED))}: run `make demo`, or give --model DIR"
+    )
 
 
 def read_image(path: Path, model: "Illume") -> "Tensor":
@@ -162,7 +163,9 @@ def chat(options: argparse.Namespace) -> None:
             print(f"error: {explain(error)}", file=sys.stderr)
 
 
-def answer(line: str, view: "list[Tensor]", model: "Illume", options: argparse.Namespace, seed: int) -> "list[Tensor]":
+def answer(
+    line: str, view: "list[Tensor]", model: "Illume", options: argparse.Namespace, seed: int
+) -> "list[Tensor]":
     """Does what one line of a chat asks; returns the image in view, if any."""
     command, _, rest = line.partition(" ")
     if command == "/image":
@@ -199,7 +202,9 @@ def number(kind: type, low: float, high: float) -> Callable[[str], float]:
         try:
             value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {'a whole' if kind is int else 'a'} number") from None
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not {'a whole' if kind is int else 'a'} number"
+            ) from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} to {high}")
         return value
@@ -226,32 +231,52 @@ def image_file(text: str) -> Path:
     path = Path(text)
     folder(str(path.parent))
     if path.suffix.lower() not in ENDINGS or path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is not the name of an image: end it in {', '.join(ENDINGS)}")
+        raise argparse.ArgumentTypeError(
+            f"{text} is not the name of an image: end it in {', '.join(ENDINGS)}"
+        )
     return path
 
 
 def build_parser() -> Parser:
     """The command line."""
-    parser = Parser(prog="generate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="generate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     tasks = parser.add_subparsers(dest="task", required=True, metavar="draw | describe | ask | edit | chat")
     model = Parser(add_help=False)
-    model.add_argument("--model", type=Path, metavar="DIR", help="model folder (default: the newest of this folder's runs)")
+    model.add_argument(
+        "--model", type=Path, metavar="DIR", help="model folder (default: the newest of this folder's runs)"
+    )
     model.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
 
     def task(run: Callable[[argparse.Namespace], None], cfg: float = 0, temperature: float = 0) -> Parser:
-        sub = tasks.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, parents=[model], allow_abbrev=False)
+        sub = tasks.add_parser(
+            run.__name__, help=run.__doc__, description=run.__doc__, parents=[model], allow_abbrev=False
+        )
         sub.set_defaults(run=run)
         if cfg:
-            sub.add_argument("--cfg", type=number(float, 0, 100), default=cfg, help="guidance, 1 is none (default: %(default)s)")
+            sub.add_argument(
+                "--cfg",
+                type=number(float, 0, 100),
+                default=cfg,
+                help="guidance, 1 is none (default: %(default)s)",
+            )
         if temperature:
-            sub.add_argument("--seed", type=number(int, 0, 2**62), default=0, help="of the first image (default: %(default)s)")
+            sub.add_argument(
+                "--seed",
+                type=number(int, 0, 2**62),
+                default=0,
+                help="of the first image (default: %(default)s)",
+            )
             what = "0 takes the likeliest (default: %(default)s)"
             sub.add_argument("--temperature", type=number(float, 0, 10), default=temperature, help=what)
         return sub
 
     sub = task(draw, cfg=2.0, temperature=0.8)
     sub.add_argument("prompt", type=words)
-    sub.add_argument("-n", dest="number", type=number(int, 1, 256), default=1, help="images (default: %(default)s)")
+    sub.add_argument(
+        "-n", dest="number", type=number(int, 1, 256), default=1, help="images (default: %(default)s)"
+    )
     sub.add_argument("--out", type=image_file, default="grid.png", help="default: %(default)s")
     sub = task(describe)
     sub.add_argument("image", type=Path)
@@ -264,7 +289,9 @@ def build_parser() -> Parser:
     sub.add_argument("instruction", type=words)
     sub.add_argument("--out", type=image_file, default="edited.png", help="default: %(default)s")
     sub = task(chat, temperature=0.7)
-    sub.add_argument("--out", type=folder, default=".", metavar="DIR", help="where drawn images go (default: here)")
+    sub.add_argument(
+        "--out", type=folder, default=".", metavar="DIR", help="where drawn images go (default: here)"
+    )
     return parser
 
 

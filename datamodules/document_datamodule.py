@@ -53,8 +53,14 @@ class DocumentDataModule(L.LightningDataModule):
         super().__init__()
         unknown = {c["template"] for c in sources.values()} - set(TEMPLATES)
         if unknown:
-            raise ValueError(f"unknown template {', '.join(sorted(unknown))}; there is: {', '.join(TEMPLATES)}")
-        self.sources, self.documents_per_batch, self.sequence_length = sources, documents_per_batch, sequence_length
+            raise ValueError(
+                f"unknown template {', '.join(sorted(unknown))}; there is: {', '.join(TEMPLATES)}"
+            )
+        self.sources, self.documents_per_batch, self.sequence_length = (
+            sources,
+            documents_per_batch,
+            sequence_length,
+        )
         self.image_size, self.batches_per_epoch, self.val_batches = image_size, batches_per_epoch, val_batches
         self.workers, self.drop, self.seed = workers, drop, seed
 
@@ -86,9 +92,14 @@ class DocumentDataModule(L.LightningDataModule):
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""
         stream = BatchStream(
-            self._streams(self.shards, self.seed), self._collate, self.documents_per_batch, self.batches_per_epoch
+            self._streams(self.shards, self.seed),
+            self._collate,
+            self.documents_per_batch,
+            self.batches_per_epoch,
         )
-        return RankLoader(stream, batch_size=None, num_workers=self.workers, prefetch_factor=4 if self.workers else None)
+        return RankLoader(
+            stream, batch_size=None, num_workers=self.workers, prefetch_factor=4 if self.workers else None
+        )
 
     def val_dataloader(self) -> DataLoader | list:
         """The fixed validation set: made once, the same batches ever after (each rank its share)."""
@@ -97,7 +108,8 @@ class DocumentDataModule(L.LightningDataModule):
         if not hasattr(self, "_val"):
             stream = iter(self._streams(self.val_shards, 12345)(*world()))
             self._val = [
-                self._collate([next(stream) for _ in range(self.documents_per_batch)]) for _ in range(self.val_batches)
+                self._collate([next(stream) for _ in range(self.documents_per_batch)])
+                for _ in range(self.val_batches)
             ]
         return DataLoader(self._val, batch_size=None)
 

@@ -47,7 +47,12 @@ class ImageDataModule(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.shards, self.val, self.image_size, self.batch_size = shards, val, image_size, batch_size
-        self.batches_per_epoch, self.val_batches, self.workers, self.seed = batches_per_epoch, val_batches, workers, seed
+        self.batches_per_epoch, self.val_batches, self.workers, self.seed = (
+            batches_per_epoch,
+            val_batches,
+            workers,
+            seed,
+        )
 
     def setup(self, stage: str | None = None) -> None:
         """Finds the shards, so that a missing set is told before anything is built."""
@@ -71,13 +76,17 @@ class ImageDataModule(L.LightningDataModule):
             self.batch_size,
             self.batches_per_epoch,
         )
-        return RankLoader(stream, batch_size=None, num_workers=self.workers, prefetch_factor=4 if self.workers else None)
+        return RankLoader(
+            stream, batch_size=None, num_workers=self.workers, prefetch_factor=4 if self.workers else None
+        )
 
     def val_dataloader(self) -> DataLoader:
         """The fixed validation set, made once."""
         if not hasattr(self, "_val"):
             items = iter(self._stream(self.found_val, 12345, *world()))
-            self._val = [collate_images([next(items) for _ in range(self.batch_size)]) for _ in range(self.val_batches)]
+            self._val = [
+                collate_images([next(items) for _ in range(self.batch_size)]) for _ in range(self.val_batches)
+            ]
         return DataLoader(self._val, batch_size=None)
 
 

@@ -12,7 +12,9 @@ from datamodules.stream import MixedStream
 
 def world() -> tuple[int, int]:
     """This process's rank, and how many there are."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
+    return (
+        (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
+    )
 
 
 class BatchStream(IterableDataset):
@@ -26,9 +28,18 @@ class BatchStream(IterableDataset):
     """
 
     def __init__(
-        self, open_stream: Callable[[int, int], MixedStream], collate: Callable[[list[Any]], Any], batch_size: int, length: int
+        self,
+        open_stream: Callable[[int, int], MixedStream],
+        collate: Callable[[list[Any]], Any],
+        batch_size: int,
+        length: int,
     ) -> None:
-        self.open_stream, self.collate, self.batch_size, self.length = open_stream, collate, batch_size, length
+        self.open_stream, self.collate, self.batch_size, self.length = (
+            open_stream,
+            collate,
+            batch_size,
+            length,
+        )
         self.rank, self.world = world()
         self.done, self.state, self.stream = 0, None, None
 
@@ -53,7 +64,10 @@ class BatchStream(IterableDataset):
 
     def state_dict(self) -> dict[str, Any]:
         """Batches given in this epoch, and where the stream stands."""
-        return {"done": self.done, "stream": self.stream.state_dict() if self.stream is not None else self.state}
+        return {
+            "done": self.done,
+            "stream": self.stream.state_dict() if self.stream is not None else self.state,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on after `state`."""
@@ -81,5 +95,7 @@ class RankLoader(StatefulDataLoader):
         """
         rank, size = world()
         if len(state["ranks"]) != size:
-            raise ValueError(f"the checkpoint holds loader states of {len(state['ranks'])} ranks, this run has {size}")
+            raise ValueError(
+                f"the checkpoint holds loader states of {len(state['ranks'])} ranks, this run has {size}"
+            )
         super().load_state_dict(state["ranks"][rank])

@@ -31,7 +31,9 @@ def find_shards(place: str) -> list[str]:
     else:
         shards = [url for url in wds.shardlists.expand_urls(place) if Path(url).is_file()]
     if not shards:
-        raise FileNotFoundError(f"no shards at {place}: make the playground's with `python -m playground.shards --out FOLDER`")
+        raise FileNotFoundError(
+            f"no shards at {place}: make the playground's with `python -m playground.shards --out FOLDER`"
+        )
     return shards
 
 

@@ -47,7 +47,11 @@ class DetokenizerModule(L.LightningModule):
         parts = parts_of("detokenizer", self.folder, "encoder", "tokenizer")
         self.encoder = parts["encoder"].eval().requires_grad_(False)
         self.tokenizer = parts["tokenizer"].eval().requires_grad_(False)
-        sizes = {"image_size": self.encoder.image_size, "feature_width": self.encoder.width, "grid": self.encoder.grid}
+        sizes = {
+            "image_size": self.encoder.image_size,
+            "feature_width": self.encoder.width,
+            "grid": self.encoder.grid,
+        }
         self.detokenizer = DiffusionDetokenizer(**(sizes | self.sizes))
         self.ema = torch.optim.swa_utils.AveragedModel(
             self.detokenizer.unet, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(self.ema_decay)
@@ -75,7 +79,9 @@ class DetokenizerModule(L.LightningModule):
         schedules = schedules if isinstance(schedules, list) else [schedules]
         stem = self.global_step < self.stem_steps
         which = 0 if stem else -1
-        loss = self.detokenizer.stem.loss(features, pixels) if stem else self.detokenizer.loss(features, pixels)
+        loss = (
+            self.detokenizer.stem.loss(features, pixels) if stem else self.detokenizer.loss(features, pixels)
+        )
         optimizers[which].zero_grad()
         self.manual_backward(loss)
         self.clip_gradients(optimizers[which], 1.0, "norm")
@@ -83,7 +89,9 @@ class DetokenizerModule(L.LightningModule):
         schedules[which].step()
         if not stem:
             self.ema.update_parameters(self.detokenizer.unet)
-        self.log_dict({"train/loss": loss, f"train/loss_{'stem' if stem else 'diffusion'}": loss}, prog_bar=True)
+        self.log_dict(
+            {"train/loss": loss, f"train/loss_{'stem' if stem else 'diffusion'}": loss}, prog_bar=True
+        )
 
     def validation_step(self, batch: ImageBatch, batch_index: int) -> None:
         """Both losses on the fixed validation set, with fixed noise."""
@@ -91,8 +99,15 @@ class DetokenizerModule(L.LightningModule):
         generator = torch.Generator(device=self.device).manual_seed(batch_index)
         size = len(batch.images)
         if self.detokenizer.stem is not None:
-            self.log("val/loss_stem", self.detokenizer.stem.loss(features, pixels), prog_bar=True, batch_size=size)
-        self.log("val/loss_diffusion", self.detokenizer.loss(features, pixels, generator), prog_bar=True, batch_size=size)
+            self.log(
+                "val/loss_stem", self.detokenizer.stem.loss(features, pixels), prog_bar=True, batch_size=size
+            )
+        self.log(
+            "val/loss_diffusion",
+            self.detokenizer.loss(features, pixels, generator),
+            prog_bar=True,
+            batch_size=size,
+        )
 
     def items_in_batch(self, batch: ImageBatch) -> int:
         """Images."""

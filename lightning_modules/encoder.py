@@ -47,7 +47,11 @@ class EncoderModule(L.LightningModule):
 
     def _step(self, batch: ImageBatch, name: str) -> Tensor:
         loss, right = self.captioner.loss(self.encoder(batch.images), batch.captions)
-        self.log_dict({f"{name}/loss": loss, f"{name}/caption_accuracy": right}, prog_bar=True, batch_size=len(batch.images))
+        self.log_dict(
+            {f"{name}/loss": loss, f"{name}/caption_accuracy": right},
+            prog_bar=True,
+            batch_size=len(batch.images),
+        )
         return loss
 
     def training_step(self, batch: ImageBatch) -> Tensor:

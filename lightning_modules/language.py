@@ -130,7 +130,9 @@ class LanguageModule(L.LightningModule):
         if draw_tokens:
             self.log("val/loss_draw", draw / draw_tokens, prog_bar=True)
 
-    def transfer_batch_to_device(self, batch: PackedBatch, device: torch.device, dataloader_idx: int) -> PackedBatch:
+    def transfer_batch_to_device(
+        self, batch: PackedBatch, device: torch.device, dataloader_idx: int
+    ) -> PackedBatch:
         """Moves a packed batch."""
         return batch.to(device, non_blocking=True)
 

@@ -32,10 +32,16 @@ def adamw(
     """
     unknown = set(rates) - set(parts)
     if unknown:
-        raise ValueError(f"no part {', '.join(sorted(unknown))} to give a learning rate to; there is: {', '.join(parts)}")
-    groups = [{"params": list(parts[name]), "lr": rate, "name": name} for name, rate in rates.items() if rate > 0]
+        raise ValueError(
+            f"no part {', '.join(sorted(unknown))} to give a learning rate to; there is: {', '.join(parts)}"
+        )
+    groups = [
+        {"params": list(parts[name]), "lr": rate, "name": name} for name, rate in rates.items() if rate > 0
+    ]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, beta2), weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(cosine_factor, warmup=warmup, total=total))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, partial(cosine_factor, warmup=warmup, total=total)
+    )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

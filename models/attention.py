@@ -24,7 +24,9 @@ def allowed(documents: Tensor, see_blocks: Tensor, attend: Attend = "image") -> 
     same = (documents[:, :, None] == documents[:, None, :]) & (documents[:, :, None] >= 0)  # (B, L, L)
     free = same & causal
     if attend == "image":
-        free = free | ((see_blocks[:, :, None] == see_blocks[:, None, :]) & (see_blocks[:, :, None] >= 0) & same)
+        free = free | (
+            (see_blocks[:, :, None] == see_blocks[:, None, :]) & (see_blocks[:, :, None] >= 0) & same
+        )
     return free | torch.eye(length, dtype=torch.bool, device=documents.device)
 
 

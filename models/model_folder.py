@@ -17,9 +17,7 @@ from models.tokenizer.semantic import SemanticTokenizer
 if TYPE_CHECKING:
     from models.unified import Illume
 
-CLASSES = {
-    c.__name__: c for c in (VisionEncoder, SemanticTokenizer, DiffusionDetokenizer, UnifiedLM)
-}
+CLASSES = {c.__name__: c for c in (VisionEncoder, SemanticTokenizer, DiffusionDetokenizer, UnifiedLM)}
 PARTS = ("encoder", "understanding_encoder", "tokenizer", "detokenizer", "language")
 
 
@@ -34,7 +32,10 @@ def save_parts(model: "Illume", folder: str | Path) -> None:
             continue
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "config.json").write_text(json.dumps(part._hub_mixin_config, indent=2) + "\n")
-        save_file({k: v.contiguous().cpu() for k, v in part.state_dict().items()}, folder / name / "model.safetensors")
+        save_file(
+            {k: v.contiguous().cpu() for k, v in part.state_dict().items()},
+            folder / name / "model.safetensors",
+        )
         classes[name] = type(part).__name__
     if model.text_tokenizer is not None:
         model.text_tokenizer.save_pretrained(folder / "text_tokenizer")
@@ -66,7 +67,9 @@ def load_parts(folder: str | Path, only: Sequence[str] | None = None) -> dict[st
 
 def _load_part(folder: Path, class_name: str) -> Any:
     if class_name not in CLASSES:
-        raise ValueError(f"{folder} holds a {class_name}, which is not known here; there is: {', '.join(CLASSES)}")
+        raise ValueError(
+            f"{folder} holds a {class_name}, which is not known here; there is: {', '.join(CLASSES)}"
+        )
     try:
         part = CLASSES[class_name](**json.loads((folder / "config.json").read_text()))
         part.load_state_dict(load_file(folder / "model.safetensors"))

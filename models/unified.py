@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.document import Document, Draw, See, Text, describe_document, draw_document, edit_document
 from models.language.decoding import draw_codes, write_text
 from models.language.unified_lm import UnifiedLM
 from models.model_folder import load_parts, save_parts
 from models.sequence import SEE, PackedBatch, Segment, Sequencer
-from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 
@@ -49,7 +49,9 @@ class Illume(nn.Module):
             return
         ours, theirs = self.language.vocabulary.codes, self.tokenizer.codes
         if ours != theirs:
-            raise ValueError(f"the language model writes {ours} codes, the tokenizer has {theirs}: they are of different runs")
+            raise ValueError(
+                f"the language model writes {ours} codes, the tokenizer has {theirs}: they are of different runs"
+            )
         if self.text_tokenizer is not None and len(self.text_tokenizer) > self.language.vocabulary.text_size:
             raise ValueError(
                 f"the text tokenizer has {len(self.text_tokenizer)} pieces, "
@@ -100,10 +102,18 @@ class Illume(nn.Module):
             return self._nothing_seen(), batch.ids.new_zeros(0, self.language.draw_tokens)
         with torch.no_grad():
             shared = self.understanding_encoder is None
-            needed, place = (torch.arange(len(batch.images)), None) if shared else batch.draw_images.unique(return_inverse=True)
+            needed, place = (
+                (torch.arange(len(batch.images)), None)
+                if shared
+                else batch.draw_images.unique(return_inverse=True)
+            )
             features = self.encoder(batch.images[needed])
             place = batch.draw_images if place is None else place
-            codes = self.tokenizer.encode(features[place]) if len(place) else batch.ids.new_zeros(0, self.language.draw_tokens)
+            codes = (
+                self.tokenizer.encode(features[place])
+                if len(place)
+                else batch.ids.new_zeros(0, self.language.draw_tokens)
+            )
         if shared:
             return features[batch.see_images], codes
         seen, place = batch.see_images.unique(return_inverse=True)
@@ -124,7 +134,12 @@ class Illume(nn.Module):
         return self.detokenizer.decode(self.tokenizer.decode(codes), seeds, steps)
 
     def draw(
-        self, prompts: Sequence[str], seeds: list[int], cfg: float = 2.0, temperature: float = 1.0, top_k: int = 0
+        self,
+        prompts: Sequence[str],
+        seeds: list[int],
+        cfg: float = 2.0,
+        temperature: float = 1.0,
+        top_k: int = 0,
     ) -> Tensor:
         """Text to images (B, 3, H, W) uint8, one for each prompt and seed."""
         documents = [draw_document(prompt) for prompt in prompts]
@@ -145,14 +160,28 @@ class Illume(nn.Module):
         return self._draw(documents, nulls, seeds, cfg, temperature, top_k)
 
     def _draw(
-        self, documents: Sequence[Document], nulls: Sequence[Document], seeds: list[int], cfg: float, temperature: float, top_k: int
+        self,
+        documents: Sequence[Document],
+        nulls: Sequence[Document],
+        seeds: list[int],
+        cfg: float,
+        temperature: float,
+        top_k: int,
     ) -> Tensor:
         if not 0 <= cfg <= 100:
             raise ValueError(f"cfg {cfg} is out of range: 1 is no guidance, 2 is usual, 100 the most")
         prompts = [self._segment(d) for d in documents]
         twins = [self._segment(d) for d in nulls]
         codes = draw_codes(
-            self.language, prompts, twins, self._seen(prompts), self._seen(twins), seeds, cfg, temperature, top_k
+            self.language,
+            prompts,
+            twins,
+            self._seen(prompts),
+            self._seen(twins),
+            seeds,
+            cfg,
+            temperature,
+            top_k,
         )
         return self.decode(codes, seeds)
 
@@ -160,7 +189,9 @@ class Illume(nn.Module):
         segment = self.sequencer.segment(document, ask=ask)
         room = self.language.trunk.config.max_position_embeddings - self.language.draw_tokens - 2
         if len(segment) > room:
-            raise ValueError(f"the prompt is {len(segment)} tokens long, this model's context has room for {room}: shorten it")
+            raise ValueError(
+                f"the prompt is {len(segment)} tokens long, this model's context has room for {room}: shorten it"
+            )
         return segment
 
     def _seen(self, segments: Sequence[Segment]) -> Tensor:
@@ -182,14 +213,21 @@ class Illume(nn.Module):
 
     def ask(self, images: Tensor, questions: Sequence[str]) -> list[str]:
         """Answers one question about each image (B, 3, H, W)."""
-        return self.understand([[See(im), Text(q)] for im, q in zip(images, questions, strict=True)], limit=16)
+        return self.understand(
+            [[See(im), Text(q)] for im, q in zip(images, questions, strict=True)], limit=16
+        )
 
     def describe(self, images: Tensor, detail: bool = False) -> list[str]:
         """Describes each image (B, 3, H, W) in a sentence, or object by object."""
         return self.understand([describe_document(image, detail=detail) for image in images])
 
     def chat(
-        self, parts: Sequence[str | Tensor], seed: int = 0, cfg: float = 1.0, temperature: float = 0.7, limit: int = 96
+        self,
+        parts: Sequence[str | Tensor],
+        seed: int = 0,
+        cfg: float = 1.0,
+        temperature: float = 0.7,
+        limit: int = 96,
     ) -> list[str | Tensor]:
         """Any-to-any: text and images (3, H, W) in, text and images out, as many as the model chooses to make."""
         document: list[Text | See | Draw] = [Text(p) if isinstance(p, str) else See(p) for p in parts]
@@ -205,7 +243,14 @@ class Illume(nn.Module):
                 document.append(Text(words, learn=True))
             if not written or written[-1] != special("begin_image"):
                 break
-            image = self._draw([[*document, Draw(None)]], [[*document, Draw(None)]], [seed + len(answer)], cfg=1.0, temperature=temperature, top_k=0)[0]
+            image = self._draw(
+                [[*document, Draw(None)]],
+                [[*document, Draw(None)]],
+                [seed + len(answer)],
+                cfg=1.0,
+                temperature=temperature,
+                top_k=0,
+            )[0]
             answer.append(image)
             document.append(Draw(image))
         return answer
@@ -213,5 +258,10 @@ class Illume(nn.Module):
 
 def _without_last(segment: Segment) -> Segment:
     return Segment(
-        segment.ids[:-1], segment.kinds[:-1], segment.learn[:-1], segment.see_blocks[:-1], segment.images, segment.image_uses
+        segment.ids[:-1],
+        segment.kinds[:-1],
+        segment.learn[:-1],
+        segment.see_blocks[:-1],
+        segment.images,
+        segment.image_uses,
     )

@@ -44,6 +44,7 @@ class Stem(nn.Module):
         self.rgb = nn.Conv2d(narrow, 3, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
+        """The coarse image."""
         x = self.block(features).transpose(1, 2).unflatten(2, (self.grid, self.grid))  # (B, D, h, w)
         return self.rgb(self.ups(x))
 

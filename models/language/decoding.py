@@ -31,14 +31,19 @@ class Continuation:
 
         def rows(name: str, fill: int) -> Tensor:
             return torch.tensor(
-                [[fill] * s + list(getattr(p, name)) for s, p in zip(starts, prompts, strict=True)], device=device
+                [[fill] * s + list(getattr(p, name)) for s, p in zip(starts, prompts, strict=True)],
+                device=device,
             )
 
         ids, blocks, kinds = rows("ids", pad), rows("see_blocks", -1), rows("kinds", -1)
         self.real = kinds >= 0  # (B, K) keys that may be looked at
         documents = torch.where(self.real, 0, -1)
-        self.position = torch.tensor([len(p) for p in prompts], device=device)[:, None]  # (B, 1) of the next token
-        positions = (torch.arange(length, device=device) - torch.tensor(starts, device=device)[:, None]).clamp_min(0)
+        self.position = torch.tensor([len(p) for p in prompts], device=device)[
+            :, None
+        ]  # (B, 1) of the next token
+        positions = (
+            torch.arange(length, device=device) - torch.tensor(starts, device=device)[:, None]
+        ).clamp_min(0)
         self.cache = DynamicCache(config=model.trunk.config)
         embedded = model.embed(ids, features, kinds == SEE)
         free = allowed(documents, blocks, model.attend)
@@ -104,7 +109,9 @@ def draw_codes(
 
 
 @torch.no_grad()
-def write_text(model: UnifiedLM, prompts: Sequence[Segment], features: Tensor, limit: int = 64) -> list[list[int]]:
+def write_text(
+    model: UnifiedLM, prompts: Sequence[Segment], features: Tensor, limit: int = 64
+) -> list[list[int]]:
     """Greedy words for each prompt, up to and without the token that ends them (`end` or `begin_image`).
 
     Returns:

@@ -16,8 +16,6 @@ from models.attention import Attend, additive, allowed
 from models.sequence import PackedBatch
 from models.vocabulary import Vocabulary
 
-PARTS = ("trunk", "text", "adapter", "vision")
-
 
 class LanguageLoss(NamedTuple):
     """Sums over learned tokens, and their counts: text and image codes apart."""
@@ -58,7 +56,9 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
     ) -> None:
         super().__init__()
         settings = {k: v for k, v in trunk.items() if k != "model_type"}
-        config = AutoConfig.for_model(trunk["model_type"], **(settings | {"vocab_size": 1, "pad_token_id": None}))
+        config = AutoConfig.for_model(
+            trunk["model_type"], **(settings | {"vocab_size": 1, "pad_token_id": None})
+        )
         self.trunk = AutoModel.from_config(config)
         width = config.hidden_size
         self.vocabulary = Vocabulary(text_size, codes)
@@ -68,13 +68,13 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         self.vision_embedding = nn.Parameter(0.02 * torch.randn(self.vocabulary.vision_size, width))
         self.vision_head = nn.Parameter(0.02 * torch.randn(self.vocabulary.vision_size, width))
         self.adapter = nn.Sequential(nn.Linear(feature_width, width), nn.GELU(), nn.Linear(width, width))
-        # features leave the adapter as large as embeddings enter the trunk, or the trunk is deaf to one of them
-        self.see_scale = 0.02 * width**0.5
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by part: what the stages of ILLUME's table 5 freeze or train."""
         return {
-            "trunk": [p for p in self.trunk.parameters() if p is not self.trunk.get_input_embeddings().weight],
+            "trunk": [
+                p for p in self.trunk.parameters() if p is not self.trunk.get_input_embeddings().weight
+            ],
             "text": [self.text_embedding, self.text_head],
             "adapter": list(self.adapter.parameters()),
             "vision": [self.vision_embedding, self.vision_head],
@@ -85,7 +85,9 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         embedded = F.embedding(ids, torch.cat([self.text_embedding, self.vision_embedding]))
         if features is None or see_mask is None or not len(features):
             return embedded
-        return embedded.masked_scatter(see_mask[..., None], self.adapter(features).to(embedded.dtype).flatten(0, 1))
+        return embedded.masked_scatter(
+            see_mask[..., None], self.adapter(features).to(embedded.dtype).flatten(0, 1)
+        )
 
     def hidden(self, batch: PackedBatch, ids: Tensor, features: Tensor) -> Tensor:
         """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks."""
@@ -110,6 +112,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         """Next-token loss; logits are made only where a target is learned.
 
         Args:
+            batch: the packed documents.
             features: (S, N, F) of the See blocks, in order.
             codes: (n, N) of the Draw blocks, in order.
         """

@@ -17,11 +17,15 @@ class Captioner(nn.Module):
         length: longest caption in tokens.
     """
 
-    def __init__(self, text_size: int, width: int = 128, layers: int = 2, heads: int = 4, length: int = 64) -> None:
+    def __init__(
+        self, text_size: int, width: int = 128, layers: int = 2, heads: int = 4, length: int = 64
+    ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(text_size + 1, width)  # the last row begins a caption
         self.positions = nn.Parameter(0.02 * torch.randn(1, length, width))
-        self.blocks = nn.ModuleList(TransformerBlock(width, heads, cross=True, causal=True) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, heads, cross=True, causal=True) for _ in range(layers)
+        )
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, text_size))
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:

@@ -54,7 +54,9 @@ class VisionEncoder(nn.Module, PyTorchModelHubMixin):
             ValueError: the images are of another size.
         """
         if images.shape[-2:] != (self.image_size, self.image_size):
-            raise ValueError(f"images are {tuple(images.shape[-2:])}, the encoder takes {self.image_size} x {self.image_size}")
+            raise ValueError(
+                f"images are {tuple(images.shape[-2:])}, the encoder takes {self.image_size} x {self.image_size}"
+            )
         pixels = images.to(self.positions.dtype) / 127.5 - 1
         grid = self.stem(pixels.contiguous(memory_format=torch.channels_last))  # (B, D, h, w)
         return self.norm(self.blocks(grid.flatten(2).transpose(1, 2) + self.positions))

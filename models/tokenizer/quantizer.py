@@ -108,8 +108,13 @@ class Quantizer(nn.Module):
             return
         if self.kind == "ema":
             sums = torch.zeros_like(self.table).index_add_(0, codes, flat)
-            weight = ((1 - self.decay) * now / self.usage.clamp_min(1e-5))[:, None]  # share of this batch in the mean
-            self.table.lerp_(torch.where(hits[:, None] > 0, sums / hits[:, None].clamp_min(1), self.table), weight.clamp_max(1))
+            weight = ((1 - self.decay) * now / self.usage.clamp_min(1e-5))[
+                :, None
+            ]  # share of this batch in the mean
+            self.table.lerp_(
+                torch.where(hits[:, None] > 0, sums / hits[:, None].clamp_min(1), self.table),
+                weight.clamp_max(1),
+            )
         dead = self.usage < self.dead_below
         if dead.any():
             pick = torch.randint(len(flat), (int(dead.sum()),), device=flat.device)

@@ -48,13 +48,18 @@ class SemanticTokenizer(nn.Module, PyTorchModelHubMixin):
         super().__init__()
         self.feature_width, self.tokens, self.codes = feature_width, tokens, codes
         self.project = nn.Sequential(
-            nn.Linear(feature_width, feature_width), nn.GELU(), nn.Linear(feature_width, code_width), nn.LayerNorm(code_width)
+            nn.Linear(feature_width, feature_width),
+            nn.GELU(),
+            nn.Linear(feature_width, code_width),
+            nn.LayerNorm(code_width),
         )
         self.quantizer = Quantizer(codes, code_width, quantizer)
         self.expand = nn.Linear(code_width, feature_width)
         self.positions = nn.Parameter(self.expand.weight.new_zeros(1, tokens, feature_width))
         self.decoder = nn.Sequential(*(TransformerBlock(feature_width, heads) for _ in range(decoder_layers)))
-        self.out = nn.Sequential(nn.Linear(feature_width, feature_width), nn.LayerNorm(feature_width, elementwise_affine=False))
+        self.out = nn.Sequential(
+            nn.Linear(feature_width, feature_width), nn.LayerNorm(feature_width, elementwise_affine=False)
+        )
 
     def encode(self, features: Tensor) -> Tensor:
         """(B, N, D) features -> (B, N) codes."""

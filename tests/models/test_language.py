@@ -53,7 +53,9 @@ def test_cached_writing_agrees_with_a_plain_forward(illume, images):
     codes = illume.encode(images[:1])
     batch = collate([segment], [[0]], len(segment), 0)
     with torch.no_grad():
-        plain = illume.language.hidden(batch, illume.language.with_codes(batch, codes), torch.zeros(0, 36, 32))[0]
+        plain = illume.language.hidden(
+            batch, illume.language.with_codes(batch, codes), torch.zeros(0, 36, 32)
+        )[0]
         rows = Continuation(illume.language, [prompt], torch.zeros(0, 36, 32))
         cached = [rows.last]
         for code in codes[0]:

@@ -61,7 +61,9 @@ def test_feature_loss_is_zero_only_at_the_target():
 
 def test_the_tokenizer_learns_features():
     torch.manual_seed(0)
-    tokenizer = SemanticTokenizer(feature_width=16, tokens=4, codes=32, code_width=4, decoder_layers=1, heads=2)
+    tokenizer = SemanticTokenizer(
+        feature_width=16, tokens=4, codes=32, code_width=4, decoder_layers=1, heads=2
+    )
     kinds = torch.nn.functional.layer_norm(torch.randn(6, 16), (16,))
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=3e-3)
     first = last = None

@@ -26,7 +26,9 @@ def test_another_codebook_is_refused(illume, tmp_path):
     with pytest.raises(ValueError, match="tokenizer does not load: .*size mismatch"):
         Illume.from_pretrained(str(tmp_path))
     with pytest.raises(ValueError, match="writes 64 codes, the tokenizer has 32"):
-        tokenizer = type(illume.tokenizer)(feature_width=32, codes=32, code_width=8, decoder_layers=1, heads=2)
+        tokenizer = type(illume.tokenizer)(
+            feature_width=32, codes=32, code_width=8, decoder_layers=1, heads=2
+        )
         Illume(illume.encoder, tokenizer, illume.detokenizer, illume.language, illume.text_tokenizer)
 
 

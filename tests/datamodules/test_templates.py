@@ -1,0 +1,54 @@
+"""Templates: samples become documents; captions are dropped at the asked share; the null edit keeps its image."""
+
+import io
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datamodules.templates import TEMPLATES
+from models.document import DRAW_NULL_PROMPT, RECONSTRUCT_PROMPT, Draw, See, Text
+
+
+def png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((48, 48, 3), value, np.uint8)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+PAIR = {"png": png(9), "txt": b"a red circle\n", "dense.txt": b"large red circle top left"}
+EDIT = {
+    "json": json.dumps({"parts": [{"see": "0.png"}, {"text": "make it blue"}, {"draw": "1.png"}]}).encode(),
+    "0.png": png(1),
+    "1.png": png(2),
+}
+
+
+@pytest.mark.parametrize("name", ["draw", "describe", "detail", "reconstruct"])
+def test_pairs(name):
+    document = TEMPLATES[name](PAIR, 48, random.Random(0), 0.0)
+    kinds = {"draw": [Text, Draw], "reconstruct": [See, Text, Draw]}.get(name, [See, Text, Text])
+    assert [type(p) for p in document] == kinds
+    if name == "detail":
+        assert document[-1] == Text("large red circle top left", learn=True)
+
+
+def test_captions_are_dropped_at_the_share_asked_for():
+    rng = random.Random(0)
+    prompts = [TEMPLATES["draw"](PAIR, 48, rng, 0.1)[0].text for _ in range(1000)]
+    assert 70 < prompts.count(DRAW_NULL_PROMPT) < 130
+
+
+def test_the_null_edit_rebuilds_its_own_image():
+    null = TEMPLATES["edit"](EDIT, 48, random.Random(0), 1.0)
+    real = TEMPLATES["edit"](EDIT, 48, random.Random(0), 0.0)
+    assert null[1].text == RECONSTRUCT_PROMPT and torch.equal(null[0].image, null[2].image)
+    assert real[1].text.endswith("make it blue") and int(real[2].image.max()) == 2
+
+
+def test_a_part_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match="has none of text, see, draw"):
+        TEMPLATES["document"]({"json": b'{"parts": [{"hear": "x"}]}'}, 48, random.Random(0), 0.0)
