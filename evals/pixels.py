@@ -1,0 +1,20 @@
+"""Scenes and images between numpy (H, W, 3), which the playground speaks, and torch (3, H, W), which models speak."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from playground.render import render
+from playground.scene import Scene
+
+
+def rendered(scenes: Sequence[Scene]) -> Tensor:
+    """Scenes as images (B, 3, H, W) uint8."""
+    return torch.from_numpy(np.stack([render(scene) for scene in scenes])).permute(0, 3, 1, 2).contiguous()
+
+
+def arrays(images: Tensor) -> np.ndarray:
+    """Images (B, 3, H, W) uint8 as (B, H, W, 3), for the judge."""
+    return images.permute(0, 2, 3, 1).cpu().numpy()

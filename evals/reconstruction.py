@@ -1,0 +1,80 @@
+"""Tokenizer and detokenizer: what decode(encode(image)) keeps of held-out scenes, and what diffusion adds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evals.frechet import fd_encoder
+from evals.pixels import arrays, rendered
+from evals.sharpness import sharpness
+from models.detokenizer.diffusion import to_uint8
+from models.tokenizer.quantizer import perplexity
+from models.unified import Illume
+from playground.judge import read, same_scene
+from playground.sampler import sample_scene
+from playground.scene import CATEGORIES, Scene
+
+BATCH = 100
+TOKENS_A_CODE = 20  # codes are counted over at least this many tokens each
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """Real images, what the whole detokenizer made of their codes, and its stem alone (None without one)."""
+
+    scenes: list[Scene]
+    real: Tensor
+    whole: Tensor
+    stem: Tensor | None
+    codes: Tensor
+
+
+@torch.no_grad()
+def rebuild(model: Illume, samples: int = 600, seed: int = 0) -> Rebuilt:
+    """Encodes and decodes held-out scenes, as many of each category."""
+    rng = np.random.default_rng([seed, 99])
+    scenes = [sample_scene(rng, CATEGORIES[i % len(CATEGORIES)], True) for i in range(samples)]
+    real = rendered(scenes)
+    codes = torch.cat([model.encode(part) for part in real.split(BATCH)])
+    seeds = list(range(samples))
+    whole, stem = [], []
+    for i in range(0, samples, BATCH):
+        whole.append(model.decode(codes[i : i + BATCH], seeds[i : i + BATCH]))
+        if model.detokenizer.stem is not None:
+            stem.append(to_uint8(model.detokenizer.stem(model.tokenizer.decode(codes[i : i + BATCH]))))
+    return Rebuilt(scenes, real, torch.cat(whole), torch.cat(stem) if stem else None, codes)
+
+
+def exactly_right(images: Tensor, scenes: list[Scene]) -> float:
+    """The share of images in which the judge reads every object of the scene in its place, and nothing else."""
+    return float(np.mean([same_scene(r, s) for r, s in zip(read(arrays(images)), scenes, strict=True)]))
+
+
+def reconstruction_scores(model: Illume, rebuilt: Rebuilt) -> dict[str, float]:
+    """Reading, sharpness and Frechet distance of the whole detokenizer, and of its stem alone beside it."""
+    scores: dict[str, float] = {"reconstruction/judge_on_truth": exactly_right(rebuilt.real, rebuilt.scenes)}
+    for name, images in (("reconstruction", rebuilt.whole), ("stem_alone", rebuilt.stem)):
+        if images is None:
+            continue
+        scores[f"{name}/exact"] = exactly_right(images, rebuilt.scenes)
+        scores |= {f"{name}/sharpness_{band}": v for band, v in sharpness(images, rebuilt.real).items()}
+        scores[f"{name}/fd_encoder"] = fd_encoder(model, images, rebuilt.real)
+    return scores
+
+
+@torch.no_grad()
+def codebook_scores(model: Illume, seed: int = 0) -> dict[str, float]:
+    """Codes used and perplexity, over at least 20 tokens a code of scenes held out and not."""
+    images = -(-TOKENS_A_CODE * model.tokenizer.codes // model.tokenizer.tokens)
+    rng = np.random.default_rng([seed, 55])
+    scenes = [sample_scene(rng, CATEGORIES[i % len(CATEGORIES)], None) for i in range(images)]
+    codes = torch.cat([model.encode(rendered(scenes[i : i + BATCH])) for i in range(0, images, BATCH)])
+    counts = torch.bincount(codes.flatten(), minlength=model.tokenizer.codes).float()
+    return {
+        "codebook/used": float((counts > 0).float().mean()),
+        "codebook/perplexity": float(perplexity(counts)),
+        "codebook/perplexity_share": float(perplexity(counts)) / model.tokenizer.codes,
+        "codebook/tokens_counted": float(codes.numel()),
+    }

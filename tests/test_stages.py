@@ -1,0 +1,113 @@
+"""The chain with real configs and real data: each stage trains, is cut, goes on, and hands over to the next."""
+
+import csv
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import train
+from models.unified import Illume
+from playground import shards
+
+CONFIGS = Path(train.CONFIGS)
+STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
+SMALL = ["--checkpoint.every_n_steps", "2", "--trainer.log_every_n_steps", "1", "--trainer.enable_progress_bar", "false"]
+DATA = {"batches_per_epoch": 6, "val_batches": 1, "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with a little data, where runs/playground/... of the configs comes to lie."""
+    folder = tmp_path_factory.mktemp("world")
+    shards.main(["--out", str(folder / "runs/playground/data"), "--scale", "0.002", "--workers", "1"])
+    return folder
+
+
+def arguments(stage: str, steps: int = 5) -> list[str]:
+    size = {"documents_per_batch": 4} if stage.startswith(("stage", "language")) else {"batch_size": 4}
+    data = [f"--data.init_args.{k}={v}" for k, v in (DATA | size).items()]
+    stem = ["--model.init_args.stem_steps", "3"] if stage == "detokenizer" else []
+    return ["--config", f"{stage}.yaml", "--trainer.max_steps", str(steps), *SMALL, *data, *stem]
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "metrics.csv") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
+    monkeypatch.chdir(world)
+    whole = train.main([*arguments(stage), "--name", f"whole/{stage}"])
+    module = type(whole.model)
+    step = module.training_step
+
+    def cut(self, batch, *rest):
+        if self.trainer.global_step >= 3:
+            raise KeyError("cut")
+        return step(self, batch, *rest)
+
+    monkeypatch.setattr(module, "training_step", cut)
+    with pytest.raises(KeyError, match="cut"):
+        train.main(arguments(stage))
+    monkeypatch.setattr(module, "training_step", step)
+    again = train.main(arguments(stage))
+    assert again.resume.step == 2
+    assert rows(again.folder) == rows(whole.folder)
+    parts = Illume.from_pretrained(str(again.folder / "model"))
+    assert parts is not None
+
+
+def test_the_last_stage_draws_and_answers(world):
+    model = Illume.from_pretrained(str(world / "runs/playground/stage3/model"))
+    image = model.draw(["two red circles"], [1])
+    assert image.shape == (1, 3, 48, 48)
+    assert isinstance(model.ask(image, ["what colour ?"])[0], str)
+    assert model.understanding_encoder is not None
+
+
+def test_a_missing_predecessor_names_the_command_that_makes_it(world, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/playground").mkdir()
+    (tmp_path / "runs/playground/data").symlink_to(world / "runs/playground/data")
+    with pytest.raises(SystemExit) as stop:
+        train.main(arguments("stage2"))
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert stop.value.code == 2
+    assert "starts from runs/playground/stage1/model, which is not there" in line
+    assert "python train.py --config stage1.yaml" in line
+
+
+def test_no_shards_is_said(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        train.main(arguments("language"))
+    assert stop.value.code == 2
+    assert "no shards at runs/playground/data/text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: p.relative_to(CONFIGS).as_posix())
+def test_every_config_names_real_classes_and_arguments(path):
+    settings = yaml.safe_load(path.read_text())
+    assert path.read_text().startswith("#"), "a config begins by saying what it is"
+    for part in ("model", "data"):
+        if "class_path" not in settings.get(part, {}):
+            continue
+        module, name = settings[part]["class_path"].rsplit(".", 1)
+        accepted = importlib.import_module(module).__dict__[name].__init__.__annotations__
+        assert set(settings[part].get("init_args", {})) <= set(accepted)
+
+
+def test_only_the_parts_of_table_5_learn(world):
+    for stage, parts in {"stage1": {"adapter", "vision"}, "stage3": {"adapter", "trunk", "text", "vision", "understanding_encoder"}}.items():
+        rates = yaml.safe_load((CONFIGS / f"playground/{stage}.yaml").read_text())["model"]["init_args"]["rates"]
+        assert set(rates) == parts
+    before = Illume.from_pretrained(str(world / "runs/playground/language/model")).language.state_dict()
+    after = Illume.from_pretrained(str(world / "runs/playground/stage1/model")).language.state_dict()
+    moved = {name for name in before if not before[name].equal(after[name])}
+    assert moved and all(name.startswith(("adapter", "vision")) for name in moved)
+    assert json.loads((world / "runs/playground/stage1/finished.json").read_text())["step"] == 5
