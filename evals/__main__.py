@@ -1,53 +1,103 @@
-"""Scores a model folder: `python -m evals --model DIR --suite playground --out report.json`."""
+"""Evaluates a model folder: `python -m evals --model DIR --suite playground --out report.json`."""
 
 import argparse
 import json
+import logging
+import os
 import sys
 from pathlib import Path
+from typing import Any
+
+from explain import explain
+
+SUITES = ("playground",)
+QUICK = {"per_category": 8, "seeds": 1, "samples": 72}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line. A user's error is one line and exit code 2."""
-    parser = argparse.ArgumentParser(prog="python -m evals", description=__doc__)
-    parser.add_argument("--model", required=True, help="a model folder with all parts")
-    parser.add_argument("--suite", choices=["playground"], default="playground")
-    parser.add_argument("--out", type=Path, help="where the JSON goes (default: standard output)")
-    parser.add_argument("--images", type=Path, help="folder for pictures")
+class Parser(argparse.ArgumentParser):
+    """argparse that says what is wrong in one line, without its usage."""
+
+    def error(self, message: str) -> None:
+        """Ends the program."""
+        self.exit(2, f"evals: error: {message}\n")
+
+
+def count(text: str) -> int:
+    """An option's type: a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def build_parser() -> Parser:
+    """The command line. Sizes that are not given are the suite's own, or those of --quick."""
+    parser = Parser(prog="python -m evals", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model folder")
+    parser.add_argument("--suite", choices=SUITES, default=SUITES[0], help="default: %(default)s")
     parser.add_argument(
-        "--per-category", type=int, default=50, help="GenEval prompts a category (default: %(default)s)"
+        "--out", type=Path, default="report.json", metavar="FILE", help="default: %(default)s"
     )
-    parser.add_argument("--seeds", type=int, default=4, help="drawings a prompt (default: %(default)s)")
-    parser.add_argument("--samples", type=int, default=600, help="scenes rebuilt (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
+    parser.add_argument("--images", type=Path, metavar="DIR", help="write contact sheets there")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="few samples of everything, to try it out")
+    for name, meaning in (
+        ("per-category", "GenEval's prompts of each category (50)"),
+        ("seeds", "images of each prompt (4)"),
+        ("samples", "held-out scenes to reconstruct; questions and edits follow it (600)"),
+    ):
+        parser.add_argument(f"--{name}", type=count, metavar="N", help=meaning)
+    parser.add_argument("--cfg", type=float, help="guidance of GenEval's drawings (2)")
+    parser.add_argument("--temperature", type=float, help="of GenEval's drawings (0.8)")
+    parser.add_argument("--inception", type=Path, metavar="FILE", help="Inception weights, for FID as well")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    return parser
+
+
+def evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    """Loads the model, runs the suite and writes the report."""
+    if options.out.is_dir():
+        raise ValueError(f"--out {options.out} is a folder: name a file in it")
+    if not options.out.parent.is_dir():
+        raise FileNotFoundError(f"--out {options.out}: there is no folder {options.out.parent}")
+    if options.images is not None and options.images.exists() and not options.images.is_dir():
+        raise ValueError(f"--images {options.images} is a file: name a folder")
+    import torch
+    from transformers.utils import logging as transformers_logging
+
+    from callbacks.durable import write_text
     from evals.suite import playground_suite
-    from models.model_folder import folder_hash
     from models.unified import Illume
 
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: this machine has no CUDA device; leave it out, or give --device cpu")
+    transformers_logging.set_verbosity_error()
+    names = (*QUICK, "cfg", "temperature")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    settings = (QUICK if options.quick else {}) | given
+    model = Illume.from_pretrained(options.model).to(options.device)
+    about = {"images": options.images, "folder": options.model, "inception": options.inception}
+    report = playground_suite(model, options.seed, **settings, **about)
+    write_text(options.out, json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line. A user's error is one line and exit code 2."""
+    options = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="evals: %(message)s")
+    logging.getLogger("evals").setLevel(logging.INFO)
     try:
-        if options.out is not None and not options.out.parent.is_dir():
-            raise FileNotFoundError(f"--out {options.out}: there is no folder {options.out.parent}")
-        if min(options.per_category, options.seeds, options.samples) < 1:
-            raise ValueError("--per-category, --seeds and --samples are at least 1")
-        model = Illume.from_pretrained(options.model)
-        missing = [
-            n for n in ("encoder", "tokenizer", "detokenizer", "language") if getattr(model, n) is None
-        ]
-        if missing:
-            raise ValueError(
-                f"{options.model} has no {', '.join(missing)}: give the folder of the last stage"
-            )
-        scores: dict[str, float | str] = dict(
-            playground_suite(
-                model, options.seed, options.per_category, options.seeds, options.samples, options.images
-            )
-        )
-        scores["model"] = folder_hash(options.model)
-        text = json.dumps(scores, indent=1) + "\n"
-        options.out.write_text(text) if options.out else sys.stdout.write(text)
-    except (ValueError, OSError) as error:
-        print(f"evals: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        report = evaluate(options)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        line = explain(error)
+        if line is None or os.environ.get("TRACEBACK"):
+            raise
+        print(f"evals: error: {line}", file=sys.stderr)
+        raise SystemExit(2) from None
+    for name, value in report.items():
+        print(f"{name:<40}{value:.4g}" if isinstance(value, float) else f"{name:<40}{value}")
 
 
 if __name__ == "__main__":

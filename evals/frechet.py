@@ -4,6 +4,9 @@ Only the distance on Inception features may be called FID. `fd_encoder` takes th
 mean and the standard deviation of its features over the grid.
 """
 
+import pickle
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -14,6 +17,8 @@ BATCH = 100
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """Distance of the Gaussians fitted to features (M, D) and (N, D), in float64; symmetric matrices throughout."""
+    if min(len(a), len(b)) < 2:
+        raise ValueError(f"a Frechet distance takes 2 images or more on each side, not {len(a)} and {len(b)}")
     a, b = a.double(), b.double()
     s, t = torch.cov(a.T), torch.cov(b.T)
     values, vectors = torch.linalg.eigh(s)
@@ -35,11 +40,34 @@ def fd_encoder(model: Illume, images: Tensor, real: Tensor) -> float:
     return frechet_distance(encoder_statistics(model, images), encoder_statistics(model, real))
 
 
-def fid(images: Tensor, real: Tensor, inception: str) -> float:
+def check_inception(weights: Path) -> None:
+    """Makes sure that a file holds tensors and nothing else, before a less careful loader opens it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no file of tensors by name.
+    """
+    if not weights.is_file():
+        raise FileNotFoundError(
+            f"there are no Inception weights at {weights}: give their path, or leave it out"
+        )
+    try:
+        tensors = torch.load(weights, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(f"{weights} does not load as plain tensors, so it is not opened") from error
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise ValueError(f"{weights} holds no Inception weights: give a file of tensors by name")
+
+
+def fid(images: Tensor, real: Tensor, inception: Path) -> float:
     """FID by torchmetrics, on Inception weights given by path (the torch-fidelity file); needs the extra `evals`."""
+    check_inception(inception)  # torch-fidelity itself loads without weights_only
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    metric = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=inception)
+    try:
+        metric = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=str(inception))
+    except ModuleNotFoundError as error:
+        raise ValueError("FID needs torch-fidelity: pip install 'open-illume[evals]'") from error
     for part in real.split(BATCH):
         metric.update(part, real=True)
     for part in images.split(BATCH):

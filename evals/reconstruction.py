@@ -10,14 +10,12 @@ from evals.frechet import fd_encoder
 from evals.pixels import arrays, rendered
 from evals.sharpness import sharpness
 from models.detokenizer.diffusion import to_uint8
-from models.tokenizer.quantizer import perplexity
 from models.unified import Illume
 from playground.judge import read, same_scene
 from playground.sampler import sample_scene
 from playground.scene import CATEGORIES, Scene
 
 BATCH = 100
-TOKENS_A_CODE = 20  # codes are counted over at least this many tokens each
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ def rebuild(model: Illume, samples: int = 600, seed: int = 0) -> Rebuilt:
         whole.append(model.decode(codes[i : i + BATCH], seeds[i : i + BATCH]))
         if model.detokenizer.stem is not None:
             stem.append(to_uint8(model.detokenizer.stem(model.tokenizer.decode(codes[i : i + BATCH]))))
-    return Rebuilt(scenes, real, torch.cat(whole), torch.cat(stem) if stem else None, codes)
+    coarse = torch.cat(stem).cpu() if stem else None
+    return Rebuilt(scenes, real, torch.cat(whole).cpu(), coarse, codes)
 
 
 def exactly_right(images: Tensor, scenes: list[Scene]) -> float:
@@ -54,7 +53,10 @@ def exactly_right(images: Tensor, scenes: list[Scene]) -> float:
 
 def reconstruction_scores(model: Illume, rebuilt: Rebuilt) -> dict[str, float]:
     """Reading, sharpness and Frechet distance of the whole detokenizer, and of its stem alone beside it."""
-    scores: dict[str, float] = {"reconstruction/judge_on_truth": exactly_right(rebuilt.real, rebuilt.scenes)}
+    scores: dict[str, float] = {
+        "reconstruction/judge_on_truth": exactly_right(rebuilt.real, rebuilt.scenes),
+        "reconstruction/stem": float(rebuilt.stem is not None),  # whether a stem feeds the diffusion
+    }
     for name, images in (("reconstruction", rebuilt.whole), ("stem_alone", rebuilt.stem)):
         if images is None:
             continue
@@ -62,19 +64,3 @@ def reconstruction_scores(model: Illume, rebuilt: Rebuilt) -> dict[str, float]:
         scores |= {f"{name}/sharpness_{band}": v for band, v in sharpness(images, rebuilt.real).items()}
         scores[f"{name}/fd_encoder"] = fd_encoder(model, images, rebuilt.real)
     return scores
-
-
-@torch.no_grad()
-def codebook_scores(model: Illume, seed: int = 0) -> dict[str, float]:
-    """Codes used and perplexity, over at least 20 tokens a code of scenes held out and not."""
-    images = -(-TOKENS_A_CODE * model.tokenizer.codes // model.tokenizer.tokens)
-    rng = np.random.default_rng([seed, 55])
-    scenes = [sample_scene(rng, CATEGORIES[i % len(CATEGORIES)], None) for i in range(images)]
-    codes = torch.cat([model.encode(rendered(scenes[i : i + BATCH])) for i in range(0, images, BATCH)])
-    counts = torch.bincount(codes.flatten(), minlength=model.tokenizer.codes).float()
-    return {
-        "codebook/used": float((counts > 0).float().mean()),
-        "codebook/perplexity": float(perplexity(counts)),
-        "codebook/perplexity_share": float(perplexity(counts)) / model.tokenizer.codes,
-        "codebook/tokens_counted": float(codes.numel()),
-    }

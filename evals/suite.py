@@ -1,14 +1,54 @@
 """The playground's suite: everything that is measured of a model, as flat `name: value`."""
 
+import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from evals.editing import edit_and_judge, editing_scores
-from evals.geneval import draw_and_judge, geneval_scores
+import numpy as np
+import torch
+from torch import Tensor
+
+from evals import contact
+from evals.codebook import codebook_scores
+from evals.editing import Edited, edit_and_judge, editing_scores
+from evals.frechet import check_inception, fd_encoder, fid
+from evals.geneval import Drawing, draw_and_judge, geneval_scores
 from evals.pictures import write_pictures
-from evals.reconstruction import codebook_scores, rebuild, reconstruction_scores
+from evals.pixels import rendered
+from evals.reconstruction import Rebuilt, rebuild, reconstruction_scores
+from evals.sheets import save_sheet
 from evals.vqa import vqa_scores
+from models.model_folder import folder_hash
 from models.unified import Illume
+from playground.sampler import scene_for
+from playground.scene import IMAGE_SIZE
+
+log = logging.getLogger(__name__)
+
+DRAWS = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer")
+NEEDS = {  # the parts of a model that each measure works with
+    "codebook": ("encoder", "tokenizer"),
+    "reconstruction": ("encoder", "tokenizer", "detokenizer"),
+    "vqa": ("encoder", "language", "text_tokenizer"),
+    "geneval": DRAWS,
+    "editing": DRAWS,
+}
+
+
+@dataclass
+class Shown:
+    """What the measures made that can be looked at."""
+
+    drawings: list[Drawing]
+    edited: list[Edited]
+    rebuilt: Rebuilt | None = None
+
+
+def measures_of(model: Illume) -> list[str]:
+    """The measures that a model has the parts for."""
+    return [name for name, parts in NEEDS.items() if all(getattr(model, part) is not None for part in parts)]
 
 
 def playground_suite(
@@ -18,26 +58,96 @@ def playground_suite(
     seeds: int = 4,
     samples: int = 600,
     images: Path | None = None,
-) -> dict[str, float]:
-    """Runs every evaluation on held-out combinations.
+    folder: Path | None = None,
+    inception: Path | None = None,
+    **sampling: float,
+) -> dict[str, Any]:
+    """Runs every evaluation that the model has the parts for, on held-out combinations.
 
     Args:
-        model: with all its parts.
+        model: in eval mode.
         seed: of prompts, scenes and drawings.
         per_category: GenEval prompts a category.
         seeds: drawings a prompt.
         samples: scenes rebuilt, questions asked (as many and a third more) and edits made (a third).
-        images: folder for pictures, or None.
+        images: folder for pictures and contact sheets, or None.
+        folder: the model's folder, for its hash.
+        inception: file of Inception weights, for FID.
+        sampling: cfg and temperature of GenEval's drawings, where they are not the usual ones.
+
+    Raises:
+        ValueError: the model can do none of the measures, or takes images of another size.
     """
-    start = time.monotonic()
-    drawings = draw_and_judge(model, per_category, seeds, seed)
-    edited = edit_and_judge(model, max(1, samples // 3), seed)
-    rebuilt = rebuild(model, samples, seed)
-    scores = geneval_scores(drawings)
-    scores |= vqa_scores(model, samples * 4 // 3, seed)
-    scores |= editing_scores(edited)
-    scores |= reconstruction_scores(model, rebuilt)
-    scores |= codebook_scores(model, seed)
+    start, able = time.monotonic(), measures_of(model)
+    _check(model, able, inception)
+    scores: dict[str, Any] = {}
+    shown = Shown([], [])
+    for name in able:
+        if name == "codebook":
+            scores |= codebook_scores(model, seed)
+        elif name == "reconstruction":
+            scores |= _reconstruct(model, shown, samples, seed, inception)
+        elif name == "vqa":
+            scores |= vqa_scores(model, max(4, samples * 4 // 3), seed)
+        elif name == "geneval":
+            shown.drawings = draw_and_judge(model, per_category, seeds, seed, **sampling)
+            scores |= geneval_scores(shown.drawings) | _likeness(model, shown.drawings, seed, inception)
+        else:
+            shown.edited = edit_and_judge(model, max(1, samples // 3), seed)
+            scores |= editing_scores(shown.edited)
+        log.info("%s done after %.0f s", name, time.monotonic() - start)
     if images is not None:
-        write_pictures(Path(images), drawings, rebuilt, edited)
-    return scores | {"seed": seed, "samples": len(drawings), "seconds": round(time.monotonic() - start, 1)}
+        _show(model, shown, Path(images), seed)
+    count = len(shown.drawings) or samples
+    about = {"seed": seed, "samples": count, "seconds": round(time.monotonic() - start, 1)}
+    return scores | about | ({"model": folder_hash(folder)} if folder is not None else {})
+
+
+def _check(model: Illume, able: list[str], inception: Path | None) -> None:
+    if not able:
+        there = [part for part in DRAWS if getattr(model, part) is not None]
+        raise ValueError(f"there is nothing to evaluate: the model has only {', '.join(there) or 'no parts'}")
+    if model.encoder.image_size != IMAGE_SIZE:
+        raise ValueError(
+            f"the model takes images of {model.encoder.image_size} pixels, the playground's have {IMAGE_SIZE}"
+        )
+    if inception is not None:
+        check_inception(inception)
+
+
+def _reconstruct(
+    model: Illume, shown: Shown, samples: int, seed: int, inception: Path | None
+) -> dict[str, float]:
+    shown.rebuilt = rebuild(model, max(2, samples), seed)
+    scores = reconstruction_scores(model, shown.rebuilt)
+    if inception is not None:
+        scores["reconstruction/fid"] = fid(shown.rebuilt.whole, shown.rebuilt.real, inception)
+    return scores
+
+
+def _likeness(model: Illume, drawings: list[Drawing], seed: int, inception: Path | None) -> dict[str, float]:
+    """Frechet distances of drawings to scenes that the playground itself draws for the same prompts."""
+    rng = np.random.default_rng([seed, 44])
+    real = rendered([scene_for(rng, d.prompt.spec) for d in drawings])
+    images = _stacked(drawings)
+    scores = {"fd_encoder": fd_encoder(model, images, real)}
+    return scores | ({"fid": fid(images, real, inception)} if inception is not None else {})
+
+
+def _stacked(drawings: list[Drawing]) -> Tensor:
+    """The drawn images (B, 3, H, W)."""
+    return torch.stack([d.image.cpu() for d in drawings])
+
+
+def _show(model: Illume, shown: Shown, folder: Path, seed: int) -> None:
+    """Writes single pictures, where there is one of everything, and a contact sheet of each kind."""
+    sheets = {f"sheet-{name}": sheet for name, sheet in contact.drawing_sheets(shown.drawings).items()}
+    if shown.rebuilt is not None:
+        sheets["sheet-reconstructions"] = contact.reconstruction_sheet(shown.rebuilt)
+    if shown.edited:
+        write_pictures(folder, shown.drawings, shown.rebuilt, shown.edited)
+        sheets["sheet-edits"] = contact.edit_sheet(shown.edited)
+        if (stories := contact.story_sheet(model, seed=seed)) is not None:
+            sheets["sheet-stories"] = stories
+    for name, sheet in sheets.items():
+        save_sheet(sheet, folder / f"{name}.png")

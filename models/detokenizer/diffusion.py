@@ -49,7 +49,7 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         self.condition = nn.Linear(feature_width, 4 * condition_width)  # then one pixel shuffle
         latents = 3 * patch * patch
         sizes = {
-            "block_out_channels": (48, 64),
+            "block_out_channels": (32, 64),
             "down_block_types": ("DownBlock2D", "DownBlock2D"),
             "up_block_types": ("UpBlock2D", "UpBlock2D"),
             "mid_block_type": "UNetMidBlock2D",
@@ -64,6 +64,7 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
             **sizes,
         )
         self.scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000)
+        self.to(memory_format=torch.channels_last)  # 2 to 3 times as fast on a CPU
 
     def _condition(self, features: Tensor, coarse: Tensor | None) -> Tensor:
         """What is concatenated to the noisy latents: (B, C, h, w)."""

@@ -1,0 +1,108 @@
+"""Loss curves as inline SVG, from a run's metrics.csv: training thin, validation bold, a colour for each loss."""
+
+import csv
+from collections import defaultdict
+from html import escape
+from math import floor, isfinite, log10
+from pathlib import Path
+
+WIDTH, HEIGHT = 320, 150  # of the drawing, in its own units
+LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 20  # margins
+POINTS = 80  # a longer training curve is averaged down to these
+WARM_UP = 0.02  # share of the steps whose losses may leave the picture at the top
+COLOURS = ("a", "b", "c", "d")  # classes of report.css
+
+Curve = list[tuple[float, float]]  # (step, value)
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """The losses of a metrics file by column; `train/loss` only where it is not split into parts."""
+    if not path.is_file():
+        return {}
+    curves: dict[str, Curve] = defaultdict(list)
+    with open(path, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for name, text in row.items():
+                split, _, rest = (name or "").partition("/")
+                if split in ("train", "val") and rest.startswith("loss") and (point := _point(row, text)):
+                    curves[name].append(point)
+    for split in ("train", "val"):
+        if any(name.startswith(f"{split}/loss_") for name in curves):
+            curves.pop(f"{split}/loss", None)
+    return dict(curves)
+
+
+def _point(row: dict[str, str], text: str | None) -> tuple[float, float] | None:
+    try:  # a run that is being written may end in half a row
+        point = float(row["step"] or "nan"), float(text or "nan")
+    except (ValueError, KeyError, TypeError):
+        return None
+    return point if all(map(isfinite, point)) else None
+
+
+def average(curve: Curve, points: int = POINTS) -> Curve:
+    """A curve of at most `points` points, each the mean of its neighbours."""
+    size = -(-len(curve) // points) or 1
+    groups = [curve[i : i + size] for i in range(0, len(curve), size)]
+    return [(sum(s for s, _ in g) / len(g), sum(v for _, v in g) / len(g)) for g in groups]
+
+
+def chart(title: str, curves: dict[str, Curve]) -> str:
+    """One small multiple: a title, the last value of each loss, and the curves over steps from zero up."""
+    losses = list(dict.fromkeys(_loss(name) for name in curves))
+    colours = {loss: COLOURS[i % len(COLOURS)] for i, loss in enumerate(losses)}
+    last = max(step for curve in curves.values() for step, _ in curve)
+    settled = [value for curve in curves.values() for step, value in curve if step >= WARM_UP * last]
+    top = max(settled) * 1.05 if max(settled) > 0 else 1.0
+    lines = [_frame(last, top)]
+    for name, curve in sorted(curves.items()):  # validation comes last, on top
+        split = name.split("/")[0]
+        shown = average(curve) if split == "train" else curve
+        lines.append(_line(shown, last, top, f"{split} {colours[_loss(name)]}"))
+    legend = " ".join(_legend(loss, colours[loss], curves) for loss in losses)
+    svg = (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(lines)}</svg>'
+    )
+    return f'<figure class="chart"><figcaption><b>{escape(title)}</b> {legend}</figcaption>{svg}</figure>'
+
+
+def _loss(column: str) -> str:
+    return column.split("/", 1)[1].removeprefix("loss").removeprefix("_") or "loss"
+
+
+def _legend(loss: str, colour: str, curves: dict[str, Curve]) -> str:
+    """A loss's name and last value, on the validation set where it was measured there."""
+    column = "loss" if loss == "loss" else f"loss_{loss}"
+    curve = curves.get(f"val/{column}") or curves[f"train/{column}"]
+    return f'<span class="key {colour}">{escape(loss)} {curve[-1][1]:.3g}</span>'
+
+
+def _place(step: float, value: float, last: float, top: float) -> tuple[float, float]:
+    x = LEFT + (WIDTH - LEFT - RIGHT) * step / (last or 1)
+    y = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * min(max(value, 0), top) / top
+    return round(x, 1), round(y, 1)
+
+
+def _line(curve: Curve, last: float, top: float, style: str) -> str:
+    places = [_place(step, value, last, top) for step, value in curve]
+    points = " ".join(f"{x},{y}" for x, y in places)
+    x, y = places[-1]
+    dot = f'<circle class="{style}" cx="{x}" cy="{y}" r="2.4"/>' if style.startswith("val") else ""
+    return f'<polyline class="{style}" points="{points}"/>{dot}'
+
+
+def _frame(last: float, top: float) -> str:
+    """Two faint lines across with their values, and the number of steps."""
+    parts = []
+    for value in (0.0, _round_below(top)):
+        x, y = _place(0, value, last, top)
+        parts.append(f'<line x1="{x}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text x="{LEFT - 5}" y="{y + 3}" text-anchor="end">{value:g}</text>')
+    steps = f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">step {last + 1:,.0f}</text>'
+    return "".join(parts) + steps
+
+
+def _round_below(top: float) -> float:
+    """The largest of ..., 0.5, 1, 2, 5, 10, ... that does not exceed `top`."""
+    power = 10.0 ** floor(log10(top))
+    return max(power * digit for digit in (1, 2, 5) if power * digit <= top)

@@ -1,0 +1,144 @@
+"""Evaluation and sample grids in a real fit; afterwards the module is as it was."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from callbacks.csv_logger import AppendingCSVLogger, read_rows
+from callbacks.evaluation import Evaluation
+from callbacks.samples import SampleGrids
+from callbacks.stage_model import evaluated
+from evals.suite import measures_of
+from models.unified import Illume
+
+
+class Stage(LightningModule):
+    """Trains one number beside a model."""
+
+    def __init__(self, model: Illume) -> None:
+        super().__init__()
+        self.model = model
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.noise: list[float] = []
+
+    def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+        assert self.model.language.training
+        self.noise.append(float(torch.rand(1)))
+        return (self.weight - batch).square().mean()
+
+    def validation_step(self, batch: torch.Tensor) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD([self.weight], 0.1)
+
+
+class Decoding(Stage):
+    """A stage without a language model: encoder, tokenizer, detokenizer and a running mean of the UNet."""
+
+    def __init__(self, model: Illume) -> None:
+        super().__init__(model)
+        self.encoder, self.tokenizer, self.detokenizer = model.encoder, model.tokenizer, model.detokenizer
+        self.model = None
+        self.ema = torch.optim.swa_utils.AveragedModel(self.detokenizer.unet)
+
+    def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+        assert self.detokenizer.training
+        return (self.weight - batch).square().mean()
+
+
+def fit(module: Stage, folder: Path, *callbacks: Callback, epochs: int = 3) -> Trainer:
+    torch.manual_seed(0)
+    data = torch.utils.data.DataLoader(torch.ones(4), 2)
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=epochs, default_root_dir=folder, callbacks=list(callbacks),
+        logger=AppendingCSVLogger(folder / "metrics.csv"), enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, log_every_n_steps=1,
+    )  # fmt: skip
+    module.train()
+    trainer.fit(module, data, data)
+    return trainer
+
+
+def few(**settings: int | bool) -> Evaluation:
+    return Evaluation(per_category=1, seeds=1, samples=6, **settings)
+
+
+@pytest.mark.parametrize(
+    ("every", "at_end", "steps"), [(2, True, [4, 6]), (2, False, [4]), (0, True, [6]), (3, True, [6])]
+)
+def test_it_evaluates_every_n_epochs_and_once_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_illume: Illume,
+    tmp_path: Path,
+    every: int,
+    at_end: bool,
+    steps: list[int],
+) -> None:
+    monkeypatch.setattr("callbacks.evaluation.playground_suite", lambda model, **sizes: {"vqa/accuracy": 0.5})
+    trainer = fit(Stage(tiny_illume), tmp_path, few(every_n_epochs=every, at_end=at_end))
+    rows = read_rows(tmp_path / "metrics.csv")[1]
+    assert [int(row["step"]) for row in rows if row.get("eval/vqa/accuracy")] == steps
+    assert float(trainer.callback_metrics["eval/vqa/accuracy"]) == 0.5
+
+
+def test_a_stage_that_draws(monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume, tmp_path: Path) -> None:
+    seen = []
+
+    def suite(model: Illume, **sizes: int) -> dict[str, float]:
+        seen.append((measures_of(model), model.language.training, sizes["samples"]))
+        return {"geneval/overall": 0.25}
+
+    monkeypatch.setattr("callbacks.evaluation.playground_suite", suite)
+    trainer = fit(Stage(tiny_illume), tmp_path, few(), SampleGrids(), epochs=1)
+    assert seen == [(["codebook", "reconstruction", "vqa", "geneval", "editing"], False, 6)]
+    assert float(trainer.callback_metrics["eval/geneval/overall"]) == 0.25
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step-0000002.png"]
+
+
+def test_the_scores_of_a_stage_that_decodes(tiny_illume: Illume, tmp_path: Path) -> None:
+    trainer = fit(Decoding(tiny_illume), tmp_path, few(), SampleGrids(), epochs=1)
+    assert {"eval/reconstruction/exact", "eval/codebook/used"} <= trainer.callback_metrics.keys()
+    assert not [name for name in trainer.callback_metrics if "geneval" in name or "vqa" in name]
+    assert (tmp_path / "samples" / "step-0000002.png").is_file()
+
+
+def test_a_stage_that_cannot_see_is_left_alone(tiny_illume: Illume, tmp_path: Path) -> None:
+    words = Illume(language=tiny_illume.language, text_tokenizer=tiny_illume.text_tokenizer)
+    trainer = fit(Stage(words), tmp_path, few(), SampleGrids(), epochs=1)
+    assert not [name for name in trainer.callback_metrics if name.startswith("eval/")]
+    assert not (tmp_path / "samples").exists()
+
+
+def test_training_draws_the_same_numbers_with_and_without(
+    monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("callbacks.evaluation.playground_suite", lambda *_, **__: {"x": float(torch.rand(1))})
+    plain, watched = Stage(tiny_illume), Stage(tiny_illume)
+    fit(plain, tmp_path / "a", epochs=2)
+    fit(watched, tmp_path / "b", few(), epochs=2)
+    assert len(plain.noise) == 4 and plain.noise == watched.noise
+
+
+def test_modes_and_weights_come_back_even_from_an_error(tiny_illume: Illume) -> None:
+    module = Decoding(tiny_illume)
+    module.train()
+    module.encoder.eval()
+    with torch.no_grad():
+        for weight in module.ema.module.parameters():
+            weight.add_(1)
+    own, modes = module.detokenizer.unet, [m.training for m in module.modules()]
+    with pytest.raises(RuntimeError), evaluated(module) as model:
+        assert model.detokenizer.unet is module.ema.module
+        assert not any(m.training for m in model.modules())
+        raise RuntimeError
+    assert module.detokenizer.unet is own
+    assert [m.training for m in module.modules()] == modes
+    assert torch.is_grad_enabled()
+
+
+def test_sizes_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least"):
+        Evaluation(samples=0)

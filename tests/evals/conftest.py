@@ -1,0 +1,3 @@
+from tests.fixtures import tiny_illume
+
+__all__ = ["tiny_illume"]

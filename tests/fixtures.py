@@ -1,0 +1,39 @@
+"""The smallest model with every part, made from nothing."""
+
+import pytest
+import torch
+
+from models.detokenizer.diffusion import DiffusionDetokenizer
+from models.language.text_tokenizer import train_text_tokenizer
+from models.language.unified_lm import UnifiedLM
+from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.semantic import SemanticTokenizer
+from models.unified import Illume
+
+TRUNK = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 384,
+}
+
+
+@pytest.fixture
+def tiny_illume() -> Illume:
+    """A random model of every part."""
+    torch.manual_seed(0)
+    words = train_text_tokenizer(
+        ["draw a red circle and a blue square", "what colour is the star ?"] * 3, 280
+    )
+    return Illume(
+        VisionEncoder(width=32, layers=1, heads=2),
+        SemanticTokenizer(feature_width=32, codes=64, code_width=8, decoder_layers=1, heads=2),
+        DiffusionDetokenizer(
+            feature_width=32, unet={"block_out_channels": (8, 16), "norm_num_groups": 4}, steps=1
+        ),
+        UnifiedLM(TRUNK, len(words), 64, 32, 36, 36),
+        words,
+    ).eval()

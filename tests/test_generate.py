@@ -1,0 +1,180 @@
+"""generate.py with a tiny random model: what it makes, and what it says to bad input."""
+
+import io
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import generate
+from models.detokenizer.diffusion import DiffusionDetokenizer
+from models.language.text_tokenizer import train_text_tokenizer
+from models.language.unified_lm import UnifiedLM
+from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.semantic import SemanticTokenizer
+from models.unified import Illume
+
+ROOT = Path(generate.__file__).parent
+SIZES = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder whose model has learned nothing."""
+    torch.manual_seed(0)
+    text = train_text_tokenizer(["draw : two red circles", "describe the image"], 280)
+    trunk = {"model_type": "llama", "num_key_value_heads": 2, "max_position_embeddings": 192, **SIZES}
+    language = UnifiedLM(trunk, len(text), 1024, 128, 36, 36)
+    folder = tmp_path_factory.mktemp("model")
+    Illume(VisionEncoder(), SemanticTokenizer(), DiffusionDetokenizer(), language, text).save_pretrained(
+        folder
+    )
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder with a wide image, and no model that came with the repository."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRACEBACK", raising=False)
+    monkeypatch.setattr(generate, "PRETRAINED", tmp_path / "pretrained")
+    Image.new("RGBA", (130, 70), "red").save("wide.webp")
+    return tmp_path
+
+
+def pixels(path: str) -> np.ndarray:
+    return np.array(Image.open(path)).astype(int)
+
+
+def error_of(capsys: pytest.CaptureFixture, *argv: str) -> str:
+    """The one line that a wrong command line ends with."""
+    capsys.readouterr()
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        generate.main(list(argv))
+    assert stop.value.code == 2
+    assert sorted(Path().rglob("*")) == before
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("generate.py: error: ")
+    return err
+
+
+def test_draw_is_fixed_by_its_seed_whatever_is_beside_it(model: Path, capsys: pytest.CaptureFixture) -> None:
+    generate.main(
+        ["draw", "two red circles", "-n", "3", "--seed", "4", "--model", str(model), "--out", "three.png"]
+    )
+    generate.main(["draw", "two red circles", "--seed", "5", "--model", str(model), "--out", "one.png"])
+    assert capsys.readouterr().out.split() == ["three.png", "one.png"]
+    three, one = pixels("three.png"), pixels("one.png")
+    cell, step = generate.CELL, generate.CELL + generate.GAP
+    assert three.shape == (cell + step, cell + step, 3) and one.shape == (cell, cell, 3)
+    assert np.abs(three[:cell, step:] - one).max() <= 2  # another batch adds in another order
+    assert np.abs(three[:cell, :cell] - one).max() > 2
+    assert (three[step:, step:] == 255).all() and (three[:, cell:step] == 255).all()
+    assert (one[::4, ::4] == one[3::4, 3::4]).all()  # enlarged pixel by pixel
+
+
+def test_describe_ask_and_edit(model: Path, capsys: pytest.CaptureFixture) -> None:
+    generate.main(["describe", "wide.webp", "--detail", "--model", str(model)])
+    generate.main(["ask", "wide.webp", "what ?", "--model", str(model)])
+    generate.main(["edit", "wide.webp", "make it blue", "--model", str(model), "--out", "edited.jpg"])
+    assert capsys.readouterr().out.splitlines()[-1] == "edited.jpg"
+    assert Image.open("edited.jpg").size == (generate.CELL, generate.CELL)
+    assert sorted(path.name for path in Path().iterdir()) == ["edited.jpg", "wide.webp"]
+
+
+def test_chat_from_a_pipe(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = []
+
+    def chat(self: Illume, parts: list, seed: int, temperature: float) -> list:
+        asked.append([part if isinstance(part, str) else tuple(part.shape) for part in parts])
+        return ["hello", torch.zeros(3, 48, 48, dtype=torch.uint8)]
+
+    monkeypatch.setattr(Illume, "chat", chat)
+    Path("drawn-001.png").write_bytes(b"mine")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hi\n\n/image wide.webp\nwhat ?\n/new\nbye\n/quit\nno\n"))
+    generate.main(["chat", "--model", str(model)])
+    assert asked == [["hi"], [(3, 48, 48), "what ?"], ["bye"]]
+    assert capsys.readouterr().out.split() == [
+        "hello",
+        "drawn-002.png",
+        "hello",
+        "drawn-003.png",
+        "hello",
+        "drawn-004.png",
+    ]
+    assert Path("drawn-001.png").read_bytes() == b"mine" and Image.open("drawn-004.png").size == (192, 192)
+
+
+def test_chat_speaks_and_stops_at_a_bad_line(model: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n"))
+    generate.main(["chat", "--model", str(model)])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/image absent.png\n"))
+    assert "absent.png is not there" in error_of(capsys, "chat", "--model", str(model))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/imagine x\n"))
+    assert "/imagine" in error_of(capsys, "chat", "--model", str(model))
+
+
+def test_bad_input(model: Path, capsys: pytest.CaptureFixture) -> None:
+    of = ("--model", str(model))
+    Path("not.png").write_text("no image")
+    Path("cut.webp").write_bytes(Path("wide.webp").read_bytes()[:60])
+    assert "make demo" in error_of(capsys, "draw", "a")
+    assert "no illume.json" in error_of(capsys, "draw", "a", "--model", "absent")
+    assert "not.png: not a readable image" in error_of(capsys, "describe", "not.png", *of)
+    assert "cut.webp: not a readable image" in error_of(capsys, "ask", "cut.webp", "what ?", *of)
+    assert "absent.png is not there" in error_of(capsys, "edit", "absent.png", "make", *of)
+    assert "tokens long" in error_of(capsys, "draw", "red " * 300, *of)
+    assert "tokens long" in error_of(capsys, "ask", "wide.webp", "red " * 300, *of)
+    assert "--cfg: -1 is out of range" in error_of(capsys, "draw", "a", "--cfg", "-1", *of)
+    assert "--cfg: nan is out of range" in error_of(capsys, "edit", "wide.webp", "a", "--cfg", "nan", *of)
+    assert "--temperature: 11" in error_of(capsys, "draw", "a", "--temperature", "11", *of)
+    assert "-n: 0 is out of range" in error_of(capsys, "draw", "a", "-n", "0", *of)
+    assert "-n: '1.5' is not a whole number" in error_of(capsys, "draw", "a", "-n", "1.5", *of)
+    assert "the folder absent is not there" in error_of(capsys, "draw", "a", "--out", "absent/grid.png", *of)
+    assert "not the name of an image" in error_of(capsys, "draw", "a", "--out", "grid.txt", *of)
+    assert "prompt" in error_of(capsys, "draw", " ", *of)
+    assert "invalid choice: 'paint'" in error_of(capsys, "paint", "a")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none(model: Path, capsys: pytest.CaptureFixture) -> None:
+    assert "no CUDA device" in error_of(capsys, "draw", "a", "--device", "cuda", "--model", str(model))
+
+
+def test_a_model_that_lacks_a_part(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    Illume(VisionEncoder()).save_pretrained(str(tmp_path / "part"))
+    assert "cannot describe: it has no language" in error_of(
+        capsys, "describe", "wide.webp", "--model", "part"
+    )
+
+
+def test_newest_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for age, folder in enumerate((*generate.TRAINED, generate.PRETRAINED)):
+        folder.mkdir(parents=True)
+        (folder / "illume.json").write_text("{}")
+        os.utime(folder / "illume.json", (1000 + age, 1000 + age))
+    assert generate.newest_model() == generate.TRAINED[1]
+    os.utime(generate.TRAINED[0] / "illume.json", (2000, 2000))
+    assert generate.newest_model() == generate.TRAINED[0]
+    for folder in generate.TRAINED:
+        (folder / "illume.json").unlink()
+    assert generate.newest_model() == generate.PRETRAINED
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    script = "import sys, generate\ntry: generate.main(['--help'])\nfinally: print({'torch', 'PIL'} & {*sys.modules})"
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("set()\n") and time.monotonic() - start < 5
