@@ -135,7 +135,6 @@ def evaluate(scale: Scale) -> dict[str, Any]:
     if kept.is_file() and (scores := json.loads(kept.read_text(encoding="utf-8")))["of"] == of:
         return scores["metrics"]
     from evals.suite import playground_suite
-
     from models.unified import Illume
 
     kept.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explain import explain
 
@@ -202,14 +202,21 @@ def number(kind: type, low: float, high: float) -> Callable[[str], float]:
         try:
             value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not {'a whole' if kind is int else 'a'} number"
-            ) from None
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} to {high}")
         return value
 
     return convert
+
+
+SHOW = "default: %(default)s"
+SAMPLING = (  # options, in the order in which add_task takes their defaults
+    ("--seed", number(int, 0, 2**62), "of the first image"),
+    ("--temperature", number(float, 0, 10), "0 takes the likeliest"),
+    ("--cfg", number(float, 0, 100), "guidance by the words, 1 is none"),
+)
 
 
 def words(text: str) -> str:
@@ -231,67 +238,42 @@ def image_file(text: str) -> Path:
     path = Path(text)
     folder(str(path.parent))
     if path.suffix.lower() not in ENDINGS or path.is_dir():
-        raise argparse.ArgumentTypeError(
-            f"{text} is not the name of an image: end it in {', '.join(ENDINGS)}"
-        )
+        raise argparse.ArgumentTypeError(f"{text} is not the name of an image (*{', *'.join(ENDINGS)})")
     return path
+
+
+def add_task(tasks: Any, run: Callable[[argparse.Namespace], None], *, sampling: str = "") -> Parser:
+    """A subcommand with the options that all share, and as many of SAMPLING as `sampling` holds defaults."""
+    task = tasks.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, allow_abbrev=False)
+    task.set_defaults(run=run)
+    task.add_argument("--model", type=Path, metavar="DIR", help="model folder (default: the newest in runs/)")
+    task.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=SHOW)
+    for (name, convert, what), default in zip(SAMPLING, sampling.split(), strict=False):
+        task.add_argument(name, type=convert, default=default, help=f"{what} ({SHOW})")
+    return task
 
 
 def build_parser() -> Parser:
     """The command line."""
-    parser = Parser(
-        prog="generate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="generate.py", description=__doc__, formatter_class=layout)
     tasks = parser.add_subparsers(dest="task", required=True, metavar="draw | describe | ask | edit | chat")
-    model = Parser(add_help=False)
-    model.add_argument(
-        "--model", type=Path, metavar="DIR", help="model folder (default: the newest of this folder's runs)"
-    )
-    model.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
-
-    def task(run: Callable[[argparse.Namespace], None], cfg: float = 0, temperature: float = 0) -> Parser:
-        sub = tasks.add_parser(
-            run.__name__, help=run.__doc__, description=run.__doc__, parents=[model], allow_abbrev=False
-        )
-        sub.set_defaults(run=run)
-        if cfg:
-            sub.add_argument(
-                "--cfg",
-                type=number(float, 0, 100),
-                default=cfg,
-                help="guidance, 1 is none (default: %(default)s)",
-            )
-        if temperature:
-            sub.add_argument(
-                "--seed",
-                type=number(int, 0, 2**62),
-                default=0,
-                help="of the first image (default: %(default)s)",
-            )
-            what = "0 takes the likeliest (default: %(default)s)"
-            sub.add_argument("--temperature", type=number(float, 0, 10), default=temperature, help=what)
-        return sub
-
-    sub = task(draw, cfg=2.0, temperature=0.8)
-    sub.add_argument("prompt", type=words)
-    sub.add_argument(
-        "-n", dest="number", type=number(int, 1, 256), default=1, help="images (default: %(default)s)"
-    )
-    sub.add_argument("--out", type=image_file, default="grid.png", help="default: %(default)s")
-    sub = task(describe)
-    sub.add_argument("image", type=Path)
-    sub.add_argument("--detail", action="store_true", help="object by object")
-    sub = task(ask)
-    sub.add_argument("image", type=Path)
-    sub.add_argument("question", type=words)
-    sub = task(edit, cfg=1.25, temperature=0.7)
-    sub.add_argument("image", type=Path)
-    sub.add_argument("instruction", type=words)
-    sub.add_argument("--out", type=image_file, default="edited.png", help="default: %(default)s")
-    sub = task(chat, temperature=0.7)
-    sub.add_argument(
-        "--out", type=folder, default=".", metavar="DIR", help="where drawn images go (default: here)"
-    )
+    task = add_task(tasks, draw, sampling="0 0.8 2.0")
+    task.add_argument("prompt", type=words)
+    task.add_argument("-n", dest="number", type=number(int, 1, 256), default=1, help=f"images ({SHOW})")
+    task.add_argument("--out", type=image_file, default="grid.png", help=SHOW)
+    task = add_task(tasks, describe)
+    task.add_argument("image", type=Path)
+    task.add_argument("--detail", action="store_true", help="object by object")
+    task = add_task(tasks, ask)
+    task.add_argument("image", type=Path)
+    task.add_argument("question", type=words)
+    task = add_task(tasks, edit, sampling="0 0.7 1.25")
+    task.add_argument("image", type=Path)
+    task.add_argument("instruction", type=words)
+    task.add_argument("--out", type=image_file, default="edited.png", help=SHOW)
+    task = add_task(tasks, chat, sampling="0 0.7")
+    task.add_argument("--out", type=folder, default=".", metavar="DIR", help="where drawn images go")
     return parser
 
 

@@ -49,7 +49,7 @@ def average(curve: Curve, points: int = POINTS) -> Curve:
 
 def chart(title: str, curves: dict[str, Curve]) -> str:
     """One small multiple: a title, the last value of each loss, and the curves over steps from zero up."""
-    losses = list(dict.fromkeys(_loss(name) for name in curves))
+    losses = sorted({_loss(name) for name in curves}, reverse=True)  # text before draw, stem before diffusion
     colours = {loss: COLOURS[i % len(COLOURS)] for i, loss in enumerate(losses)}
     last = max(step for curve in curves.values() for step, _ in curve)
     settled = [value for curve in curves.values() for step, value in curve if step >= WARM_UP * last]

@@ -88,7 +88,7 @@ def _opening(metrics: Mapping[str, Any]) -> str:
         '<h1>A small ILLUME,<br>grown from nothing</h1><p class="lead">One language model reads words and pictures, and '
         f"writes both. It learned everything{where}{when}, from a world of coloured shapes that draws itself: to "
         "see, to answer, to draw and to edit. Below it is asked for combinations that were kept from all its training "
-        "(only prompts of one object were not), and every score is read from the pixels it drew.</p>"
+        "(only prompts of one object were not), and every drawing is judged by its pixels.</p>"
     )
 
 
@@ -146,7 +146,7 @@ def _galleries(images: Path) -> list[str]:
             images,
             "Edited",
             "pairs",
-            "Before and after; right means that it did as told and changed nothing else.",
+            "Before and after; right is what did as told and changed nothing else.",
             edits,
         ),
     ]
@@ -183,7 +183,7 @@ def _curves(runs: Mapping[str, Path]) -> str:
     charts = "\n".join(chart(stage, lines) for stage, lines in curves.items() if lines)
     if not charts:
         return ""
-    hint = "Loss by stage, each beginning where the last one ended. Thin is training, bold the fixed validation set."
+    hint = "The loss of each stage: thin on what it trains on, bold on a validation set that stays the same."
     return f'<h2>How it learned</h2><p class="hint">{hint}</p><div class="charts">\n{charts}\n</div>'
 
 
@@ -203,14 +203,10 @@ def _family(name: str) -> str:
 
 
 def _row(name: str, value: Any) -> str:
-    shown = (
-        f"{value:.4g}"
-        if isinstance(value, float) and abs(value) < 1000
-        else f"{value:,.0f}"
-        if isinstance(value, float)
-        else value
-    )
-    return f"<tr><td>{escape(name)}</td><td>{escape(str(shown))}</td></tr>"
+    shown = str(value)
+    if isinstance(value, float):
+        shown = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"<tr><td>{escape(name)}</td><td>{escape(shown)}</td></tr>"
 
 
 def _footer(metrics: Mapping[str, Any]) -> str:

@@ -243,14 +243,10 @@ class Illume(nn.Module):
                 document.append(Text(words, learn=True))
             if not written or written[-1] != special("begin_image"):
                 break
-            image = self._draw(
-                [[*document, Draw(None)]],
-                [[*document, Draw(None)]],
-                [seed + len(answer)],
-                cfg=1.0,
-                temperature=temperature,
-                top_k=0,
-            )[0]
+            twin = draw_document(None) if cfg != 1.0 else [*document, Draw(None)]
+            image = self._draw([[*document, Draw(None)]], [twin], [seed + len(answer)], cfg, temperature, 0)[
+                0
+            ]
             answer.append(image)
             document.append(Draw(image))
         return answer

@@ -14,7 +14,14 @@ from playground import shards
 
 CONFIGS = Path(train.CONFIGS)
 STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
-SMALL = ["--checkpoint.every_n_steps", "2", "--trainer.log_every_n_steps", "1", "--trainer.enable_progress_bar", "false"]
+SMALL = [
+    "--checkpoint.every_n_steps",
+    "2",
+    "--trainer.log_every_n_steps",
+    "1",
+    "--trainer.enable_progress_bar",
+    "false",
+]
 DATA = {"batches_per_epoch": 6, "val_batches": 1, "workers": 0}
 
 
@@ -90,7 +97,9 @@ def test_no_shards_is_said(monkeypatch, capsys, tmp_path):
     assert "no shards at runs/playground/data/text" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: p.relative_to(CONFIGS).as_posix())
+@pytest.mark.parametrize(
+    "path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: p.relative_to(CONFIGS).as_posix()
+)
 def test_every_config_names_real_classes_and_arguments(path):
     settings = yaml.safe_load(path.read_text())
     assert path.read_text().startswith("#"), "a config begins by saying what it is"
@@ -103,8 +112,13 @@ def test_every_config_names_real_classes_and_arguments(path):
 
 
 def test_only_the_parts_of_table_5_learn(world):
-    for stage, parts in {"stage1": {"adapter", "vision"}, "stage3": {"adapter", "trunk", "text", "vision", "understanding_encoder"}}.items():
-        rates = yaml.safe_load((CONFIGS / f"playground/{stage}.yaml").read_text())["model"]["init_args"]["rates"]
+    for stage, parts in {
+        "stage1": {"adapter", "vision"},
+        "stage3": {"adapter", "trunk", "text", "vision", "understanding_encoder"},
+    }.items():
+        rates = yaml.safe_load((CONFIGS / f"playground/{stage}.yaml").read_text())["model"]["init_args"][
+            "rates"
+        ]
         assert set(rates) == parts
     before = Illume.from_pretrained(str(world / "runs/playground/language/model")).language.state_dict()
     after = Illume.from_pretrained(str(world / "runs/playground/stage1/model")).language.state_dict()

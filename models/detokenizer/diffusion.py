@@ -14,6 +14,16 @@ from torch import Tensor, nn
 
 from models.detokenizer.stem import Stem
 
+UNET = {
+    "block_out_channels": (32, 64),
+    "down_block_types": ("DownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "UpBlock2D"),
+    "mid_block_type": "UNetMidBlock2D",
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "attention_head_dim": 16,
+}
+
 
 class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
     """Reconstructed features (B, N, D) to images, by flow matching.
@@ -25,7 +35,7 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         patch: pixels folded into one latent (the latent space of the playground; Stable Diffusion has its VAE).
         stem: whether a deterministic stem feeds a coarse image.
         condition_width: channels of the condition laid over the latents.
-        unet: sizes of the `UNet2DConditionModel`.
+        unet: sizes of the `UNet2DConditionModel` that differ from the playground's.
         residual_scale: what the residual is divided by, so that it is of about unit variance.
         steps: sampling steps by default.
     """
@@ -48,21 +58,14 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         self.stem = Stem(feature_width, grid) if stem else None
         self.condition = nn.Linear(feature_width, 4 * condition_width)  # then one pixel shuffle
         latents = 3 * patch * patch
-        sizes = {
-            "block_out_channels": (32, 64),
-            "down_block_types": ("DownBlock2D", "DownBlock2D"),
-            "up_block_types": ("UpBlock2D", "UpBlock2D"),
-            "mid_block_type": "UNetMidBlock2D",
-            "layers_per_block": 1,
-            "norm_num_groups": 8,
-            "attention_head_dim": 16,
-        } | (unet or {})
+        sizes = UNET | (unet or {})
         self.unet = UNet2DConditionModel(
             sample_size=image_size // patch,
             in_channels=latents * (2 if stem else 1) + condition_width,
             out_channels=latents,
             **sizes,
         )
+        self._hub_mixin_config["unet"] = sizes  # a folder must not depend on today's defaults
         self.scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000)
         self.to(memory_format=torch.channels_last)  # 2 to 3 times as fast on a CPU
 

@@ -16,6 +16,9 @@ from models.attention import Attend, additive, allowed
 from models.sequence import PackedBatch
 from models.vocabulary import Vocabulary
 
+# the trunk's own embedding is never used: text and vision rows are this module's
+NO_TEXT_ROWS = {"vocab_size": 1, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
+
 
 class LanguageLoss(NamedTuple):
     """Sums over learned tokens, and their counts: text and image codes apart."""

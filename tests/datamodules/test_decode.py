@@ -26,7 +26,9 @@ def test_modes(mode):
 
 def test_an_image_of_the_right_size_keeps_its_pixels():
     array = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    assert torch.equal(decode_image(encoded(Image.fromarray(array)), 16), torch.from_numpy(array).permute(2, 0, 1))
+    assert torch.equal(
+        decode_image(encoded(Image.fromarray(array)), 16), torch.from_numpy(array).permute(2, 0, 1)
+    )
 
 
 def test_what_is_no_image_is_refused(monkeypatch):
