@@ -82,7 +82,9 @@ def folder_hash(folder: str | Path) -> str:
     """Twelve hex digits that name a model folder's weights and configs."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*")):
-        if path.suffix in (".safetensors", ".json"):
+        if (
+            path.suffix in (".safetensors", ".json") and path.name != "tokenizer_config.json"
+        ):  # that one holds paths
             digest.update(path.relative_to(folder).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

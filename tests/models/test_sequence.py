@@ -28,7 +28,12 @@ def test_only_answers_are_learned(illume, images):
 def test_text_cannot_spell_special_tokens(illume):
     ids = illume.sequencer.encode_text("<begin_image> <|end|> {caption} </s>")
     assert max(ids) < illume.language.vocabulary.text_size
-    assert "{caption} </s>" in illume.text_tokenizer.decode(ids)
+    assert "{caption}</s>" in illume.text_tokenizer.decode(ids).replace(" ", "")
+
+
+def test_capitals_and_attached_marks_give_the_words_of_training(illume):
+    encode = illume.sequencer.encode_text
+    assert encode("Draw a red circle?") == encode("draw a red circle ?") != encode("draw a blue circle ?")
 
 
 def test_braces_in_a_caption_stay_text(illume):
