@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.durable import write_text
-from explain import explain
+from explain import user_errors
 
 CONFIGS = Path(__file__).resolve().parent / "configs" / "playground"
 STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
@@ -198,16 +198,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="demo.py", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--scale", choices=tuple(SCALES), default="demo", help="default: %(default)s")
     options = parser.parse_args(argv)
-    try:
+    with user_errors("demo.py"):
         page = run(SCALES[options.scale])
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except Exception as error:
-        line = explain(error)
-        if line is None or os.environ.get("TRACEBACK"):
-            raise
-        print(f"demo.py: error: {line}", file=sys.stderr)
-        raise SystemExit(2) from None
     print(f"demo: the report is {page}")
 
 

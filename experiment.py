@@ -25,6 +25,13 @@ from callbacks.step_seed import StepSeed
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 FINISHED = "finished.json"
+NOISE = (  # warnings that are about the libraries' own doings, or about what is meant here
+    ".*LeafSpec.*is deprecated",
+    ".*'set_vital' is deprecated",
+    ".*`IterableDataset` has `__len__` defined",
+    ".*You have overridden `transfer_batch_to_device`",
+    ".*does not have many workers",
+)
 
 
 class Experiment(LightningCLI):
@@ -141,4 +148,5 @@ def _quieten() -> None:
     """Leaves out Lightning's device lists, advertisements and the warnings that no user can act on."""
     for package in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(package).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)

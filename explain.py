@@ -4,9 +4,12 @@ import difflib
 import errno
 import importlib
 import inspect
+import os
 import pkgutil
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 # By name, because importing the packages that define them takes seconds; subclasses count.
 USER_ERRORS = {"ArgumentError", "MisconfigurationException", "OmegaConfBaseException", "OutOfMemoryError"}
@@ -37,6 +40,24 @@ def explain(error: BaseException) -> str | None:
     if line.startswith("No supported gpu backend"):
         line = "trainer.accelerator asks for a GPU, and this machine has none: leave it out, or set it to cpu"
     return line
+
+
+@contextmanager
+def user_errors(program: str) -> Iterator[None]:
+    """The end of every command line: Ctrl-C is exit code 130, a user's error one line and exit code 2.
+
+    A bug keeps its traceback; so does every error where the environment has TRACEBACK set.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        line = explain(error)
+        if line is None or os.environ.get("TRACEBACK"):
+            raise
+        print(f"{program}: error: {line}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

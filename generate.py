@@ -10,13 +10,12 @@ A seed fixes a sample, whatever else is drawn beside it: the second image of `--
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explain import explain
+from explain import explain, user_errors
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -280,16 +279,8 @@ def build_parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Runs a command line. A user's error is one line and exit code 2."""
     options = build_parser().parse_args(argv)
-    try:
+    with user_errors("generate.py"):
         options.run(options)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except Exception as error:
-        line = explain(error)
-        if line is None or os.environ.get("TRACEBACK"):
-            raise
-        print(f"generate.py: error: {line}", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ alone if it is done.
 `python train.py validate --config ...` evaluates instead; so do test and predict.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
-from explain import explain, suggest
+from explain import suggest, user_errors
 
 if TYPE_CHECKING:
     from experiment import Experiment
@@ -126,18 +125,13 @@ def say(text: str) -> None:
 def main(argv: list[str] | None = None) -> "Experiment":
     """Runs a command line and returns what it built. A user's error is one line and exit code 2."""
     try:
-        return train(sys.argv[1:] if argv is None else list(argv))
+        with user_errors("train.py"):
+            return train(sys.argv[1:] if argv is None else list(argv))
     except SystemExit as stop:
         if type(stop).__name__ == "SIGTERMException":  # Lightning's, raised between two steps
             say("stopped; the same command goes on from here")
             raise SystemExit(143) from None
         raise
-    except Exception as error:
-        line = explain(error)
-        if line is None or os.environ.get("TRACEBACK"):
-            raise
-        say(f"error: {line}")
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -12,12 +12,15 @@ class ParameterTable(Callback):
 
 
 def parameter_table(trainer: Trainer, pl_module: LightningModule) -> list[str]:
-    """The lines of the table. Groups of one name and rate (as with and without decay) share one."""
+    """The lines of the table. Groups of one name and rate (as with and without decay) share one.
+
+    The rate is the one that the schedule starts from, not that of the first step of a warm-up.
+    """
     counts: dict[tuple[str, float], int] = {}
     for number, group in enumerate(
         group for optimizer in trainer.optimizers for group in optimizer.param_groups
     ):
-        key = (group.get("name", f"group {number}"), float(group["lr"]))
+        key = (group.get("name", f"group {number}"), float(group.get("initial_lr", group["lr"])))
         trainable = sum(parameter.numel() for parameter in group["params"] if parameter.requires_grad)
         counts[key] = counts.get(key, 0) + trainable
     frozen = sum(parameter.numel() for parameter in pl_module.parameters() if not parameter.requires_grad)

@@ -11,7 +11,7 @@ from typing_extensions import NotRequired
 from datamodules.loader import BatchStream, RankLoader, world
 from datamodules.stream import MixedStream, Sample, Source, find_shards
 from datamodules.templates import TEMPLATES
-from models.sequence import PackedBatch, Segment, Sequencer, collate, pack_rows
+from models.sequence import PackedBatch, Segment, Sequencer, collate, pack_tightly
 
 
 class SourceConfig(TypedDict):
@@ -29,7 +29,7 @@ class DocumentDataModule(L.LightningDataModule):
     Args:
         sources: by name.
         documents_per_batch: documents in each batch.
-        sequence_length: tokens in a row; the number of rows follows.
+        sequence_length: most tokens in a row; the number of rows follows, then the least length that holds them.
         image_size: side that images are decoded to.
         batches_per_epoch: length of a declared epoch.
         val_batches: batches of the fixed validation set.
@@ -86,8 +86,8 @@ class DocumentDataModule(L.LightningDataModule):
         return partial(MixedStream, sources, seed)
 
     def _collate(self, segments: list[Segment]) -> PackedBatch:
-        rows = pack_rows([len(s) for s in segments], self.sequence_length)
-        return collate(segments, rows, self.sequence_length, self.sequencer.vocabulary.special("pad"))
+        rows, length = pack_tightly([len(s) for s in segments], self.sequence_length)
+        return collate(segments, rows, length, self.sequencer.vocabulary.special("pad"))
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""

@@ -3,12 +3,10 @@
 import argparse
 import json
 import logging
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from explain import explain
+from explain import user_errors
 
 SUITES = ("playground",)
 QUICK = {"per_category": 8, "seeds": 1, "samples": 72}
@@ -86,16 +84,8 @@ def main(argv: list[str] | None = None) -> None:
     options = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="evals: %(message)s")
     logging.getLogger("evals").setLevel(logging.INFO)
-    try:
+    with user_errors("evals"):
         report = evaluate(options)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except Exception as error:
-        line = explain(error)
-        if line is None or os.environ.get("TRACEBACK"):
-            raise
-        print(f"evals: error: {line}", file=sys.stderr)
-        raise SystemExit(2) from None
     for name, value in report.items():
         print(f"{name:<40}{value:.4g}" if isinstance(value, float) else f"{name:<40}{value}")
 

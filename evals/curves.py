@@ -2,6 +2,7 @@
 
 import csv
 from collections import defaultdict
+from collections.abc import Sequence
 from html import escape
 from math import floor, isfinite, log10
 from pathlib import Path
@@ -51,19 +52,33 @@ def chart(title: str, curves: dict[str, Curve]) -> str:
     """One small multiple: a title, the last value of each loss, and the curves over steps from zero up."""
     losses = sorted({_loss(name) for name in curves}, reverse=True)  # text before draw, stem before diffusion
     colours = {loss: COLOURS[i % len(COLOURS)] for i, loss in enumerate(losses)}
+    lines = [
+        (f"{name.split('/')[0]} {colours[_loss(name)]}", curve) for name, curve in sorted(curves.items())
+    ]
     last = max(step for curve in curves.values() for step, _ in curve)
-    settled = [value for curve in curves.values() for step, value in curve if step >= WARM_UP * last]
-    top = max(settled) * 1.05 if max(settled) > 0 else 1.0
-    lines = [_frame(last, top)]
-    for name, curve in sorted(curves.items()):  # validation comes last, on top
-        split = name.split("/")[0]
-        shown = average(curve) if split == "train" else curve
-        lines.append(_line(shown, last, top, f"{split} {colours[_loss(name)]}"))
     legend = " ".join(_legend(loss, colours[loss], curves) for loss in losses)
     svg = (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(lines)}</svg>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"{plot(lines, f'step {last + 1:,.0f}')}</svg>"
     )
     return f'<figure class="chart"><figcaption><b>{escape(title)}</b> {legend}</figcaption>{svg}</figure>'
+
+
+def plot(lines: Sequence[tuple[str, Curve]], label: str) -> str:
+    """The drawing alone, WIDTH x HEIGHT: curves on a common scale from zero up, the last on top.
+
+    Args:
+        lines: of each curve its classes in report.css: `train` (thin, averaged) or `val` (bold), and a colour.
+        label: what the right end of the axis is.
+    """
+    last = max(step for _, curve in lines for step, _ in curve)
+    settled = [value for _, curve in lines for step, value in curve if step >= WARM_UP * last]
+    top = max(settled) * 1.05 if max(settled) > 0 else 1.0
+    drawn = [
+        _line(average(curve) if style.startswith("train") else curve, last, top, style)
+        for style, curve in lines
+    ]
+    return _frame(last, top, label) + "".join(drawn)
 
 
 def _loss(column: str) -> str:
@@ -91,15 +106,15 @@ def _line(curve: Curve, last: float, top: float, style: str) -> str:
     return f'<polyline class="{style}" points="{points}"/>{dot}'
 
 
-def _frame(last: float, top: float) -> str:
-    """Two faint lines across with their values, and the number of steps."""
+def _frame(last: float, top: float, label: str) -> str:
+    """Two faint lines across with their values, and what the right end is."""
     parts = []
     for value in (0.0, _round_below(top)):
         x, y = _place(0, value, last, top)
         parts.append(f'<line x1="{x}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text x="{LEFT - 5}" y="{y + 3}" text-anchor="end">{value:g}</text>')
-    steps = f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">step {last + 1:,.0f}</text>'
-    return "".join(parts) + steps
+    end = f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(label)}</text>'
+    return "".join(parts) + end
 
 
 def _round_below(top: float) -> float:

@@ -24,6 +24,8 @@ class DetokenizerModule(L.LightningModule):
         ema: decay of the running mean of the UNet's weights, which is what is exported.
     """
 
+    items_name = "images"  # what the progress line counts
+
     def __init__(
         self,
         tokenizer: str,

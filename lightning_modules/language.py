@@ -34,7 +34,10 @@ class LanguageModule(L.LightningModule):
         words: for a text tokenizer made from nothing: `shards` to read words from, and `size` in pieces.
         warmup_steps, weight_decay: of schedule and AdamW.
         text_weight: weight of the loss on words beside that on codes (1 in the paper).
+        muon: parts whose matrices Muon trains rather than AdamW (none in the paper).
     """
+
+    items_name = "tokens"  # what the progress line counts
 
     def __init__(
         self,
@@ -45,10 +48,12 @@ class LanguageModule(L.LightningModule):
         warmup_steps: int = 100,
         weight_decay: float = 0.0,
         text_weight: float = 1.0,
+        muon: list[str] | None = None,
     ) -> None:
         super().__init__()
         self.rates, self.start, self.sizes, self.words = rates, start, language, words
         self.warmup_steps, self.weight_decay, self.text_weight = warmup_steps, weight_decay, text_weight
+        self.muon = muon or []
         self.model: Illume | None = None
 
     def configure_model(self) -> None:
@@ -141,8 +146,9 @@ class LanguageModule(L.LightningModule):
         return int((batch.documents >= 0).sum())
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with a rate for each part."""
-        return adamw(self._parts(), self.rates, self.trainer.max_steps, self.warmup_steps, self.weight_decay)
+        """AdamW, or Muon, with a rate for each part."""
+        steps = self.trainer.max_steps, self.warmup_steps
+        return adamw(self._parts(), self.rates, *steps, self.weight_decay, muon=self.muon)
 
     def export(self, folder: str) -> None:
         """Writes every part that is there."""

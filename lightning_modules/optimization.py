@@ -1,7 +1,10 @@
-"""AdamW with a named group for each part, under warm-up and cosine decay (assumed; ILLUME+ trains so)."""
+"""AdamW with a named group for each part, under warm-up and cosine decay (assumed; ILLUME+ trains so).
+
+Muon for a part's matrices is a choice: a small model from nothing learns faster with it (docs/decisions.md).
+"""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +20,38 @@ def cosine_factor(step: int, warmup: int, total: int, floor: float = 0.02) -> fl
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 
+class Together(torch.optim.Optimizer):
+    """Several optimizers that step as one, for Lightning's automatic optimization and one schedule over all.
+
+    Args:
+        optimizers: each with parameters of its own.
+    """
+
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        self.optimizers = list(optimizers)
+        super().__init__(self._groups(), {})
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of each; the closure, if any, is called once before."""
+        loss = None if closure is None else closure()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of each."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Gives each its state back; loading makes new groups, so the shared list of them is made anew."""
+        for optimizer, state in zip(self.optimizers, state_dict["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.param_groups = self._groups()
+
+
 def adamw(
     parts: Mapping[str, Iterable[nn.Parameter]],
     rates: Mapping[str, float],
@@ -24,21 +59,44 @@ def adamw(
     warmup: int,
     weight_decay: float = 0.0,
     beta2: float = 0.95,
+    muon: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Lightning's optimizer and scheduler for the parts that have a rate; all others are frozen.
+
+    Args:
+        parts: parameters by part.
+        rates: learning rate by part.
+        total: steps of the schedule.
+        warmup: those of them in which the rate rises.
+        weight_decay: of both optimizers.
+        beta2: of AdamW.
+        muon: parts whose matrices Muon trains, at AdamW's rates (its updates are scaled to AdamW's size).
 
     Raises:
         ValueError: a rate is given for a part that there is not.
     """
-    unknown = set(rates) - set(parts)
+    unknown = (set(rates) | set(muon)) - set(parts)
     if unknown:
         raise ValueError(
             f"no part {', '.join(sorted(unknown))} to give a learning rate to; there is: {', '.join(parts)}"
         )
-    groups = [
-        {"params": list(parts[name]), "lr": rate, "name": name} for name, rate in rates.items() if rate > 0
-    ]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, beta2), weight_decay=weight_decay)
+    groups: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    for name, rate in rates.items():
+        if rate <= 0:
+            continue
+        mine: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for parameter in parts[name]:
+            mine[name in muon and parameter.ndim == 2].append(parameter)
+        for kind, members in mine.items():
+            if members:
+                groups[kind].append({"params": members, "lr": rate, "name": name})
+    optimizers: list[torch.optim.Optimizer] = []
+    if groups[True]:
+        scale = "match_rms_adamw"
+        optimizers.append(torch.optim.Muon(groups[True], weight_decay=weight_decay, adjust_lr_fn=scale))
+    if groups[False]:
+        optimizers.append(torch.optim.AdamW(groups[False], betas=(0.9, beta2), weight_decay=weight_decay))
+    optimizer = optimizers[0] if len(optimizers) == 1 else Together(optimizers)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, partial(cosine_factor, warmup=warmup, total=total)
     )

@@ -24,6 +24,8 @@ class TokenizerModule(L.LightningModule):
         warmup_steps: of the schedule.
     """
 
+    items_name = "images"  # what the progress line counts
+
     def __init__(
         self, encoder: str, tokenizer: dict[str, Any] | None = None, lr: float = 2e-3, warmup_steps: int = 50
     ) -> None:

@@ -10,14 +10,17 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from models.detokenizer.diffusion import DiffusionDetokenizer
+from models.detokenizer.pixel import PixelDecoder
 from models.language.unified_lm import UnifiedLM
 from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.semantic import SemanticTokenizer
 
 if TYPE_CHECKING:
     from models.unified import Illume
 
-CLASSES = {c.__name__: c for c in (VisionEncoder, SemanticTokenizer, DiffusionDetokenizer, UnifiedLM)}
+KNOWN = (VisionEncoder, SemanticTokenizer, PixelTokenizer, DiffusionDetokenizer, PixelDecoder, UnifiedLM)
+CLASSES = {c.__name__: c for c in KNOWN}
 PARTS = ("encoder", "understanding_encoder", "tokenizer", "detokenizer", "language")
 
 

@@ -154,6 +154,20 @@ def pack_rows(lengths: Sequence[int], length: int) -> list[list[int]]:
     return rows
 
 
+def pack_tightly(lengths: Sequence[int], longest: int) -> tuple[list[list[int]], int]:
+    """Rows as `pack_rows` gives for `longest`, and the least row length with which there are no more of them.
+
+    Raises:
+        ValueError: a segment alone is longer than `longest`.
+    """
+    rows = pack_rows(lengths, longest)
+    least = max(max(lengths), -(-sum(lengths) // len(rows)))
+    for length in range(least, longest):
+        if len(tight := pack_rows(lengths, length)) <= len(rows):
+            return tight, length
+    return rows, longest
+
+
 def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: int, pad: int) -> PackedBatch:
     """Lays segments into rows (lists of segment indices), padded on the right to `length`."""
     shape = (len(rows), length)

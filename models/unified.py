@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from models.detokenizer.diffusion import DiffusionDetokenizer
+from models.detokenizer.pixel import PixelDecoder
 from models.document import Document, Draw, See, Text, describe_document, draw_document, edit_document
 from models.language.decoding import draw_codes, write_text
 from models.language.unified_lm import UnifiedLM
 from models.model_folder import load_parts, save_parts
 from models.sequence import SEE, PackedBatch, Segment, Sequencer
 from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.semantic import SemanticTokenizer
 
 
@@ -22,7 +24,7 @@ class Illume(nn.Module):
 
     Args:
         encoder: images (B, 3, H, W) uint8 to features (B, N, D).
-        tokenizer: features to codes and back.
+        tokenizer: features to codes and back, or pixels to codes in figure 6's baseline.
         detokenizer: reconstructed features to images.
         language: the unified language model.
         text_tokenizer: words to ids.
@@ -32,8 +34,8 @@ class Illume(nn.Module):
     def __init__(
         self,
         encoder: VisionEncoder | None = None,
-        tokenizer: SemanticTokenizer | None = None,
-        detokenizer: DiffusionDetokenizer | None = None,
+        tokenizer: SemanticTokenizer | PixelTokenizer | None = None,
+        detokenizer: DiffusionDetokenizer | PixelDecoder | None = None,
         language: UnifiedLM | None = None,
         text_tokenizer: PreTrainedTokenizerBase | None = None,
         understanding_encoder: VisionEncoder | None = None,
@@ -107,10 +109,11 @@ class Illume(nn.Module):
                 if shared
                 else batch.draw_images.unique(return_inverse=True)
             )
-            features = self.encoder(batch.images[needed])
+            images = batch.images[needed]
+            features = self.encoder(images)
             place = batch.draw_images if place is None else place
             codes = (
-                self.tokenizer.encode(features[place])
+                self._codes(images[place], features[place])
                 if len(place)
                 else batch.ids.new_zeros(0, self.language.draw_tokens)
             )
@@ -126,7 +129,13 @@ class Illume(nn.Module):
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Discrete codes: (B, 3, H, W) uint8 -> (B, N)."""
-        return self.tokenizer.encode(self.features(images))
+        return self._codes(images.to(self.device))
+
+    def _codes(self, images: Tensor, features: Tensor | None = None) -> Tensor:
+        """Codes (B, N) from what the tokenizer reads; features that are there already are not made again."""
+        if self.tokenizer.reads == "pixels":
+            return self.tokenizer.encode(images)
+        return self.tokenizer.encode(self.encoder(images) if features is None else features)
 
     @torch.no_grad()
     def decode(self, codes: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:

@@ -23,6 +23,8 @@ ANSWERS = {
     "position": ("left", "right", "above", "below"),
 }
 KINDS = tuple(ANSWERS)
+# Shares of the kinds in training: comparing (yes or no, where) takes longer to learn than naming.
+KIND_SHARES = {"yes_no": 0.4, "count": 0.15, "colour": 0.2, "position": 0.25}
 
 
 @dataclass(frozen=True)
@@ -156,14 +158,19 @@ def ask(scene: Scene, rng: np.random.Generator, kind: str, yes: bool) -> Questio
 
 
 def questions(scene: Scene, rng: np.random.Generator, n: int) -> list[Question]:
-    """`n` questions of all kinds that the scene allows, as often "yes" as "no", repeated only if need be."""
+    """`n` questions of the kinds that the scene allows, as often "yes" as "no", repeated only if need be."""
     asked: list[Question] = []
     while len(asked) < n:
-        kind, yes = pick(rng, KINDS), bool(rng.random() < 0.5)
+        kind, yes = str(rng.choice(KINDS, p=list(KIND_SHARES.values()))), bool(rng.random() < 0.5)
         tries = [ask(scene, rng, kind, yes) for _ in range(4)]
         found = [question for question in tries if question is not None]
-        if found:  # a repeated question is kept rather than traded: "yes" has fewer wordings than "no"
-            asked.append(next((question for question in found if question not in asked), found[0]))
+        if not found:
+            continue
+        if kind == "count":  # most groups are of one: an answer is chosen first, among those that came up
+            answer = pick(rng, sorted({question.answer for question in found}))
+            found = [question for question in found if question.answer == answer]
+        # a repeated question is kept rather than traded: "yes" has fewer wordings than "no"
+        asked.append(next((question for question in found if question not in asked), found[0]))
     return asked
 
 

@@ -14,7 +14,7 @@ from models.unified import Illume
 from playground import shards
 
 CONFIGS = Path(train.CONFIGS)
-STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
+STAGES = ("language", "encoder", "tokenizer", "pixel_tokenizer", "detokenizer", "stage1", "stage2", "stage3")
 SMALL = [
     "--checkpoint.every_n_steps",
     "2",

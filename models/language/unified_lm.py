@@ -59,9 +59,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
     ) -> None:
         super().__init__()
         settings = {k: v for k, v in trunk.items() if k != "model_type"}
-        config = AutoConfig.for_model(
-            trunk["model_type"], **(settings | {"vocab_size": 1, "pad_token_id": None})
-        )
+        config = AutoConfig.for_model(trunk["model_type"], **(settings | NO_TEXT_ROWS))
         self.trunk = AutoModel.from_config(config)
         width = config.hidden_size
         self.vocabulary = Vocabulary(text_size, codes)

@@ -4,14 +4,14 @@ ILLUME section 3.1: the codebook is learned on the features of a frozen text-ali
 features. The encoder is not part of this module: `Illume` holds it once for both of its uses.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from models.tokenizer.blocks import TransformerBlock
 from models.tokenizer.losses import feature_loss
-from models.tokenizer.quantizer import Kind, Quantizer
+from models.tokenizer.quantizer import Kind, Quantized, Quantizer
 
 
 class TokenizerLoss(NamedTuple):
@@ -34,6 +34,8 @@ class SemanticTokenizer(nn.Module, PyTorchModelHubMixin):
         heads: attention heads of the feature decoder.
         quantizer: ema, simvq or plain.
     """
+
+    reads: ClassVar[Literal["features"]] = "features"
 
     def __init__(
         self,
@@ -72,8 +74,13 @@ class SemanticTokenizer(nn.Module, PyTorchModelHubMixin):
     def _rebuild(self, vectors: Tensor) -> Tensor:
         return self.out(self.decoder(self.expand(vectors) + self.positions))
 
+    def reconstruct(self, features: Tensor) -> Quantized:
+        """(B, N, D) features -> their reconstruction (B, N, D), through which gradients pass, codes, quantizer loss."""
+        quantized = self.quantizer(self.project(features))
+        return quantized._replace(vectors=self._rebuild(quantized.vectors))
+
     def forward(self, features: Tensor) -> TokenizerLoss:
         """The training loss on (B, N, D) features of the frozen encoder."""
-        quantized = self.quantizer(self.project(features))
-        rebuilt = feature_loss(self._rebuild(quantized.vectors), features.detach())
-        return TokenizerLoss(rebuilt + quantized.loss, rebuilt, quantized.codes)
+        rebuilt, codes, quantizer_loss = self.reconstruct(features)
+        feature = feature_loss(rebuilt, features.detach())
+        return TokenizerLoss(feature + quantizer_loss, feature, codes)

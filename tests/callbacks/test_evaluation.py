@@ -84,6 +84,17 @@ def test_it_evaluates_every_n_epochs_and_once_at_the_end(
     assert float(trainer.callback_metrics["eval/vqa/accuracy"]) == 0.5
 
 
+def test_what_was_measured_before_a_resume_is_not_measured_again(
+    monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("callbacks.evaluation.playground_suite", lambda model, **sizes: {"vqa/accuracy": 0.5})
+    before, after, module = few(), few(), Stage(tiny_illume)
+    trainer = fit(module, tmp_path, before, epochs=1)
+    monkeypatch.setattr(after, "scores", lambda _: pytest.fail("measured twice"))
+    after.load_state_dict(before.state_dict())
+    after.on_fit_end(trainer, module)
+
+
 def test_a_stage_that_draws(monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume, tmp_path: Path) -> None:
     seen = []
 

@@ -1,0 +1,57 @@
+"""Figure 6 while training: each arm of a comparison is scored by its drawings, and at the end the curves are drawn."""
+
+from pathlib import Path
+
+from lightning.pytorch import LightningModule, Trainer
+
+from callbacks.durable import write_text
+from callbacks.periodic_scores import PeriodicScores
+from callbacks.stage_model import evaluated
+from evals.figure6 import arm_scores, draw_figure
+
+
+class Figure6(PeriodicScores):
+    """Logs `geneval/overall_<arm>` and `geneval/rebuilt_<arm>` over `images`, and ends with the run's `figure6.svg`.
+
+    Every arm draws the same held-out prompts under the same seeds. It goes with a `TokenizerComparison`, whose losses
+    the figure shows beside the scores; what can be compared and what cannot is said in `evals/figure6.py`.
+
+    Args:
+        every_n_epochs: how often the arms draw; they also draw at the end.
+        per_category: GenEval prompts a category.
+        seeds: drawings a prompt.
+        cfg: guidance of the drawings.
+        temperature: of the drawings.
+        seed: of prompts and drawings, the same ones each time.
+    """
+
+    def __init__(
+        self,
+        every_n_epochs: int = 1,
+        per_category: int = 8,
+        seeds: int = 1,
+        cfg: float = 2.0,
+        temperature: float = 0.8,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(every_n_epochs)
+        if min(per_category, seeds) < 1:
+            raise ValueError("Figure6: per_category and seeds are at least 1")
+        self.sampling = {
+            "per_category": per_category, "seeds": seeds, "seed": seed, "cfg": cfg, "temperature": temperature
+        }  # fmt: skip
+
+    def scores(self, pl_module: LightningModule) -> dict[str, float]:
+        """The scores of every arm, and the images that each has seen."""
+        metrics = {"images": float(pl_module.images_seen)}
+        for name, arm in pl_module.arms.items():
+            with evaluated(arm) as model:
+                scores = arm_scores(model, **self.sampling)
+            metrics |= {f"geneval/{score}_{name}": value for score, value in scores.items()}
+        return metrics
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_fit_end(trainer, pl_module)
+        if trainer.is_global_zero and not trainer.fast_dev_run:
+            folder = Path(trainer.default_root_dir)
+            write_text(folder / "figure6.svg", draw_figure(folder / "metrics.csv"))

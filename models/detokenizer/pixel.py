@@ -1,0 +1,19 @@
+"""The decoder of the pixel tokenizer: as the stem of the diffusion detokenizer, but trained with its tokenizer."""
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor
+
+from models.detokenizer.diffusion import to_uint8
+from models.detokenizer.stem import Stem
+
+
+class PixelDecoder(Stem, PyTorchModelHubMixin):
+    """Vectors (B, N, D) of a `PixelTokenizer` to images; sizes are the stem's."""
+
+    stem = None  # it draws the whole image: there is no coarse one to be shown beside it
+
+    @torch.no_grad()
+    def decode(self, vectors: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
+        """Vectors (B, N, D) -> images (B, 3, H, W) uint8. Seeds and steps change nothing: nothing is left open."""
+        return to_uint8(self(vectors))

@@ -1,0 +1,60 @@
+"""The baseline of ILLUME's figure 6: a tokenizer that learns to rebuild pixels, where the semantic one rebuilds features.
+
+It holds the very networks of the semantic tokenizer, behind a vision encoder of its own that learns with them; nothing
+differs but what teaches them. So encoder and tokenizer together have as many parameters and codes as the frozen
+encoder and the semantic tokenizer. What ILLUME's own baseline looks like is not published (assumed).
+"""
+
+from typing import ClassVar, Literal
+
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.quantizer import Kind, Quantized
+from models.tokenizer.semantic import SemanticTokenizer
+
+
+class PixelTokenizer(nn.Module, PyTorchModelHubMixin):
+    """Images to codes, and codes to the vectors that a `PixelDecoder` draws from.
+
+    Args:
+        image_size: side of the image in pixels.
+        width: channels D of encoder and vectors.
+        layers: transformer blocks of the encoder.
+        heads: attention heads.
+        codes: size of the codebook (16,384 in the paper).
+        code_width: width of a code (assumed).
+        decoder_layers: attention blocks between the codes and the vectors.
+        quantizer: ema, simvq or plain.
+    """
+
+    reads: ClassVar[Literal["pixels"]] = "pixels"
+
+    def __init__(
+        self,
+        image_size: int = 48,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        codes: int = 1024,
+        code_width: int = 16,
+        decoder_layers: int = 2,
+        quantizer: Kind = "ema",
+    ) -> None:
+        super().__init__()
+        self.encoder = VisionEncoder(image_size, width, layers, heads)
+        self.tokens, self.codes = self.encoder.tokens, codes
+        self.body = SemanticTokenizer(width, self.tokens, codes, code_width, decoder_layers, heads, quantizer)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> (B, N) codes."""
+        return self.body.encode(self.encoder(images))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """(B, N) codes -> (B, N, D) vectors."""
+        return self.body.decode(codes)
+
+    def forward(self, images: Tensor) -> Quantized:
+        """(B, 3, H, W) uint8 -> vectors (B, N, D) whose gradient reaches the encoder, codes, the quantizer's loss."""
+        return self.body.reconstruct(self.encoder(images))

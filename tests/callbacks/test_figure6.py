@@ -1,0 +1,34 @@
+"""Each arm is scored as it would be used, and training goes on as if nothing had been."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from callbacks.figure6 import Figure6
+from models.unified import Illume
+
+
+def test_every_arm_is_scored_in_eval_mode(monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume) -> None:
+    seen = []
+
+    def scores(model: Illume, **sampling: float) -> dict[str, float]:
+        seen.append((model, model.language.training, torch.is_grad_enabled(), sampling["per_category"]))
+        return {"overall": len(seen) / 4, "rebuilt": 1.0}
+
+    monkeypatch.setattr("callbacks.figure6.arm_scores", scores)
+    arms = {"semantic": tiny_illume, "pixel": Illume(language=tiny_illume.language)}
+    tiny_illume.language.train()
+    metrics = Figure6(per_category=3).scores(SimpleNamespace(arms=arms, images_seen=320))
+    assert seen == [(arm, False, False, 3) for arm in arms.values()]
+    assert metrics == {
+        "images": 320.0,
+        "geneval/overall_semantic": 0.25, "geneval/rebuilt_semantic": 1.0,
+        "geneval/overall_pixel": 0.5, "geneval/rebuilt_pixel": 1.0,
+    }  # fmt: skip
+    assert tiny_illume.language.training
+
+
+def test_sizes_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Figure6(per_category=0)
