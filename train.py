@@ -8,6 +8,7 @@ alone if it is done.
 `python train.py validate --config ...` evaluates instead; so do test and predict.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,10 @@ from explain import suggest, user_errors
 
 if TYPE_CHECKING:
     from experiment import Experiment
+
+# Threads that wait must sleep: if they spin, as is usual, any other busy program makes training 5 times slower.
+# OpenMP looks at this once, when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 ACTIONS = ("fit", "validate", "test", "predict")
 CONFIGS = Path(__file__).resolve().parent / "configs"
