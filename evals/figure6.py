@@ -9,6 +9,7 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from html import escape
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def _arms(rows: Iterable[Mapping[str, str]], prefix: str) -> dict[str, Curve]:
     curves: dict[str, Curve] = defaultdict(list)
     for row in rows:
         for column, value in row.items():
-            if prefix and column.startswith(prefix) and value:
+            if prefix and column.startswith(prefix) and isfinite(float(value or "nan")):
                 curves[column.removeprefix(prefix)].append((float(row["images"]), float(value)))
     return dict(curves)
 

@@ -77,6 +77,7 @@ class TokenizerComparison(L.LightningModule):
                 )
             train_only(model.language.parts(), self.rates)
             self.arms[name] = model
+        self.train()  # Lightning does not: codebooks and batch statistics that are new would go on moving
 
     @property
     def sequencer(self) -> Sequencer:

@@ -74,6 +74,9 @@ class LanguageModule(L.LightningModule):
         if self.rates.get("understanding_encoder", 0) > 0 and self.model.understanding_encoder is None:
             self.model.understanding_encoder = copy.deepcopy(self.model.encoder)
         train_only(self._parts(), self.rates)
+        self.train(
+            self.training
+        )  # Lightning never says it: the frozen codebook and batch statistics must not move
 
     def _stage(self) -> str:
         return self.trainer.default_root_dir.rstrip("/").rsplit("/", 1)[-1] if self._trainer else "this stage"

@@ -127,3 +127,13 @@ def test_only_the_parts_of_table_5_learn(world):
     moved = {name for name in before if not before[name].equal(after[name])}
     assert moved and all(name.startswith(("adapter", "vision")) for name in moved)
     assert json.loads((world / "runs/playground/stage1/finished.json").read_text())["step"] == 5
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2", "stage3"])
+def test_what_the_codes_mean_is_frozen_for_ever(stage, world):
+    runs = world / "runs/playground"
+    before = Illume.from_pretrained(str(runs / "detokenizer/model"))
+    after = Illume.from_pretrained(str(runs / stage / "model"))
+    for part in ("encoder", "tokenizer", "detokenizer"):  # batch statistics and the codebook among them
+        old, new = getattr(before, part).state_dict(), getattr(after, part).state_dict()
+        assert all(new[name].equal(value) for name, value in old.items()), part

@@ -42,7 +42,8 @@ def test_it_draws_both_arms_over_equal_images(metrics: Path) -> None:
 
 
 def test_a_panel_without_curves_is_left_out(metrics: Path) -> None:
-    metrics.write_text("step,images,geneval/overall_pixel\n9,320,0.5\n")
+    columns = "step,images,val/loss_share_pixel,geneval/overall_pixel"
+    metrics.write_text(f"{columns}\n9,320,inf,\n9,320,,0.5\n")  # a codebook that collapsed has no entropy
     root = ET.fromstring(draw_figure(metrics))
     assert len(root.findall("{http://www.w3.org/2000/svg}g")) == 1
 

@@ -1,0 +1,26 @@
+"""A missing predecessor is told with the command that makes it, whichever chain it is of."""
+
+import pytest
+
+from lightning_modules.predecessor import maker, parts_of
+
+
+@pytest.mark.parametrize(
+    ("folder", "config"),
+    [
+        ("runs/playground/stage1/model", "stage1.yaml"),
+        ("/elsewhere/runs/playground/stage1/model/", "stage1.yaml"),
+        ("runs/reference/stage1/model", "playground/reference/stage1.yaml"),
+        ("runs/ablations/no_stem/model", "ablations/no_stem.yaml"),
+        ("runs/mine/model", "mine.yaml"),
+    ],
+)
+def test_the_config_that_makes_a_folder_is_found_by_its_run(folder: str, config: str) -> None:
+    assert maker(folder) == config
+
+
+def test_what_is_missing_is_said_in_one_line(tmp_path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match="stage2 starts from .* run `python train.py --config s.yaml`"
+    ):
+        parts_of("stage2", str(tmp_path / "s" / "model"))
