@@ -1,7 +1,8 @@
 """The whole chain on the playground, from nothing to a report: `python demo.py [--scale demo|reference]`.
 
-Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. Cut off at any instant, the same command
-goes on from there; the report counts all the time that was spent.
+Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. `reference` shares all up to stage 1 with
+`demo`, and then reads more data for longer. Cut off at any instant, the same command goes on from there; the report
+counts all the time that was spent.
 """
 
 import argparse
@@ -24,7 +25,8 @@ from callbacks.durable import write_text
 from explain import user_errors
 
 CONFIGS = Path(__file__).resolve().parent / "configs" / "playground"
-STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
+SHARED = ("language", "encoder", "tokenizer", "detokenizer", "stage1")  # the same at every scale
+STAGES = (*SHARED, "stage2", "stage3")
 EVALUATION = {"seed": 0, "per_category": 50, "seeds": 4}
 TICK = 5.0  # seconds between two notes of the time, and the most that a kill can lose
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what getrusage counts memory in
@@ -32,7 +34,7 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what getrusage coun
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a chain is: its runs, its configs, and the share of the playground's samples it draws."""
+    """How large a chain is: its runs, the configs of stages 2 and 3, and the share of the playground's samples."""
 
     name: str
     runs: Path
@@ -44,6 +46,14 @@ SCALES = {
     "demo": Scale("demo", Path("runs/playground"), CONFIGS, 0.6),
     "reference": Scale("reference", Path("runs/reference"), CONFIGS / "reference", 1.0),
 }
+
+
+DEMO = SCALES["demo"]  # where the shared stages live
+
+
+def home(scale: Scale, stage: str) -> Scale:
+    """The scale that a stage belongs to."""
+    return DEMO if stage in SHARED else scale
 
 
 class Timings:
@@ -59,11 +69,6 @@ class Timings:
         self.seconds: dict[str, float] = known.get("seconds", {})
         self.done: list[str] = known.get("done", [])
         self.memory: float = known.get("memory_gib", 0.0)
-
-    @property
-    def total(self) -> float:
-        """Seconds of all stages."""
-        return sum(self.seconds.values())
 
     @contextmanager
     def stage(self, name: str, folder: Path) -> Iterator[None]:
@@ -120,7 +125,7 @@ def train_stage(scale: Scale, stage: str) -> None:
     """Trains one stage, or what is left of it."""
     import train
 
-    run = train.main(["--config", str(scale.configs / f"{stage}.yaml")])
+    run = train.main(["--config", str(home(scale, stage).configs / f"{stage}.yaml")])
     if not run.finished:  # stopped by Ctrl-C, which Lightning may swallow
         raise SystemExit(130)
 
@@ -143,7 +148,7 @@ def evaluate(scale: Scale) -> dict[str, Any]:
     return metrics
 
 
-def report(scale: Scale, metrics: dict[str, Any], timings: Timings) -> Path:
+def report(scale: Scale, metrics: dict[str, Any], seconds: dict[str, float], memory: float) -> Path:
     """Writes report.json and report.html; returns the latter's path."""
     from evals.report import write_report
 
@@ -153,37 +158,40 @@ def report(scale: Scale, metrics: dict[str, Any], timings: Timings) -> Path:
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "memory_gib": round(timings.memory, 2),
-        "seconds": round(timings.total, 1),
-        **{f"seconds/{stage}": round(seconds, 1) for stage, seconds in timings.seconds.items()},
+        "memory_gib": round(memory, 2),
+        "seconds": round(sum(seconds.values()), 1),
+        **{f"seconds/{stage}": round(spent, 1) for stage, spent in seconds.items()},
     }
     metrics = {
         ("seconds/evals" if key == "seconds" else key): value for key, value in metrics.items()
     } | circumstances
     write_text(scale.runs / "report.json", json.dumps(metrics, indent=1) + "\n")
-    runs = {stage: scale.runs / stage for stage in STAGES}
+    runs = {stage: home(scale, stage).runs / stage for stage in STAGES}
     return write_report(scale.runs, metrics, runs, scale.runs / "report")
 
 
 def run(scale: Scale) -> Path:
     """The chain, stage by stage; returns the report's path."""
-    timings = Timings(scale.runs / "timings.json")
+    notes = {owner.name: Timings(owner.runs / "timings.json") for owner in (DEMO, scale)}
+    seconds: dict[str, float] = {}
 
-    def timed(name: str, folder: Path, work: Callable[[], Any]) -> Any:
-        with timings.stage(name, folder):
+    def timed(name: str, owner: Scale, folder: str, work: Callable[[], Any]) -> Any:
+        timings = notes[owner.name]
+        with timings.stage(name, owner.runs / folder):
             result = work()
             gc.collect()  # the last stage's networks, before the next builds its own
-        print(
-            f"demo: {name:<12}{clock(timings.seconds[name]):>8}   {clock(timings.total):>8} in all",
-            flush=True,
-        )
+        seconds[name] = seconds.get(name, 0.0) + timings.seconds[name]
+        spent = f"{clock(timings.seconds[name]):>8}   {clock(sum(seconds.values())):>8} in all"
+        print(f"demo: {name:<12}{spent}", flush=True)
         return result
 
-    timed("data", scale.runs / "data", lambda: make_data(scale))
+    timed("data", DEMO, "data", lambda: make_data(DEMO))
     for stage in STAGES:
-        timed(stage, scale.runs / stage, lambda stage=stage: train_stage(scale, stage))
-    metrics = timed("evals", scale.runs / "report" / "scores.json", lambda: evaluate(scale))
-    return report(scale, metrics, timings)
+        if stage == "stage2" and scale is not DEMO:
+            timed("data", scale, "data", lambda: make_data(scale))
+        timed(stage, home(scale, stage), stage, lambda stage=stage: train_stage(scale, stage))
+    metrics = timed("evals", scale, "report/scores.json", lambda: evaluate(scale))
+    return report(scale, metrics, seconds, max(timings.memory for timings in notes.values()))
 
 
 def clock(seconds: float) -> str:

@@ -26,10 +26,11 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         Path(argv[1]).mkdir(parents=True, exist_ok=True)
 
     def train_main(argv: list[str]) -> SimpleNamespace:
-        stage = Path(argv[1]).stem
-        noted.append(stage)
-        (RUNS / stage / "model").mkdir(parents=True, exist_ok=True)
-        (RUNS / stage / "model" / "config.json").write_text(stage)
+        config = Path(argv[1])
+        stage, runs = config.stem, Path("runs") / config.parent.name
+        noted.append(stage if runs == RUNS else f"{runs.name} {stage}")
+        (runs / stage / "model").mkdir(parents=True, exist_ok=True)
+        (runs / stage / "model" / "config.json").write_text(stage)
         time.sleep(0.01)
         return SimpleNamespace(finished=True)
 
@@ -72,6 +73,22 @@ def test_chain_report_and_second_run(calls: list[str], capsys: pytest.CaptureFix
     calls.clear()
     demo.main([])
     assert calls[1:] == ["evals 50 x 4"]  # another model
+
+
+def test_the_reference_goes_on_from_the_stages_of_the_demo(calls: list[str]) -> None:
+    shared, own = (
+        ["--out runs/playground/data --scale 0.6", *demo.SHARED],
+        ["reference stage2", "reference stage3"],
+    )
+    demo.main(["--scale", "reference"])
+    assert calls == [*shared, "--out runs/reference/data --scale 1.0", *own, "evals 50 x 4"]
+    report = json.loads(Path("runs/reference/report.json").read_text())
+    notes = [json.loads(Path(f"runs/{run}/timings.json").read_text()) for run in ("playground", "reference")]
+    assert report["seconds"] == pytest.approx(sum(sum(n["seconds"].values()) for n in notes), abs=1.0)
+    assert not (RUNS / "report.json").exists()
+    calls.clear()
+    demo.main([])
+    assert calls == [*shared, "stage2", "stage3", "evals 50 x 4"]  # the shared ones skip themselves
 
 
 def test_time_survives_a_stop(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +139,7 @@ def test_errors_are_one_line(calls: list[str], monkeypatch, capsys: pytest.Captu
         demo.main(["--scale", "reference"])
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "demo.py: error: no shards in there\n"
-    assert calls == ["--out runs/reference/data --scale 1.0"]
+    assert calls == ["--out runs/playground/data --scale 0.6"]
 
 
 def test_clock() -> None:

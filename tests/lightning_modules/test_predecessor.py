@@ -10,7 +10,7 @@ from lightning_modules.predecessor import maker, parts_of
     [
         ("runs/playground/stage1/model", "stage1.yaml"),
         ("/elsewhere/runs/playground/stage1/model/", "stage1.yaml"),
-        ("runs/reference/stage1/model", "playground/reference/stage1.yaml"),
+        ("runs/reference/stage2/model", "playground/reference/stage2.yaml"),
         ("runs/ablations/no_stem/model", "ablations/no_stem.yaml"),
         ("runs/mine/model", "mine.yaml"),
     ],
