@@ -20,9 +20,9 @@ from explain import suggest, user_errors
 if TYPE_CHECKING:
     from experiment import Experiment
 
-# Threads that wait must sleep: if they spin, as is usual, any other busy program makes training 5 times slower.
-# OpenMP looks at this once, when torch is first imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that wait must soon sleep: if they spin for long, any other busy program slows training down several times.
+# GNU OpenMP looks at this once, when torch is first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 ACTIONS = ("fit", "validate", "test", "predict")
 CONFIGS = Path(__file__).resolve().parent / "configs"
