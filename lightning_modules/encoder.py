@@ -39,7 +39,7 @@ class EncoderModule(L.LightningModule):
         language: str,
         encoder: dict[str, Any] | None = None,
         lr: float = 1.5e-3,
-        consistency: float = 1.0,
+        consistency: float = 0.0,
         warmup_steps: int = 100,
         weight_decay: float = 0.01,
     ) -> None:
