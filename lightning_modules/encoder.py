@@ -1,14 +1,8 @@
-"""Stage `encoder` (playground only): a vision encoder learns to see from captions, standing in for UNIT.
-
-Captions alone leave features free to tell light and grain, which then fill the codes that the language model must
-predict: so two random views of an image are also drawn to the same features (assumed; see docs/decisions.md).
-"""
+"""Stage `encoder` (playground only): a vision encoder learns to see from captions, standing in for UNIT."""
 
 from typing import Any
 
 import lightning as L
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
@@ -16,7 +10,6 @@ from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import parts_of
 from models.tokenizer.captioner import Captioner
 from models.tokenizer.encoder import VisionEncoder
-from models.tokenizer.views import view
 from models.unified import Illume
 
 
@@ -27,7 +20,6 @@ class EncoderModule(L.LightningModule):
         language: model folder whose text tokenizer spells the captions.
         encoder: sizes of the encoder.
         lr: learning rate.
-        consistency: weight of the mean squared difference between the features of two views.
         warmup_steps: of the schedule.
         weight_decay: of AdamW.
     """
@@ -39,13 +31,12 @@ class EncoderModule(L.LightningModule):
         language: str,
         encoder: dict[str, Any] | None = None,
         lr: float = 1.5e-3,
-        consistency: float = 0.0,
         warmup_steps: int = 100,
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__()
         self.language, self.sizes, self.lr = language, encoder or {}, lr
-        self.consistency, self.warmup_steps, self.weight_decay = consistency, warmup_steps, weight_decay
+        self.warmup_steps, self.weight_decay = warmup_steps, weight_decay
         self.encoder: VisionEncoder | None = None
 
     def configure_model(self) -> None:
@@ -56,25 +47,22 @@ class EncoderModule(L.LightningModule):
         self.encoder = VisionEncoder(**self.sizes)
         self.captioner = Captioner(len(self.text_tokenizer), self.encoder.width)
 
-    def _caption_loss(self, features: Tensor, batch: ImageBatch, name: str) -> Tensor:
-        loss, right = self.captioner.loss(features, batch.captions)
-        metrics = {f"{name}/loss": loss, f"{name}/caption_accuracy": right}
-        self.log_dict(metrics, prog_bar=True, batch_size=len(batch.images))
+    def _step(self, batch: ImageBatch, name: str) -> Tensor:
+        loss, right = self.captioner.loss(self.encoder(batch.images), batch.captions)
+        self.log_dict(
+            {f"{name}/loss": loss, f"{name}/caption_accuracy": right},
+            prog_bar=True,
+            batch_size=len(batch.images),
+        )
         return loss
 
     def training_step(self, batch: ImageBatch) -> Tensor:
-        """Caption loss on one view of each image, and its features' distance to another view's."""
-        if not self.consistency:
-            return self._caption_loss(self.encoder(batch.images), batch, "train")
-        views = torch.cat([view(batch.images), view(batch.images)])  # (2B, 3, H, W)
-        one, other = self.encoder(views).chunk(2)  # (B, N, D) each
-        difference = F.mse_loss(one, other)
-        self.log("train/view_difference", difference, batch_size=len(batch.images))
-        return self._caption_loss(one, batch, "train") + self.consistency * difference
+        """Caption loss."""
+        return self._step(batch, "train")
 
     def validation_step(self, batch: ImageBatch) -> None:
-        """Caption loss on the fixed validation set, on the images as they are."""
-        self._caption_loss(self.encoder(batch.images), batch, "val")
+        """Caption loss on the fixed validation set."""
+        self._step(batch, "val")
 
     def items_in_batch(self, batch: ImageBatch) -> int:
         """Images."""
