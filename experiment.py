@@ -5,6 +5,7 @@
 
 import json
 import logging
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ NOISE = (  # warnings that are about the libraries' own doings, or about what is
     ".*`IterableDataset` has `__len__` defined",
     ".*You have overridden `transfer_batch_to_device`",
     ".*does not have many workers",
+    r".*Found \d+ module\(s\) in eval mode",
 )
 
 
@@ -137,11 +139,26 @@ class Experiment(LightningCLI):
         """Runs the action, from the run's checkpoint if it has one."""
         function = getattr(self.trainer, self.action)
         checkpoint = None if self.resume.path is None else str(self.resume.path)
-        result = function(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True)
+        try:
+            result = function(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True)
+        except BaseException:
+            self._leave_no_trace()
+            raise
         if self.action == "fit" and not self.trial and self.trainer.is_global_zero:
             done = {"step": self.trainer.global_step, "epoch": self.trainer.current_epoch}
             write_text(self.folder / FINISHED, json.dumps(done) + "\n")
         return result
+
+    def _leave_no_trace(self) -> None:
+        """Takes back what a run that never began to train has put down; config.yaml is written when it begins."""
+        if self.action != "fit" or (self.folder / "config.yaml").exists():
+            return
+        for name in ("tensorboard", "predecessors"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for place in (self.folder, *self.folder.parents):
+            if place in Path(self.config.runs_dir).parents or not place.is_dir() or any(place.iterdir()):
+                return
+            place.rmdir()
 
 
 def _quieten() -> None:

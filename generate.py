@@ -1,9 +1,10 @@
 """Draws, describes, answers, edits and chats with a model folder.
 
-    python generate.py draw "two red circles" -n 9 --seed 1 --out grid.png
-    python generate.py describe grid.png
-    python generate.py ask grid.png "how many circles are there ?"
-    python generate.py edit grid.png "make the circle blue" --out edited.png
+    python generate.py draw "a green star" -n 9 --seed 1 --out grid.png
+    python generate.py draw "a green star" --seed 3 --out star.png
+    python generate.py describe star.png
+    python generate.py ask star.png "what colour is the star ?"
+    python generate.py edit star.png "make the star blue" --out blue.png
     python generate.py chat
 
 A seed fixes a sample, whatever else is drawn beside it: the second image of `--seed 1` is the first of `--seed 2`.
@@ -120,16 +121,21 @@ def draw(options: argparse.Namespace) -> None:
     save(grid(torch.cat(images)), options.out)
 
 
+def say(text: str) -> None:
+    """Prints what the model wrote, or that it wrote nothing."""
+    print(text or "(no answer)", flush=True)
+
+
 def describe(options: argparse.Namespace) -> None:
     """An image to words."""
     model = load(options, *SEES)
-    print(model.describe(read_image(options.image, model)[None], detail=options.detail)[0])
+    say(model.describe(read_image(options.image, model)[None], detail=options.detail)[0])
 
 
 def ask(options: argparse.Namespace) -> None:
     """An image and a question to an answer."""
     model = load(options, *SEES)
-    print(model.ask(read_image(options.image, model)[None], [options.question])[0])
+    say(model.ask(read_image(options.image, model)[None], [options.question])[0])
 
 
 def edit(options: argparse.Namespace) -> None:
@@ -173,9 +179,12 @@ def answer(
         return []
     if command.startswith("/"):
         raise ValueError(f"there is no command {command}; there is /image PATH, /new and /quit")
-    for part in model.chat([*view, line], seed, temperature=options.temperature) if line else []:
+    parts = model.chat([*view, line], seed, temperature=options.temperature) if line else []
+    if line and not parts:
+        say("")
+    for part in parts:
         if isinstance(part, str):
-            print(part, flush=True)
+            say(part)
         else:
             save(grid(part[None]), free_name(options.out))
     return view
@@ -245,7 +254,12 @@ def add_task(tasks: Any, run: Callable[[argparse.Namespace], None], *, sampling:
     """A subcommand with the options that all share, and as many of SAMPLING as `sampling` holds defaults."""
     task = tasks.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, allow_abbrev=False)
     task.set_defaults(run=run)
-    task.add_argument("--model", type=Path, metavar="DIR", help="model folder (default: the newest in runs/)")
+    task.add_argument(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="model folder (default: the newest in runs/, else the one that came along)",
+    )
     task.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=SHOW)
     for (name, convert, what), default in zip(SAMPLING, sampling.split(), strict=False):
         task.add_argument(name, type=convert, default=default, help=f"{what} ({SHOW})")

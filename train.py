@@ -2,7 +2,7 @@
 
 A config is found by its bare name beside the caller, in configs/ or in configs/playground/. `extends:` in it
 names those it starts from, a second --config is laid over the first, and any setting can be given as
-`--model.lr 1e-4`. The run lives in runs/<name>/: the same command resumes it if it was cut off, and leaves it
+`--trainer.max_steps 300`. The run lives in runs/<name>/: the same command resumes it if it was cut off, and leaves it
 alone if it is done.
 
 `python train.py validate --config ...` evaluates instead; so do test and predict.

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 MOST_PIXELS = 64_000_000
@@ -25,6 +25,8 @@ def decode_image(data: bytes, size: int) -> Tensor:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
             image = image.convert("RGB")
+    except UnidentifiedImageError as error:  # its own words name a buffer in memory
+        raise ValueError("not a readable image") from error
     except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"not a readable image: {error}") from error
     if image.size != (size, size):

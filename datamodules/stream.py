@@ -32,7 +32,8 @@ def find_shards(place: str) -> list[str]:
         shards = [url for url in wds.shardlists.expand_urls(place) if Path(url).is_file()]
     if not shards:
         raise FileNotFoundError(
-            f"no shards at {place}: make the playground's with `python -m playground.shards --out FOLDER`"
+            f"no shards at {place}: make the playground's with "
+            "`python -m playground.shards --out runs/playground/data --scale 0.6`"
         )
     return shards
 

@@ -56,10 +56,10 @@ class TokenizerComparison(L.LightningModule):
         """Loads the tokenizers and gives each a copy of one new language model, once."""
         if self.arms:
             return
-        words = parts_of("the comparison", self.words, "text_tokenizer")
+        words = parts_of(self, self.words, "text_tokenizer")
         language = None
         for name, folder in self.folders.items():
-            parts = parts_of("the comparison", folder, "encoder", "tokenizer", "detokenizer")
+            parts = parts_of(self, folder, "encoder", "tokenizer", "detokenizer")
             encoder, tokenizer = parts["encoder"], parts["tokenizer"]
             language = language or UnifiedLM(
                 self.trunk,

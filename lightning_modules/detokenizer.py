@@ -46,7 +46,7 @@ class DetokenizerModule(L.LightningModule):
         """Loads encoder and tokenizer and builds the detokenizer, once."""
         if self.detokenizer is not None:
             return
-        parts = parts_of("detokenizer", self.folder, "encoder", "tokenizer")
+        parts = parts_of(self, self.folder, "encoder", "tokenizer")
         self.encoder = parts["encoder"].eval().requires_grad_(False)
         self.tokenizer = parts["tokenizer"].eval().requires_grad_(False)
         sizes = {

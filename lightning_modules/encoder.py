@@ -43,7 +43,7 @@ class EncoderModule(L.LightningModule):
         """Builds both networks, once."""
         if self.encoder is not None:
             return
-        self.text_tokenizer = parts_of("encoder", self.language, "text_tokenizer")["text_tokenizer"]
+        self.text_tokenizer = parts_of(self, self.language, "text_tokenizer")["text_tokenizer"]
         self.encoder = VisionEncoder(**self.sizes)
         self.captioner = Captioner(len(self.text_tokenizer), self.encoder.width)
 

@@ -62,7 +62,7 @@ class LanguageModule(L.LightningModule):
             return
         parts: dict[str, Any] = {}
         for name, folder in self.start.items():
-            parts |= parts_of(self._stage(), folder, *(() if name == "all" else (name,)))
+            parts |= parts_of(self, folder, *(() if name == "all" else (name,)))
         if self.words is not None:
             parts["text_tokenizer"] = train_text_tokenizer(_words(self.words["shards"]), self.words["size"])
         if self.sizes is not None:
@@ -74,12 +74,7 @@ class LanguageModule(L.LightningModule):
         if self.rates.get("understanding_encoder", 0) > 0 and self.model.understanding_encoder is None:
             self.model.understanding_encoder = copy.deepcopy(self.model.encoder)
         train_only(self._parts(), self.rates)
-        self.train(
-            self.training
-        )  # Lightning never says it: the frozen codebook and batch statistics must not move
-
-    def _stage(self) -> str:
-        return self.trainer.default_root_dir.rstrip("/").rsplit("/", 1)[-1] if self._trainer else "this stage"
+        self.train(self.training)  # Lightning never says it: a frozen codebook must not move
 
     def _parts(self) -> dict[str, list[nn.Parameter]]:
         parts = self.model.language.parts()

@@ -45,7 +45,7 @@ class PixelTokenizerModule(TokenizerModule):
         """Loads the encoder and builds the rest at its sizes, once."""
         if self.tokenizer is not None:
             return
-        encoder = parts_of("pixel_tokenizer", self.folder, "encoder")["encoder"]
+        encoder = parts_of(self, self.folder, "encoder")["encoder"]
         self.encoder = encoder.eval().requires_grad_(False)
         self.tokenizer = PixelTokenizer(**(encoder._hub_mixin_config | self.sizes))
         self.detokenizer = PixelDecoder(encoder.width, encoder.grid)

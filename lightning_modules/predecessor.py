@@ -1,8 +1,10 @@
 """Where a stage starts: the model folder of another, or a clear word that it is not there."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import yaml
 
 from models.model_folder import load_parts
@@ -11,17 +13,29 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 SHORT = (CONFIGS, CONFIGS / "playground")  # configs in these are named without their folder
 
 
-def parts_of(stage: str, folder: str, *names: str) -> dict[str, Any]:
+def parts_of(module: L.LightningModule, folder: str, *names: str) -> dict[str, Any]:
     """Loads parts (all, where none is named) from a predecessor's model folder.
+
+    Their configs are kept in the run folder: a run that resumes needs its predecessor no more, for the weights are in
+    the checkpoint.
 
     Raises:
         FileNotFoundError: it is not there; the message names the command that makes it.
     """
-    if not (Path(folder) / "illume.json").is_file():
-        raise FileNotFoundError(
-            f"{stage} starts from {folder}, which is not there: run `python train.py --config {maker(folder)}`"
-        )
-    return load_parts(folder, names or None)
+    trainer = module._trainer  # None where a module is used alone, as in a notebook
+    run = Path(trainer.default_root_dir) if trainer else None
+    kept = run / "predecessors" / "-".join(Path(folder).parts).strip("-/") if run else None
+    if (Path(folder) / "illume.json").is_file():
+        if kept and trainer.is_global_zero and not trainer.fast_dev_run:
+            ignore = shutil.ignore_patterns("*.safetensors")
+            shutil.copytree(folder, kept, ignore=ignore, dirs_exist_ok=True)
+        return load_parts(folder, names)
+    if kept and trainer.ckpt_path and (kept / "illume.json").is_file():
+        return load_parts(kept, names, weights=False)
+    raise FileNotFoundError(
+        f"{run.name if run else 'this'} starts from {folder}, which is not there: "
+        f"run `python train.py --config {maker(folder)}`"
+    )
 
 
 def maker(folder: str) -> str:

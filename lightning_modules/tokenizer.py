@@ -37,7 +37,7 @@ class TokenizerModule(L.LightningModule):
         """Loads the encoder and builds the tokenizer, once."""
         if self.tokenizer is not None:
             return
-        self.encoder = parts_of("tokenizer", self.folder, "encoder")["encoder"].eval().requires_grad_(False)
+        self.encoder = parts_of(self, self.folder, "encoder")["encoder"].eval().requires_grad_(False)
         sizes = {"feature_width": self.encoder.width, "tokens": self.encoder.tokens} | self.sizes
         self.tokenizer = SemanticTokenizer(**sizes)
 

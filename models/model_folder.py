@@ -45,8 +45,8 @@ def save_parts(model: "Illume", folder: str | Path) -> None:
     (folder / "illume.json").write_text(json.dumps({"parts": classes}, indent=2) + "\n")
 
 
-def load_parts(folder: str | Path, only: Sequence[str] | None = None) -> dict[str, Any]:
-    """Builds the parts of a model folder by name.
+def load_parts(folder: str | Path, only: Sequence[str] | None = None, weights: bool = True) -> dict[str, Any]:
+    """Builds the parts of a model folder by name; without `weights`, as new.
 
     Raises:
         FileNotFoundError: the folder is not a model folder, or lacks a part that `only` asks for.
@@ -62,20 +62,21 @@ def load_parts(folder: str | Path, only: Sequence[str] | None = None) -> dict[st
             if (folder / name).is_dir():
                 parts[name] = PreTrainedTokenizerFast.from_pretrained(folder / name)
         elif name in classes:
-            parts[name] = _load_part(folder / name, classes[name])
+            parts[name] = _load_part(folder / name, classes[name], weights)
         elif only:
             raise FileNotFoundError(f"{folder} has no {name}; it has {', '.join(classes) or 'nothing'}")
     return parts
 
 
-def _load_part(folder: Path, class_name: str) -> Any:
+def _load_part(folder: Path, class_name: str, weights: bool) -> Any:
     if class_name not in CLASSES:
         raise ValueError(
             f"{folder} holds a {class_name}, which is not known here; there is: {', '.join(CLASSES)}"
         )
     try:
         part = CLASSES[class_name](**json.loads((folder / "config.json").read_text()))
-        part.load_state_dict(load_file(folder / "model.safetensors"))
+        if weights:
+            part.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{folder} does not load: {' '.join(str(error).split())[:300]}") from error
     return part

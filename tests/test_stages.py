@@ -63,7 +63,11 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
     with pytest.raises(KeyError, match="cut"):
         train.main(arguments(stage))
     monkeypatch.setattr(module, "training_step", step)
-    again = train.main(arguments(stage))
+    away = [path.rename(path.with_name("away")) for path in Path("runs/playground").glob("*/model")]
+    assert away or stage == "language"
+    again = train.main(arguments(stage))  # a checkpoint needs no predecessor
+    for path in away:
+        path.rename(path.with_name("model"))
     assert again.resume.step == 2
     assert rows(again.folder) == rows(whole.folder)
     parts = Illume.from_pretrained(str(again.folder / "model"))
@@ -89,6 +93,9 @@ def test_a_missing_predecessor_names_the_command_that_makes_it(world, monkeypatc
     assert stop.value.code == 2
     assert "starts from runs/playground/stage1/model, which is not there" in line
     assert "python train.py --config stage1.yaml" in line
+    assert [path.name for path in (tmp_path / "runs/playground").iterdir()] == ["data"], (
+        "nothing is left behind"
+    )
 
 
 def test_no_shards_is_said(monkeypatch, capsys, tmp_path):
@@ -97,6 +104,7 @@ def test_no_shards_is_said(monkeypatch, capsys, tmp_path):
         train.main(arguments("language"))
     assert stop.value.code == 2
     assert "no shards at runs/playground/data/text" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """A missing predecessor is told with the command that makes it, whichever chain it is of."""
 
+from types import SimpleNamespace
+
+import lightning as L
 import pytest
 
 from lightning_modules.predecessor import maker, parts_of
@@ -20,7 +23,9 @@ def test_the_config_that_makes_a_folder_is_found_by_its_run(folder: str, config:
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match="stage2 starts from .* run `python train.py --config s.yaml`"
-    ):
-        parts_of("stage2", str(tmp_path / "s" / "model"))
+    module = L.LightningModule()
+    with pytest.raises(FileNotFoundError, match="this starts from .* run `python train.py --config s.yaml`"):
+        parts_of(module, str(tmp_path / "s" / "model"))
+    module._trainer = SimpleNamespace(default_root_dir=str(tmp_path / "runs" / "stage2"), ckpt_path=None)
+    with pytest.raises(FileNotFoundError, match="stage2 starts from"):
+        parts_of(module, str(tmp_path / "s" / "model"))
