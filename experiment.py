@@ -139,8 +139,9 @@ class Experiment(LightningCLI):
         """Runs the action, from the run's checkpoint if it has one."""
         function = getattr(self.trainer, self.action)
         checkpoint = None if self.resume.path is None else str(self.resume.path)
+        self.trainer.ckpt_path = checkpoint  # so set, configure_model can tell that the run resumes
         try:
-            result = function(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True)
+            result = function(self.model, datamodule=self.datamodule, weights_only=True)
         except BaseException:
             self._leave_no_trace()
             raise

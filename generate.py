@@ -271,7 +271,7 @@ def build_parser() -> Parser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="generate.py", description=__doc__, formatter_class=layout)
     tasks = parser.add_subparsers(dest="task", required=True, metavar="draw | describe | ask | edit | chat")
-    task = add_task(tasks, draw, sampling="0 0.8 2.0")
+    task = add_task(tasks, draw, sampling="0 0.6 1.25")
     task.add_argument("prompt", type=words)
     task.add_argument("-n", dest="number", type=number(int, 1, 256), default=1, help=f"images ({SHOW})")
     task.add_argument("--out", type=image_file, default="grid.png", help=SHOW)

@@ -25,7 +25,7 @@ class Drawing:
 
 
 def draw_and_judge(
-    model: Illume, per_category: int, seeds: int, seed: int = 0, cfg: float = 2.0, temperature: float = 0.8
+    model: Illume, per_category: int, seeds: int, seed: int = 0, cfg: float = 1.25, temperature: float = 0.6
 ) -> list[Drawing]:
     """Draws every evaluation prompt `seeds` times and has each drawing judged."""
     prompts = [p for p in evaluation_prompts(per_category, seed) for _ in range(seeds)]

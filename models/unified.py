@@ -146,8 +146,8 @@ class Illume(nn.Module):
         self,
         prompts: Sequence[str],
         seeds: list[int],
-        cfg: float = 2.0,
-        temperature: float = 1.0,
+        cfg: float = 1.25,
+        temperature: float = 0.6,
         top_k: int = 0,
     ) -> Tensor:
         """Text to images (B, 3, H, W) uint8, one for each prompt and seed."""
@@ -178,7 +178,7 @@ class Illume(nn.Module):
         top_k: int,
     ) -> Tensor:
         if not 0 <= cfg <= 100:
-            raise ValueError(f"cfg {cfg} is out of range: 1 is no guidance, 2 is usual, 100 the most")
+            raise ValueError(f"cfg {cfg} is out of range: 1 is no guidance, 1.25 is usual, 100 the most")
         prompts = [self._segment(d) for d in documents]
         twins = [self._segment(d) for d in nulls]
         codes = draw_codes(
