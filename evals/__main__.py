@@ -44,8 +44,8 @@ def build_parser() -> Parser:
         ("samples", "held-out scenes to reconstruct; questions and edits follow it (600)"),
     ):
         parser.add_argument(f"--{name}", type=count, metavar="N", help=meaning)
-    parser.add_argument("--cfg", type=float, help="guidance of GenEval's drawings (2)")
-    parser.add_argument("--temperature", type=float, help="of GenEval's drawings (0.8)")
+    parser.add_argument("--cfg", type=float, help="guidance of GenEval's drawings (1.25)")
+    parser.add_argument("--temperature", type=float, help="of GenEval's drawings (0.6)")
     parser.add_argument("--inception", type=Path, metavar="FILE", help="Inception weights, for FID as well")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     return parser

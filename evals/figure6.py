@@ -16,10 +16,9 @@ import numpy as np
 import torch
 
 from evals.curves import COLOURS, HEIGHT, WIDTH, Curve, plot
-from evals.geneval import BATCH, Drawing, draw_and_judge, geneval_scores
-from evals.pixels import arrays, rendered
+from evals.geneval import BATCH, Drawing, draw_and_judge, geneval_scores, judged
+from evals.pixels import rendered
 from models.unified import Illume
-from playground.judge import read, satisfies
 from playground.sampler import scene_for
 
 STYLE = Path(__file__).with_name("report.css")
@@ -52,9 +51,7 @@ def _rebuilt(model: Illume, drawings: list[Drawing], seed: int) -> list[Drawing]
     prompts = [drawing.prompt for drawing in drawings]
     real = rendered([scene_for(rng, prompt.spec) for prompt in prompts])  # (B, 3, H, W)
     parts = [model.decode(model.encode(part), list(range(len(part)))) for part in real.split(BATCH)]
-    images = torch.cat(parts)
-    verdicts = [satisfies(r, p.spec) for r, p in zip(read(arrays(images)), prompts, strict=True)]
-    return [Drawing(p, i, v.ok, v.reasons) for p, i, v in zip(prompts, images, verdicts, strict=True)]
+    return judged(prompts, torch.cat(parts))
 
 
 def draw_figure(metrics: Path) -> str:

@@ -1,5 +1,6 @@
 """GenEval on the playground: held-out prompts in GenEval's six categories, drawn and read back by the exact judge."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +35,14 @@ def draw_and_judge(
         part = prompts[start : start + BATCH]
         own = [seed * 1_000_003 + start + i for i in range(len(part))]
         images = model.draw([p.text for p in part], own, cfg, temperature)
-        verdicts = [satisfies(r, p.spec) for r, p in zip(read(arrays(images)), part, strict=True)]
-        drawings += [
-            Drawing(p, image, v.ok, v.reasons) for p, image, v in zip(part, images, verdicts, strict=True)
-        ]
+        drawings += judged(part, images)
     return drawings
+
+
+def judged(prompts: Sequence[Prompt], images: Tensor) -> list[Drawing]:
+    """Images (B, 3, H, W), each read back and held against its prompt."""
+    verdicts = [satisfies(r, p.spec) for r, p in zip(read(arrays(images)), prompts, strict=True)]
+    return [Drawing(p, i, v.ok, v.reasons) for p, i, v in zip(prompts, images, verdicts, strict=True)]
 
 
 def geneval_scores(drawings: list[Drawing]) -> dict[str, float]:
