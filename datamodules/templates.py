@@ -11,8 +11,10 @@ from typing import Any
 
 from datamodules.decode import decode_image, sample_image
 from models.document import (
+    Branches,
     Document,
     Draw,
+    Part,
     See,
     Text,
     describe_document,
@@ -51,17 +53,19 @@ def reconstruct(sample: Sample, size: int, rng: Random, drop: float) -> Document
 
 def document(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """A document as it stands: questions, stories, plain text."""
-    parts: list[Any] = []
-    for part in json.loads(sample["json"])["parts"]:
-        if "text" in part:
-            parts.append(Text(part["text"], bool(part.get("learn", False))))
-        elif "see" in part:
-            parts.append(See(decode_image(sample[part["see"]], size)))
-        elif "draw" in part:
-            parts.append(Draw(decode_image(sample[part["draw"]], size)))
-        else:
-            raise ValueError(f"a part has none of text, see, draw: {sorted(part)}")
-    return parts
+    return [_part(part, sample, size) for part in json.loads(sample["json"])["parts"]]
+
+
+def _part(part: dict[str, Any], sample: Sample, size: int) -> Part:
+    if "text" in part:
+        return Text(part["text"], bool(part.get("learn", False)))
+    if "see" in part:
+        return See(decode_image(sample[part["see"]], size))
+    if "draw" in part:
+        return Draw(decode_image(sample[part["draw"]], size))
+    if "branches" in part:
+        return Branches(tuple(tuple(_part(p, sample, size) for p in way) for way in part["branches"]))
+    raise ValueError(f"a part has none of text, see, draw, branches: {sorted(part)}")
 
 
 def edit(sample: Sample, size: int, rng: Random, drop: float) -> Document:

@@ -35,6 +35,7 @@ class LanguageModule(L.LightningModule):
         warmup_steps, weight_decay: of schedule and AdamW.
         text_weight: weight of the loss on words beside that on codes (1 in the paper).
         muon: parts whose matrices Muon trains rather than AdamW (none in the paper).
+        codebook_rows: lays the vision rows out as the tokenizer's codebook lies, before they learn: for stage 1.
     """
 
     items_name = "tokens"  # what the progress line counts
@@ -49,11 +50,12 @@ class LanguageModule(L.LightningModule):
         weight_decay: float = 0.0,
         text_weight: float = 1.0,
         muon: list[str] | None = None,
+        codebook_rows: bool = False,
     ) -> None:
         super().__init__()
         self.rates, self.start, self.sizes, self.words = rates, start, language, words
         self.warmup_steps, self.weight_decay, self.text_weight = warmup_steps, weight_decay, text_weight
-        self.muon = muon or []
+        self.muon, self.codebook_rows = muon or [], codebook_rows
         self.model: Illume | None = None
 
     def configure_model(self) -> None:
@@ -68,6 +70,8 @@ class LanguageModule(L.LightningModule):
         if self.sizes is not None:
             parts["language"] = UnifiedLM(text_size=len(parts["text_tokenizer"]), **self.sizes)
         self.model = Illume(**parts)
+        if self.codebook_rows:
+            self.model.language.begin_at_codebook(self.model.tokenizer.codebook)
         for frozen in (self.model.encoder, self.model.tokenizer, self.model.detokenizer):
             if frozen is not None:
                 frozen.requires_grad_(False)

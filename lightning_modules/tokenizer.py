@@ -11,6 +11,7 @@ from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import parts_of
 from models.tokenizer.quantizer import perplexity
 from models.tokenizer.semantic import SemanticTokenizer
+from models.tokenizer.views import another_view
 from models.unified import Illume
 
 
@@ -22,15 +23,23 @@ class TokenizerModule(L.LightningModule):
         tokenizer: sizes of the tokenizer.
         lr: learning rate.
         warmup_steps: of the schedule.
+        view_weight: weight of the pull that gives two views of an image, in other light and grain, the same codes
+            (0 in the paper, as far as it is published).
     """
 
     items_name = "images"  # what the progress line counts
 
     def __init__(
-        self, encoder: str, tokenizer: dict[str, Any] | None = None, lr: float = 2e-3, warmup_steps: int = 50
+        self,
+        encoder: str,
+        tokenizer: dict[str, Any] | None = None,
+        lr: float = 2e-3,
+        warmup_steps: int = 50,
+        view_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.folder, self.sizes, self.lr, self.warmup_steps = encoder, tokenizer or {}, lr, warmup_steps
+        self.view_weight = view_weight
         self.tokenizer: SemanticTokenizer | None = None
 
     def configure_model(self) -> None:
@@ -49,10 +58,15 @@ class TokenizerModule(L.LightningModule):
         return self
 
     def training_step(self, batch: ImageBatch) -> Tensor:
-        """Feature loss plus quantizer loss."""
-        loss = self.tokenizer(self.encoder(batch.images))
-        self.log_dict({"train/loss": loss.total, "train/loss_feature": loss.feature}, prog_bar=True)
-        return loss.total
+        """Feature loss plus quantizer loss, and the distance of views where it has a weight."""
+        features = self.encoder(batch.images)
+        loss = self.tokenizer(features)
+        total = loss.total
+        if self.view_weight:
+            others = self.encoder(another_view(batch.images))
+            total = total + self.view_weight * self.tokenizer.view_loss(features, others)
+        self.log_dict({"train/loss": total, "train/loss_feature": loss.feature}, prog_bar=True)
+        return total
 
     def on_validation_epoch_start(self) -> None:
         """Counts codes anew."""

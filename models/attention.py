@@ -8,12 +8,15 @@ from torch import Tensor
 Attend = Literal["causal", "image"]
 
 
-def allowed(documents: Tensor, see_blocks: Tensor, attend: Attend = "image") -> Tensor:
+def allowed(
+    documents: Tensor, see_blocks: Tensor, attend: Attend = "image", branches: Tensor | None = None
+) -> Tensor:
     """Who may look at whom.
 
     Args:
         documents: (B, L) document of each token, -1 for padding.
         see_blocks: (B, L) See block of each token, -1 outside.
+        branches: (B, L) branch of each token within its document, -1 before the branches; None: there are none.
         attend: "image" lets the tokens of one seen image look at each other both ways; "causal" does not.
 
     Returns:
@@ -23,6 +26,8 @@ def allowed(documents: Tensor, see_blocks: Tensor, attend: Attend = "image") -> 
     causal = torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()  # (L, L)
     same = (documents[:, :, None] == documents[:, None, :]) & (documents[:, :, None] >= 0)  # (B, L, L)
     free = same & causal
+    if branches is not None:
+        free = free & ((branches[:, None, :] < 0) | (branches[:, :, None] == branches[:, None, :]))
     if attend == "image":
         free = free | (
             (see_blocks[:, :, None] == see_blocks[:, None, :]) & (see_blocks[:, :, None] >= 0) & same

@@ -40,7 +40,17 @@ class Draw(Generic[Image]):
     image: Image | None = None
 
 
-Part = Text | See | Draw
+@dataclass(frozen=True)
+class Branches:
+    """Ways to go on from what stands before, as many questions about one image; none of them sees another.
+
+    The last part of a document. Each way is what would stand there if it were the only one, and begins with given words.
+    """
+
+    ways: "tuple[tuple[Text | See | Draw, ...], ...]"
+
+
+Part = Text | See | Draw | Branches
 Document = Sequence[Part]
 
 

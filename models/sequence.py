@@ -4,6 +4,9 @@ A document becomes turns: consecutive given parts are the user's, consecutive le
 
     begin | user See Text | assistant Text end | user Text | assistant begin_image Draw end_image end | ...
 
+Branches, as many questions about one image, share what stands before them: each looks at that and at itself, and its
+positions go on from there, so that it learns what it would learn alone, for the price of its own tokens.
+
 A `See` or a `Draw` is N placeholders here; features and codes come in on the device, so workers pack before they exist.
 """
 
@@ -13,7 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
-from models.document import Document, Draw, See, Text
+from models.document import Branches, Document, Draw, See, Text
 from models.vocabulary import Vocabulary
 
 TEXT, SEE, DRAW = 0, 1, 2
@@ -27,18 +30,31 @@ class Segment:
     kinds: list[int] = field(default_factory=list)
     learn: list[bool] = field(default_factory=list)
     see_blocks: list[int] = field(default_factory=list)
+    branches: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     images: list[Tensor | None] = field(default_factory=list)
     image_uses: list[int] = field(default_factory=list)
+    branch: int = -1
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def add(self, ids: Sequence[int], *, kind: int = TEXT, learn: bool = False, block: int = -1) -> None:
-        """Appends tokens of one kind."""
+        """Appends tokens of one kind to the branch that is open, or before all branches where none is."""
+        start = self.positions[-1] + 1 if self.positions else 0
+        if self.branch >= 0 and self.branches[-1] != self.branch:  # a new branch goes on from what all share
+            start = self.branches.count(-1)
         self.ids += ids
         self.kinds += [kind] * len(ids)
         self.learn += [learn] * len(ids)
         self.see_blocks += [block] * len(ids)
+        self.branches += [self.branch] * len(ids)
+        self.positions += range(start, start + len(ids))
+
+    def without_last(self) -> "Segment":
+        """The same segment without its last token, which is no image's."""
+        tokens = ("ids", "kinds", "learn", "see_blocks", "branches", "positions")
+        return replace(self, **{name: getattr(self, name)[:-1] for name in tokens})
 
 
 @dataclass
@@ -48,8 +64,9 @@ class PackedBatch:
     Attributes:
         ids: (B, L) token ids; placeholders where an image stands.
         documents: (B, L) number of the document within its row, -1 for padding.
-        positions: (B, L) position within the document.
+        positions: (B, L) position within the document; every branch counts on from what stands before them all.
         learn: (B, L) whether the token is a target.
+        branches: (B, L) number of the branch within its document, -1 before all branches.
         see_blocks: (B, L) number of the See block within its row, -1 outside.
         see_mask, draw_mask: (B, L) placeholders of features and of codes.
         images: (M, 3, H, W) uint8, each image once.
@@ -59,6 +76,7 @@ class PackedBatch:
     ids: Tensor
     documents: Tensor
     positions: Tensor
+    branches: Tensor
     learn: Tensor
     see_blocks: Tensor
     see_mask: Tensor
@@ -96,16 +114,15 @@ class Sequencer:
     def segment(self, document: Document, *, ask: bool = False) -> Segment:
         """One document as tokens. With `ask` it ends where the assistant's answer would begin."""
         special, out = self.vocabulary.special, Segment()
+        before, ways = _split(document)
         out.add([special("begin")])
-        turn = None
-        for part in document:
-            mine = isinstance(part, Draw) or (isinstance(part, Text) and part.learn)
-            if mine != turn:
-                if turn:
-                    out.add([special("end")], learn=True)
-                out.add([special("assistant" if mine else "user")])
-                turn = mine
-            self._add_part(out, part)
+        turn = self._add_turns(out, before, None)
+        for number, way in enumerate(ways):
+            out.branch = number
+            if self._add_turns(out, way, turn):
+                out.add([special("end")], learn=True)
+        if ways:
+            return out
         if document and document[-1] == Draw(None):
             return out
         if ask:
@@ -113,6 +130,19 @@ class Sequencer:
         elif turn:
             out.add([special("end")], learn=True)
         return out
+
+    def _add_turns(self, out: Segment, parts: Document, turn: bool | None) -> bool | None:
+        """Adds parts; `turn` and the answer say whose turn it is: the assistant's, the user's or nobody's."""
+        special = self.vocabulary.special
+        for part in parts:
+            mine = isinstance(part, Draw) or (isinstance(part, Text) and part.learn)
+            if mine != turn:
+                if turn:
+                    out.add([special("end")], learn=True)
+                out.add([special("assistant" if mine else "user")])
+                turn = mine
+            self._add_part(out, part)
+        return turn
 
     def _add_part(self, out: Segment, part: Text | See | Draw) -> None:
         special = self.vocabulary.special
@@ -131,6 +161,22 @@ class Sequencer:
         out.images.append(part.image)
         out.image_uses.append(SEE if seen else DRAW)
         out.add([special("end_image")])
+
+
+def _split(document: Document) -> tuple[Document, Sequence[Document]]:
+    """What all ways share, and the ways.
+
+    Raises:
+        ValueError: branches are not the last part, or one begins with something to learn.
+    """
+    if not document or not isinstance(document[-1], Branches):
+        if any(isinstance(part, Branches) for part in document):
+            raise ValueError("branches must be the last part of a document")
+        return document, ()
+    ways = document[-1].ways
+    if not all(way and isinstance(way[0], Text) and not way[0].learn for way in ways):
+        raise ValueError("each branch must begin with given words")
+    return document[:-1], ways
 
 
 def pack_rows(lengths: Sequence[int], length: int) -> list[list[int]]:
@@ -172,7 +218,7 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
     """Lays segments into rows (lists of segment indices), padded on the right to `length`."""
     shape = (len(rows), length)
     ids = torch.full(shape, pad)
-    documents, see_blocks = torch.full(shape, -1), torch.full(shape, -1)
+    documents, see_blocks, branches = (torch.full(shape, -1) for _ in range(3))
     positions, kinds = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     learn = torch.zeros(shape, dtype=torch.bool)
     images: list[Tensor] = []
@@ -191,7 +237,8 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
             see_blocks[r, span] = torch.where(blocks >= 0, blocks + block, -1)
             block += max(item.see_blocks, default=-1) + 1
             documents[r, span] = d
-            positions[r, span] = torch.arange(len(item))
+            positions[r, span] = torch.tensor(item.positions)
+            branches[r, span] = torch.tensor(item.branches)
             for image, use in zip(item.images, item.image_uses, strict=True):
                 if id(image) not in known:
                     known[id(image)] = len(images)
@@ -202,6 +249,7 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
         ids=ids,
         documents=documents,
         positions=positions,
+        branches=branches,
         learn=learn,
         see_blocks=see_blocks,
         see_mask=kinds == SEE,

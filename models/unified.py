@@ -245,7 +245,7 @@ class Illume(nn.Module):
         while len(answer) < 8:
             segment = self._segment(document, ask=not answer)
             if answer:  # go on inside the assistant's turn: take back the `end` that closes it in training
-                segment = _without_last(segment)
+                segment = segment.without_last()
             written = write_text(self.language, [segment], self._seen([segment]), limit)[0]
             if words := self._words(written):
                 answer.append(words)
@@ -259,14 +259,3 @@ class Illume(nn.Module):
             answer.append(image)
             document.append(Draw(image))
         return answer
-
-
-def _without_last(segment: Segment) -> Segment:
-    return Segment(
-        segment.ids[:-1],
-        segment.kinds[:-1],
-        segment.learn[:-1],
-        segment.see_blocks[:-1],
-        segment.images,
-        segment.image_uses,
-    )

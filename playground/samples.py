@@ -22,13 +22,13 @@ from playground.stories import sample_story
 
 Sample = dict[str, bytes]
 PAIR_SHARES = {
-    "single_object": 0.12,
-    "colors": 0.10,
-    "two_object": 0.16,
+    "single_object": 0.08,
+    "colors": 0.06,
+    "two_object": 0.14,
     "counting": 0.18,
-    "position": 0.20,
-    "color_attr": 0.18,
-    "mixed": 0.06,
+    "position": 0.18,
+    "color_attr": 0.14,
+    "mixed": 0.22,
 }
 # Questions need objects to tell apart: fewer scenes of one object, more of many.
 QUESTION_SHARES = {
@@ -39,7 +39,7 @@ QUESTION_SHARES = {
     "color_attr": 0.16,
     "mixed": 0.22,
 }
-QUESTIONS_EACH = 4
+QUESTIONS_EACH = 10
 
 
 def _category(rng: np.random.Generator, shares: dict[str, float]) -> str:
@@ -68,11 +68,11 @@ def _pair(rng: np.random.Generator) -> Sample:
 
 def _questions(rng: np.random.Generator) -> Sample:
     scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
-    parts: list[dict] = [{"see": "0.png"}]
-    for question in questions(scene, rng, QUESTIONS_EACH):
-        parts.append({"text": question.text, "learn": False})
-        parts.append({"text": question.answer, "learn": True})
-    return _document(parts, [scene])
+    ways = [
+        [{"text": question.text, "learn": False}, {"text": question.answer, "learn": True}]
+        for question in questions(scene, rng, QUESTIONS_EACH)
+    ]
+    return _document([{"see": "0.png"}, {"branches": ways}], [scene])
 
 
 def _edit(rng: np.random.Generator) -> Sample:
@@ -92,7 +92,7 @@ def _story(rng: np.random.Generator) -> Sample:
 def _text(rng: np.random.Generator) -> Sample:
     """A scene in words alone: its dense caption, then questions that the caption answers."""
     scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
-    answered = questions(scene, rng, QUESTIONS_EACH)
+    answered = questions(scene, rng, 4)
     sentences = [f"{dense_caption(scene)} .", *(f"{item.text} {item.answer} ." for item in answered)]
     return _document([{"text": " ".join(sentences), "learn": True}], [])
 

@@ -81,6 +81,25 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             "vision": [self.vision_embedding, self.vision_head],
         }
 
+    @torch.no_grad()
+    def begin_at_codebook(self, codebook: Tensor) -> None:
+        """Lays out the codes' rows as the codebook lies, so that codes which stand for like features begin alike.
+
+        Each row is its code's vector under a fixed random rotation, of the size of the other rows, and a little noise.
+        How ILLUME's rows begin is not published (assumed).
+
+        Args:
+            codebook: (K, C) the tokenizer's codes, C at most the model's width.
+        """
+        generator = torch.Generator().manual_seed(0)
+        centred = (codebook - codebook.mean(0)).cpu()
+        for rows in (self.vision_embedding, self.vision_head):
+            width = rows.shape[1]
+            turn = torch.linalg.qr(torch.randn(width, centred.shape[1], generator=generator)).Q  # (D, C)
+            laid = centred @ turn.T  # (K, D)
+            noise = torch.randn(laid.shape, generator=generator)
+            rows[-len(laid) :] = 0.02 * laid / laid.std() + 0.005 * noise
+
     def embed(self, ids: Tensor, features: Tensor | None = None, see_mask: Tensor | None = None) -> Tensor:
         """(B, L) ids -> (B, L, D), with adapted features (S, N, F) laid in where `see_mask` says."""
         embedded = F.embedding(ids, torch.cat([self.text_embedding, self.vision_embedding]))
@@ -93,7 +112,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
     def hidden(self, batch: PackedBatch, ids: Tensor, features: Tensor) -> Tensor:
         """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks."""
         embedded = self.embed(ids, features, batch.see_mask)
-        free = allowed(batch.documents, batch.see_blocks, self.attend)
+        free = allowed(batch.documents, batch.see_blocks, self.attend, batch.branches)
         return self.trunk(
             inputs_embeds=embedded,
             attention_mask=additive(free, embedded.dtype),

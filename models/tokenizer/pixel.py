@@ -47,6 +47,11 @@ class PixelTokenizer(nn.Module, PyTorchModelHubMixin):
         self.tokens, self.codes = self.encoder.tokens, codes
         self.body = SemanticTokenizer(width, self.tokens, codes, code_width, decoder_layers, heads, quantizer)
 
+    @property
+    def codebook(self) -> Tensor:
+        """(K, C) the codes' vectors."""
+        return self.body.codebook
+
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> (B, N) codes."""
         return self.body.encode(self.encoder(images))

@@ -6,6 +6,7 @@ features. The encoder is not part of this module: `Illume` holds it once for bot
 
 from typing import ClassVar, Literal, NamedTuple
 
+import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
@@ -63,6 +64,11 @@ class SemanticTokenizer(nn.Module, PyTorchModelHubMixin):
             nn.Linear(feature_width, feature_width), nn.LayerNorm(feature_width, elementwise_affine=False)
         )
 
+    @property
+    def codebook(self) -> Tensor:
+        """(K, C) the codes' vectors."""
+        return self.quantizer.codebook
+
     def encode(self, features: Tensor) -> Tensor:
         """(B, N, D) features -> (B, N) codes."""
         return self.quantizer(self.project(features)).codes
@@ -78,6 +84,10 @@ class SemanticTokenizer(nn.Module, PyTorchModelHubMixin):
         """(B, N, D) features -> their reconstruction (B, N, D), through which gradients pass, codes, quantizer loss."""
         quantized = self.quantizer(self.project(features))
         return quantized._replace(vectors=self._rebuild(quantized.vectors))
+
+    def view_loss(self, features: Tensor, others: Tensor) -> Tensor:
+        """How far apart two views of the same images are where they meet the codebook; features (B, N, D) each."""
+        return F.mse_loss(self.project(features), self.project(others))
 
     def forward(self, features: Tensor) -> TokenizerLoss:
         """The training loss on (B, N, D) features of the frozen encoder."""

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from datamodules.templates import TEMPLATES
-from models.document import DRAW_NULL_PROMPT, RECONSTRUCT_PROMPT, Draw, See, Text
+from models.document import DRAW_NULL_PROMPT, RECONSTRUCT_PROMPT, Branches, Draw, See, Text
 
 
 def png(value: int) -> bytes:
@@ -47,6 +47,16 @@ def test_the_null_edit_rebuilds_its_own_image():
     real = TEMPLATES["edit"](EDIT, 48, random.Random(0), 0.0)
     assert null[1].text == RECONSTRUCT_PROMPT and torch.equal(null[0].image, null[2].image)
     assert real[1].text.endswith("make it blue") and int(real[2].image.max()) == 2
+
+
+def test_questions_about_one_image_are_branches():
+    ways = [[{"text": q}, {"text": "yes", "learn": True}] for q in ("is it red ?", "is it blue ?")]
+    parts = json.dumps({"parts": [{"see": "0.png"}, {"branches": ways}]}).encode()
+    image, questions = TEMPLATES["document"]({"json": parts, "0.png": png(3)}, 48, random.Random(0), 0.0)
+    assert isinstance(image, See)
+    assert questions == Branches(
+        ((Text("is it red ?"), Text("yes", learn=True)), (Text("is it blue ?"), Text("yes", learn=True)))
+    )
 
 
 def test_a_part_of_another_shape_is_refused():

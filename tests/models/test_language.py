@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.attention import allowed
-from models.document import Draw, See, Text, describe_document, draw_document
+from models.document import Branches, Draw, See, Text, describe_document, draw_document
 from models.language.decoding import Continuation, draw_codes
 from models.language.sampling import choose, guide, uniforms
 from models.sequence import collate
@@ -36,6 +36,27 @@ def test_packed_loss_and_gradients_equal_those_of_documents_alone(illume, images
     assert torch.allclose(ours[0], illume.language.vision_head.grad, atol=1e-4)
     assert torch.allclose(ours[1], illume.language.adapter[0].weight.grad, atol=1e-4)
     assert together.draw_tokens == 36 and together.text_tokens == sum(x.text_tokens for x in alone)
+
+
+def test_a_branch_learns_what_it_would_learn_alone(illume, images):
+    ways = (
+        (Text("which one"), Text("red", learn=True)),
+        (Text("and"), Text("a blue circle", learn=True), Text("more"), Text("no", learn=True)),
+        (Text("draw"), Draw(images[1])),
+    )
+    shared = illume.sequencer.segment([See(images[0]), Branches(ways)])
+    alone = [illume.sequencer.segment([See(images[0]), *way]) for way in ways]
+    assert len(shared) == sum(map(len, alone)) - 2 * shared.branches.count(-1)
+    for number, segment in enumerate(alone):
+        own = [i for i, branch in enumerate(shared.branches) if branch in (-1, number)]
+        assert [shared.ids[i] for i in own] == segment.ids
+        assert [shared.positions[i] for i in own] == segment.positions == list(range(len(segment)))
+    other = illume.sequencer.segment(draw_document("a red circle", images[2]))
+    together = packed_loss(illume, [other, shared], [[0, 1]], 250)
+    losses = [packed_loss(illume, [s], [[0]], len(s)) for s in (other, *alone)]
+    assert torch.allclose(together.text, sum(x.text for x in losses), rtol=1e-5)
+    assert torch.allclose(together.draw, sum(x.draw for x in losses), rtol=1e-5)
+    assert together.text_tokens == sum(x.text_tokens for x in losses) and together.draw_tokens == 72
 
 
 def test_no_document_sees_another():
@@ -100,6 +121,21 @@ def test_vision_rows_train_alone(illume, images):
     loss = packed_loss(illume, [illume.sequencer.segment(documents(images)[0])], [[0]], 100)
     loss.mean.backward()
     assert illume.language.vision_head.grad.abs().sum() > 0 and illume.language.text_head.grad is None
+
+
+def test_rows_begin_as_the_codebook_lies(illume):
+    language, codebook = illume.language, illume.tokenizer.codebook
+    special = language.vision_head[: -len(codebook)].clone()
+    language.begin_at_codebook(codebook)
+    near = torch.cdist(codebook, codebook).flatten()
+    for rows in (language.vision_embedding, language.vision_head):
+        laid = rows[-len(codebook) :]
+        like = torch.corrcoef(torch.stack([torch.cdist(laid, laid).flatten(), near]))[0, 1]
+        assert like > 0.9 and 0.015 < laid.std() < 0.03
+    assert torch.equal(language.vision_head[: -len(codebook)], special)
+    once = language.vision_head.clone()
+    language.begin_at_codebook(codebook)
+    assert torch.equal(once, language.vision_head)
 
 
 def test_a_prompt_longer_than_the_context_is_refused(illume):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.document import Draw, See, Text, describe_document, draw_document, edit_document
+from models.document import Branches, Draw, See, Text, describe_document, draw_document, edit_document
 from models.sequence import collate, pack_rows, pack_tightly
 
 
@@ -23,6 +23,15 @@ def test_only_answers_are_learned(illume, images):
     learned = [i for i, learn in zip(segment.ids, segment.learn, strict=True) if learn]
     words = illume.text_tokenizer("red", add_special_tokens=False)["input_ids"]
     assert learned == [*words, illume.language.vocabulary.special("end")]
+
+
+def test_branches_come_last_and_begin_with_given_words(illume, images):
+    way = (Text("what"), Text("red", learn=True))
+    with pytest.raises(ValueError, match="must be the last part"):
+        illume.sequencer.segment([Branches((way,)), See(images[0])])
+    for wrong in ((), (Text("red", learn=True),), (Draw(images[0]),)):
+        with pytest.raises(ValueError, match="must begin with given words"):
+            illume.sequencer.segment([See(images[0]), Branches((way, wrong))])
 
 
 def test_text_cannot_spell_special_tokens(illume):

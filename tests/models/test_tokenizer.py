@@ -1,11 +1,16 @@
 """Quantizers: nearest codes, straight-through gradients, no collapse; the tokenizer learns features."""
 
+import numpy as np
 import pytest
 import torch
 
 from models.tokenizer.losses import feature_loss
 from models.tokenizer.quantizer import Quantizer, nearest, perplexity
 from models.tokenizer.semantic import SemanticTokenizer
+from models.tokenizer.views import another_view
+from playground.judge import read, same_scene
+from playground.render import render
+from playground.sampler import sample_scene
 
 
 @pytest.mark.parametrize("kind", ["ema", "simvq", "plain"])
@@ -85,3 +90,34 @@ def test_the_tokenizer_learns_features():
     assert last < 0.3 * first
     codes = tokenizer.eval().encode(kinds[None, :4])
     assert torch.allclose(tokenizer.decode(codes), tokenizer.decode(codes.clone()))
+
+
+def test_another_view_changes_light_and_grain_and_nothing_else():
+    torch.manual_seed(0)
+    scene = sample_scene(np.random.default_rng(0), "color_attr")
+    image = torch.from_numpy(render(scene)).permute(2, 0, 1)
+    views = another_view(image.expand(20, 3, 48, 48))
+    assert views.shape == (20, 3, 48, 48) and views.dtype == torch.uint8
+    assert len({view.numpy().tobytes() for view in views}) == 20
+    assert (views.float() - image).abs().mean() > 3
+    read_back = read(views.permute(0, 2, 3, 1).numpy())
+    assert np.mean([same_scene(reading, scene) for reading in read_back]) > 0.8
+
+
+def test_the_pull_of_views_brings_their_codes_together():
+    torch.manual_seed(0)
+    features = torch.randn(64, 9, 16)
+    others = features + torch.tensor([1.0] + [0.0] * 15) * torch.randn(64, 9, 1)  # differ along one channel
+    apart = {}
+    for weight in (0.0, 4.0):
+        torch.manual_seed(1)
+        tokenizer = SemanticTokenizer(16, 9, codes=32, code_width=4, decoder_layers=1, heads=2)
+        optimizer = torch.optim.Adam(tokenizer.parameters(), lr=3e-3)
+        for _ in range(150):
+            loss = tokenizer(features).total + weight * tokenizer.view_loss(features, others)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        tokenizer.eval()
+        apart[weight] = (tokenizer.encode(features) != tokenizer.encode(others)).float().mean()
+    assert apart[4.0] < 0.7 * apart[0.0]

@@ -78,6 +78,9 @@ def test_samples_are_pairs_or_documents(name: str) -> None:
             assert set(sample) == {"png", "txt", "dense.txt"}
             continue
         parts = json.loads(sample["json"])["parts"]
+        parts += [
+            part for way in (parts.pop()["branches"] if "branches" in parts[-1] else []) for part in way
+        ]
         assert {part[kind] for part in parts for kind in ("see", "draw") if kind in part} == images
         assert all(set(part) in ({"text", "learn"}, {"see"}, {"draw"}) for part in parts)
         assert any(part.get("learn") or "draw" in part for part in parts)
