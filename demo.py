@@ -1,8 +1,8 @@
 """The whole chain on the playground, from nothing to a report: `python demo.py [--scale demo|reference]`.
 
-Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. `reference` shares all up to stage 1 with
-`demo`, and then reads more data for longer. Cut off at any instant, the same command goes on from there; the report
-counts all the time that was spent.
+Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. `reference` shares all up to stage 2 with
+`demo`, and then has a longer stage 2 and stage 3 of its own, on more data. Cut off at any instant, the same command
+goes on from there; the report counts all the time that was spent.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from callbacks.durable import write_text
 from explain import user_errors
 
 CONFIGS = Path(__file__).resolve().parent / "configs" / "playground"
-SHARED = ("language", "encoder", "tokenizer", "detokenizer", "stage1")  # the same at every scale
-STAGES = (*SHARED, "stage2", "stage3")
+STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
+OWN = ("stage2", "stage3")  # what a longer chain adds to the demo's stages up to the first of these
 EVALUATION = {"seed": 0, "per_category": 50, "seeds": 4}
 TICK = 5.0  # seconds between two notes of the time, and the most that a kill can lose
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what getrusage counts memory in
@@ -44,16 +44,19 @@ class Scale:
 
 SCALES = {
     "demo": Scale("demo", Path("runs/playground"), CONFIGS, 0.6),
-    "reference": Scale("reference", Path("runs/reference"), CONFIGS / "reference", 1.0),
+    "reference": Scale("reference", Path("runs/reference"), CONFIGS / "reference", 1.5),
 }
 
 
 DEMO = SCALES["demo"]  # where the shared stages live
 
 
-def home(scale: Scale, stage: str) -> Scale:
-    """The scale that a stage belongs to."""
-    return DEMO if stage in SHARED else scale
+def chain(scale: Scale) -> list[tuple[Scale, str]]:
+    """The stages in order, each with the scale that it belongs to."""
+    if scale is DEMO:
+        return [(DEMO, stage) for stage in STAGES]
+    shared = STAGES[: STAGES.index(OWN[0]) + 1]
+    return [(DEMO, stage) for stage in shared] + [(scale, stage) for stage in OWN]
 
 
 class Timings:
@@ -122,10 +125,10 @@ def make_data(scale: Scale) -> None:
 
 
 def train_stage(scale: Scale, stage: str) -> None:
-    """Trains one stage, or what is left of it."""
+    """Trains one stage of a scale, or what is left of it."""
     import train
 
-    run = train.main(["--config", str(home(scale, stage).configs / f"{stage}.yaml")])
+    run = train.main(["--config", str(scale.configs / f"{stage}.yaml")])
     if not run.finished:  # stopped by Ctrl-C, which Lightning may swallow
         raise SystemExit(130)
 
@@ -166,7 +169,7 @@ def report(scale: Scale, metrics: dict[str, Any], seconds: dict[str, float], mem
         ("seconds/evals" if key == "seconds" else key): value for key, value in metrics.items()
     } | circumstances
     write_text(scale.runs / "report.json", json.dumps(metrics, indent=1) + "\n")
-    runs = {stage: home(scale, stage).runs / stage for stage in STAGES}
+    runs = {stage: owner.runs / stage for owner, stage in chain(scale)}
     return write_report(scale.runs, metrics, runs, scale.runs / "report")
 
 
@@ -186,10 +189,10 @@ def run(scale: Scale) -> Path:
         return result
 
     timed("data", DEMO, "data", lambda: make_data(DEMO))
-    for stage in STAGES:
-        if stage == "stage2" and scale is not DEMO:
-            timed("data", scale, "data", lambda: make_data(scale))
-        timed(stage, home(scale, stage), stage, lambda stage=stage: train_stage(scale, stage))
+    for owner, stage in chain(scale):
+        if owner is not DEMO and stage == OWN[0]:
+            timed("data", owner, "data", lambda owner=owner: make_data(owner))
+        timed(stage, owner, stage, lambda owner=owner, stage=stage: train_stage(owner, stage))
     metrics = timed("evals", scale, "report/scores.json", lambda: evaluate(scale))
     return report(scale, metrics, seconds, max(timings.memory for timings in notes.values()))
 
