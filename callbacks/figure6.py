@@ -30,8 +30,8 @@ class Figure6(PeriodicScores):
         every_n_epochs: int = 1,
         per_category: int = 8,
         seeds: int = 1,
-        cfg: float = 2.0,
-        temperature: float = 0.8,
+        cfg: float = 1.25,
+        temperature: float = 0.6,
         seed: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
