@@ -1,7 +1,7 @@
 """What one sample of each shard set holds: file endings and their bytes, drawn from a generator.
 
-`pairs` are images with a short and a dense caption; all others are documents: a JSON list of parts (text,
-image seen, image drawn) beside their images. No sample shows a held-out combination.
+`pairs` and `crowds` are images with a short and a dense caption, `crowds` of free objects only; all others are
+documents: a JSON list of parts (text, image seen, image drawn) beside their images. No sample shows a held-out combination.
 """
 
 import io
@@ -22,13 +22,13 @@ from playground.stories import sample_story
 
 Sample = dict[str, bytes]
 PAIR_SHARES = {
-    "single_object": 0.08,
-    "colors": 0.06,
-    "two_object": 0.14,
+    "single_object": 0.12,
+    "colors": 0.10,
+    "two_object": 0.16,
     "counting": 0.18,
-    "position": 0.18,
-    "color_attr": 0.14,
-    "mixed": 0.22,
+    "position": 0.20,
+    "color_attr": 0.18,
+    "mixed": 0.06,
 }
 # Questions need objects to tell apart: fewer scenes of one object, more of many.
 QUESTION_SHARES = {
@@ -60,7 +60,15 @@ def _document(parts: list[dict], images: list[Scene]) -> Sample:
 
 
 def _pair(rng: np.random.Generator) -> Sample:
-    category = _category(rng, PAIR_SHARES)
+    return _captioned(rng, _category(rng, PAIR_SHARES))
+
+
+def _crowd(rng: np.random.Generator) -> Sample:
+    """Two to four free objects: from these a model learns that any shapes may stand together."""
+    return _captioned(rng, "mixed")
+
+
+def _captioned(rng: np.random.Generator, category: str) -> Sample:
     scene = sample_scene(rng, category)
     texts = {"txt": caption(scene, rng, category), "dense.txt": dense_caption(scene)}
     return {"png": _png(scene)} | {ending: text.encode() for ending, text in texts.items()}
@@ -103,4 +111,5 @@ SAMPLERS: dict[str, Callable[[np.random.Generator], Sample]] = {
     "edits": _edit,
     "stories": _story,
     "text": _text,
+    "crowds": _crowd,
 }

@@ -20,7 +20,14 @@ from playground.samples import SAMPLERS
 
 SHARD_SAMPLES = 2000
 VAL_SAMPLES = 512
-TRAIN_SAMPLES = {"pairs": 60_000, "questions": 30_000, "edits": 16_000, "stories": 4_000, "text": 30_000}
+TRAIN_SAMPLES = {
+    "pairs": 60_000,
+    "questions": 30_000,
+    "edits": 16_000,
+    "stories": 4_000,
+    "text": 30_000,
+    "crowds": 16_000,
+}
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def test_samples_are_pairs_or_documents(name: str) -> None:
         sample = SAMPLERS[name](rng)
         images = {ending for ending in sample if ending.endswith("png")}
         assert all(Image.open(io.BytesIO(sample[ending])).size == (48, 48) for ending in images)
-        if name == "pairs":
+        if name in ("pairs", "crowds"):
             assert set(sample) == {"png", "txt", "dense.txt"}
             continue
         parts = json.loads(sample["json"])["parts"]
