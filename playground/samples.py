@@ -1,7 +1,8 @@
 """What one sample of each shard set holds: file endings and their bytes, drawn from a generator.
 
 `pairs` and `crowds` are images with a short and a dense caption, `crowds` of free objects only; all others are
-documents: a JSON list of parts (text, image seen, image drawn) beside their images. No sample shows a held-out combination.
+documents: a JSON list of parts (text, image seen, image drawn, branches) beside their images. No sample shows a
+held-out combination.
 """
 
 import io
