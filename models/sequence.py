@@ -167,16 +167,15 @@ def _split(document: Document) -> tuple[Document, Sequence[Document]]:
     """What all ways share, and the ways.
 
     Raises:
-        ValueError: branches are not the last part, or one begins with something to learn.
+        ValueError: branches are not the last part, or one branches again, or begins with something to learn.
     """
-    if not document or not isinstance(document[-1], Branches):
-        if any(isinstance(part, Branches) for part in document):
-            raise ValueError("branches must be the last part of a document")
-        return document, ()
-    ways = document[-1].ways
+    last = document[-1] if document else None
+    before, ways = (document[:-1], last.ways) if isinstance(last, Branches) else (document, ())
+    if any(isinstance(part, Branches) for parts in (before, *ways) for part in parts):
+        raise ValueError("branches must be the last part of a document, and none may branch again")
     if not all(way and isinstance(way[0], Text) and not way[0].learn for way in ways):
         raise ValueError("each branch must begin with given words")
-    return document[:-1], ways
+    return before, ways
 
 
 def pack_rows(lengths: Sequence[int], length: int) -> list[list[int]]:

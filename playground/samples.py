@@ -40,7 +40,8 @@ QUESTION_SHARES = {
     "color_attr": 0.16,
     "mixed": 0.22,
 }
-QUESTIONS_EACH = 10
+QUESTIONS_EACH = 10  # about one image
+QUESTIONS_IN_TEXT = 4
 
 
 def _category(rng: np.random.Generator, shares: dict[str, float]) -> str:
@@ -101,7 +102,7 @@ def _story(rng: np.random.Generator) -> Sample:
 def _text(rng: np.random.Generator) -> Sample:
     """A scene in words alone: its dense caption, then questions that the caption answers."""
     scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
-    answered = questions(scene, rng, 4)
+    answered = questions(scene, rng, QUESTIONS_IN_TEXT)
     sentences = [f"{dense_caption(scene)} .", *(f"{item.text} {item.answer} ." for item in answered)]
     return _document([{"text": " ".join(sentences), "learn": True}], [])
 

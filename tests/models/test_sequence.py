@@ -29,6 +29,8 @@ def test_branches_come_last_and_begin_with_given_words(illume, images):
     way = (Text("what"), Text("red", learn=True))
     with pytest.raises(ValueError, match="must be the last part"):
         illume.sequencer.segment([Branches((way,)), See(images[0])])
+    with pytest.raises(ValueError, match="none may branch again"):
+        illume.sequencer.segment([See(images[0]), Branches(((*way, Branches((way,))),))])
     for wrong in ((), (Text("red", learn=True),), (Draw(images[0]),)):
         with pytest.raises(ValueError, match="must begin with given words"):
             illume.sequencer.segment([See(images[0]), Branches((way, wrong))])
