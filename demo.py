@@ -1,8 +1,8 @@
 """The whole chain on the playground, from nothing to a report: `python demo.py [--scale demo|reference]`.
 
 Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. `reference` shares all up to stage 2 with
-`demo`, and then has a longer stage 2 and stage 3 of its own, on more data. Cut off at any instant, the same command
-goes on from there; the report counts all the time that was spent.
+`demo`, and then has a longer detokenizer, stage 2 and stage 3 of its own, on more data. Cut off at any instant, the same
+command goes on from there; the report counts all the time that was spent.
 """
 
 import argparse
@@ -26,7 +26,8 @@ from explain import user_errors
 
 CONFIGS = Path(__file__).resolve().parent / "configs" / "playground"
 STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
-OWN = ("stage2", "stage3")  # what a longer chain adds to the demo's stages up to the first of these
+SHARED = STAGES[: STAGES.index("stage2") + 1]  # what a longer chain takes from the demo
+OWN = ("detokenizer", "stage2", "stage3")  # and what it adds
 EVALUATION = {"seed": 0, "per_category": 50, "seeds": 4}
 TICK = 5.0  # seconds between two notes of the time, and the most that a kill can lose
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what getrusage counts memory in
@@ -34,7 +35,7 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what getrusage coun
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a chain is: its runs, the configs of stages 2 and 3, and the share of the playground's samples."""
+    """How large a chain is: its runs, the configs of its own stages, and the share of the playground's samples."""
 
     name: str
     runs: Path
@@ -44,7 +45,7 @@ class Scale:
 
 SCALES = {
     "demo": Scale("demo", Path("runs/playground"), CONFIGS, 0.6),
-    "reference": Scale("reference", Path("runs/reference"), CONFIGS / "reference", 1.5),
+    "reference": Scale("reference", Path("runs/reference"), CONFIGS / "reference", 2.0),
 }
 
 
@@ -55,8 +56,7 @@ def chain(scale: Scale) -> list[tuple[Scale, str]]:
     """The stages in order, each with the scale that it belongs to."""
     if scale is DEMO:
         return [(DEMO, stage) for stage in STAGES]
-    shared = STAGES[: STAGES.index(OWN[0]) + 1]
-    return [(DEMO, stage) for stage in shared] + [(scale, stage) for stage in OWN]
+    return [(DEMO, stage) for stage in SHARED] + [(scale, stage) for stage in OWN]
 
 
 class Timings:

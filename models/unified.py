@@ -1,6 +1,7 @@
 """Illume: encoder, tokenizer, detokenizer and language model behind understand, draw, edit and chat."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -13,7 +14,7 @@ from models.document import Document, Draw, See, Text, describe_document, draw_d
 from models.language.decoding import draw_codes, write_text
 from models.language.unified_lm import UnifiedLM
 from models.model_folder import load_parts, save_parts
-from models.sequence import SEE, PackedBatch, Segment, Sequencer
+from models.sequence import DRAW, SEE, PackedBatch, Segment, Sequencer
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.semantic import SemanticTokenizer
@@ -195,13 +196,22 @@ class Illume(nn.Module):
         return self.decode(codes, seeds)
 
     def _segment(self, document: Document, ask: bool = False) -> Segment:
-        segment = self.sequencer.segment(document, ask=ask)
+        segment = self._with_codes(self.sequencer.segment(document, ask=ask))
         room = self.language.trunk.config.max_position_embeddings - self.language.draw_tokens - 2
         if len(segment) > room:
             raise ValueError(
                 f"the prompt is {len(segment)} tokens long, this model's context has room for {room}: shorten it"
             )
         return segment
+
+    def _with_codes(self, segment: Segment) -> Segment:
+        """The segment with the codes of the images that were drawn in it."""
+        drawn = [im for im, use in zip(segment.images, segment.image_uses, strict=True) if use == DRAW]
+        if not drawn:
+            return segment
+        codes = iter(self.encode(torch.stack(drawn)).flatten().tolist())
+        first, pairs = self.language.vocabulary.first_code, zip(segment.ids, segment.kinds, strict=True)
+        return replace(segment, ids=[first + next(codes) if kind == DRAW else i for i, kind in pairs])
 
     def _seen(self, segments: Sequence[Segment]) -> Tensor:
         """Features (S, N, D) of every See in the segments, in order; each image is encoded once."""

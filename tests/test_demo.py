@@ -78,10 +78,10 @@ def test_chain_report_and_second_run(calls: list[str], capsys: pytest.CaptureFix
 def test_the_reference_goes_on_from_the_stages_of_the_demo(calls: list[str]) -> None:
     shared, own = (
         ["--out runs/playground/data --scale 0.6", *demo.STAGES[:-1]],
-        ["reference stage2", "reference stage3"],
+        ["reference detokenizer", "reference stage2", "reference stage3"],
     )
     demo.main(["--scale", "reference"])
-    assert calls == [*shared, "--out runs/reference/data --scale 1.5", *own, "evals 50 x 4"]
+    assert calls == [*shared, "--out runs/reference/data --scale 2.0", *own, "evals 50 x 4"]
     report = json.loads(Path("runs/reference/report.json").read_text())
     notes = [json.loads(Path(f"runs/{run}/timings.json").read_text()) for run in ("playground", "reference")]
     assert report["seconds"] == pytest.approx(sum(sum(n["seconds"].values()) for n in notes), abs=1.0)

@@ -8,8 +8,8 @@ from transformers import DynamicCache
 
 from models.attention import additive, allowed
 from models.language.sampling import choose, guide, uniforms
-from models.language.unified_lm import UnifiedLM
-from models.sequence import SEE, Segment
+from models.language.unified_lm import UnifiedLM, image_places
+from models.sequence import SEE, TEXT, Segment
 
 
 class Continuation:
@@ -45,7 +45,8 @@ class Continuation:
             torch.arange(length, device=device) - torch.tensor(starts, device=device)[:, None]
         ).clamp_min(0)
         self.cache = DynamicCache(config=model.trunk.config)
-        embedded = model.embed(ids, features, kinds == SEE)
+        places = image_places(self.real & (kinds != TEXT), model.draw_tokens)
+        embedded = model.embed(ids, features, kinds == SEE, places)
         free = allowed(documents, blocks, model.attend)
         self.last = self._run(embedded, additive(free, embedded.dtype), positions)
 
@@ -59,10 +60,10 @@ class Continuation:
         )
         return out.last_hidden_state[:, -1]  # (B, D)
 
-    def feed(self, ids: Tensor) -> Tensor:
-        """Appends one token (B,) to each row; returns the last hidden state (B, D)."""
+    def feed(self, ids: Tensor, place: int = -1) -> Tensor:
+        """Appends one token (B,) to each row, a code at its place in the image; returns the last hidden state (B, D)."""
         self.real = torch.cat([self.real, torch.ones_like(self.real[:, :1])], 1)
-        embedded = self.model.embed(ids[:, None])
+        embedded = self.model.embed(ids[:, None], places=torch.full_like(ids, place)[:, None])
         self.last = self._run(embedded, additive(self.real[:, None], embedded.dtype), self.position)
         self.position = self.position + 1
         return self.last
@@ -104,7 +105,7 @@ def draw_codes(
         codes.append(choose(logits, noise[:, step], temperature, top_k))
         if step + 1 < model.draw_tokens:
             ids = codes[-1] + model.vocabulary.first_code
-            hidden = rows.feed(torch.cat([ids, ids]) if guided else ids)
+            hidden = rows.feed(torch.cat([ids, ids]) if guided else ids, step)
     return torch.stack(codes, 1)
 
 

@@ -34,6 +34,12 @@ class LanguageLoss(NamedTuple):
         return (self.text + self.draw) / (self.text_tokens + self.draw_tokens).clamp_min(1)
 
 
+def image_places(mask: Tensor, tokens: int) -> Tensor:
+    """(B, L) mask of features and codes, whole images of `tokens` each -> (B, L) place in the image, -1 elsewhere."""
+    counted = mask.flatten().cumsum(0).view_as(mask) - 1
+    return torch.where(mask, counted % tokens, -1)
+
+
 class UnifiedLM(nn.Module, PyTorchModelHubMixin):
     """A Hugging Face decoder with an adapter for features and its own rows for text and vision.
 
@@ -45,6 +51,11 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         see_tokens: features an image enters as.
         draw_tokens: codes an image leaves as.
         attend: whether the features of one image look at each other ("image") or only back ("causal").
+        places: adds to every feature and code a learned row for its place in the image, shared by seen and written
+            images. Not ILLUME's: there a pretrained model counts by rotary positions alone (docs/decisions.md).
+
+    Raises:
+        ValueError: places are asked for, and images do not enter on the grid that they leave on.
     """
 
     def __init__(
@@ -56,8 +67,13 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         see_tokens: int,
         draw_tokens: int,
         attend: Attend = "image",
+        places: bool = False,
     ) -> None:
         super().__init__()
+        if places and see_tokens != draw_tokens:
+            raise ValueError(
+                f"places need one grid: images enter as {see_tokens} features and leave as {draw_tokens} codes"
+            )
         settings = {k: v for k, v in trunk.items() if k != "model_type"}
         config = AutoConfig.for_model(trunk["model_type"], **(settings | NO_TEXT_ROWS))
         self.trunk = AutoModel.from_config(config)
@@ -68,6 +84,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         self.text_head = nn.Parameter(0.02 * torch.randn(text_size, width))
         self.vision_embedding = nn.Parameter(0.02 * torch.randn(self.vocabulary.vision_size, width))
         self.vision_head = nn.Parameter(0.02 * torch.randn(self.vocabulary.vision_size, width))
+        self.places = nn.Parameter(0.02 * torch.randn(draw_tokens, width)) if places else None
         self.adapter = nn.Sequential(nn.Linear(feature_width, width), nn.GELU(), nn.Linear(width, width))
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
@@ -78,7 +95,8 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             ],
             "text": [self.text_embedding, self.text_head],
             "adapter": list(self.adapter.parameters()),
-            "vision": [self.vision_embedding, self.vision_head],
+            "vision": [self.vision_embedding, self.vision_head]
+            + ([] if self.places is None else [self.places]),
         }
 
     @torch.no_grad()
@@ -100,18 +118,36 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             noise = torch.randn(laid.shape, generator=generator)
             rows[-len(laid) :] = 0.02 * laid / laid.std() + 0.005 * noise
 
-    def embed(self, ids: Tensor, features: Tensor | None = None, see_mask: Tensor | None = None) -> Tensor:
-        """(B, L) ids -> (B, L, D), with adapted features (S, N, F) laid in where `see_mask` says."""
+    def embed(
+        self,
+        ids: Tensor,
+        features: Tensor | None = None,
+        see_mask: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """Embeds tokens, with adapted features laid in.
+
+        Args:
+            ids: (B, L) token ids.
+            features: (S, N, F) of the See blocks, in order.
+            see_mask: (B, L) where they go.
+            places: (B, L) place in its image of each feature and code, -1 elsewhere; None: there are none.
+
+        Returns:
+            (B, L, D).
+        """
         embedded = F.embedding(ids, torch.cat([self.text_embedding, self.vision_embedding]))
-        if features is None or see_mask is None or not len(features):
+        if features is not None and see_mask is not None and len(features):
+            adapted = self.adapter(features).to(embedded.dtype).flatten(0, 1)
+            embedded = embedded.masked_scatter(see_mask[..., None], adapted)
+        if self.places is None or places is None:
             return embedded
-        return embedded.masked_scatter(
-            see_mask[..., None], self.adapter(features).to(embedded.dtype).flatten(0, 1)
-        )
+        return embedded + F.embedding(places.clamp_min(0), self.places) * (places >= 0)[..., None]
 
     def hidden(self, batch: PackedBatch, ids: Tensor, features: Tensor) -> Tensor:
         """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks."""
-        embedded = self.embed(ids, features, batch.see_mask)
+        places = image_places(batch.see_mask | batch.draw_mask, self.draw_tokens)
+        embedded = self.embed(ids, features, batch.see_mask, places)
         free = allowed(batch.documents, batch.see_blocks, self.attend, batch.branches)
         return self.trunk(
             inputs_embeds=embedded,

@@ -7,7 +7,9 @@ from models.attention import allowed
 from models.document import Branches, Draw, See, Text, describe_document, draw_document
 from models.language.decoding import Continuation, draw_codes
 from models.language.sampling import choose, guide, uniforms
+from models.language.unified_lm import UnifiedLM, image_places
 from models.sequence import collate
+from tests.models.conftest import TRUNK
 
 
 def documents(images):
@@ -79,10 +81,31 @@ def test_cached_writing_agrees_with_a_plain_forward(illume, images):
         )[0]
         rows = Continuation(illume.language, [prompt], torch.zeros(0, 36, 32))
         cached = [rows.last]
-        for code in codes[0]:
-            cached.append(rows.feed(code[None] + illume.language.vocabulary.first_code))
+        for place, code in enumerate(codes[0]):
+            cached.append(rows.feed(code[None] + illume.language.vocabulary.first_code, place))
     start = len(prompt) - 1
     assert torch.allclose(torch.cat(cached), plain[start : start + 37], atol=1e-4)
+
+
+def test_places_count_anew_in_every_image():
+    mask = torch.tensor([[0, 1, 1, 1, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0, 0]]).bool()
+    assert image_places(mask, 3).tolist() == [[-1, 0, 1, 2, -1, 0, 1, 2], [0, 1, 2, -1, -1, -1, -1, -1]]
+
+
+def test_places_need_one_grid():
+    with pytest.raises(ValueError, match="36 features and leave as 49 codes"):
+        UnifiedLM(TRUNK, 10, 64, 32, 36, 49, places=True)
+
+
+def test_a_drawn_image_stands_in_the_prompt_as_its_codes(illume, images):
+    document = [Text("draw"), Draw(images[0]), Text("which one")]
+    prompt = illume._segment(document, ask=True)
+    batch = collate([prompt], [[0]], len(prompt), 0)
+    with torch.no_grad():
+        ids = illume.language.with_codes(batch, illume.encode(images[:1]))
+        plain = illume.language.hidden(batch, ids, torch.zeros(0, 36, 32))[0, -1]
+        cached = Continuation(illume.language, [prompt], torch.zeros(0, 36, 32)).last[0]
+    assert prompt.ids == ids[0].tolist() and torch.allclose(plain, cached, atol=1e-4)
 
 
 def test_a_row_alone_equals_the_row_in_a_batch(illume):
