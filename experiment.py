@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from callbacks.checkpoint import ResumeCheckpoint, ResumePoint, resume_point
 from callbacks.csv_logger import AppendingCSVLogger
+from callbacks.data_record import DataRecord
 from callbacks.durable import write_text
 from callbacks.export import ExportModelFolder
 from callbacks.parameter_table import ParameterTable
@@ -117,7 +118,12 @@ class Experiment(LightningCLI):
 
     def _own_callbacks(self) -> list[Callback]:
         config = self.config
-        callbacks: list[Callback] = [RunRecord(self.settings), ParameterTable(), ExportModelFolder()]
+        callbacks: list[Callback] = [
+            RunRecord(self.settings),
+            ParameterTable(),
+            DataRecord(),
+            ExportModelFolder(),
+        ]
         if not isinstance(config.seed_everything, bool):
             callbacks.append(StepSeed(config.seed_everything))
         if config.trainer.enable_progress_bar is not False:

@@ -1,19 +1,25 @@
-"""Bytes to pixels, with care: images in shards are not to be trusted."""
+"""Bytes to pixels and words, with care: what stands in shards is not to be trusted."""
 
 import io
+import json
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 MOST_PIXELS = 64_000_000
+MOST_TEXT = 2**16  # bytes of a caption
+MOST_JSON = 2**22
 IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp")
+GROUND = (255, 255, 255)  # what shows through where an image is transparent
 
 
 def decode_image(data: bytes, size: int) -> Tensor:
-    """An encoded image -> (3, size, size) uint8: centre square, resized.
+    """An encoded image -> (3, size, size) uint8: upright, on white, its first frame, the centre square, resized.
 
     Raises:
         ValueError: it is no image, is cut short, or is too large to be one.
@@ -23,11 +29,13 @@ def decode_image(data: bytes, size: int) -> Tensor:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
             if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are too many")
-            image = image.convert("RGB")
+                raise ValueError(f"the image has too many pixels: {image.width} x {image.height}")
+            image = _rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:  # its own words name a buffer in memory
         raise ValueError("not a readable image") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"the image has too many pixels: {error}") from error
+    except (OSError, SyntaxError, EOFError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"not a readable image: {error}") from error
     if image.size != (size, size):
         side = min(image.size)
@@ -36,13 +44,62 @@ def decode_image(data: bytes, size: int) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def sample_image(sample: dict, size: int) -> Tensor:
+def _rgb(image: Image.Image) -> Image.Image:
+    """Eight bits of red, green and blue, whatever the image had."""
+    if (
+        image.mode.startswith("I") or image.mode == "F"
+    ):  # 16 bits and more: PIL's own conversion would clip them
+        values = np.asarray(image, dtype=np.float64)
+        image = Image.fromarray(np.clip(values / 257 + 0.5, 0, 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (*GROUND, 255))
+        image = Image.alpha_composite(ground, image)
+    return image.convert("RGB")
+
+
+def sample_image(sample: Mapping[str, Any], size: int) -> Tensor:
     """The image of a raw pair.
 
     Raises:
-        KeyError: the sample has none.
+        ValueError: the sample has none, or it cannot be read.
     """
     for ending in IMAGE_ENDINGS:
         if ending in sample:
             return decode_image(sample[ending], size)
-    raise KeyError(f"no image ({', '.join(IMAGE_ENDINGS)})")
+    raise ValueError("a sample has no image")
+
+
+def sample_text(sample: Mapping[str, Any], ending: str) -> str:
+    """The words of a member.
+
+    Raises:
+        ValueError: there is none, it is empty, too long, or no UTF-8.
+    """
+    if ending not in sample:
+        raise ValueError(f"a sample has no {ending}")
+    if len(sample[ending]) > MOST_TEXT:
+        raise ValueError(f"a text is longer than {MOST_TEXT >> 10} KiB")
+    try:
+        words = sample[ending].decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"a text is not UTF-8: {error}") from error
+    if not words:
+        raise ValueError("a text is empty")
+    return words
+
+
+def sample_json(sample: Mapping[str, Any]) -> Any:
+    """What the `json` member says.
+
+    Raises:
+        ValueError: there is none, or it is no JSON.
+    """
+    if "json" not in sample:
+        raise ValueError("a sample has no json")
+    if len(sample["json"]) > MOST_JSON:
+        raise ValueError(f"a json is longer than {MOST_JSON >> 20} MiB")
+    try:
+        return json.loads(sample["json"])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"a json cannot be read: {error}") from error

@@ -1,6 +1,7 @@
 """Documents for the language model: sources mixed by weight, made into documents, packed into rows."""
 
 import random
+from collections import Counter
 from functools import partial
 from typing import Any, TypedDict
 
@@ -8,19 +9,27 @@ import lightning as L
 from torch.utils.data import DataLoader
 from typing_extensions import NotRequired
 
-from datamodules.loader import BatchStream, RankLoader, world
-from datamodules.stream import MixedStream, Sample, Source, find_shards
+from datamodules.loader import READERS, Batch, RankLoader, world
+from datamodules.packing import LOOK_AHEAD, Packer
+from datamodules.places import find_shards
+from datamodules.skipped import Skip, Skipped
+from datamodules.stream import Item, MixedStream, Sample, Source
 from datamodules.templates import TEMPLATES
-from models.sequence import PackedBatch, Segment, Sequencer, collate, pack_tightly
+from models.sequence import PackedBatch, Segment, Sequencer, collate
+
+VAL_SEED = 12345
 
 
 class SourceConfig(TypedDict):
-    """A source in YAML: a folder (or pattern) of shards, a template's name, a weight, and fixed validation shards."""
+    """A source in YAML: where its shards are, a template's name, a weight, and fixed validation shards.
 
-    shards: str
+    `shards` and `val` are folders, brace patterns or URLs, or lists of these.
+    """
+
+    shards: str | list[str]
     template: str
     weight: float
-    val: NotRequired[str]
+    val: NotRequired[str | list[str]]
 
 
 class DocumentDataModule(L.LightningDataModule):
@@ -28,26 +37,35 @@ class DocumentDataModule(L.LightningDataModule):
 
     Args:
         sources: by name.
-        documents_per_batch: documents in each batch.
-        sequence_length: most tokens in a row; the number of rows follows, then the least length that holds them.
+        sequences_per_batch: rows of a batch.
+        sequence_length: tokens in a row; a longer document is skipped, and counted.
         image_size: side that images are decoded to.
-        batches_per_epoch: length of a declared epoch.
+        batches_per_epoch: length of a declared epoch, on each rank.
         val_batches: batches of the fixed validation set.
         workers: processes that read and pack.
+        readers: parts that a rank's share of the data is read in, whatever the number of workers.
+        look_ahead: documents that may wait for a row that they fill.
         drop: share of captions and instructions replaced by the null prompt.
+        max_skipped_fraction: largest share of samples that may be skipped before the run stops.
         seed: of order, mixture and dropping.
+
+    Raises:
+        ValueError: a template is not known, or a number makes no sense.
     """
 
     def __init__(
         self,
         sources: dict[str, SourceConfig],
-        documents_per_batch: int = 32,
+        sequences_per_batch: int = 12,
         sequence_length: int = 256,
         image_size: int = 48,
         batches_per_epoch: int = 500,
         val_batches: int = 10,
         workers: int = 1,
+        readers: int = READERS,
+        look_ahead: int = LOOK_AHEAD,
         drop: float = 0.1,
+        max_skipped_fraction: float = 0.01,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -56,13 +74,18 @@ class DocumentDataModule(L.LightningDataModule):
             raise ValueError(
                 f"unknown template {', '.join(sorted(unknown))}; there is: {', '.join(TEMPLATES)}"
             )
-        self.sources, self.documents_per_batch, self.sequence_length = (
+        if not any(c["weight"] > 0 for c in sources.values()) or any(
+            c["weight"] < 0 for c in sources.values()
+        ):
+            raise ValueError("the weights of the sources must not be below 0, and one must be above")
+        self.sources, self.sequences_per_batch, self.sequence_length = (
             sources,
-            documents_per_batch,
+            sequences_per_batch,
             sequence_length,
         )
         self.image_size, self.batches_per_epoch, self.val_batches = image_size, batches_per_epoch, val_batches
-        self.workers, self.drop, self.seed = workers, drop, seed
+        self.workers, self.readers, self.look_ahead = workers, readers, look_ahead
+        self.drop, self.max_skipped_fraction, self.seed = drop, max_skipped_fraction, seed
 
     def setup(self, stage: str | None = None) -> None:
         """Finds the shards, so that a missing set is told before anything is built."""
@@ -74,31 +97,33 @@ class DocumentDataModule(L.LightningDataModule):
         """The model's own, so that training asks as inference does."""
         return self.trainer.lightning_module.sequencer
 
-    def _streams(self, shards: dict[str, list[str]], seed: int) -> Any:
+    def _reader(self, shards: dict[str, list[str]], seed: int, part: int, parts: int) -> "PackedReader":
         sources = {
             name: Source(
                 found,
                 self.sources[name]["weight"],
-                partial(_segment, self.sequencer, self.sources[name]["template"], self.image_size, self.drop),
+                partial(
+                    _segment,
+                    self.sequencer,
+                    self.sources[name]["template"],
+                    self.image_size,
+                    self.drop,
+                    self.sequence_length,
+                ),
             )
             for name, found in shards.items()
         }
-        return partial(MixedStream, sources, seed)
-
-    def _collate(self, segments: list[Segment]) -> PackedBatch:
-        rows, length = pack_tightly([len(s) for s in segments], self.sequence_length)
-        return collate(segments, rows, length, self.sequencer.vocabulary.special("pad"))
+        packer = Packer(MixedStream(sources, seed, part, parts), self.sequence_length, self.look_ahead)
+        return PackedReader(packer, self.sequences_per_batch, self.sequencer.vocabulary.special("pad"))
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""
-        stream = BatchStream(
-            self._streams(self.shards, self.seed),
-            self._collate,
-            self.documents_per_batch,
-            self.batches_per_epoch,
-        )
         return RankLoader(
-            stream, batch_size=None, num_workers=self.workers, prefetch_factor=4 if self.workers else None
+            partial(self._reader, self.shards, self.seed),
+            self.batches_per_epoch,
+            self.workers,
+            self.readers,
+            self.max_skipped_fraction,
         )
 
     def val_dataloader(self) -> DataLoader | list:
@@ -106,15 +131,67 @@ class DocumentDataModule(L.LightningDataModule):
         if not self.val_shards:
             return []
         if not hasattr(self, "_val"):
-            stream = iter(self._streams(self.val_shards, 12345)(*world()))
-            self._val = [
-                self._collate([next(stream) for _ in range(self.documents_per_batch)])
-                for _ in range(self.val_batches)
-            ]
+            reader = self._reader(self.val_shards, VAL_SEED, *world())
+            self._val = [reader.batch().value for _ in range(self.val_batches)]
+            skipped = Skipped()
+            skipped.add(reader.take_skips())
         return DataLoader(self._val, batch_size=None)
 
 
+class PackedReader:
+    """Packed batches out of one part of the data.
+
+    Args:
+        packer: gives rows.
+        rows: of a batch.
+        pad: id of the token that fills a row.
+    """
+
+    def __init__(self, packer: Packer, rows: int, pad: int) -> None:
+        self.packer, self.rows, self.pad = packer, rows, pad
+
+    def batch(self) -> Batch:
+        """The next batch."""
+        rows = [self.packer.row() for _ in range(self.rows)]
+        items: list[Item] = [item for row in rows for item in row]
+        places = iter(range(len(items)))
+        packed: PackedBatch = collate(
+            [item.value for item in items],
+            [[next(places) for _ in row] for row in rows],
+            self.packer.length,
+            self.pad,
+        )
+        samples, tokens = Counter(), Counter()
+        for item in items:
+            samples[item.address.source] += 1
+            tokens[item.address.source] += len(item.value)
+        return Batch(packed, dict(samples), dict(tokens), self.rows * self.packer.length)
+
+    def take_skips(self) -> list[Skip]:
+        """What was skipped since the last time."""
+        return self.packer.stream.take_skips()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands, and what waits."""
+        return self.packer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+        self.packer.load_state_dict(state)
+
+
 def _segment(
-    sequencer: Sequencer, template: str, size: int, drop: float, sample: Sample, rng: random.Random
+    sequencer: Sequencer,
+    template: str,
+    size: int,
+    drop: float,
+    longest: int,
+    sample: Sample,
+    rng: random.Random,
 ) -> Segment:
-    return sequencer.segment(TEMPLATES[template](sample, size, rng, drop))
+    segment = sequencer.segment(TEMPLATES[template](sample, size, rng, drop))
+    if len(segment) > longest:
+        raise ValueError(f"the document is longer than sequence_length {longest}: {len(segment)} tokens")
+    if not any(segment.learn):
+        raise ValueError("the document has nothing to learn")
+    return segment

@@ -1,16 +1,19 @@
 """Images with detailed captions, for the stages before the language model: encoder, tokenizer, detokenizer."""
 
 import random
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.decode import sample_image
-from datamodules.loader import BatchStream, RankLoader, world
-from datamodules.stream import MixedStream, Sample, Source, find_shards
+from datamodules.decode import sample_image, sample_text
+from datamodules.loader import READERS, Batch, RankLoader, world
+from datamodules.places import find_shards
+from datamodules.skipped import Skip
+from datamodules.stream import MixedStream, Sample, Source
 
 
 class ImageBatch(NamedTuple):
@@ -24,70 +27,96 @@ class ImageDataModule(L.LightningDataModule):
     """Streams images of raw pairs.
 
     Args:
-        shards: folder or pattern of the training shards.
+        shards: folder, brace pattern or URL of the training shards, or a list of these.
         val: the same for validation.
         image_size: side that images are decoded to.
         batch_size: images a batch.
         batches_per_epoch: length of a declared epoch.
         val_batches: batches of the fixed validation set.
         workers: processes that read.
+        readers: parts that a rank's share of the data is read in, whatever the number of workers.
+        max_skipped_fraction: largest share of samples that may be skipped before the run stops.
         seed: of the order.
     """
 
     def __init__(
         self,
-        shards: str,
-        val: str,
+        shards: str | list[str],
+        val: str | list[str],
         image_size: int = 48,
         batch_size: int = 32,
         batches_per_epoch: int = 500,
         val_batches: int = 8,
         workers: int = 1,
+        readers: int = READERS,
+        max_skipped_fraction: float = 0.01,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.shards, self.val, self.image_size, self.batch_size = shards, val, image_size, batch_size
-        self.batches_per_epoch, self.val_batches, self.workers, self.seed = (
-            batches_per_epoch,
-            val_batches,
-            workers,
-            seed,
-        )
+        self.batches_per_epoch, self.val_batches, self.seed = batches_per_epoch, val_batches, seed
+        self.workers, self.readers, self.max_skipped_fraction = workers, readers, max_skipped_fraction
 
     def setup(self, stage: str | None = None) -> None:
         """Finds the shards, so that a missing set is told before anything is built."""
         self.found, self.found_val = find_shards(self.shards), find_shards(self.val)
 
-    def _stream(self, shards: list[str], seed: int, part: int, parts: int) -> MixedStream:
+    def _reader(self, shards: list[str], seed: int, part: int, parts: int) -> "ImageReader":
         tokenizer = getattr(self.trainer.lightning_module, "text_tokenizer", None)
 
         def convert(sample: Sample, rng: random.Random) -> tuple[Tensor, list[int]]:
-            words = sample["dense.txt"].decode() if tokenizer is not None else ""
+            words = sample_text(sample, "dense.txt") if tokenizer is not None else ""
             ids = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
             return sample_image(sample, self.image_size), ids
 
-        return MixedStream({"images": Source(shards, 1.0, convert)}, seed, part, parts)
+        stream = MixedStream({"images": Source(shards, 1.0, convert)}, seed, part, parts)
+        return ImageReader(stream, self.batch_size)
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""
-        stream = BatchStream(
-            lambda part, parts: self._stream(self.found, self.seed, part, parts),
-            collate_images,
-            self.batch_size,
-            self.batches_per_epoch,
-        )
         return RankLoader(
-            stream, batch_size=None, num_workers=self.workers, prefetch_factor=4 if self.workers else None
+            partial(self._reader, self.found, self.seed),
+            self.batches_per_epoch,
+            self.workers,
+            self.readers,
+            self.max_skipped_fraction,
         )
 
     def val_dataloader(self) -> DataLoader:
         """The fixed validation set, made once."""
         if not hasattr(self, "_val"):
-            items = iter(self._stream(self.found_val, 12345, *world()))
-            self._val = [
-                collate_images([next(items) for _ in range(self.batch_size)]) for _ in range(self.val_batches)
-            ]
+            reader = self._reader(self.found_val, 12345, *world())
+            self._val = [reader.batch().value for _ in range(self.val_batches)]
         return DataLoader(self._val, batch_size=None)
+
+
+class ImageReader:
+    """Batches of images out of one part of the data.
+
+    Args:
+        stream: gives (image, caption's ids).
+        size: images a batch.
+    """
+
+    def __init__(self, stream: MixedStream, size: int) -> None:
+        self.stream, self.size = stream, size
+
+    def batch(self) -> Batch:
+        """The next batch."""
+        items = [next(self.stream).value for _ in range(self.size)]
+        return Batch(collate_images(items), {"images": self.size}, {}, 0)
+
+    def take_skips(self) -> list[Skip]:
+        """What was skipped since the last time."""
+        return self.stream.take_skips()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands."""
+        return self.stream.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+        self.stream.load_state_dict(state)
 
 
 def collate_images(items: list[tuple[Tensor, list[int]]]) -> ImageBatch:

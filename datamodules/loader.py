@@ -1,13 +1,23 @@
-"""Batches from streams through worker processes, with a state that a checkpoint can hold for every rank."""
+"""Batches from readers through worker processes, with a state that a checkpoint can hold for every rank.
 
+The data are shared out among a fixed number of readers, not among workers: each reader's state travels with its batch, so
+the main process always knows where every reader stands as of the last batch that was used. Workers only do the
+readers' work, and any number of them, or none, gives the same batches in the same order if it divides the readers'.
+"""
+
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch.distributed as dist
-from torch.utils.data import IterableDataset, get_worker_info
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from datamodules.stream import MixedStream
+from datamodules.skipped import Skip, Skipped
+
+log = logging.getLogger(__name__)
+
+READERS = 4  # of each rank
 
 
 def world() -> tuple[int, int]:
@@ -17,85 +27,201 @@ def world() -> tuple[int, int]:
     )
 
 
-class BatchStream(IterableDataset):
-    """Groups a stream's items into batches, `length` of them an epoch; the next epoch goes on in the shards.
+class Batch(NamedTuple):
+    """A batch, and what it is made of.
+
+    Attributes:
+        value: what the model takes.
+        samples, tokens: by source.
+        room: tokens that would have had room in it, padding among them.
+    """
+
+    value: Any
+    samples: dict[str, int]
+    tokens: dict[str, int]
+    room: int
+
+
+class Reader(Protocol):
+    """Makes batches from its part of the data."""
+
+    def batch(self) -> Batch:
+        """The next batch."""
+        ...
+
+    def take_skips(self) -> list[Skip]:
+        """What was skipped since the last time."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+        ...
+
+
+class Delivery(NamedTuple):
+    """A batch as it comes from a worker, with the reader that made it and where that reader stands after it."""
+
+    batch: Batch
+    reader: int
+    state: dict[str, Any]
+    skips: list[Skip]
+
+
+class Deliveries(IterableDataset):
+    """What a worker runs: batches of this rank's readers in turn, from batch `served` on.
 
     Args:
-        open_stream: (part, parts) -> the stream of one reader.
-        collate: a list of items -> a batch.
-        batch_size: items a batch.
-        length: batches an epoch, over all workers of this rank. Having one keeps Lightning from fetching ahead.
+        open_reader: (part, parts) -> the reader of one part.
+        readers: this rank's, by their numbers among all.
+        of: how many readers there are in all.
+    """
+
+    def __init__(self, open_reader: Callable[[int, int], Reader], readers: list[int], of: int) -> None:
+        self.open_reader, self.readers, self.of = open_reader, readers, of
+        self.served, self.wanted = 0, 0
+        self.states: dict[int, dict[str, Any]] = {}
+
+    def __iter__(self) -> Iterator[Delivery]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        opened: dict[int, Reader] = {}
+        for number in range(self.served + worker, self.served + self.wanted, workers):
+            which = reader_of(number, workers, self.readers)
+            if which not in opened:
+                opened[which] = self.open_reader(which, self.of)
+                if which in self.states:
+                    opened[which].load_state_dict(self.states[which])
+            reader = opened[which]
+            batch = reader.batch()
+            yield Delivery(batch, which, reader.state_dict(), reader.take_skips())
+
+
+def reader_of(batch: int, workers: int, readers: list[int]) -> int:
+    """Which reader makes a batch.
+
+    Each belongs to one of the workers, and where their number divides the readers' it does not matter what it is.
+    """
+    slot = batch % workers
+    own = readers[slot::workers]
+    return own[batch // workers % len(own)]
+
+
+class RankLoader:
+    """This rank's batches, `length` of them an epoch; the next epoch goes on in the shards.
+
+    Args:
+        open_reader: (part, parts) -> the reader of one part of the data.
+        length: batches an epoch.
+        workers: processes that read; 0 reads in this one.
+        readers: parts that each rank's share is read in; no more workers than that are of use.
+        max_skipped_fraction: the largest share of samples that may be skipped before the run stops.
+
+    Attributes:
+        skipped: what was skipped on this rank.
+        tokens, room: tokens by source, and how many there was room for, since somebody last set them back.
     """
 
     def __init__(
         self,
-        open_stream: Callable[[int, int], MixedStream],
-        collate: Callable[[list[Any]], Any],
-        batch_size: int,
+        open_reader: Callable[[int, int], Reader],
         length: int,
+        workers: int = 0,
+        readers: int = READERS,
+        max_skipped_fraction: float = 0.01,
     ) -> None:
-        self.open_stream, self.collate, self.batch_size, self.length = (
-            open_stream,
-            collate,
-            batch_size,
-            length,
-        )
-        self.rank, self.world = world()
-        self.done, self.state, self.stream = 0, None, None
+        rank, size = world()
+        self.workers, self.length = min(workers, readers), length
+        self.max_skipped_fraction = max_skipped_fraction
+        self.deliveries = Deliveries(open_reader, list(range(rank, readers * size, size)), readers * size)
+        self.given = 0  # batches of this epoch
+        self.begun = 0  # of them, those that were given before this run began
+        self.skipped = Skipped()
+        self.tokens: Counter[str] = Counter()
+        self.room = 0
 
     def __len__(self) -> int:
         return self.length
 
     def __iter__(self) -> Iterator[Any]:
-        info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        if self.stream is None:
-            self.stream = self.open_stream(self.rank * workers + worker, self.world * workers)
-        if self.state is not None:
-            self.stream.load_state_dict(self.state)
-            self.state = None
-        items = iter(self.stream)
-        mine = self.length // workers + (worker < self.length % workers)
-        while self.done < mine:
-            batch = self.collate([next(items) for _ in range(self.batch_size)])
-            self.done += 1
-            yield batch
-        self.done = 0
+        start = (
+            self.begun if self.begun < self.length else 0
+        )  # whoever knows the length never asks for an epoch's end
+        self.begun, self.given = 0, start
+        self.deliveries.wanted = self.length - start
+        workers = DataLoader(
+            self.deliveries,
+            batch_size=None,
+            num_workers=self.workers,
+            prefetch_factor=4 if self.workers else None,
+        )
+        for batch, reader, state, skips in workers:
+            self.deliveries.states[reader] = state
+            self.deliveries.served += 1
+            self.given += 1
+            self._count(batch, skips)
+            yield batch.value
+
+    def _count(self, batch: Batch, skips: list[Skip]) -> None:
+        self.skipped.given.update(batch.samples)
+        self.skipped.add(skips)
+        self.skipped.check(self.max_skipped_fraction)
+        self.tokens.update(batch.tokens)
+        self.room += batch.room
 
     def state_dict(self) -> dict[str, Any]:
-        """Batches given in this epoch, and where the stream stands."""
+        """Where the readers of all ranks stand."""
+        mine = {
+            "states": dict(self.deliveries.states),
+            "skipped": self.skipped.state_dict(),
+            "tokens": dict(self.tokens),
+            "room": self.room,
+        }
+        _, size = world()
+        ranks: list[Any] = [mine]
+        if size > 1:
+            ranks = [None] * size
+            dist.all_gather_object(ranks, mine)
         return {
-            "done": self.done,
-            "stream": self.stream.state_dict() if self.stream is not None else self.state,
+            "readers": self.deliveries.of,
+            "workers": self.workers,
+            "served": self.deliveries.served,
+            "given": self.given,
+            "ranks": ranks,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on after `state`."""
-        self.done, self.state = state["done"], state["stream"]
-
-
-class RankLoader(StatefulDataLoader):
-    """Lightning writes rank 0's checkpoint alone; this puts every rank's loader state into it."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The states of all ranks."""
-        mine = super().state_dict()
-        rank, size = world()
-        if size == 1:
-            return {"ranks": [mine]}
-        states: list[Any] = [None] * size
-        dist.all_gather_object(states, mine)
-        return {"ranks": states}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """This rank's own state.
+        """Goes on where `state` was taken, with any number of workers and with ranks that can share out its readers.
 
         Raises:
-            ValueError: the checkpoint is of another number of ranks.
+            ValueError: they cannot.
         """
         rank, size = world()
-        if len(state["ranks"]) != size:
+        readers, ranks = state["readers"], state["ranks"]
+        if readers % size:
             raise ValueError(
-                f"the checkpoint holds loader states of {len(state['ranks'])} ranks, this run has {size}"
+                f"the checkpoint's data are shared out among {readers} readers ({len(ranks)} ranks), which {size} ranks "
+                f"cannot divide equally: go on with a number of ranks that divides {readers}"
             )
-        super().load_state_dict(state["ranks"][rank])
+        mine = list(range(rank, readers, size))
+        if state["workers"] != self.workers and any(
+            len(mine) % max(1, workers) for workers in (self.workers, state["workers"])
+        ):
+            log.warning(
+                "the order of batches changes: %d workers read now, %d before, and one of them does not divide %d; "
+                "every sample still comes once in its source's turn",
+                self.workers,
+                state["workers"],
+                len(mine),
+            )
+        self.deliveries.readers, self.deliveries.of = mine, readers
+        states = {reader: found for one in ranks for reader, found in one["states"].items()}
+        self.deliveries.states = {reader: states[reader] for reader in mine if reader in states}
+        self.deliveries.served = state["served"] * len(ranks) // size
+        self.given = self.begun = state["given"]
+        if len(ranks) == size:
+            self.skipped.load_state_dict(ranks[rank]["skipped"])
+            self.tokens, self.room = Counter(ranks[rank]["tokens"]), ranks[rank]["room"]

@@ -1,41 +1,22 @@
-"""A mixture of WebDataset sources that can be cut anywhere and goes on exactly there.
+"""A mixture of sources that can be cut anywhere and goes on exactly there.
 
-The order is a pure function of the seed: each turn of a source shuffles its shards, each shard its samples. The state
-is a few integers and the mixture's RNG, so a resumed run reads nothing twice but the shard it was in.
+Every order and choice is a pure function of the seed and of how often it was made before, so the whole state of a
+stream is a few integers. A source's turn gives each of its samples once: its shards are shuffled, a few of them stand
+open at a time, and each gives its samples in a shuffled order of their own.
 """
 
-import logging
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import webdataset as wds
+from datamodules.places import Unreachable, declared, local
+from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
+from datamodules.skipped import Skip
 
-log = logging.getLogger(__name__)
-
-Sample = dict[str, Any]
-
-
-def find_shards(place: str) -> list[str]:
-    """The shards of a folder or a brace pattern, sorted.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    if Path(place).is_dir():
-        shards = sorted(str(p) for p in Path(place).glob("*.tar"))
-    else:
-        shards = [url for url in wds.shardlists.expand_urls(place) if Path(url).is_file()]
-    if not shards:
-        raise FileNotFoundError(
-            f"no shards at {place}: make the playground's with "
-            "`python -m playground.shards --out runs/playground/data --scale 0.6`"
-        )
-    return shards
+OPEN_SHARDS = 4  # of one source at a time: samples of as many shards are mixed
+WHAT_BREAKS = (BrokenSample, KeyError, ValueError, TypeError, OSError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -47,85 +28,193 @@ class Source:
     convert: Callable[[Sample, random.Random], Any]
 
 
+class Address(NamedTuple):
+    """Where an item came from: enough to read it again."""
+
+    source: str
+    turn: int
+    shard: int
+    index: int
+
+
+class Item(NamedTuple):
+    """What a sample was made into, and where it came from."""
+
+    value: Any
+    address: Address
+
+
 class MixedStream:
     """Draws items from weighted sources for ever.
 
     Args:
         sources: by name.
         seed: of every order and choice.
-        part, parts: this reader's number among all readers (ranks x workers).
+        part, parts: this reader's number among all readers, which share each turn's samples.
+
+    Attributes:
+        skips: what was skipped since somebody last took it away.
     """
 
     def __init__(self, sources: Mapping[str, Source], seed: int, part: int = 0, parts: int = 1) -> None:
         self.sources, self.seed, self.part, self.parts = dict(sources), seed, part, parts
-        self.skipped: Counter[str] = Counter()
-        self.rng = random.Random(f"{seed}|mixture|{part}")
-        self.places = {name: {"turn": 0, "shard": 0, "index": 0} for name in self.sources}
-        self._readers: dict[str, Iterator[Any]] = {}
+        self.skips: list[Skip] = []
+        self.drawn = 0
+        self.places = {name: {"turn": 0, "next": 0, "open": [], "drawn": 0} for name in self.sources}
+        self._open: dict[tuple[str, int, int], tuple[Shard, list[int]]] = {}
+        self._orders: dict[str, tuple[int, list[int]]] = {}
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
         names = list(self.sources)
         weights = [self.sources[name].weight for name in names]
+        name = self._rng("mixture", self.part, self.drawn).choices(names, weights)[0]
+        self.drawn += 1
+        return self._next(name)
+
+    def reread(self, addresses: Sequence[Address]) -> list[Item]:
+        """Items again, by their addresses.
+
+        Raises:
+            ValueError: one cannot be read any more.
+        """
+        items = []
+        for address in addresses:
+            name, turn, number, index = address
+            opened = self._shard(name, turn, number)
+            value = self._value(name, turn, number, index) if opened and index < len(opened[1]) else None
+            if value is None:
+                shard = self.sources[name].shards[number]
+                raise ValueError(
+                    f"{shard} is not what it was: a sample that this run had read from it is gone"
+                )
+            items.append(Item(value, address))
+        for name, turn, number in list(self._open):  # those that are done were opened for this alone
+            place = self.places[name]
+            if turn != place["turn"] or number not in [opened[0] for opened in place["open"]]:
+                self._close(name, turn, number)
+        return items
+
+    def take_skips(self) -> list[Skip]:
+        """What was skipped since the last time."""
+        taken, self.skips = self.skips, []
+        return taken
+
+    def _rng(self, *of: Any) -> random.Random:
+        return random.Random("|".join(map(str, (self.seed, *of))))
+
+    def _next(self, name: str) -> Item:
+        place, turns = self.places[name], 0
         while True:
-            name = self.rng.choices(names, weights)[0]
-            if name not in self._readers:
-                self._readers[name] = self._read(name)
-            yield next(self._readers[name])
+            self._fill(name, place)
+            if not place["open"]:
+                turns += 1
+                if turns > 1:
+                    raise ValueError(f"source {name!r} gave not one good sample{self._why(name)}")
+                place["turn"], place["next"] = place["turn"] + 1, 0
+                continue
+            item = self._draw(name, place)
+            if item is not None:
+                return item
 
-    def _read(self, name: str) -> Iterator[Any]:
-        source, place = self.sources[name], self.places[name]
-        given = True
-        while given:
-            given = False
-            shards = list(source.shards)
-            random.Random(f"{self.seed}|{name}|{place['turn']}").shuffle(shards)
-            split = len(shards) >= self.parts  # fewer shards than readers: split each shard's samples instead
-            mine = shards[self.part :: self.parts] if split else shards
-            while place["shard"] < len(mine):
-                url = mine[place["shard"]]
-                rows = self._shard(name, url, place["turn"])
-                rows = rows if split else rows[self.part :: self.parts]
-                while place["index"] < len(rows):
-                    row = rows[place["index"]]
-                    key = f"{self.seed}|{name}|{place['turn']}|{row['__key__']}"
-                    place["index"] += 1
-                    item = self._convert(source, row, key)
-                    if item is not None:
-                        given = True
-                        yield item
-                place["shard"], place["index"] = place["shard"] + 1, 0
-            place["turn"], place["shard"] = place["turn"] + 1, 0
-        raise ValueError(f"source {name!r} gave not one good sample: {dict(self.skipped)}")
+    def _draw(self, name: str, place: dict[str, Any]) -> Item | None:
+        """The next sample of one of the open shards; None if it is broken."""
+        choice = self._rng(name, "which", self.part, place["drawn"]).randrange(len(place["open"]))
+        place["drawn"] += 1
+        turn, (number, index) = place["turn"], place["open"][choice]
+        opened = self._shard(name, turn, number)
+        if opened is None or index >= len(opened[1]):  # it was whole when this run first opened it
+            raise ValueError(f"{self.sources[name].shards[number]} is not what it was when this run began")
+        place["open"][choice][1] += 1
+        value = self._value(name, turn, number, index)
+        if index + 1 >= len(opened[1]):
+            place["open"].pop(choice)
+            self._close(name, turn, number)
+        return None if value is None else Item(value, Address(name, turn, number, index))
 
-    def _shard(self, name: str, url: str, turn: int) -> list[Sample]:
-        def broken(error: Exception) -> bool:
-            self._skip(f"{type(error).__name__} in {url}")
-            return True
+    def _why(self, name: str) -> str:
+        reasons = [skip.reason for skip in self.skips if skip.source == name]
+        return (
+            f": {reasons[0]}" + (f", and {len(reasons) - 1} more" if reasons[1:] else "") if reasons else ""
+        )
 
-        rows = list(wds.DataPipeline(wds.SimpleShardList([url]), wds.tarfile_to_samples(handler=broken)))
-        random.Random(f"{self.seed}|{name}|{url}|{turn}").shuffle(rows)
-        return rows
+    def _split(self, name: str) -> bool:
+        """Whether readers share out shards; with fewer shards than readers they share out each shard's samples."""
+        return len(self.sources[name].shards) >= self.parts
 
-    def _convert(self, source: Source, row: Sample, key: str) -> Any | None:
+    def _mine(self, name: str, turn: int) -> list[int]:
+        """Numbers of the shards that this reader reads in a turn, in order."""
+        if name not in self._orders or self._orders[name][0] != turn:
+            order = list(range(len(self.sources[name].shards)))
+            self._rng(name, "shards", turn).shuffle(order)
+            self._orders[name] = (turn, order[self.part :: self.parts] if self._split(name) else order)
+        return self._orders[name][1]
+
+    def _fill(self, name: str, place: dict[str, Any]) -> None:
+        while len(place["open"]) < OPEN_SHARDS and place["next"] < len(
+            mine := self._mine(name, place["turn"])
+        ):
+            number = mine[place["next"]]
+            place["next"] += 1
+            opened = self._shard(name, place["turn"], number)
+            if opened is not None and opened[1]:
+                place["open"].append([number, 0])
+            elif opened is not None:
+                self._close(name, place["turn"], number)
+
+    def _shard(self, name: str, turn: int, number: int) -> tuple[Shard, list[int]] | None:
+        """A shard and the order in which this reader reads its samples in a turn; None if all of it is broken."""
+        if (name, turn, number) in self._open:
+            return self._open[name, turn, number]
+        url = self.sources[name].shards[number]
         try:
-            return source.convert(row, random.Random(key))
-        except (KeyError, ValueError, OSError) as error:
-            self._skip(f"{type(error).__name__} {error} in {row['__url__']}")
+            with local(url) as path:  # a remote shard's copy loses its name here, and lives while it is open
+                shard = Shard(path)
+        except (BrokenShard, Unreachable) as error:
+            self.skips.append(Skip(name, str(error), url, declared(url) or 1))
             return None
+        self._count_lost(name, url, shard)
+        order = list(range(len(shard)))
+        self._rng(name, "samples", turn, number).shuffle(order)
+        order = order if self._split(name) else order[self.part :: self.parts]
+        self._open[name, turn, number] = (shard, order)
+        return shard, order
 
-    def _skip(self, reason: str) -> None:
-        if reason not in self.skipped:
-            log.warning("skipped a sample: %s", reason)
-        self.skipped[reason] += 1
+    def _count_lost(self, name: str, url: str, shard: Shard) -> None:
+        promised = declared(url)
+        missing = 0 if promised is None else promised - len(shard)
+        if shard.cut is not None:
+            self.skips.append(Skip(name, shard.cut, url, max(1, missing)))
+        elif missing > 0:
+            self.skips.append(
+                Skip(name, "the shard holds fewer samples than its index.json says", url, missing)
+            )
+
+    def _close(self, name: str, turn: int, number: int) -> None:
+        self._open.pop((name, turn, number))[0].close()
+
+    def _value(self, name: str, turn: int, number: int, index: int) -> Any | None:
+        shard, order = self._shard(name, turn, number)
+        entry = shard.entries[order[index]]
+        try:
+            sample = shard.read(order[index])
+            return self.sources[name].convert(sample, self._rng(name, "sample", turn, number, entry.key))
+        except WHAT_BREAKS as error:
+            if not shard.may_be_a_part(order[index]):
+                reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+                url = self.sources[name].shards[number]
+                self.skips.append(Skip(name, reason or type(error).__name__, f"{url} {entry.key}"))
+            return None
 
     def state_dict(self) -> dict[str, Any]:
         """Where each source stands."""
-        return {"places": deepcopy(self.places), "rng": self.rng.getstate(), "skipped": dict(self.skipped)}
+        return {"drawn": self.drawn, "places": deepcopy(self.places)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state` was taken."""
+        """Goes on where `state` was taken. Sources that are new begin at their beginning."""
+        self.drawn = state["drawn"]
         for name, place in state["places"].items():
-            self.places[name].update(place)
-        version, words, gauss = state["rng"]
-        self.rng.setstate((version, tuple(words), gauss))
-        self.skipped = Counter(state["skipped"])
+            if name in self.places:
+                self.places[name] = deepcopy(place)

@@ -4,12 +4,13 @@
 (0.1 in ILLUME+; assumed for ILLUME).
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from datamodules.decode import decode_image, sample_image
+from torch import Tensor
+
+from datamodules.decode import IMAGE_ENDINGS, decode_image, sample_image, sample_json, sample_text
 from models.document import (
     Branches,
     Document,
@@ -24,26 +25,24 @@ from models.document import (
 )
 
 Sample = dict[str, Any]
-
-
-def _words(sample: Sample, ending: str) -> str:
-    return sample[ending].decode("utf-8").strip()
+IMAGE_MARK = "<image>"  # where LLaVA's conversations put the image
+HUMAN, MODEL = ("human", "user"), ("gpt", "assistant", "model")
 
 
 def draw(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """Text-to-image from a raw pair."""
-    caption = None if rng.random() < drop else _words(sample, "txt")
+    caption = None if rng.random() < drop else sample_text(sample, "txt")
     return draw_document(caption, sample_image(sample, size))
 
 
 def describe(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """Captioning from a raw pair."""
-    return describe_document(sample_image(sample, size), _words(sample, "txt"))
+    return describe_document(sample_image(sample, size), sample_text(sample, "txt"))
 
 
 def detail(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """Captioning object by object, from a raw pair that has a `dense.txt`."""
-    return describe_document(sample_image(sample, size), _words(sample, "dense.txt"), detail=True)
+    return describe_document(sample_image(sample, size), sample_text(sample, "dense.txt"), detail=True)
 
 
 def reconstruct(sample: Sample, size: int, rng: Random, drop: float) -> Document:
@@ -52,20 +51,72 @@ def reconstruct(sample: Sample, size: int, rng: Random, drop: float) -> Document
 
 
 def document(sample: Sample, size: int, rng: Random, drop: float) -> Document:
-    """A document as it stands: questions, stories, plain text."""
-    return [_part(part, sample, size) for part in json.loads(sample["json"])["parts"]]
+    """A document as it stands: questions, interleaved stories, plain text."""
+    said = sample_json(sample)
+    parts = said.get("parts") if isinstance(said, Mapping) else None
+    if not isinstance(parts, list) or not parts:
+        raise ValueError('a json is of another shape: a document is {"parts": [...]}')
+    return [_part(part, sample, size) for part in parts]
 
 
-def _part(part: dict[str, Any], sample: Sample, size: int) -> Part:
-    if "text" in part:
+def _part(part: Any, sample: Sample, size: int) -> Part:
+    if not isinstance(part, Mapping):
+        raise ValueError("a part of a document is no object")
+    if isinstance(part.get("text"), str):
         return Text(part["text"], bool(part.get("learn", False)))
-    if "see" in part:
-        return See(decode_image(sample[part["see"]], size))
-    if "draw" in part:
-        return Draw(decode_image(sample[part["draw"]], size))
-    if "branches" in part:
+    if isinstance(part.get("see"), str):
+        return See(_member(part["see"], sample, size))
+    if isinstance(part.get("draw"), str):
+        return Draw(_member(part["draw"], sample, size))
+    if isinstance(part.get("branches"), list) and all(isinstance(way, list) for way in part["branches"]):
         return Branches(tuple(tuple(_part(p, sample, size) for p in way) for way in part["branches"]))
-    raise ValueError(f"a part has none of text, see, draw, branches: {sorted(part)}")
+    raise ValueError("a part of a document has none of text, see, draw, branches")
+
+
+def _member(name: str, sample: Sample, size: int) -> Tensor:
+    if name.startswith("__") or not isinstance(sample.get(name), bytes):
+        raise ValueError("a document names an image that is not in its sample")
+    return decode_image(sample[name], size)
+
+
+def text(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+    """Plain text, all of it to be learned, from the `txt` of a sample."""
+    return [Text(sample_text(sample, "txt"), learn=True)]
+
+
+def conversation(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+    """A LLaVA-style conversation: a `json` of {"conversations": [{"from": "human", "value": "<image> ..."}, ...]}.
+
+    The image, if the sample has one, stands where `<image>` does, or first of all where the mark is missing.
+    """
+    said = sample_json(sample)
+    turns = said.get("conversations") if isinstance(said, Mapping) else said
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, Mapping) for turn in turns):
+        raise ValueError(
+            'a json is of another shape: a conversation is {"conversations": [{"from", "value"}, ...]}'
+        )
+    image = sample_image(sample, size) if any(ending in sample for ending in IMAGE_ENDINGS) else None
+    parts: list[Part] = []
+    for turn in turns:
+        parts += _turn(turn, image, seen=any(isinstance(part, See) for part in parts))
+    if image is not None and not any(isinstance(part, See) for part in parts):
+        parts.insert(0, See(image))
+    return parts
+
+
+def _turn(turn: Mapping[str, Any], image: Tensor | None, seen: bool) -> Sequence[Part]:
+    who, words = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
+    if who not in (*HUMAN, *MODEL) or not isinstance(words, str):
+        raise ValueError("a turn of a conversation is neither a human's nor a model's words")
+    if who in MODEL:
+        return [Text(words.strip(), learn=True)]
+    before, mark, after = words.partition(IMAGE_MARK)
+    if not mark:
+        return [Text(words.strip())]
+    if image is None or seen or IMAGE_MARK in after:
+        raise ValueError("a conversation has more places for images than images")
+    around = [Text(part.strip()) if part.strip() else None for part in (before, after)]
+    return [part for part in (around[0], See(image), around[1]) if part is not None]
 
 
 def edit(sample: Sample, size: int, rng: Random, drop: float) -> Document:
@@ -78,5 +129,5 @@ def edit(sample: Sample, size: int, rng: Random, drop: float) -> Document:
 
 
 TEMPLATES: dict[str, Callable[[Sample, int, Random, float], Document]] = {
-    f.__name__: f for f in (draw, describe, detail, reconstruct, document, edit)
+    f.__name__: f for f in (draw, describe, detail, reconstruct, document, text, conversation, edit)
 }

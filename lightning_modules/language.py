@@ -22,6 +22,8 @@ from models.language.unified_lm import LanguageLoss, UnifiedLM
 from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
 
+NOMINAL = 4096.0  # tokens that the summed loss is divided by at first, so that half precision can hold its gradients
+
 
 class LanguageModule(L.LightningModule):
     """The unified language model on documents.
@@ -109,17 +111,34 @@ class LanguageModule(L.LightningModule):
         return self.model.language.loss(batch, features, codes)
 
     def training_step(self, batch: PackedBatch) -> Tensor:
-        """Next-token loss by learned token."""
+        """Next-token loss; its gradients become means by learned token in `on_before_optimizer_step`."""
         loss = self._loss(batch)
-        tokens = (loss.text_tokens + loss.draw_tokens).clamp_min(1)
-        total = (self.text_weight * loss.text + loss.draw) / tokens
+        tokens = loss.text_tokens + loss.draw_tokens
+        total = self.text_weight * loss.text + loss.draw
+        self.window = self.window + tokens
         rows = len(batch.ids)
-        self.log("train/loss", total, prog_bar=True, batch_size=rows)
+        self.log("train/loss", total.detach() / tokens.clamp_min(1), prog_bar=True, batch_size=rows)
         if loss.text_tokens:
             self.log("train/loss_text", loss.text / loss.text_tokens, batch_size=rows)
         if loss.draw_tokens:
             self.log("train/loss_draw", loss.draw / loss.draw_tokens, batch_size=rows)
-        return total
+        return total * self.trainer.accumulate_grad_batches / NOMINAL  # by which Lightning divides
+
+    def on_train_start(self) -> None:
+        """An empty window."""
+        self.window = torch.zeros((), device=self.device)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Divides the gradients by all tokens learned since the last step, on all ranks.
+
+        So a token counts the same in whatever micro-batch or rank it came; a mean of means would not do that.
+        """
+        tokens = self.trainer.strategy.reduce(self.window.clone(), reduce_op="sum").clamp_min(1)
+        factor = NOMINAL * self.trainer.world_size / tokens  # data parallelism averages over ranks
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+        self.window.zero_()
 
     def on_validation_epoch_start(self) -> None:
         """Sums anew."""

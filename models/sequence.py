@@ -178,41 +178,6 @@ def _split(document: Document) -> tuple[Document, Sequence[Document]]:
     return before, ways
 
 
-def pack_rows(lengths: Sequence[int], length: int) -> list[list[int]]:
-    """Groups segments, by index, into rows of at most `length` tokens: first fit, longest first.
-
-    Raises:
-        ValueError: a segment alone is longer than a row.
-    """
-    rows: list[list[int]] = []
-    room: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if lengths[index] > length:
-            raise ValueError(f"a document of {lengths[index]} tokens does not fit a sequence of {length}")
-        row = next((r for r, free in enumerate(room) if free >= lengths[index]), None)
-        if row is None:
-            rows.append([])
-            room.append(length)
-            row = len(rows) - 1
-        rows[row].append(index)
-        room[row] -= lengths[index]
-    return rows
-
-
-def pack_tightly(lengths: Sequence[int], longest: int) -> tuple[list[list[int]], int]:
-    """Rows as `pack_rows` gives for `longest`, and the least row length with which there are no more of them.
-
-    Raises:
-        ValueError: a segment alone is longer than `longest`.
-    """
-    rows = pack_rows(lengths, longest)
-    least = max(max(lengths), -(-sum(lengths) // len(rows)))
-    for length in range(least, longest):
-        if len(tight := pack_rows(lengths, length)) <= len(rows):
-            return tight, length
-    return rows, longest
-
-
 def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: int, pad: int) -> PackedBatch:
     """Lays segments into rows (lists of segment indices), padded on the right to `length`."""
     shape = (len(rows), length)

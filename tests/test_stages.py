@@ -35,7 +35,7 @@ def world(tmp_path_factory):
 
 
 def arguments(stage: str, steps: int = 5) -> list[str]:
-    size = {"documents_per_batch": 4} if stage.startswith(("stage", "language")) else {"batch_size": 4}
+    size = {"sequences_per_batch": 2} if stage.startswith(("stage", "language")) else {"batch_size": 4}
     data = [f"--data.init_args.{k}={v}" for k, v in (DATA | size).items()]
     stem = ["--model.init_args.stem_steps", "3"] if stage == "detokenizer" else []
     return ["--config", f"{stage}.yaml", "--trainer.max_steps", str(steps), *SMALL, *data, *stem]

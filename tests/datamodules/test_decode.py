@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from datamodules import decode
-from datamodules.decode import decode_image, sample_image
+from datamodules.decode import decode_image, sample_image, sample_json, sample_text
 
 
 def encoded(image: Image.Image, kind: str = "png") -> bytes:
@@ -37,10 +37,83 @@ def test_what_is_no_image_is_refused(monkeypatch):
         with pytest.raises(ValueError, match="not a readable image"):
             decode_image(data, 16)
     monkeypatch.setattr(decode, "MOST_PIXELS", 1000)
-    with pytest.raises(ValueError, match="64 x 64 pixels are too many"):
+    with pytest.raises(ValueError, match="too many pixels: 64 x 64"):
         decode_image(whole, 16)
 
 
+def test_a_bomb_is_refused_before_it_is_unpacked():
+    bomb = encoded(Image.new("1", (50_000, 50_000)))
+    with pytest.raises(ValueError, match="too many pixels"):
+        decode_image(bomb, 16)
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped():
+    ramp = np.linspace(0, 65535, 16 * 16).reshape(16, 16).astype(np.uint16)
+    pixels = decode_image(encoded(Image.fromarray(ramp)), 16)[0].float()
+    assert torch.allclose(pixels, torch.from_numpy(ramp / 257.0).float(), atol=1.0)
+
+
+def test_what_is_transparent_shows_white():
+    image = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
+    assert decode_image(encoded(image), 16).float().mean() == 255
+    palette = Image.new("P", (16, 16), 0)
+    palette.info["transparency"] = 0
+    buffer = io.BytesIO()
+    palette.save(buffer, "png", transparency=0)
+    assert decode_image(buffer.getvalue(), 16).float().mean() == 255
+
+
+def test_a_rotated_photo_is_set_upright():
+    array = np.zeros((16, 16, 3), np.uint8)
+    array[:8] = 255  # white above
+    image = Image.fromarray(array)
+    exif = image.getexif()
+    exif[0x0112] = 3  # upside down
+    buffer = io.BytesIO()
+    image.save(buffer, "jpeg", exif=exif, quality=95)
+    pixels = decode_image(buffer.getvalue(), 16).float()
+    assert pixels[:, :7].mean() < 20 and pixels[:, 9:].mean() > 235
+
+
+def test_an_animation_is_its_first_frame_and_one_pixel_is_an_image():
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "webp", save_all=True, append_images=frames[1:], lossless=True)
+    assert decode_image(buffer.getvalue(), 16)[0].float().mean() > 250
+    assert decode_image(encoded(Image.new("RGB", (1, 1), "red")), 16)[0].float().mean() == 255
+
+
+def test_words():
+    sample = {
+        "txt": b" a {caption} <|end|> \n",
+        "latin.txt": "caf\xe9".encode("latin-1"),
+        "empty.txt": b" \n",
+    }
+    assert sample_text(sample, "txt") == "a {caption} <|end|>"
+    for ending, reason in {
+        "latin.txt": "a text is not UTF-8",
+        "empty.txt": "a text is empty",
+        "other.txt": "a sample has no other.txt",
+    }.items():
+        with pytest.raises(ValueError, match=reason):
+            sample_text(sample, ending)
+    with pytest.raises(ValueError, match="a text is longer than 64 KiB"):
+        sample_text({"txt": b"x" * 100_000}, "txt")
+
+
+def test_json():
+    assert sample_json({"json": b'{"a": 1}'}) == {"a": 1}
+    for content, reason in (
+        (b"{", "cannot be read"),
+        (b"[" * 100_000, "cannot be read"),
+        (b"\xff", "cannot be read"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            sample_json({"json": content})
+    with pytest.raises(ValueError, match="a sample has no json"):
+        sample_json({})
+
+
 def test_a_sample_without_an_image_is_refused():
-    with pytest.raises(KeyError, match="no image"):
+    with pytest.raises(ValueError, match="a sample has no image"):
         sample_image({"txt": b"hello"}, 16)

@@ -59,6 +59,64 @@ def test_questions_about_one_image_are_branches():
     )
 
 
-def test_a_part_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match="has none of text, see, draw"):
-        TEMPLATES["document"]({"json": b'{"parts": [{"hear": "x"}]}'}, 48, random.Random(0), 0.0)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b"7",
+        b'{"parts": 3}',
+        b'{"parts": []}',
+        b'{"parts": ["text"]}',
+        b'{"parts": [{"hear": "x"}]}',
+        b'{"parts": [{"text": 5}]}',
+        b'{"parts": [{"see": "other.png"}]}',
+        b'{"parts": [{"see": "__key__"}]}',
+        b'{"parts": [{"branches": ["a"]}]}',
+    ],
+)
+def test_a_document_of_another_shape_is_refused(content):
+    with pytest.raises(ValueError, match="^a (json is of another shape|part|document)"):
+        TEMPLATES["document"]({"json": content, "__key__": "k"}, 48, random.Random(0), 0.0)
+
+
+def conversation(*turns, **members):
+    said = {"conversations": [{"from": who, "value": words} for who, words in turns]}
+    sample = {"json": json.dumps(said).encode()} | members
+    return TEMPLATES["conversation"](sample, 48, random.Random(0), 0.0)
+
+
+def test_a_conversation_sees_its_image_where_the_mark_stands():
+    parts = conversation(
+        ("human", "<image>\nwhat is it ?"), ("gpt", "a dog"), ("human", "sure ?"), ("gpt", "yes"), jpg=png(3)
+    )
+    assert isinstance(parts[0], See) and int(parts[0].image.max()) == 3
+    assert parts[1:] == [
+        Text("what is it ?"),
+        Text("a dog", learn=True),
+        Text("sure ?"),
+        Text("yes", learn=True),
+    ]
+    after = conversation(("human", "what is it ? <image>"), ("gpt", "a dog"), png=png(3))
+    assert [type(part) for part in after] == [Text, See, Text]
+    unmarked = conversation(("human", "what is it ?"), ("gpt", "a dog"), png=png(3))
+    assert [type(part) for part in unmarked] == [See, Text, Text]
+    assert conversation(("human", "hello"), ("gpt", "hi")) == [Text("hello"), Text("hi", learn=True)]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [("human", "<image>")],
+        [("robot", "hello")],
+        [],
+    ],
+)
+def test_a_conversation_of_another_shape_is_refused(turns):
+    with pytest.raises(ValueError, match="conversation"):
+        conversation(*turns)
+
+
+def test_plain_text_is_learned():
+    assert TEMPLATES["text"]({"txt": b"once upon"}, 48, random.Random(0), 0.0) == [
+        Text("once upon", learn=True)
+    ]

@@ -60,7 +60,7 @@ def world(data, tiny_illume, tmp_path, monkeypatch):
 
 def arguments(*more: str) -> list[str]:
     trunk = [f"--model.trunk.{name}={value}" for name, value in TRUNK.items()]
-    data = {"documents_per_batch": 4, "batches_per_epoch": 3, "val_batches": 1, "workers": 0}
+    data = {"sequences_per_batch": 2, "batches_per_epoch": 3, "val_batches": 1, "workers": 0}
     return [
         "--config", "ablations/figure6.yaml", *trunk, *[f"--data.{k}={v}" for k, v in data.items()],
         "--trainer.callbacks.per_category=1", "--trainer.max_steps=5", "--trainer.log_every_n_steps=1",
@@ -100,8 +100,8 @@ def test_both_arms_learn_on_equal_images_are_cut_and_go_on(world, monkeypatch):
     logged = rows(again.folder)
     assert logged == rows(whole.folder)
     for name, start in (("semantic", "detokenizer"), ("pixel", "pixel_tokenizer")):
-        assert [float(r["images"]) for r in logged if r[f"val/loss_draw_{name}"]] == [12.0]
-        assert [float(r["images"]) for r in logged if r[f"geneval/overall_{name}"]] == [12.0, 20.0]
+        assert [float(r["images"]) for r in logged if r[f"val/loss_draw_{name}"]] == [24.0]
+        assert [float(r["images"]) for r in logged if r[f"geneval/overall_{name}"]] == [24.0, 40.0]
         assert len([r for r in logged if r[f"train/loss_draw_{name}"]]) == 5
         validated = next(r for r in logged if r[f"val/loss_draw_{name}"])
         share = float(validated[f"val/loss_draw_{name}"]) / float(validated[f"val/entropy_{name}"])

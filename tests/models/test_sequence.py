@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.document import Branches, Draw, See, Text, describe_document, draw_document, edit_document
-from models.sequence import collate, pack_rows, pack_tightly
+from models.sequence import collate
 
 
 def test_asking_is_a_prefix_of_training(illume, images):
@@ -49,25 +49,6 @@ def test_capitals_and_attached_marks_give_the_words_of_training(illume):
 
 def test_braces_in_a_caption_stay_text(illume):
     assert draw_document("a {x} circle {caption}")[0].text.endswith("a {x} circle {caption}")
-
-
-def test_packing_uses_each_document_once_and_refuses_too_long():
-    rows = pack_rows([5, 9, 3, 7, 2], 10)
-    assert sorted(i for row in rows for i in row) == [0, 1, 2, 3, 4]
-    assert all(sum([5, 9, 3, 7, 2][i] for i in row) <= 10 for row in rows)
-    with pytest.raises(ValueError, match="11 tokens does not fit a sequence of 10"):
-        pack_rows([11], 10)
-
-
-def test_tight_packing_leaves_out_padding_but_makes_no_more_rows():
-    lengths = [60, 60, 58, 50, 49, 45, 30, 30, 20]  # 402 tokens
-    rows, length = pack_tightly(lengths, 256)
-    assert len(rows) == len(pack_rows(lengths, 256)) == 2
-    assert sorted(i for row in rows for i in row) == list(range(9))
-    assert max(sum(lengths[i] for i in row) for row in rows) <= length <= 205
-    assert pack_tightly([7], 10) == ([[0]], 7)
-    with pytest.raises(ValueError, match="11 tokens does not fit a sequence of 10"):
-        pack_tightly([11, 2], 10)
 
 
 def test_an_image_used_twice_travels_once(illume, images):

@@ -1,0 +1,58 @@
+"""What the data were: padding and tokens by source as metrics, and what was skipped in skipped.json of the run."""
+
+import json
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from callbacks.durable import write_text
+from datamodules.loader import RankLoader
+
+EVERY = 50  # steps between two looks
+
+
+class DataRecord(Callback):
+    """Logs `data/packed` (real tokens over all) and `data/tokens_<source>`, and keeps `skipped.json`.
+
+    Each rank's own part: in a run of several, rank 0's is what is logged, and every rank that skipped something writes
+    a file of its own.
+    """
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        if (batch_idx + 1) % EVERY == 0:
+            self._record(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._record(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._write(trainer)
+
+    def _record(self, trainer: Trainer) -> None:
+        loader = trainer.train_dataloader
+        if not isinstance(loader, RankLoader) or trainer.fast_dev_run:
+            return
+        self._write(trainer)
+        if not loader.room:
+            return
+        shares = {"data/packed": loader.tokens.total() / loader.room}
+        shares |= {f"data/tokens_{name}": float(count) for name, count in sorted(loader.tokens.items())}
+        loader.tokens.clear()
+        loader.room = 0
+        for logger in trainer.loggers:
+            logger.log_metrics(shares, step=trainer.global_step)
+
+    def _write(self, trainer: Trainer) -> None:
+        loader = trainer.train_dataloader
+        if not isinstance(loader, RankLoader) or not loader.skipped.total or trainer.fast_dev_run:
+            return
+        name = "skipped.json" if trainer.world_size == 1 else f"skipped-{trainer.global_rank}.json"
+        found = {
+            "skipped": loader.skipped.total,
+            "given": dict(sorted(loader.skipped.given.items())),
+            "fraction": round(loader.skipped.fraction, 6),
+            "reasons": loader.skipped.rows(),
+        }
+        write_text(Path(trainer.default_root_dir) / name, json.dumps(found, indent=1) + "\n")

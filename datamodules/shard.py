@@ -1,0 +1,174 @@
+"""One shard: which samples stand in it, and any of them by its number, whatever was done to the file.
+
+A shard is a WebDataset tar. Only its headers are read at first; a sample is read when its turn comes, so any order
+costs no more memory than one sample does, however large the shard is.
+"""
+
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from webdataset.tariterators import base_plus_ext
+
+BLOCK = tarfile.BLOCKSIZE
+MOST_BYTES = 256 * 2**20  # of one member: larger ones are no sample of ours
+GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+PACKED = {GZIP: "gzip", ZSTD: "zstd", ZIP: "zip"}
+
+Sample = dict[str, Any]
+
+
+class BrokenShard(ValueError):
+    """Nothing in this shard can be read."""
+
+
+class BrokenSample(ValueError):
+    """This sample cannot be read; the others of its shard can."""
+
+
+@dataclass
+class Entry:
+    """Where the members of one sample lie: (offset, size) by ending; `fault` says why it is not to be read."""
+
+    key: str
+    members: dict[str, tuple[int, int]] = field(default_factory=dict)
+    fault: str | None = None
+
+
+class Shard:
+    """The samples of one local tar file.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        entries: the samples, in the order of their first members.
+        cut: what is wrong with the file's end, where it has none; the last sample may then be a part of one.
+
+    Raises:
+        BrokenShard: it is missing, empty, packed, or no tar.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path, self.entries, self.cut = str(path), [], None
+        try:
+            self.file: BinaryIO = open(path, "rb")  # noqa: SIM115 - it lives as long as the shard
+        except FileNotFoundError:
+            raise BrokenShard("the shard is missing") from None
+        except OSError as error:
+            raise BrokenShard(f"the shard cannot be opened: {error.strerror}") from error
+        try:
+            self._index()
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self.file.close()
+
+    def read(self, number: int) -> Sample:
+        """One sample: bytes by ending, with its `__key__` and `__url__`.
+
+        Raises:
+            BrokenSample: it has no whole members.
+        """
+        entry = self.entries[number]
+        if entry.fault is not None:
+            raise BrokenSample(entry.fault)
+        sample: Sample = {"__key__": entry.key, "__url__": self.path}
+        for ending, (offset, size) in entry.members.items():
+            self.file.seek(offset)
+            content = self.file.read(size)
+            if len(content) < size:
+                raise BrokenSample("the shard has become shorter since it was opened")
+            sample[ending] = content
+        return sample
+
+    def may_be_a_part(self, number: int) -> bool:
+        """Whether what is missing from a sample went with the shard's own end, and is counted there."""
+        return self.cut is not None and number == len(self.entries) - 1
+
+    def _index(self) -> None:
+        start = self.file.read(BLOCK)
+        if not start:
+            raise BrokenShard("the shard is an empty file")
+        for magic, name in PACKED.items():
+            if start.startswith(magic):
+                raise BrokenShard(
+                    f"the shard is packed: unpack {name} first, so that samples can be read in any order"
+                )
+        size = self.file.seek(0, 2)
+        self.file.seek(0)
+        try:
+            tar = tarfile.open(fileobj=self.file, mode="r:")  # noqa: SIM115 - closing it would close nothing
+        except (tarfile.TarError, OSError) as error:
+            raise BrokenShard(f"the shard is not a tar file: {error}") from error
+        by_key: dict[str, Entry] = {}
+        last: Entry | None = None
+        try:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # tarfile keeps all it has seen
+                last = self._add(member, by_key, last, size)
+        except (tarfile.TarError, OSError, ValueError) as error:
+            self.cut = f"the shard is cut short or damaged: at byte {tar.offset}, {error}"
+        self.entries = list(by_key.values())
+        if self.cut is None:
+            self._check_end(tar.offset, size)
+        if self.cut is not None and last is not None and _beyond(last, size):
+            del by_key[last.key]
+            self.entries = list(by_key.values())
+        if not self.entries and self.cut is not None:
+            raise BrokenShard(self.cut)
+
+    def _check_end(self, offset: int, size: int) -> None:
+        self.file.seek(offset)
+        block = self.file.read(BLOCK)
+        if len(block) < BLOCK:
+            self.cut = f"the shard is cut short or damaged: at byte {size} it ends without a mark"
+        elif block.strip(b"\0"):
+            self.cut = f"the shard is cut short or damaged: what stands at byte {offset} is no header"
+
+    def _add(
+        self, member: tarfile.TarInfo, by_key: dict[str, Entry], last: Entry | None, size: int
+    ) -> Entry | None:
+        if member.isdir():
+            return last
+        key, ending = base_plus_ext(member.name)
+        if key is None or not ending:
+            key, ending = member.name, ""
+        if PurePosixPath(key).name.startswith("."):  # what a Mac or an editor leaves beside the files
+            return last
+        known = by_key.get(key)
+        entry = known or by_key.setdefault(key, Entry(key))
+        ending = ending.lower()
+        if fault := _fault(member, ending, entry, apart=known is not None and known is not last):
+            entry.fault = entry.fault or fault
+        else:
+            entry.members[ending] = (member.offset_data, member.size)
+        return entry
+
+
+def _fault(member: tarfile.TarInfo, ending: str, entry: Entry, apart: bool) -> str | None:
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        return "a member's name leads out of the shard"
+    if not member.isreg():
+        return "a member is no plain file"
+    if not ending:
+        return "a member's name has no ending"
+    if member.size > MOST_BYTES:
+        return f"a member is larger than {MOST_BYTES >> 20} MiB"
+    if ending in entry.members:
+        return "two members have one name"
+    if apart:
+        return "its members do not stand together"
+    return None
+
+
+def _beyond(entry: Entry, size: int) -> bool:
+    return any(offset + length > size for offset, length in entry.members.values())

@@ -1,0 +1,63 @@
+"""Rows are filled, nobody waits for ever, and a packer goes on where it was cut."""
+
+import json
+import random
+from collections import Counter
+
+import pytest
+
+from datamodules.packing import Packer, fill_row
+from datamodules.stream import MixedStream, Source
+from tests.datamodules.tars import write_shards
+
+
+def test_a_row_takes_the_oldest_and_is_filled_as_well_as_can_be():
+    assert fill_row([5, 9, 3, 7, 2], 10) == [0, 2, 4]
+    assert fill_row([10, 1, 2], 10) == [0]
+    assert fill_row([4, 7, 3, 3], 10) == [0, 2, 3]
+    assert fill_row([4], 10) == [0]
+
+
+def test_a_row_is_filled_as_well_as_by_trying_all():
+    rng = random.Random(0)
+    for _ in range(200):
+        lengths = [rng.randint(1, 30) for _ in range(9)]
+        best = max(
+            total
+            for chosen in range(2**8)
+            if (total := lengths[0] + sum(x for i, x in enumerate(lengths[1:]) if chosen >> i & 1)) <= 40
+        )
+        chosen = fill_row(lengths, 40)
+        assert chosen[0] == 0 and sum(lengths[i] for i in chosen) == best and len(set(chosen)) == len(chosen)
+
+
+@pytest.fixture
+def sources(tmp_path):
+    def length(sample, rng):  # a list stands for a segment: only its length matters
+        return [sample["txt"]] * rng.randint(3, 60)
+
+    return {"a": Source(write_shards(tmp_path, shards=4, samples=50), 1, length)}
+
+
+def test_rows_are_full_and_nothing_is_lost(sources):
+    packer, seen, tokens = Packer(MixedStream(sources, 0), 100), Counter(), 0
+    for _ in range(60):
+        row = packer.row()
+        tokens += sum(len(item.value) for item in row)
+        seen.update(item.address for item in row)
+    seen.update(item.address for item in packer.waiting)
+    assert tokens > 0.99 * 60 * 100
+    assert set(seen.values()) == {1} and len(seen) == packer.stream.drawn
+
+
+@pytest.mark.parametrize("cut", [0, 1, 17])
+def test_it_goes_on_where_it_was_cut(sources, cut):
+    def rows(packer, n):
+        return [[item.address for item in packer.row()] for _ in range(n)]
+
+    whole = rows(Packer(MixedStream(sources, 3), 100), 40)
+    packer = Packer(MixedStream(sources, 3), 100)
+    head = rows(packer, cut)
+    rest = Packer(MixedStream(sources, 3), 100)
+    rest.load_state_dict(json.loads(json.dumps(packer.state_dict())))
+    assert head + rows(rest, 40 - cut) == whole
