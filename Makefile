@@ -14,7 +14,7 @@ install: $(STAMP)
 # The stamp is written last, so an installation that was cut off is taken up again. Torch comes first and alone, for
 # its build depends on the machine; the line after it finds it in place.
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "open-illume needs Python 3.10 or newer: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "open-illume needs Python 3.11 or newer: make PYTHON=python3.11")'
 	@echo "Installing into .venv: a minute or two, once."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@$(PIP) --quiet -c constraints.txt setuptools

@@ -1,11 +1,10 @@
 """The whole chain on the playground, from nothing to a report: `python demo.py [--scale demo|reference]`.
 
-Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. `reference` shares all up to stage 2 with
-`demo`, and then has a longer detokenizer, stage 2 and stage 3 of its own, on more data. Cut off at any instant, the same
-command goes on from there; the report counts all the time that was spent.
+Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. `reference` is the same chain at length, on
+more data; only the language stage is the demo's. Cut off at any instant, the same command goes on from there; the
+report counts all the time that was spent.
 """
 
-import argparse
 import gc
 import json
 import os
@@ -17,17 +16,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from callbacks.durable import write_text
-from explain import user_errors
+from explain import Parser, user_errors
 
 CONFIGS = Path(__file__).resolve().parent / "configs" / "playground"
 STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
-SHARED = STAGES[: STAGES.index("stage2") + 1]  # what a longer chain takes from the demo
-OWN = ("detokenizer", "stage2", "stage3")  # and what it adds
+SHARED, OWN = STAGES[:1], STAGES[1:]  # what a longer chain takes from the demo, and what it trains itself
 EVALUATION = {"seed": 0, "per_category": 50, "seeds": 4}
 TICK = 5.0  # seconds between two notes of the time, and the most that a kill can lose
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what getrusage counts memory in
@@ -142,6 +140,7 @@ def evaluate(scale: Scale) -> dict[str, Any]:
     kept = scale.runs / "report" / "scores.json"
     if kept.is_file() and (scores := json.loads(kept.read_text(encoding="utf-8")))["of"] == of:
         return scores["metrics"]
+    kept.unlink(missing_ok=True)  # of another model
     from evals.suite import playground_suite
     from models.unified import Illume
 
@@ -158,7 +157,7 @@ def report(scale: Scale, metrics: dict[str, Any], seconds: dict[str, float], mem
     circumstances = {
         "scale": scale.name,
         "command": f"python demo.py --scale {scale.name}",
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "machine": f"{platform.system()} {platform.machine()}",
         "memory_gib": round(memory, 2),
@@ -193,7 +192,7 @@ def run(scale: Scale) -> Path:
         if owner is not DEMO and stage == OWN[0]:
             timed("data", owner, "data", lambda owner=owner: make_data(owner))
         timed(stage, owner, stage, lambda owner=owner, stage=stage: train_stage(owner, stage))
-    metrics = timed("evals", scale, "report/scores.json", lambda: evaluate(scale))
+    metrics = timed("evals", scale, "report", lambda: evaluate(scale))
     return report(scale, metrics, seconds, max(timings.memory for timings in notes.values()))
 
 
@@ -206,7 +205,7 @@ def clock(seconds: float) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line. A user's error is one line and exit code 2."""
-    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = Parser(prog="demo.py", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--scale", choices=tuple(SCALES), default="demo", help="default: %(default)s")
     options = parser.parse_args(argv)
     with user_errors("demo.py"):

@@ -1,5 +1,6 @@
 """Turns what went wrong into the one line a user needs: what it was, where, and what there is instead."""
 
+import argparse
 import difflib
 import errno
 import importlib
@@ -10,9 +11,16 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 # By name, because importing the packages that define them takes seconds; subclasses count.
-USER_ERRORS = {"ArgumentError", "MisconfigurationException", "OmegaConfBaseException", "OutOfMemoryError"}
+USER_ERRORS = {
+    "ArgumentError",
+    "MisconfigurationException",
+    "OmegaConfBaseException",
+    "OutOfMemoryError",
+    "StaleCodes",
+}
 # Lines of a jsonargparse report that name alternatives nobody meant, or repeat the value.
 NOISE = (
     "Does not validate",
@@ -40,6 +48,14 @@ def explain(error: BaseException) -> str | None:
     if line.startswith("No supported gpu backend"):
         line = "trainer.accelerator asks for a GPU, and this machine has none: leave it out, or set it to cpu"
     return line
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that says what is wrong in one line, without its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program."""
+        self.exit(2, f"{self.prog.removeprefix('python -m ').split()[0]}: error: {message}\n")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explain import explain, user_errors
+from explain import Parser, explain, user_errors
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -193,14 +193,6 @@ def answer(
 def free_name(folder: Path) -> Path:
     """The first of drawn-001.png, drawn-002.png, ... that is not there yet."""
     return next(path for i in range(1, sys.maxsize) if not (path := folder / f"drawn-{i:03d}.png").exists())
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse that says what is wrong in one line, without its usage."""
-
-    def error(self, message: str) -> None:
-        """Ends the program."""
-        self.exit(2, f"generate.py: error: {message}\n")
 
 
 def number(kind: type, low: float, high: float) -> Callable[[str], float]:

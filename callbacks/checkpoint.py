@@ -143,8 +143,8 @@ class ResumeCheckpoint(Checkpoint):
         scratch = scratch_path(self.folder / LAST)
         try:
             trainer.save_checkpoint(scratch, weights_only=False)
-        except OSError:
-            remove(scratch)  # half a checkpoint would only keep a full disk full
+        except BaseException:  # torch makes a RuntimeError of a full disk
+            remove(scratch)  # half a checkpoint would only keep the disk full
             raise
         self.saved_step = trainer.global_step
         self.pending = True

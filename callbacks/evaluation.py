@@ -1,9 +1,12 @@
 """The playground suite while training: what the model of this stage can do already, measured and logged."""
 
+from pathlib import Path
+
 from lightning.pytorch import LightningModule
 
 from callbacks.periodic_scores import PeriodicScores
 from callbacks.stage_model import evaluated
+from evals.frechet import check_inception
 from evals.suite import measures_of, playground_suite
 
 ABOUT = ("seed", "samples", "seconds")  # what the suite tells that is no measure
@@ -19,6 +22,10 @@ class Evaluation(PeriodicScores):
         seeds: drawings a prompt.
         samples: scenes rebuilt; questions and edits are 4/3 and 1/3 as many.
         seed: of scenes, prompts and samples, the same ones each time.
+        inception: file of Inception weights; with it FID is measured as well.
+
+    Raises:
+        FileNotFoundError, ValueError: that file is not there, or holds something else.
     """
 
     def __init__(
@@ -29,14 +36,20 @@ class Evaluation(PeriodicScores):
         seeds: int = 1,
         samples: int = 72,
         seed: int = 0,
+        inception: str | None = None,
     ) -> None:
         super().__init__(every_n_epochs, at_end)
         if min(per_category, seeds, samples) < 1:
             raise ValueError("Evaluation: per_category, seeds and samples are at least 1")
+        self.inception = None if inception is None else Path(inception)
+        if self.inception is not None:
+            check_inception(self.inception)
         self.sizes = {"seed": seed, "per_category": per_category, "seeds": seeds, "samples": samples}
 
     def scores(self, pl_module: LightningModule) -> dict[str, float]:
         """The suite's scores; none for a stage whose model can neither decode nor see."""
         with evaluated(pl_module) as model:
-            scores = playground_suite(model, **self.sizes) if measures_of(model) else {}
+            scores = (
+                playground_suite(model, **self.sizes, inception=self.inception) if measures_of(model) else {}
+            )
         return {f"eval/{name}": float(value) for name, value in scores.items() if name not in ABOUT}

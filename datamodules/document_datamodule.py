@@ -2,13 +2,14 @@
 
 import random
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import lightning as L
 from torch.utils.data import DataLoader
-from typing_extensions import NotRequired
 
+from datamodules.codes import with_codes
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.packing import LOOK_AHEAD, Packer
 from datamodules.places import find_shards
@@ -97,7 +98,7 @@ class DocumentDataModule(L.LightningDataModule):
         """The model's own, so that training asks as inference does."""
         return self.trainer.lightning_module.sequencer
 
-    def _reader(self, shards: dict[str, list[str]], seed: int, part: int, parts: int) -> "PackedReader":
+    def _open(self, shards: dict[str, list[str]], seed: int) -> "OpenPackedReader":
         sources = {
             name: Source(
                 found,
@@ -109,17 +110,20 @@ class DocumentDataModule(L.LightningDataModule):
                     self.image_size,
                     self.drop,
                     self.sequence_length,
+                    getattr(self.trainer.lightning_module, "codes_stamp", None),
                 ),
             )
             for name, found in shards.items()
         }
-        packer = Packer(MixedStream(sources, seed, part, parts), self.sequence_length, self.look_ahead)
-        return PackedReader(packer, self.sequences_per_batch, self.sequencer.vocabulary.special("pad"))
+        pad = self.sequencer.vocabulary.special("pad")
+        return OpenPackedReader(
+            sources, seed, self.sequence_length, self.look_ahead, self.sequences_per_batch, pad
+        )
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""
         return RankLoader(
-            partial(self._reader, self.shards, self.seed),
+            self._open(self.shards, self.seed),
             self.batches_per_epoch,
             self.workers,
             self.readers,
@@ -131,11 +135,28 @@ class DocumentDataModule(L.LightningDataModule):
         if not self.val_shards:
             return []
         if not hasattr(self, "_val"):
-            reader = self._reader(self.val_shards, VAL_SEED, *world())
+            reader = self._open(self.val_shards, VAL_SEED)(*world())
             self._val = [reader.batch().value for _ in range(self.val_batches)]
             skipped = Skipped()
             skipped.add(reader.take_skips())
         return DataLoader(self._val, batch_size=None)
+
+
+@dataclass(frozen=True)
+class OpenPackedReader:
+    """All that a worker process needs to know to open the reader of one part of the data."""
+
+    sources: dict[str, Source]
+    seed: int
+    length: int
+    look_ahead: int
+    rows: int
+    pad: int
+
+    def __call__(self, part: int, parts: int) -> "PackedReader":
+        """The reader."""
+        stream = MixedStream(self.sources, self.seed, part, parts)
+        return PackedReader(Packer(stream, self.length, self.look_ahead), self.rows, self.pad)
 
 
 class PackedReader:
@@ -186,10 +207,11 @@ def _segment(
     size: int,
     drop: float,
     longest: int,
+    stamp: str | None,
     sample: Sample,
     rng: random.Random,
 ) -> Segment:
-    segment = sequencer.segment(TEMPLATES[template](sample, size, rng, drop))
+    segment = sequencer.segment(TEMPLATES[template](with_codes(sample, stamp), size, rng, drop))
     if len(segment) > longest:
         raise ValueError(f"the document is longer than sequence_length {longest}: {len(segment)} tokens")
     if not any(segment.learn):

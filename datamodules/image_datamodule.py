@@ -1,6 +1,7 @@
 """Images with detailed captions, for the stages before the language model: encoder, tokenizer, detokenizer."""
 
 import random
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,12 +9,15 @@ import lightning as L
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase
 
 from datamodules.decode import sample_image, sample_text
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.places import find_shards
 from datamodules.skipped import Skip
 from datamodules.stream import MixedStream, Sample, Source
+
+VAL_SEED = 12345
 
 
 class ImageBatch(NamedTuple):
@@ -61,21 +65,15 @@ class ImageDataModule(L.LightningDataModule):
         """Finds the shards, so that a missing set is told before anything is built."""
         self.found, self.found_val = find_shards(self.shards), find_shards(self.val)
 
-    def _reader(self, shards: list[str], seed: int, part: int, parts: int) -> "ImageReader":
+    def _open(self, shards: list[str], seed: int) -> "OpenImageReader":
         tokenizer = getattr(self.trainer.lightning_module, "text_tokenizer", None)
-
-        def convert(sample: Sample, rng: random.Random) -> tuple[Tensor, list[int]]:
-            words = sample_text(sample, "dense.txt") if tokenizer is not None else ""
-            ids = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
-            return sample_image(sample, self.image_size), ids
-
-        stream = MixedStream({"images": Source(shards, 1.0, convert)}, seed, part, parts)
-        return ImageReader(stream, self.batch_size)
+        convert = partial(_captioned_image, self.image_size, tokenizer)
+        return OpenImageReader({"images": Source(shards, 1.0, convert)}, seed, self.batch_size)
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""
         return RankLoader(
-            partial(self._reader, self.found, self.seed),
+            self._open(self.found, self.seed),
             self.batches_per_epoch,
             self.workers,
             self.readers,
@@ -85,9 +83,30 @@ class ImageDataModule(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """The fixed validation set, made once."""
         if not hasattr(self, "_val"):
-            reader = self._reader(self.found_val, 12345, *world())
+            reader = self._open(self.found_val, VAL_SEED)(*world())
             self._val = [reader.batch().value for _ in range(self.val_batches)]
         return DataLoader(self._val, batch_size=None)
+
+
+def _captioned_image(
+    size: int, tokenizer: PreTrainedTokenizerBase | None, sample: Sample, rng: random.Random
+) -> tuple[Tensor, list[int]]:
+    words = sample_text(sample, "dense.txt") if tokenizer is not None else ""
+    ids = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+    return sample_image(sample, size), ids
+
+
+@dataclass(frozen=True)
+class OpenImageReader:
+    """All that a worker process needs to know to open the reader of one part of the data."""
+
+    sources: dict[str, Source]
+    seed: int
+    size: int
+
+    def __call__(self, part: int, parts: int) -> "ImageReader":
+        """The reader."""
+        return ImageReader(MixedStream(self.sources, self.seed, part, parts), self.size)
 
 
 class ImageReader:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import torch.distributed as dist
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from datamodules.codes import StaleCodes
 from datamodules.skipped import Skip, Skipped
 
 log = logging.getLogger(__name__)
@@ -85,19 +86,30 @@ class Deliveries(IterableDataset):
         self.served, self.wanted = 0, 0
         self.states: dict[int, dict[str, Any]] = {}
 
-    def __iter__(self) -> Iterator[Delivery]:
+    def __iter__(self) -> Iterator["Delivery | Exception"]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         opened: dict[int, Reader] = {}
         for number in range(self.served + worker, self.served + self.wanted, workers):
             which = reader_of(number, workers, self.readers)
-            if which not in opened:
-                opened[which] = self.open_reader(which, self.of)
-                if which in self.states:
-                    opened[which].load_state_dict(self.states[which])
-            reader = opened[which]
-            batch = reader.batch()
-            yield Delivery(batch, which, reader.state_dict(), reader.take_skips())
+            try:
+                if which not in opened:
+                    opened[which] = self._open(which)
+                batch = opened[which].batch()
+            except (
+                ValueError,
+                OSError,
+                StaleCodes,
+            ) as error:  # torch would wrap it in the worker's traceback
+                yield error
+                return
+            yield Delivery(batch, which, opened[which].state_dict(), opened[which].take_skips())
+
+    def _open(self, which: int) -> Reader:
+        reader = self.open_reader(which, self.of)
+        if which in self.states:
+            reader.load_state_dict(self.states[which])
+        return reader
 
 
 def reader_of(batch: int, workers: int, readers: list[int]) -> int:
@@ -158,7 +170,10 @@ class RankLoader:
             num_workers=self.workers,
             prefetch_factor=4 if self.workers else None,
         )
-        for batch, reader, state, skips in workers:
+        for delivery in workers:
+            if isinstance(delivery, Exception):
+                raise delivery
+            batch, reader, state, skips = delivery
             self.deliveries.states[reader] = state
             self.deliveries.served += 1
             self.given += 1

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from datamodules.codes import CODES
 from datamodules.decode import IMAGE_ENDINGS, decode_image, sample_image, sample_json, sample_text
 from models.document import (
     Branches,
@@ -29,10 +30,18 @@ IMAGE_MARK = "<image>"  # where LLaVA's conversations put the image
 HUMAN, MODEL = ("human", "user"), ("gpt", "assistant", "model")
 
 
+def _drawn(sample: Sample, name: str, size: int) -> Draw:
+    """An image to be drawn, by its codes if they were made ahead of time; `name` is "" for a raw pair's."""
+    codes = sample.get(f"{name.rpartition('.')[0]}.{CODES}" if name else CODES)
+    if codes is not None:
+        return Draw(codes=codes)
+    return Draw(_member(name, sample, size) if name else sample_image(sample, size))
+
+
 def draw(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """Text-to-image from a raw pair."""
     caption = None if rng.random() < drop else sample_text(sample, "txt")
-    return draw_document(caption, sample_image(sample, size))
+    return [*draw_document(caption)[:-1], _drawn(sample, "", size)]
 
 
 def describe(sample: Sample, size: int, rng: Random, drop: float) -> Document:
@@ -47,7 +56,7 @@ def detail(sample: Sample, size: int, rng: Random, drop: float) -> Document:
 
 def reconstruct(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """Image reconstruction from a raw pair (stage 1)."""
-    return reconstruct_document(sample_image(sample, size))
+    return [*reconstruct_document(sample_image(sample, size))[:-1], _drawn(sample, "", size)]
 
 
 def document(sample: Sample, size: int, rng: Random, drop: float) -> Document:
@@ -67,7 +76,7 @@ def _part(part: Any, sample: Sample, size: int) -> Part:
     if isinstance(part.get("see"), str):
         return See(_member(part["see"], sample, size))
     if isinstance(part.get("draw"), str):
-        return Draw(_member(part["draw"], sample, size))
+        return _drawn(sample, part["draw"], size)
     if isinstance(part.get("branches"), list) and all(isinstance(way, list) for way in part["branches"]):
         return Branches(tuple(tuple(_part(p, sample, size) for p in way) for way in part["branches"]))
     raise ValueError("a part of a document has none of text, see, draw, branches")
@@ -125,7 +134,11 @@ def edit(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     if [type(p) for p in parts] != [See, Text, Draw]:
         raise ValueError("an edit is see, text, draw")
     before, words, after = parts
-    return edit_document(before.image, None if rng.random() < drop else words.text, after.image)
+    if rng.random() >= drop:
+        return [*edit_document(before.image, words.text)[:-1], after]
+    name = sample_json(sample)["parts"][0]["see"]
+    known = _drawn(sample, name, size) if after.codes is not None else Draw(before.image)
+    return [*reconstruct_document(before.image)[:-1], known]
 
 
 TEMPLATES: dict[str, Callable[[Sample, int, Random, float], Document]] = {

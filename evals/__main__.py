@@ -6,18 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from explain import user_errors
+from explain import Parser, user_errors
 
 SUITES = ("playground",)
 QUICK = {"per_category": 8, "seeds": 1, "samples": 72}
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse that says what is wrong in one line, without its usage."""
-
-    def error(self, message: str) -> None:
-        """Ends the program."""
-        self.exit(2, f"evals: error: {message}\n")
 
 
 def count(text: str) -> int:

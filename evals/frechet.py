@@ -67,7 +67,9 @@ def fid(images: Tensor, real: Tensor, inception: Path) -> float:
     try:
         metric = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=str(inception))
     except ModuleNotFoundError as error:
-        raise ValueError("FID needs torch-fidelity: pip install 'open-illume[evals]'") from error
+        raise ValueError(
+            "FID needs torch-fidelity, and a torchvision of torch's own build: see the extra `evals` in pyproject.toml"
+        ) from error
     for part in real.split(BATCH):
         metric.update(part, real=True)
     for part in images.split(BATCH):

@@ -10,6 +10,7 @@ from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import parts_of
 from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels
+from models.recipe import build
 from models.unified import Illume
 
 
@@ -47,6 +48,11 @@ class DetokenizerModule(L.LightningModule):
         if self.detokenizer is not None:
             return
         parts = parts_of(self, self.folder, "encoder", "tokenizer")
+        if parts["tokenizer"].reads != "features":
+            raise ValueError(
+                f"{self.folder} holds a pixel tokenizer, which brings a decoder of its own: "
+                "this stage starts from a semantic tokenizer's folder"
+            )
         self.encoder = parts["encoder"].eval().requires_grad_(False)
         self.tokenizer = parts["tokenizer"].eval().requires_grad_(False)
         sizes = {
@@ -54,7 +60,7 @@ class DetokenizerModule(L.LightningModule):
             "feature_width": self.encoder.width,
             "grid": self.encoder.grid,
         }
-        self.detokenizer = DiffusionDetokenizer(**(sizes | self.sizes))
+        self.detokenizer = build(DiffusionDetokenizer, sizes | self.sizes, "model.init_args.detokenizer")
         self.ema = torch.optim.swa_utils.AveragedModel(
             self.detokenizer.unet, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(self.ema_decay)
         )

@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import parts_of
+from models.recipe import build
 from models.tokenizer.captioner import Captioner
 from models.tokenizer.encoder import VisionEncoder
 from models.unified import Illume
@@ -44,7 +45,7 @@ class EncoderModule(L.LightningModule):
         if self.encoder is not None:
             return
         self.text_tokenizer = parts_of(self, self.language, "text_tokenizer")["text_tokenizer"]
-        self.encoder = VisionEncoder(**self.sizes)
+        self.encoder = build(VisionEncoder, self.sizes, "model.init_args.encoder")
         self.captioner = Captioner(len(self.text_tokenizer), self.encoder.width)
 
     def _step(self, batch: ImageBatch, name: str) -> Tensor:

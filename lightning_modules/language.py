@@ -7,18 +7,20 @@ nothing, and stands in for Vicuna.
 
 import copy
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
 import torch
 import webdataset as wds
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lightning_modules.optimization import adamw, train_only
 from lightning_modules.predecessor import parts_of
 from models.language.text_tokenizer import train_text_tokenizer
 from models.language.unified_lm import LanguageLoss, UnifiedLM
+from models.recipe import build
 from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
 
@@ -68,9 +70,10 @@ class LanguageModule(L.LightningModule):
         for name, folder in self.start.items():
             parts |= parts_of(self, folder, *(() if name == "all" else (name,)))
         if self.words is not None:
-            parts["text_tokenizer"] = train_text_tokenizer(_words(self.words["shards"]), self.words["size"])
+            parts["text_tokenizer"] = build(Words, self.words, "model.init_args.words").tokenizer()
         if self.sizes is not None:
-            parts["language"] = UnifiedLM(text_size=len(parts["text_tokenizer"]), **self.sizes)
+            sizes = {"text_size": len(parts["text_tokenizer"])} | self.sizes
+            parts["language"] = build(UnifiedLM, sizes, "model.init_args.language")
         self.model = Illume(**parts)
         if self.codebook_rows:
             self.model.language.begin_at_codebook(self.model.tokenizer.codebook)
@@ -92,6 +95,11 @@ class LanguageModule(L.LightningModule):
     def sequencer(self) -> Sequencer:
         """What turns documents into tokens, for the datamodule."""
         return self.model.sequencer
+
+    @property
+    def codes_stamp(self) -> str | None:
+        """What codes made ahead of time must bear; None where there is no tokenizer."""
+        return None if self.model.tokenizer is None else self.model.codes_stamp()
 
     @property
     def text_tokenizer(self) -> PreTrainedTokenizerBase:
@@ -176,13 +184,24 @@ class LanguageModule(L.LightningModule):
         self.model.save_pretrained(folder)
 
 
-def _words(shards: str, limit: int = 20000) -> list[str]:
-    """Texts to learn word pieces from, out of shards of documents or raw pairs."""
-    texts: list[str] = []
-    for sample in wds.WebDataset(shards, shardshuffle=False):
-        if "json" in sample:
-            texts += [p["text"] for p in json.loads(sample["json"])["parts"] if "text" in p]
-        texts += [sample[k].decode() for k in ("txt", "dense.txt") if k in sample]
-        if len(texts) >= limit:
-            break
-    return texts
+@dataclass(frozen=True)
+class Words:
+    """Recipe of a text tokenizer made from nothing: where to read words from, and how many pieces to make of them."""
+
+    shards: str
+    size: int
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """Learns the pieces."""
+        return train_text_tokenizer(self._texts(), self.size)
+
+    def _texts(self, limit: int = 20000) -> list[str]:
+        """Texts out of shards of documents or raw pairs."""
+        texts: list[str] = []
+        for sample in wds.WebDataset(self.shards, shardshuffle=False):
+            if "json" in sample:
+                texts += [p["text"] for p in json.loads(sample["json"])["parts"] if "text" in p]
+            texts += [sample[k].decode() for k in ("txt", "dense.txt") if k in sample]
+            if len(texts) >= limit:
+                break
+        return texts

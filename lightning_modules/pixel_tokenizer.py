@@ -11,6 +11,7 @@ from lightning_modules.predecessor import parts_of
 from lightning_modules.tokenizer import TokenizerModule
 from models.detokenizer.diffusion import to_pixels
 from models.detokenizer.pixel import PixelDecoder
+from models.recipe import build
 from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.quantizer import Quantized
 from models.unified import Illume
@@ -47,7 +48,9 @@ class PixelTokenizerModule(TokenizerModule):
             return
         encoder = parts_of(self, self.folder, "encoder")["encoder"]
         self.encoder = encoder.eval().requires_grad_(False)
-        self.tokenizer = PixelTokenizer(**(encoder._hub_mixin_config | self.sizes))
+        self.tokenizer = build(
+            PixelTokenizer, encoder._hub_mixin_config | self.sizes, "model.init_args.tokenizer"
+        )
         self.detokenizer = PixelDecoder(encoder.width, encoder.grid)
 
     def _losses(self, batch: ImageBatch) -> tuple[Tensor, Quantized]:

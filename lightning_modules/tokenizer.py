@@ -9,6 +9,7 @@ from torch import Tensor
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import parts_of
+from models.recipe import build
 from models.tokenizer.quantizer import perplexity
 from models.tokenizer.semantic import SemanticTokenizer
 from models.tokenizer.views import another_view
@@ -48,7 +49,7 @@ class TokenizerModule(L.LightningModule):
             return
         self.encoder = parts_of(self, self.folder, "encoder")["encoder"].eval().requires_grad_(False)
         sizes = {"feature_width": self.encoder.width, "tokens": self.encoder.tokens} | self.sizes
-        self.tokenizer = SemanticTokenizer(**sizes)
+        self.tokenizer = build(SemanticTokenizer, sizes, "model.init_args.tokenizer")
 
     def train(self, mode: bool = True) -> "TokenizerModule":
         """The encoder stays as it is."""

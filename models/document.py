@@ -35,9 +35,18 @@ class See(Generic[Image]):
 
 @dataclass(frozen=True)
 class Draw(Generic[Image]):
-    """An image that the model writes as discrete tokens. `image` is None where the model has yet to draw it."""
+    """An image that the model writes as discrete tokens.
+
+    With `codes`, its tokens are known already and the image is not needed; with neither, the model has yet to draw it.
+    """
 
     image: Image | None = None
+    codes: Sequence[int] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the model has yet to draw it."""
+        return self.image is None and self.codes is None
 
 
 @dataclass(frozen=True)

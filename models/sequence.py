@@ -70,7 +70,8 @@ class PackedBatch:
         see_blocks: (B, L) number of the See block within its row, -1 outside.
         see_mask, draw_mask: (B, L) placeholders of features and of codes.
         images: (M, 3, H, W) uint8, each image once.
-        see_images, draw_images: index into `images` of each block, in row-major order of the blocks.
+        see_images, draw_images: index into `images` of each block, in row-major order of the blocks; -1 for a Draw whose
+            codes stand in `ids` already.
     """
 
     ids: Tensor
@@ -123,7 +124,7 @@ class Sequencer:
                 out.add([special("end")], learn=True)
         if ways:
             return out
-        if document and document[-1] == Draw(None):
+        if document and isinstance(document[-1], Draw) and document[-1].open:
             return out
         if ask:
             out.add([special("end"), special("assistant")] if turn else [special("assistant")])
@@ -154,13 +155,22 @@ class Sequencer:
         if seen:
             block = max(out.see_blocks, default=-1) + 1
             out.add([special("pad")] * self.see_tokens, kind=SEE, block=block)
-        elif part.image is None:
-            return  # yet to be drawn: the document stops at the image's door
-        else:
+        elif part.open:
+            return  # the document stops at the image's door
+        elif part.codes is None:
             out.add([self.vocabulary.first_code] * self.draw_tokens, kind=DRAW, learn=True)
-        out.images.append(part.image)
+        else:
+            out.add(self._codes(part.codes), kind=DRAW, learn=True)
+        out.images.append(part.image if seen or part.codes is None else None)
         out.image_uses.append(SEE if seen else DRAW)
         out.add([special("end_image")])
+
+    def _codes(self, codes: Sequence[int]) -> list[int]:
+        if len(codes) != self.draw_tokens or not all(0 <= code < self.vocabulary.codes for code in codes):
+            raise ValueError(
+                f"an image's codes do not fit: {self.draw_tokens} below {self.vocabulary.codes} are wanted"
+            )
+        return [self.vocabulary.first_code + code for code in codes]
 
 
 def _split(document: Document) -> tuple[Document, Sequence[Document]]:
@@ -204,10 +214,10 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
             positions[r, span] = torch.tensor(item.positions)
             branches[r, span] = torch.tensor(item.branches)
             for image, use in zip(item.images, item.image_uses, strict=True):
-                if id(image) not in known:
+                if image is not None and id(image) not in known:
                     known[id(image)] = len(images)
                     images.append(image)
-                uses[use].append(known[id(image)])
+                uses[use].append(-1 if image is None else known[id(image)])
     stacked = torch.stack(images) if images else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
     return PackedBatch(
         ids=ids,

@@ -1,7 +1,9 @@
 """Illume: encoder, tokenizer, detokenizer and language model behind understand, draw, edit and chat."""
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -18,6 +20,17 @@ from models.sequence import DRAW, SEE, PackedBatch, Segment, Sequencer
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.semantic import SemanticTokenizer
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """Words to text ids, without special tokens; goes to any worker process."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, text: str) -> list[int]:
+        """The ids of a text."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 class Illume(nn.Module):
@@ -85,7 +98,7 @@ class Illume(nn.Module):
         """Documents to segments, for this model's vocabulary and image sizes."""
         return Sequencer(
             self.language.vocabulary,
-            lambda text: self.text_tokenizer(text, add_special_tokens=False)["input_ids"],
+            Spelling(self.text_tokenizer),
             self.language.see_tokens,
             self.language.draw_tokens,
         )
@@ -101,27 +114,38 @@ class Illume(nn.Module):
 
     def inputs(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
         """Features (S, N, D) of a batch's See blocks and codes (n, N) of its Draw blocks, each image encoded once."""
-        if not len(batch.images):
-            return self._nothing_seen(), batch.ids.new_zeros(0, self.language.draw_tokens)
         with torch.no_grad():
-            shared = self.understanding_encoder is None
-            needed, place = (
-                (torch.arange(len(batch.images)), None)
-                if shared
-                else batch.draw_images.unique(return_inverse=True)
-            )
-            images = batch.images[needed]
-            features = self.encoder(images)
-            place = batch.draw_images if place is None else place
-            codes = (
-                self._codes(images[place], features[place])
-                if len(place)
-                else batch.ids.new_zeros(0, self.language.draw_tokens)
-            )
+            codes = batch.ids[batch.draw_mask].view(-1, self.language.draw_tokens)
+            codes = codes - self.language.vocabulary.first_code  # those that were known before
+            new = batch.draw_images >= 0
+            shared = self.understanding_encoder is None and len(batch.see_images) > 0
+            used = torch.cat([batch.draw_images[new], batch.see_images]) if shared else batch.draw_images[new]
+            needed, place = used.unique(return_inverse=True)
+            features = self.encoder(batch.images[needed]) if len(needed) else None
+            drawn = place[: int(new.sum())]
+            if len(drawn):
+                codes[new] = self._codes(batch.images[needed][drawn], features[drawn])
+        if not len(batch.see_images):
+            return self._nothing_seen(), codes
         if shared:
-            return features[batch.see_images], codes
+            return features[place[len(drawn) :]], codes
         seen, place = batch.see_images.unique(return_inverse=True)
-        return (self.see(batch.images[seen])[place] if len(seen) else self._nothing_seen()), codes
+        return self.see(batch.images[seen])[place], codes
+
+    def codes_stamp(self) -> str:
+        """Twelve hex digits that name what makes the codes: encoder and tokenizer, weights and settings.
+
+        Codes made ahead of time bear it, so that stale ones are noticed.
+        """
+        digest = hashlib.sha256()
+        for part in (self.encoder, self.tokenizer):
+            digest.update(json.dumps(part._hub_mixin_config, sort_keys=True).encode())
+            for name, tensor in sorted(part.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(
+                    tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+                )
+        return digest.hexdigest()[:12]
 
     def _nothing_seen(self) -> Tensor:
         width = self.language.adapter[0].in_features
@@ -206,7 +230,8 @@ class Illume(nn.Module):
 
     def _with_codes(self, segment: Segment) -> Segment:
         """The segment with the codes of the images that were drawn in it."""
-        drawn = [im for im, use in zip(segment.images, segment.image_uses, strict=True) if use == DRAW]
+        uses = zip(segment.images, segment.image_uses, strict=True)
+        drawn = [image for image, use in uses if use == DRAW and image is not None]
         if not drawn:
             return segment
         codes = iter(self.encode(torch.stack(drawn)).flatten().tolist())

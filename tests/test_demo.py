@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -75,11 +76,9 @@ def test_chain_report_and_second_run(calls: list[str], capsys: pytest.CaptureFix
     assert calls[1:] == ["evals 50 x 4"]  # another model
 
 
-def test_the_reference_goes_on_from_the_stages_of_the_demo(calls: list[str]) -> None:
-    shared, own = (
-        ["--out runs/playground/data --scale 0.6", *demo.STAGES[:-1]],
-        ["reference detokenizer", "reference stage2", "reference stage3"],
-    )
+def test_the_reference_shares_the_stage_that_sees_no_image(calls: list[str]) -> None:
+    shared = ["--out runs/playground/data --scale 0.6", "language"]
+    own = [f"reference {stage}" for stage in demo.STAGES[1:]]
     demo.main(["--scale", "reference"])
     assert calls == [*shared, "--out runs/reference/data --scale 2.0", *own, "evals 50 x 4"]
     report = json.loads(Path("runs/reference/report.json").read_text())
@@ -88,7 +87,7 @@ def test_the_reference_goes_on_from_the_stages_of_the_demo(calls: list[str]) -> 
     assert not (RUNS / "report.json").exists()
     calls.clear()
     demo.main([])
-    assert calls == [*shared, "stage3", "evals 50 x 4"]  # the shared ones skip themselves
+    assert calls == [*shared, *demo.STAGES[1:], "evals 50 x 4"]  # what is shared skips itself
 
 
 def test_time_survives_a_stop(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +105,21 @@ def test_time_survives_a_stop(calls: list[str], monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys.modules["train"], "main", train)
     demo.main([])
     assert json.loads((RUNS / "timings.json").read_text())["seconds"]["tokenizer"] > 0.2
+
+
+def test_the_time_of_an_evaluation_that_was_cut_off_is_counted(calls: list[str], monkeypatch) -> None:
+    suite = sys.modules["evals.suite"].playground_suite
+
+    def stop(*args: Any, **options: Any) -> None:
+        time.sleep(0.2)
+        raise SystemExit(143)
+
+    monkeypatch.setattr(sys.modules["evals.suite"], "playground_suite", stop)
+    with pytest.raises(SystemExit):
+        demo.main([])
+    monkeypatch.setattr(sys.modules["evals.suite"], "playground_suite", suite)
+    demo.main([])
+    assert json.loads((RUNS / "timings.json").read_text())["seconds"]["evals"] > 0.2
 
 
 def test_time_is_noted_while_a_stage_runs_and_starts_over_with_it(tmp_path: Path, monkeypatch) -> None:

@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
+import demo
 import train
+from lightning_modules.language import LanguageModule
 from models.unified import Illume
 from playground import shards
 
@@ -72,6 +76,85 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
     assert rows(again.folder) == rows(whole.folder)
     parts = Illume.from_pretrained(str(again.folder / "model"))
     assert parts is not None
+
+
+OTHERS = ["ablations/no_stem", *(f"playground/reference/{stage}" for stage in STAGES if stage in demo.OWN)]
+
+
+@pytest.mark.parametrize("config", OTHERS)
+def test_configs_beside_the_chain_train(config, world, monkeypatch):
+    monkeypatch.chdir(world)
+    data = Path("runs/reference/data")
+    data.parent.mkdir(exist_ok=True)
+    if not data.exists():
+        data.symlink_to(Path("runs/playground/data").resolve())
+    stage = config.rpartition("/")[2]
+    run = train.main(["--config", f"{config}.yaml", *arguments(stage, 4)[2:]])
+    assert run.finished and len([r for r in rows(run.folder) if r["train/loss"]]) == 4
+    assert Illume.from_pretrained(str(run.folder / "model")).encoder is not None
+
+
+def test_no_config_is_left_out():
+    paths = {path.relative_to(CONFIGS).as_posix().removesuffix(".yaml") for path in CONFIGS.rglob("*.yaml")}
+    ours = {*(f"playground/{stage}" for stage in STAGES), *OTHERS}
+    mixtures = {f"mixtures/stage{number}" for number in (1, 2, 3)}  # of data that are not here
+    assert paths == ours | mixtures | {"playground/base", "ablations/figure6"}  # figure 6: test_comparison
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        (
+            ["encoder.yaml", "--model.init_args.encoder.widht=64"],
+            "has no setting 'widht': did you mean width?",
+        ),
+        (["language.yaml", "--model.init_args.language.trunk.hiden_size=64"], "has no setting 'hiden_size'"),
+        (["language.yaml", "--model.init_args.words.siez=64"], "has no setting 'siez': did you mean size?"),
+        (
+            ["detokenizer.yaml", "--model.init_args.tokenizer=runs/playground/pixel_tokenizer/model"],
+            "pixel tokenizer",
+        ),
+        (
+            ["stage2.yaml", "--data.init_args.sequence_length=20"],
+            "the document is longer than sequence_length 20",
+        ),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_wrong_setting_is_one_line(setting, line, workers, world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    config, change = setting
+    given = [word for word in arguments(config.removesuffix(".yaml")) if "workers" not in word]
+    with pytest.raises(SystemExit) as stop:
+        train.main(
+            [*given, change, f"--data.init_args.workers={workers}", "--name", f"wrong/{config}{workers}"]
+        )
+    told = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
+    assert stop.value.code == 2 and len(told) == 1 and line in told[0] and "Traceback" not in told[0]
+
+
+def test_two_ranks_go_on_where_they_were_cut(world, monkeypatch):
+    """Rank 0 alone writes the checkpoint, and it holds where the readers of both stand."""
+    monkeypatch.chdir(world)
+    two = ["--trainer.devices=2", "--trainer.strategy=ddp_fork", "--data.init_args.workers=2"]
+    given = [word for word in arguments("language") if "workers" not in word]
+    whole = train.main([*given, *two, "--name", "whole/two"])
+    step = LanguageModule.training_step
+
+    @functools.wraps(step)
+    def cut(self, batch):
+        if self.trainer.global_step >= 3:
+            raise KeyError("cut")
+        return step(self, batch)
+
+    monkeypatch.setattr(LanguageModule, "training_step", cut)
+    with pytest.raises(Exception, match="cut"):
+        train.main([*given, *two, "--name", "two"])
+    monkeypatch.setattr(LanguageModule, "training_step", step)
+    again = train.main([*given, *two, "--name", "two"])
+    assert again.resume.step == 2 and rows(again.folder) == rows(whole.folder)
+    one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_the_last_stage_draws_and_answers(world):

@@ -4,6 +4,7 @@ The features are laid over the latent grid and concatenated to the noisy latents
 not published). With a stem, what is diffused is the residual: the image minus the stem's coarse image.
 """
 
+import inspect
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from models.detokenizer.stem import Stem
+from models.recipe import check_keys
 
 UNET = {
     "block_out_channels": (32, 64),
@@ -59,6 +61,7 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         self.condition = nn.Linear(feature_width, 4 * condition_width)  # then one pixel shuffle
         latents = 3 * patch * patch
         sizes = UNET | (unet or {})
+        check_keys(sizes, inspect.signature(UNet2DConditionModel.__init__).parameters, "the UNet")
         self.unet = UNet2DConditionModel(
             sample_size=image_size // patch,
             in_channels=latents * (2 if stem else 1) + condition_width,

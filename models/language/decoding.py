@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from models.attention import additive, allowed
+from models.attention import additive, allowed, use
 from models.language.sampling import choose, guide, uniforms
 from models.language.unified_lm import UnifiedLM, image_places
 from models.sequence import SEE, TEXT, Segment
@@ -51,6 +51,7 @@ class Continuation:
         self.last = self._run(embedded, additive(free, embedded.dtype), positions)
 
     def _run(self, embedded: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        use(self.model.trunk, "sdpa")
         out = self.model.trunk(
             inputs_embeds=embedded,
             attention_mask=mask,

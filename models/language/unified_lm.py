@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, PretrainedConfig
 
-from models.attention import Attend, additive, allowed
+from models.attention import Attend, Backend, attention_inputs
+from models.recipe import check_keys
 from models.sequence import PackedBatch
 from models.vocabulary import Vocabulary
 
@@ -40,6 +41,21 @@ def image_places(mask: Tensor, tokens: int) -> Tensor:
     return torch.where(mask, counted % tokens, -1)
 
 
+def _trunk_config(trunk: dict[str, Any]) -> PretrainedConfig:
+    """The Hugging Face config that a recipe describes; the library itself would take a mistyped key without a word."""
+    if "model_type" not in trunk:
+        raise ValueError("the trunk lacks model_type, as llama or qwen2")
+    settings = {key: value for key, value in trunk.items() if key != "model_type"}
+    try:
+        known = AutoConfig.for_model(trunk["model_type"]).to_dict()
+    except ValueError as error:
+        raise ValueError(
+            f"the trunk's model_type {trunk['model_type']!r} is not one of transformers'"
+        ) from error
+    check_keys(settings, known, "the trunk")
+    return AutoConfig.for_model(trunk["model_type"], **(settings | NO_TEXT_ROWS))
+
+
 class UnifiedLM(nn.Module, PyTorchModelHubMixin):
     """A Hugging Face decoder with an adapter for features and its own rows for text and vision.
 
@@ -53,6 +69,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         attend: whether the features of one image look at each other ("image") or only back ("causal").
         places: adds to every feature and code a learned row for its place in the image, shared by seen and written
             images. Not ILLUME's: there a pretrained model counts by rotary positions alone (docs/decisions.md).
+        backend: how attention keeps the documents of a packed row apart (`models/attention.py`).
 
     Raises:
         ValueError: places are asked for, and images do not enter on the grid that they leave on.
@@ -68,18 +85,19 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         draw_tokens: int,
         attend: Attend = "image",
         places: bool = False,
+        backend: Backend = "auto",
     ) -> None:
         super().__init__()
         if places and see_tokens != draw_tokens:
             raise ValueError(
                 f"places need one grid: images enter as {see_tokens} features and leave as {draw_tokens} codes"
             )
-        settings = {k: v for k, v in trunk.items() if k != "model_type"}
-        config = AutoConfig.for_model(trunk["model_type"], **(settings | NO_TEXT_ROWS))
+        config = _trunk_config(trunk)
         self.trunk = AutoModel.from_config(config)
         width = config.hidden_size
         self.vocabulary = Vocabulary(text_size, codes)
-        self.see_tokens, self.draw_tokens, self.attend = see_tokens, draw_tokens, attend
+        self.see_tokens, self.draw_tokens = see_tokens, draw_tokens
+        self.attend, self.backend = attend, backend
         self.text_embedding = nn.Parameter(0.02 * torch.randn(text_size, width))
         self.text_head = nn.Parameter(0.02 * torch.randn(text_size, width))
         self.vision_embedding = nn.Parameter(0.02 * torch.randn(self.vocabulary.vision_size, width))
@@ -148,12 +166,12 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks."""
         places = image_places(batch.see_mask | batch.draw_mask, self.draw_tokens)
         embedded = self.embed(ids, features, batch.see_mask, places)
-        free = allowed(batch.documents, batch.see_blocks, self.attend, batch.branches)
+        about = (batch.documents, batch.see_blocks, self.attend, batch.branches)
         return self.trunk(
             inputs_embeds=embedded,
-            attention_mask=additive(free, embedded.dtype),
             position_ids=batch.positions,
             use_cache=False,
+            **attention_inputs(self.trunk, self.backend, *about, embedded.dtype),
         ).last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:

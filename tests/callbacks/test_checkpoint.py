@@ -1,6 +1,7 @@
 """Which checkpoint a run goes on from, and that a full disk costs none."""
 
 import errno
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
+import callbacks.checkpoint
 from callbacks.checkpoint import ResumeCheckpoint, resume_point
+from explain import explain
 
 
 def save(path: Path, step: int) -> None:
@@ -73,6 +76,23 @@ def test_full_disk_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
         patch.setattr(torch, "save", full)
         fit(tmp_path, steps=4, every=1, ckpt_path=str(tmp_path / "checkpoints" / "last.ckpt"))
+    assert resume_point(tmp_path / "checkpoints").step == 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_disk_that_fills_up_while_torch_writes_leaves_nothing_behind(tmp_path: Path, monkeypatch) -> None:
+    fit(tmp_path, steps=2, every=1)
+
+    class Full(io.FileIO):
+        def write(self, data: bytes) -> int:
+            if self.tell() + len(data) > 500:
+                raise OSError(errno.ENOSPC, "No space left on device", self.name)
+            return super().write(data)
+
+    with monkeypatch.context() as patch, pytest.raises((OSError, RuntimeError)) as error:
+        patch.setattr(callbacks.checkpoint, "open", lambda path, mode: Full(str(path), "w"), raising=False)
+        fit(tmp_path, steps=4, every=1, ckpt_path=str(tmp_path / "checkpoints" / "last.ckpt"))
+    assert "the disk is full" in explain(error.value)
     assert resume_point(tmp_path / "checkpoints").step == 2
     assert not list(tmp_path.rglob("*.tmp"))
 

@@ -116,6 +116,29 @@ def test_a_row_alone_equals_the_row_in_a_batch(illume):
         assert difference.max() <= 1
 
 
+def test_an_edit_or_an_answer_alone_equals_that_in_a_batch(illume, images):
+    words = ["make it red", "make the red circle a blue square and describe", "red"]
+    edits = illume.edit(images[:3], words, [5, 6, 7])
+    answers = illume.ask(images[:3], words)
+    for i in range(3):
+        alone = illume.edit(images[i : i + 1], words[i : i + 1], [5 + i])[0]
+        assert (alone.int() - edits[i].int()).abs().max() <= 1
+        assert illume.ask(images[i : i + 1], words[i : i + 1]) == answers[i : i + 1]
+
+
+def test_the_loss_falls_on_a_few_documents(illume, images):
+    segments = [illume.sequencer.segment(d) for d in documents(images)]
+    optimizer = torch.optim.AdamW(illume.language.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(60):
+        loss = packed_loss(illume, segments, [[0, 2], [1]], 160).mean
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
 def test_guidance_of_one_equals_none(illume):
     c, u = torch.randn(2, 9), torch.randn(2, 9)
     assert torch.allclose(guide(c, u, 1.0), c.log_softmax(-1), atol=1e-6)

@@ -1,10 +1,13 @@
 """Saving and loading gives the same model; folders that do not fit are refused; a seed fixes a drawing."""
 
+import errno
 import json
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from models import model_folder
 from models.model_folder import folder_hash
 from models.unified import Illume
 
@@ -35,6 +38,36 @@ def test_another_codebook_is_refused(illume, tmp_path):
 def test_a_folder_that_is_none_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a model folder"):
         Illume.from_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("size", [0, 7, 300, 5000])
+def test_weights_that_were_cut_short_are_refused(illume, tmp_path, size):
+    illume.save_pretrained(str(tmp_path))
+    weights = tmp_path / "language/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(ValueError, match="language does not load"):
+        Illume.from_pretrained(str(tmp_path))
+
+
+def test_a_config_with_an_unknown_key_is_refused(illume, tmp_path):
+    illume.save_pretrained(str(tmp_path))
+    config = tmp_path / "encoder/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"widht": 3}))
+    with pytest.raises(ValueError, match="encoder has no setting 'widht': did you mean width"):
+        Illume.from_pretrained(str(tmp_path))
+    config.write_text("{")
+    with pytest.raises(ValueError, match="encoder does not load"):
+        Illume.from_pretrained(str(tmp_path))
+
+
+def test_a_full_disk_is_told_as_one(illume, tmp_path, monkeypatch):
+    def full(tensors, path):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(model_folder, "save_file", full)
+    with pytest.raises(OSError) as error:
+        illume.save_pretrained(str(tmp_path))
+    assert error.value.errno == errno.ENOSPC and str(tmp_path) in error.value.filename
 
 
 @pytest.mark.parametrize("cfg", [-1.0, 1000.0])

@@ -1,0 +1,149 @@
+"""Makes the codes of drawn images ahead of time: `python -m datamodules.tokenize --model DIR SHARDS... --out DIR`.
+
+Writes each shard again with a `codes.STAMP.npy` beside every image. Training on them gives the batches that it would give
+otherwise, and spares the encoder's and tokenizer's work on what is drawn. Restartable: a shard bears its name only
+when it is whole, and one that is there is not made again.
+"""
+
+import argparse
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+from torch import Tensor
+
+from datamodules.codes import MEMBER, member_name, packed
+from datamodules.decode import IMAGE_ENDINGS, decode_image
+from datamodules.places import Unreachable, find_shards, local
+from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
+from models.unified import Illume
+
+BATCH = 256
+
+
+def tokenize_shard(model: Illume, stamp: str, shard: str, target: Path, batch: int = BATCH) -> int:
+    """Writes one shard with codes; returns how many images got some.
+
+    A sample that cannot be read is left out, and one whose image cannot be decoded goes over without codes: training
+    skips and counts both.
+
+    Raises:
+        BrokenShard, Unreachable: the shard cannot be read.
+    """
+    scratch, images = target.with_suffix(".tmp"), 0
+    with local(shard) as path, tarfile.open(scratch, "w", format=tarfile.PAX_FORMAT) as tar:
+        opened = Shard(path)
+        for samples in _groups(opened, batch):
+            found = [(sample, ending) for sample in samples for ending in _images(sample)]
+            pixels, good = [], []
+            for sample, ending in found:
+                try:
+                    pixels.append(decode_image(sample[ending], model.encoder.image_size))
+                    good.append((sample, ending))
+                except ValueError:
+                    continue
+            codes = _encode(model, pixels, batch)
+            for (sample, ending), row in zip(good, codes, strict=True):
+                sample[member_name(ending, stamp)] = packed(row.numpy())
+            images += len(good)
+            for sample in samples:
+                _write(tar, sample)
+        opened.close()
+    scratch.replace(target)
+    return images
+
+
+def _groups(shard: Shard, size: int) -> Iterator[list[Sample]]:
+    group: list[Sample] = []
+    for number in range(len(shard)):
+        try:
+            sample = shard.read(number)
+        except BrokenSample:
+            continue
+        group.append({ending: data for ending, data in sample.items() if not MEMBER.fullmatch(ending)})
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _images(sample: Sample) -> list[str]:
+    return [ending for ending in sample if ending.rpartition(".")[2] in IMAGE_ENDINGS]
+
+
+def _encode(model: Illume, pixels: list[Tensor], batch: int) -> Tensor:
+    if not pixels:
+        return torch.zeros(0, 0, dtype=torch.long)
+    return torch.cat([model.encode(part).cpu() for part in torch.stack(pixels).split(batch)])
+
+
+def _write(tar: tarfile.TarFile, sample: Sample) -> None:
+    for ending, content in sample.items():
+        if ending.startswith("__"):
+            continue
+        member = tarfile.TarInfo(f"{sample['__key__']}.{ending}")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+
+
+def tokenize(model: Illume, shards: list[str], out: Path) -> tuple[int, list[str]]:
+    """Writes all shards that are not there yet; returns how many images got codes now, and what could not be read.
+
+    Raises:
+        ValueError: the folder holds codes of another tokenizer, or two shards have one name.
+    """
+    names = [Path(shard).name for shard in shards]
+    if len(set(names)) < len(names):
+        raise ValueError("two of the shards have the same name: give each set a call and an --out of its own")
+    stamp = model.codes_stamp()
+    out.mkdir(parents=True, exist_ok=True)
+    note = out / "codes.json"
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["stamp"] != stamp:
+        raise ValueError(f"{out} holds codes of another tokenizer: name another folder")
+    note.write_text(json.dumps({"stamp": stamp, "tokens": model.tokenizer.tokens}) + "\n", encoding="utf-8")
+    images, broken = 0, []
+    with Progress(transient=True) as bar:
+        for shard, name in bar.track(list(zip(shards, names, strict=True)), description="shards"):
+            if (out / name).exists():
+                continue
+            try:
+                images += tokenize_shard(model, stamp, shard, out / name)
+            except (BrokenShard, Unreachable) as error:
+                (out / name).with_suffix(".tmp").unlink(missing_ok=True)
+                broken.append(f"{shard}: {error}")
+    return images, broken
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m datamodules.tokenize", description=__doc__.splitlines()[0], allow_abbrev=False
+    )
+    parser.add_argument("shards", nargs="+", help="folders, brace patterns or URLs of shards")
+    parser.add_argument("--model", required=True, help="model folder with encoder and tokenizer")
+    parser.add_argument("--out", type=Path, required=True, help="folder that takes the shards with codes")
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    try:
+        if options.device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(f"--device {options.device}: this machine has no CUDA device")
+        shards = find_shards(options.shards)
+        model = Illume.from_pretrained(options.model, only=("encoder", "tokenizer")).to(options.device)
+        images, broken = tokenize(model, shards, options.out)
+    except (ValueError, OSError) as error:
+        print(f"tokenize: {error}", file=sys.stderr)
+        return 2
+    for line in broken:
+        print(f"tokenize: left out {line}")
+    print(f"tokenize: {images} images have codes in {options.out}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

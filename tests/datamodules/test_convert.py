@@ -1,0 +1,167 @@
+"""Every way in gives shards that the templates read; what cannot be used is counted; a cut-off conversion goes on."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from datamodules import convert
+from datamodules.shard import Shard
+from datamodules.templates import TEMPLATES
+from models.document import See, Text
+from tests.datamodules.tars import png, write_samples
+
+
+def run(*arguments):
+    return convert.main([*map(str, arguments), "--workers", "1"])
+
+
+def documents(folder, template):
+    found = []
+    for path in sorted(Path(folder).glob("*.tar")):
+        shard = Shard(path)
+        found += [TEMPLATES[template](shard.read(i), 16, random.Random(0), 0.0) for i in range(len(shard))]
+    return found
+
+
+def skipped(folder):
+    return json.loads((Path(folder) / "summary.json").read_text())["skipped"]
+
+
+def test_a_folder_of_images_with_captions_beside_them(tmp_path):
+    source = tmp_path / "source/sub"
+    source.mkdir(parents=True)
+    for i in range(5):
+        (source / f"{i}.png").write_bytes(png(i))
+        (source / f"{i}.txt").write_text(f"number {i}")
+    (source / "mute.png").write_bytes(png())
+    (source / "cut.png").write_bytes(png()[:50])
+    (source / "cut.txt").write_text("cut")
+    assert run("folder", tmp_path / "source", "--out", tmp_path / "out", "--samples-per-shard", 3) == 0
+    captions = [document[-1].text for document in documents(tmp_path / "out", "describe")]
+    assert captions == [f"number {i}" for i in range(5)]
+    assert skipped(tmp_path / "out") == {"an image has no caption beside it": 1, "not a readable image": 1}
+    assert len(list((tmp_path / "out").glob("*.tar"))) == 3
+
+
+@pytest.mark.parametrize("kind", ["rows", "lines", "names"])
+def test_a_folder_with_its_captions_in_one_file(tmp_path, kind):
+    (tmp_path / "a.png").write_bytes(png(1))
+    rows = [
+        {"file_name": "a.png", "text": "a one"},
+        {"file_name": "../a.png", "text": "out"},
+        {"text": "none"},
+    ]
+    content = {
+        "rows": ("captions.json", json.dumps(rows)),
+        "lines": ("metadata.jsonl", "\n".join(map(json.dumps, rows))),
+        "names": ("captions.json", json.dumps({"a.png": "a one", "../a.png": "out"})),
+    }[kind]
+    (tmp_path / content[0]).write_text(content[1])
+    assert run("folder", tmp_path, "--out", tmp_path / "out") == 0
+    assert [document[-1] for document in documents(tmp_path / "out", "describe")] == [
+        Text("a one", learn=True)
+    ]
+    assert skipped(tmp_path / "out")["an image's path leads out of the folder"] == 1
+
+
+def test_img2dataset(tmp_path):
+    samples = {
+        "a": {"jpg": png(1), "txt": b"one", "json": b"{}"},
+        "b": {"json": b"{}"},
+        "c": {"jpg": b"no", "txt": b"no"},
+    }
+    write_samples(tmp_path / "in/00000.tar", samples)
+    (tmp_path / "in/00001.tar").write_bytes(b"")
+    assert run("img2dataset", tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert [document[-1].text for document in documents(tmp_path / "out", "describe")] == ["one"]
+    assert skipped(tmp_path / "out") == {
+        "a sample has no image": 1,
+        "not a readable image": 1,
+        "the shard is an empty file": 1,
+    }
+
+
+def test_llava(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.jpg").write_bytes(png(3))
+    talk = [{"from": "human", "value": "<image>\nwhat ?"}, {"from": "gpt", "value": "a dog"}]
+    rows = [
+        {"id": "1", "image": "a.jpg", "conversations": talk},
+        {"id": "2", "conversations": [{"from": "human", "value": "hello"}, {"from": "gpt", "value": "hi"}]},
+        {"id": "3", "image": "gone.jpg", "conversations": talk},
+        {"id": "4"},
+    ]
+    (tmp_path / "llava.json").write_text(json.dumps(rows))
+    assert (
+        run("llava", tmp_path / "llava.json", "--images", tmp_path / "images", "--out", tmp_path / "out") == 0
+    )
+    seen, plain = documents(tmp_path / "out", "conversation")
+    assert isinstance(seen[0], See) and seen[1:] == [Text("what ?"), Text("a dog", learn=True)]
+    assert plain == [Text("hello"), Text("hi", learn=True)]
+    assert skipped(tmp_path / "out") == {"an image is missing": 1, "a row has no conversations": 1}
+
+
+def test_edits_of_instructpix2pix(tmp_path):
+    folder = tmp_path / "in/0000001"
+    folder.mkdir(parents=True)
+    (folder / "prompt.json").write_text(json.dumps({"edit": "make it blue", "input": "x", "output": "y"}))
+    for name, value in (("7_0.jpg", 1), ("7_1.jpg", 2), ("9_0.jpg", 3)):
+        (folder / name).write_bytes(png(value))
+    assert run("edits", tmp_path / "in", "--out", tmp_path / "out") == 0
+    (edit,) = documents(tmp_path / "out", "edit")
+    assert edit[1].text.endswith("make it blue") and (int(edit[0].image.max()), int(edit[2].image.max())) == (
+        1,
+        2,
+    )
+    assert skipped(tmp_path / "out") == {"an image is missing": 1}
+
+
+def test_edits_of_magicbrush(tmp_path):
+    (tmp_path / "in/images/12").mkdir(parents=True)
+    for name, value in (("12-input.png", 1), ("12-output1.png", 2)):
+        (tmp_path / "in/images/12" / name).write_bytes(png(value))
+    rows = [{"input": "12-input.png", "output": "12-output1.png", "instruction": "make it blue"}]
+    (tmp_path / "in/edit_turns.json").write_text(json.dumps(rows))
+    assert run("edits", tmp_path / "in", "--images", tmp_path / "in/images", "--out", tmp_path / "out") == 0
+    (edit,) = documents(tmp_path / "out", "edit")
+    assert (int(edit[0].image.max()), int(edit[2].image.max())) == (1, 2)
+
+
+def test_parquet(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    rows = [
+        {"image": {"bytes": png(1), "path": None}, "caption": "one"},
+        {"image": {"bytes": png(2), "path": None}, "caption": ""},
+        {"image": {"bytes": None, "path": None}, "caption": "three"},
+    ]
+    pyarrow.parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "a.parquet", row_group_size=2)
+    assert run("parquet", tmp_path / "a.parquet", "--out", tmp_path / "out") == 0
+    assert [document[-1].text for document in documents(tmp_path / "out", "describe")] == ["one"]
+    assert skipped(tmp_path / "out") == {"a caption is empty": 1, "a row has no image": 1}
+
+
+def test_it_goes_on_where_it_was_cut(tmp_path, capsys):
+    for i in range(6):
+        (tmp_path / f"{i}.png").write_bytes(png(i))
+        (tmp_path / f"{i}.txt").write_text(f"number {i}")
+    arguments = ("folder", tmp_path, "--out", tmp_path / "out", "--samples-per-shard", 2)
+    run(*arguments)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.tar")}
+    (tmp_path / "out/shard-000001.tar").rename(tmp_path / "out/shard-000001.tmp")  # cut off while writing it
+    untouched = (tmp_path / "out/shard-000000.tar").stat().st_mtime_ns
+    assert run(*arguments) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.tar")} == whole
+    assert (tmp_path / "out/shard-000000.tar").stat().st_mtime_ns == untouched
+    capsys.readouterr()
+    assert run("folder", tmp_path, "--out", tmp_path / "out", "--samples-per-shard", 3) == 2
+    assert "begun from something else, or with other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("format", ["folder", "llava", "parquet", "edits", "img2dataset"])
+def test_a_source_that_is_not_there_is_one_line(format, tmp_path, capsys):
+    assert run(format, tmp_path / "nowhere", "--out", tmp_path / "out") == 2
+    assert "nowhere is not there" in capsys.readouterr().err and not (tmp_path / "out").exists()

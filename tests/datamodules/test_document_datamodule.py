@@ -1,0 +1,176 @@
+"""Packed documents: batches are full, workers and cuts change nothing, skips are counted, any process can make them."""
+
+import itertools
+import json
+import pickle
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from datamodules.document_datamodule import DocumentDataModule
+from datamodules.image_datamodule import ImageDataModule
+from datamodules.loader import RankLoader
+from playground import shards
+from tests.datamodules.tars import png, write_samples
+from tests.fixtures import tiny_illume
+
+__all__ = ["tiny_illume"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    shards.main(
+        ["--out", str(folder), "--scale", "0.002", "--workers", "1", "--only", "pairs,questions,edits"]
+    )
+    return folder
+
+
+@pytest.fixture
+def module(data, tiny_illume):
+    def make(workers=0, sources=None, sequence_length=600, **options):
+        made = DocumentDataModule(
+            sources
+            or {
+                "draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 0.5},
+                "questions": {"shards": str(data / "questions"), "template": "document", "weight": 0.3},
+                "edits": {"shards": str(data / "edits"), "template": "edit", "weight": 0.2},
+            },
+            sequences_per_batch=3,
+            batches_per_epoch=5,
+            sequence_length=sequence_length,
+            workers=workers,
+            **options,
+        )
+        made.trainer = SimpleNamespace(
+            lightning_module=SimpleNamespace(
+                sequencer=tiny_illume.sequencer, text_tokenizer=tiny_illume.text_tokenizer
+            )
+        )
+        made.setup()
+        return made
+
+    return make
+
+
+def same(a, b):
+    return (
+        torch.equal(a.ids, b.ids)
+        and torch.equal(a.images, b.images)
+        and torch.equal(a.documents, b.documents)
+    )
+
+
+@pytest.mark.parametrize(("workers", "later"), [(0, 0), (2, 2), (4, 4), (0, 4), (2, 0)])
+@pytest.mark.parametrize("cut", [3, 7])
+def test_it_goes_on_where_it_was_cut(module, workers, later, cut):
+    """In the middle of an epoch and of the second one; what waits in the packing buffer is read again."""
+    whole = module(0).train_dataloader()
+    batches = [batch for _ in range(3) for batch in whole]
+    broken, head = module(workers).train_dataloader(), []
+    while len(head) < cut:
+        head += itertools.islice(broken, cut - len(head))
+    again = module(later).train_dataloader()
+    again.load_state_dict(broken.state_dict())
+    rest = [batch for _ in range(3) for batch in again][: 15 - cut]
+    assert all(same(a, b) for a, b in zip(head + rest, batches, strict=True))
+
+
+def test_rows_are_full_and_of_one_length(module):
+    loader = module().train_dataloader()
+    batches = list(loader)
+    assert {batch.ids.shape for batch in batches} == {(3, 600)}
+    real = sum(int((batch.documents >= 0).sum()) for batch in batches)
+    assert loader.room == 15 * 600 and loader.tokens.total() == real > 0.95 * loader.room
+    assert set(loader.tokens) == {"draw", "questions", "edits"}
+
+
+def test_a_document_too_long_is_counted_and_not_cut(module, data):
+    sources = {"draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 1.0}}
+    loader = module(0, sources, sequence_length=80, max_skipped_fraction=1.0).train_dataloader()
+    batches = list(loader)
+    assert all(int(batch.draw_mask.sum()) % 36 == 0 for batch in batches)
+    kinds = {reason for _, reason in loader.skipped.counts}
+    assert kinds == {"the document is longer than sequence_length 80"}
+
+
+def test_broken_samples_are_counted_once_and_the_good_ones_arrive(module, tmp_path):
+    good = {f"good{i}": {"png": png(i), "txt": f"number {i}".encode()} for i in range(40)}
+    whole = png(1)
+    broken = {
+        "a": {"png": whole},
+        "b": {"txt": b"no image"},
+        "c": {"png": whole[:60], "txt": b"cut"},
+        "d": {"png": whole, "txt": b""},
+        "e": {"png": whole, "txt": "caf\xe9".encode("latin-1")},
+        "f": {"png": whole, "txt": b"long " * 20_000},
+        "g": {"png": b"hello", "txt": b"no image at all"},
+    }
+    write_samples(tmp_path / "0.tar", good | broken)
+    sources = {"pairs": {"shards": str(tmp_path), "template": "draw", "weight": 1.0}}
+    loader = module(2, sources, max_skipped_fraction=0.5, drop=0.0).train_dataloader()
+    seen = set()
+    for _ in range(8):
+        for batch in loader:
+            seen |= {int(image.max()) for image in batch.images}
+    assert seen == set(range(40))
+    assert sum(loader.skipped.counts.values()) == len(broken)
+    assert {reason for _, reason in loader.skipped.counts} == {
+        "a sample has no txt",
+        "a sample has no image",
+        "not a readable image",
+        "a text is empty",
+        "a text is not UTF-8",
+        "a text is longer than 64 KiB",
+    }
+    json.dumps(loader.skipped.rows())
+
+
+def test_special_words_in_a_caption_stay_text(module, tmp_path, tiny_illume):
+    words = "<image> {caption} <|begin_image|> </s> [PAD] begin_image"
+    write_samples(tmp_path / "0.tar", {str(i): {"png": png(i), "txt": words.encode()} for i in range(8)})
+    sources = {"pairs": {"shards": str(tmp_path), "template": "draw", "weight": 1.0}}
+    batch = next(iter(module(0, sources, drop=0.0).train_dataloader()))
+    vocabulary = tiny_illume.language.vocabulary
+    text = batch.ids[(batch.ids < vocabulary.text_size) & (batch.documents >= 0)]
+    first = text[: len(tiny_illume.sequencer.encode_text(f"draw : {words}"))].tolist()
+    assert (
+        tiny_illume.text_tokenizer.decode(first).replace(" ", "") == f"draw:{words}".replace(" ", "").lower()
+    )
+
+
+@pytest.mark.parametrize("kind", ["documents", "images"])
+def test_it_goes_to_a_process_that_shares_no_memory(module, data, kind, tiny_illume):
+    """As on macOS and Windows, and on Linux from Python 3.14: what workers need is pickled."""
+    if kind == "documents":
+        loader = module().train_dataloader()
+    else:
+        images = ImageDataModule(str(data / "pairs"), str(data / "pairs/val"), batches_per_epoch=2)
+        images.trainer = SimpleNamespace(
+            lightning_module=SimpleNamespace(text_tokenizer=tiny_illume.text_tokenizer)
+        )
+        images.setup()
+        loader = images.train_dataloader()
+    first = next(iter(loader))
+    copied = RankLoader(pickle.loads(pickle.dumps(loader.deliveries.open_reader)), 2)
+    again = next(iter(copied))
+    assert torch.equal(first.images, again.images)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_source_of_nothing_but_broken_samples_is_one_line(module, tmp_path, workers):
+    write_samples(tmp_path / "0.tar", {str(i): {"txt": b"no image"} for i in range(9)})
+    sources = {"pairs": {"shards": str(tmp_path), "template": "draw", "weight": 1.0}}
+    with pytest.raises(
+        ValueError, match="^source 'pairs' gave not one good sample: a sample has no image"
+    ) as error:
+        list(module(workers, sources).train_dataloader())
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("weights", [(0.0, 0.0), (-1.0, 2.0)])
+def test_weights_that_make_no_sense_are_refused(weights):
+    sources = {str(i): {"shards": "x", "template": "draw", "weight": w} for i, w in enumerate(weights)}
+    with pytest.raises(ValueError, match="weights of the sources"):
+        DocumentDataModule(sources)

@@ -1,0 +1,112 @@
+"""Codes made ahead of time give the batches that training would make; stale ones are refused; a cut-off run goes on."""
+
+import tarfile
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from datamodules import tokenize
+from datamodules.codes import StaleCodes
+from datamodules.document_datamodule import DocumentDataModule
+from playground import shards
+from tests.datamodules.tars import png, write_samples
+from tests.fixtures import tiny_illume
+
+__all__ = ["tiny_illume"]
+
+
+@pytest.fixture
+def world(tmp_path, tiny_illume):
+    shards.main(
+        [
+            "--out",
+            str(tmp_path / "data"),
+            "--scale",
+            "0.001",
+            "--workers",
+            "1",
+            "--only",
+            "pairs,edits,stories",
+        ]
+    )
+    tiny_illume.save_pretrained(str(tmp_path / "model"))
+    return tmp_path
+
+
+def run(world, name):
+    folder = world / "data" / name
+    return tokenize.main([str(folder), "--model", str(world / "model"), "--out", str(world / "codes" / name)])
+
+
+def loader(world, root, model, workers=0):
+    sources = {
+        "draw": {"shards": str(world / root / "pairs"), "template": "draw", "weight": 0.4},
+        "reconstruct": {"shards": str(world / root / "pairs"), "template": "reconstruct", "weight": 0.2},
+        "edits": {"shards": str(world / root / "edits"), "template": "edit", "weight": 0.2},
+        "stories": {"shards": str(world / root / "stories"), "template": "document", "weight": 0.2},
+    }
+    module = DocumentDataModule(
+        sources, sequences_per_batch=4, batches_per_epoch=6, workers=workers, drop=0.3
+    )
+    stamp = model.codes_stamp()
+    module.trainer = SimpleNamespace(
+        lightning_module=SimpleNamespace(sequencer=model.sequencer, codes_stamp=stamp)
+    )
+    module.setup()
+    return module.train_dataloader()
+
+
+def test_batches_are_those_of_tokenizing_on_the_fly(world, tiny_illume):
+    assert [run(world, name) for name in ("pairs", "edits", "stories")] == [0, 0, 0]
+    pairs = list(zip(loader(world, "data", tiny_illume), loader(world, "codes", tiny_illume), strict=True))
+    for plain, ahead in pairs:
+        features, codes = tiny_illume.inputs(plain)
+        features_too, codes_too = tiny_illume.inputs(ahead)
+        assert len(codes) and torch.equal(codes, codes_too)
+        assert torch.allclose(features, features_too, atol=1e-6)
+        language = tiny_illume.language
+        assert torch.equal(language.with_codes(plain, codes), language.with_codes(ahead, codes_too))
+        assert (ahead.draw_images == -1).all() and len(ahead.images) < len(plain.images)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stale_codes_stop_the_run(world, tiny_illume, workers):
+    for name in ("pairs", "edits", "stories"):
+        run(world, name)
+    with torch.no_grad():
+        tiny_illume.tokenizer.codebook.add_(0.1)
+    with pytest.raises(StaleCodes, match="codes of another tokenizer .* make them anew with"):
+        list(loader(world, "codes", tiny_illume, workers))
+
+
+def test_it_goes_on_where_it_was_cut(world, capsys):
+    run(world, "pairs")
+    whole = {path.name: path.read_bytes() for path in (world / "codes/pairs").glob("*.tar")}
+    first = next((world / "codes/pairs").glob("*.tar"))
+    first.with_suffix(".tmp").write_bytes(first.read_bytes()[:1000])
+    first.unlink()
+    assert run(world, "pairs") == 0
+    assert {path.name: path.read_bytes() for path in (world / "codes/pairs").glob("*.tar")} == whole
+
+
+def test_what_is_broken_is_left_to_training(tmp_path, world, capsys):
+    folder = world / "data/broken"
+    samples = {"a": {"png": png(1), "txt": b"good"}, "b": {"png": png()[:50], "txt": b"cut"}}
+    write_samples(folder / "0.tar", samples)
+    (folder / "1.tar").write_bytes(b"")
+    assert run(world, "broken") == 1
+    assert "left out" in capsys.readouterr().out
+    with tarfile.open(world / "codes/broken/0.tar") as tar:
+        names = tar.getnames()
+    assert [name.startswith("a.codes.") for name in names] == [False, False, True, False, False]
+    assert not (world / "codes/broken/1.tar").exists()
+
+
+def test_another_tokenizer_needs_another_folder(world, tiny_illume, capsys):
+    run(world, "pairs")
+    with torch.no_grad():
+        tiny_illume.tokenizer.codebook.add_(0.1)
+    tiny_illume.save_pretrained(str(world / "model"))
+    assert run(world, "pairs") == 2
+    assert "holds codes of another tokenizer: name another folder" in capsys.readouterr().err

@@ -1,0 +1,79 @@
+"""Every backend gives the same: no document sees another, and packing changes neither losses nor gradients."""
+
+import pytest
+import torch
+
+from models.attention import allowed, attention_inputs, spans
+from models.document import Branches, See, Text, describe_document, draw_document
+from models.sequence import collate
+
+BACKENDS = ("mask", "documents")
+
+
+@pytest.fixture
+def segments(illume, images):
+    ways = ((Text("which"), Text("red", learn=True)), (Text("and"), Text("blue", learn=True)))
+    documents = [
+        draw_document("a red circle", images[0]),
+        describe_document(images[1], "a blue square"),
+        [See(images[2]), Branches(ways)],
+        [Text("describe", learn=True)],
+        [See(images[3]), Text("a"), See(images[4]), Text("red", learn=True)],
+    ]
+    return [illume.sequencer.segment(document) for document in documents]
+
+
+def packed(illume, segments, backend, attend="image"):
+    illume.language.backend, illume.language.attend = backend, attend
+    batch = collate(segments, [[0, 2, 3], [4, 1], [3]], 180, 0)
+    features, codes = illume.inputs(batch)
+    hidden = illume.language.hidden(batch, illume.language.with_codes(batch, codes), features)
+    return batch, hidden, illume.language.loss(batch, features, codes)
+
+
+@pytest.mark.parametrize("attend", ["image", "causal"])
+def test_document_by_document_equals_one_mask(illume, segments, attend):
+    results = []
+    for backend in BACKENDS:
+        illume.zero_grad()
+        batch, hidden, loss = packed(illume, segments, backend, attend)
+        (loss.text + loss.draw).backward()
+        gradients = [p.grad.clone() for p in illume.language.parameters() if p.grad is not None]
+        results.append((hidden[batch.documents >= 0], loss, gradients))
+    (hidden, loss, gradients), (other, loss_too, gradients_too) = results
+    assert torch.allclose(hidden, other, atol=1e-5)
+    assert torch.allclose(torch.stack(loss[:2]), torch.stack(loss_too[:2]), rtol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(gradients, gradients_too, strict=True))
+
+
+@pytest.mark.parametrize("attend", ["image", "causal"])
+def test_the_block_mask_of_flex_attention_is_the_same_mask(illume, segments, attend):
+    batch = collate(segments, [[0, 2, 3], [4, 1], [3]], 180, 0)
+    about = (batch.documents, batch.see_blocks, attend, batch.branches)
+    look = attention_inputs(illume.language.trunk, "flex", *about, torch.float32)["attention_mask"].mask_mod
+    row, query, key = torch.meshgrid(*(torch.arange(n) for n in (3, 180, 180)), indexing="ij")
+    assert torch.equal(look(row, None, query, key), allowed(*about))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_changing_one_document_changes_no_other(illume, segments, backend):
+    _, before, _ = packed(illume, segments, backend)
+    changed = list(segments)
+    changed[2] = illume.sequencer.segment(
+        [See(torch.zeros(3, 48, 48, dtype=torch.uint8)), Text("blue " * 4, learn=True)]
+    )
+    batch, after, _ = packed(illume, changed, backend)
+    first = slice(0, len(segments[0]))
+    assert torch.equal(before[0, first], after[0, first]) and torch.equal(before[1:], after[1:])
+    changed_token = len(segments[0]) + 10  # inside its image
+    assert not torch.allclose(before[0, changed_token], after[0, changed_token], atol=1e-3)
+
+
+def test_spans_are_the_documents():
+    documents = torch.tensor([[0, 0, 1, 1, 1, -1], [0, 0, 0, 0, 0, 0]])
+    blocks = torch.tensor([[-1, -1, 0, 0, -1, -1], [-1] * 6])
+    found = spans(documents, blocks)
+    assert [span[:3] for span in found] == [(0, 0, 2), (0, 2, 5), (1, 0, 6)]
+    assert found[0].free is None and found[2].free is None
+    assert torch.equal(found[1].free, allowed(documents, blocks)[:1, 2:5, 2:5])
+    assert [span.free for span in spans(documents, blocks, "causal")] == [None] * 3
