@@ -157,8 +157,9 @@ class Shard:
                 return None, offset + BLOCK + _blocks(size)
         self.file.seek(offset)
         with tarfile.open(fileobj=self.file, mode="r:") as tar:
-            member = tar.firstmember
-            return member, tar.offset
+            if tar.firstmember is None or tar.offset <= offset or tar.firstmember.size < 0:
+                raise ValueError("it cannot be read")
+            return tar.firstmember, tar.offset
 
     def _add(self, member: tarfile.TarInfo, by_key: dict[str, Entry], last: Entry | None) -> Entry | None:
         if member.isdir():
@@ -202,7 +203,10 @@ def _name(block: bytes, magic: bytes) -> str:
 
 
 def _octal(field: bytes) -> int:
-    return int(field.strip(b" \0") or b"0", 8)
+    number = int(field.strip(b" \0") or b"0", 8)
+    if number < 0:
+        raise ValueError("it holds a number below zero")
+    return number
 
 
 def _blocks(size: int) -> int:

@@ -198,7 +198,8 @@ class Words:
     def _texts(self, limit: int = 20000) -> list[str]:
         """Texts out of shards of documents or raw pairs."""
         texts: list[str] = []
-        for sample in wds.WebDataset(self.shards, shardshuffle=False):
+        every_rank = iter  # each learns the same pieces from the same words
+        for sample in wds.WebDataset(self.shards, shardshuffle=False, nodesplitter=every_rank):
             if "json" in sample:
                 texts += [p["text"] for p in json.loads(sample["json"])["parts"] if "text" in p]
             texts += [sample[k].decode() for k in ("txt", "dense.txt") if k in sample]

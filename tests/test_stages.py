@@ -108,7 +108,7 @@ def test_no_config_is_left_out():
             ["encoder.yaml", "--model.init_args.encoder.widht=64"],
             "has no setting 'widht': did you mean width?",
         ),
-        (["language.yaml", "--model.init_args.language.trunk.hiden_size=64"], "has no setting 'hiden_size'"),
+        (["language.yaml", "--model.init_args.language.see_token=9"], "has no setting 'see_token'"),
         (["language.yaml", "--model.init_args.words.siez=64"], "has no setting 'siez': did you mean size?"),
         (
             ["detokenizer.yaml", "--model.init_args.tokenizer=runs/playground/pixel_tokenizer/model"],
@@ -136,7 +136,7 @@ def test_a_wrong_setting_is_one_line(setting, line, workers, world, monkeypatch,
 def test_two_ranks_go_on_where_they_were_cut(world, monkeypatch):
     """Rank 0 alone writes the checkpoint, and it holds where the readers of both stand."""
     monkeypatch.chdir(world)
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp_fork", "--data.init_args.workers=2"]
+    two = ["--trainer.devices=2", "--trainer.strategy=ddp_fork_find_unused_parameters_true", "--data.init_args.workers=2"]
     given = [word for word in arguments("language") if "workers" not in word]
     whole = train.main([*given, *two, "--name", "whole/two"])
     step = LanguageModule.training_step

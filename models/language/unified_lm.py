@@ -94,6 +94,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             )
         config = _trunk_config(trunk)
         self.trunk = AutoModel.from_config(config)
+        self.trunk.get_input_embeddings().requires_grad_(False)  # never used: see NO_TEXT_ROWS
         width = config.hidden_size
         self.vocabulary = Vocabulary(text_size, codes)
         self.see_tokens, self.draw_tokens = see_tokens, draw_tokens

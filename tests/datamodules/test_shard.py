@@ -77,7 +77,7 @@ def test_what_is_no_shard_is_named(tmp_path):
     assert reason(b"") == "the shard is an empty file"
     assert reason(gzip.compress(whole)).startswith("the shard is packed: unpack gzip first")
     assert reason(random.Random(0).randbytes(5000)).startswith("the shard is not a tar file")
-    assert reason(whole[:300]).startswith("the shard is not a tar file")
+    assert reason(whole[:300]).startswith("the shard is cut short or damaged")
     with pytest.raises(BrokenShard, match="the shard is missing"):
         Shard(tmp_path / "nowhere.tar")
 
@@ -92,6 +92,22 @@ def test_a_damaged_header_is_told_and_what_stood_before_arrives(tmp_path):
     good, faults, shard = read_all(path)
     assert set(good) == {f"{i:04d}" for i in range(5)} and not faults
     assert "cut short or damaged" in shard.cut
+
+
+def test_random_bytes_anywhere_never_hang_or_crash(tmp_path):
+    whole = write_samples(tmp_path / "a.tar", SAMPLES).read_bytes()
+    rng = random.Random(0)
+    for _ in range(300):
+        content = bytearray(whole)
+        start = rng.randrange(len(content))
+        length = rng.choice([1, 8, 100, 600])
+        content[start : start + length] = rng.choice([rng.randbytes(length), b"\xff" * length, b"-1 7" * length])
+        (tmp_path / "b.tar").write_bytes(content[: len(whole)])
+        try:
+            good, _, _ = read_all(tmp_path / "b.tar")
+        except BrokenShard:
+            continue
+        assert len(good) <= len(SAMPLES) + 1
 
 
 def test_samples_that_are_not_whole_or_not_safe_are_refused_alone(tmp_path):
