@@ -39,7 +39,8 @@ class LanguageModule(L.LightningModule):
         warmup_steps, weight_decay: of schedule and AdamW.
         text_weight: weight of the loss on words beside that on codes (1 in the paper).
         muon: parts whose matrices Muon trains rather than AdamW (none in the paper).
-        codebook_rows: lays the vision rows out as the tokenizer's codebook lies, before they learn: for stage 1.
+        codebook_rows: gives the vision rows the tokenizer's number of codes and lays them out as its codebook lies, before
+            they learn: for stage 1.
     """
 
     items_name = "tokens"  # what the progress line counts
@@ -74,6 +75,8 @@ class LanguageModule(L.LightningModule):
         if self.sizes is not None:
             sizes = {"text_size": len(parts["text_tokenizer"])} | self.sizes
             parts["language"] = build(UnifiedLM, sizes, "model.init_args.language")
+        if self.codebook_rows and parts["language"].vocabulary.codes != parts["tokenizer"].codes:
+            parts["language"].set_codes(parts["tokenizer"].codes)
         self.model = Illume(**parts)
         if self.codebook_rows:
             self.model.language.begin_at_codebook(self.model.tokenizer.codebook)

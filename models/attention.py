@@ -15,6 +15,7 @@ from transformers.masking_utils import sdpa_mask
 
 Attend = Literal["causal", "image"]
 Backend = Literal["auto", "mask", "documents", "flex"]
+ALIKE = 0.85  # of the longest: what shares a group with it
 LONG = 1024  # tokens in a row from which a CPU is faster document by document (docs/decisions.md)
 DOCUMENTS = "illume_documents"  # the name under which transformers knows attention document by document
 
@@ -52,35 +53,63 @@ def additive(free: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.masked_fill_(~free, torch.finfo(dtype).min)[:, None]
 
 
-class Span(NamedTuple):
-    """One document: its row, where it begins and ends there, and who may look at whom (None: all that came before)."""
+class Group(NamedTuple):
+    """Documents of about one length, to be attended to at once.
 
-    row: int
-    start: int
-    stop: int
+    Attributes:
+        index: (G, n) where their tokens stand in the flattened rows; what is beyond a document's end repeats its last.
+        real: (G, n) what is not beyond the end.
+        free: (G, n, n) who may look at whom; None: all that came before.
+    """
+
+    index: Tensor
+    real: Tensor
     free: Tensor | None
 
 
-def spans(
+def groups(
     documents: Tensor, see_blocks: Tensor, attend: Attend = "image", branches: Tensor | None = None
-) -> list[Span]:
-    """The documents of packed rows, which lie side by side in each; padding belongs to none."""
+) -> list[Group]:
+    """The documents of packed rows, which lie side by side in each, by length; padding belongs to none."""
+    length = documents.shape[1]
     found = []
     for row, ids in enumerate(documents.tolist()):
         start = 0
-        for stop in range(1, len(ids) + 1):
-            if stop < len(ids) and ids[stop] == ids[start]:
+        for stop in range(1, length + 1):
+            if stop < length and ids[stop] == ids[start]:
                 continue
             if ids[start] >= 0:
-                part = (slice(row, row + 1), slice(start, stop))
-                special = (attend == "image" and bool((see_blocks[part] >= 0).any())) or (
-                    branches is not None and bool((branches[part] >= 0).any())
-                )
-                own = None if branches is None else branches[part]
-                free = allowed(documents[part], see_blocks[part], attend, own) if special else None
-                found.append(Span(row, start, stop, free))
+                found.append((stop - start, row * length + start))
             start = stop
-    return found
+    found.sort(reverse=True)
+    made: list[Group] = []
+    while found:
+        longest = found[0][0]
+        count = sum(own >= ALIKE * longest for own, _ in found)
+        made.append(_group(found[:count], documents, see_blocks, attend, branches))
+        found = found[count:]
+    return made
+
+
+def _group(
+    members: list[tuple[int, int]],
+    documents: Tensor,
+    see_blocks: Tensor,
+    attend: Attend,
+    branches: Tensor | None,
+) -> Group:
+    lengths, starts = torch.tensor(members, device=documents.device).T
+    steps = torch.arange(int(lengths[0]), device=documents.device)
+    real = steps < lengths[:, None]  # (G, n)
+    index = starts[:, None] + torch.minimum(steps, lengths[:, None] - 1)
+    blocks = see_blocks.flatten()[index]
+    own = None if branches is None else branches.flatten()[index]
+    special = (attend == "image" and bool((blocks >= 0).any())) or (
+        own is not None and bool((own >= 0).any())
+    )
+    if not special and bool(real.all()):
+        return Group(index, real, None)
+    return Group(index, real, allowed(torch.where(real, 0, -1), blocks, attend, own))
 
 
 def attention_inputs(
@@ -109,7 +138,7 @@ def attention_inputs(
     chosen = ("documents" if long else "mask") if backend == "auto" else backend
     if chosen == "documents":
         use(trunk, DOCUMENTS)
-        return {"attention_mask": None, "spans": spans(documents, see_blocks, attend, branches)}
+        return {"attention_mask": None, "groups": groups(documents, see_blocks, attend, branches)}
     if chosen == "flex":
         use(trunk, "flex_attention")
         return {"attention_mask": _block_mask(documents, see_blocks, attend, branches)}
@@ -147,37 +176,25 @@ def _by_document(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    spans: list[Span] | None = None,
+    groups: list[Group] | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of each document by itself: (B, H, L, D) queries -> (B, L, H, D); padding gives zeros."""
-    if spans is None:  # writing with a cache: one document a row
+    """Attention within documents: (B, H, L, D) queries -> (B, L, H, D); padding gives zeros."""
+    if groups is None:  # writing with a cache: one document a row
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
-    rows: list[list[Tensor]] = [[] for _ in query]
-    ends = [0] * len(query)
-    for row, start, stop, free in spans:
-        q, k, v = (part[row : row + 1, :, start:stop] for part in (query, key, value))
+    flat = [part.transpose(1, 2).flatten(0, 1) for part in (query, key, value)]  # (B L, H, D)
+    out = torch.zeros_like(flat[0])
+    for index, real, free in groups:
+        q, k, v = (part[index].transpose(1, 2) for part in flat)  # (G, H, n, D)
         mask = None if free is None else free[:, None]
+        many = key.shape[1] != query.shape[1]
         own = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            mask,
-            dropout,
-            is_causal=free is None,
-            scale=scaling,
-            enable_gqa=key.shape[1] != query.shape[1],
+            q, k, v, mask, dropout, is_causal=free is None, scale=scaling, enable_gqa=many
         )
-        rows[row].append(own)
-        ends[row] = stop
-    length = query.shape[2]
-    padded = [
-        torch.cat([*parts, query.new_zeros(1, query.shape[1], length - end, query.shape[3])], 2)
-        for parts, end in zip(rows, ends, strict=True)
-    ]
-    return torch.cat(padded).transpose(1, 2), None
+        out = out.index_copy(0, index[real], own.transpose(1, 2)[real])
+    return out.view(query.shape[0], query.shape[2], *out.shape[1:]), None
 
 
 AttentionInterface.register(DOCUMENTS, _by_document)

@@ -136,7 +136,11 @@ def test_a_wrong_setting_is_one_line(setting, line, workers, world, monkeypatch,
 def test_two_ranks_go_on_where_they_were_cut(world, monkeypatch):
     """Rank 0 alone writes the checkpoint, and it holds where the readers of both stand."""
     monkeypatch.chdir(world)
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp_fork_find_unused_parameters_true", "--data.init_args.workers=2"]
+    two = [
+        "--trainer.devices=2",
+        "--trainer.strategy=ddp_fork_find_unused_parameters_true",
+        "--data.init_args.workers=2",
+    ]
     given = [word for word in arguments("language") if "workers" not in word]
     whole = train.main([*given, *two, "--name", "whole/two"])
     step = LanguageModule.training_step

@@ -119,6 +119,17 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         }
 
     @torch.no_grad()
+    def set_codes(self, codes: int) -> None:
+        """Grows or shrinks the vocabulary to another codebook: new rows for all codes, those of special tokens stay."""
+        special = self.vocabulary.vision_size - self.vocabulary.codes
+        self.vocabulary = Vocabulary(self.vocabulary.text_size, codes)
+        for name in ("vision_embedding", "vision_head"):
+            rows = getattr(self, name)
+            new = 0.02 * torch.randn(codes, rows.shape[1], device=rows.device, dtype=rows.dtype)
+            setattr(self, name, nn.Parameter(torch.cat([rows[:special], new])))
+        self._hub_mixin_config["codes"] = codes
+
+    @torch.no_grad()
     def begin_at_codebook(self, codebook: Tensor) -> None:
         """Lays out the codes' rows as the codebook lies, so that codes which stand for like features begin alike.
 

@@ -101,7 +101,9 @@ def test_random_bytes_anywhere_never_hang_or_crash(tmp_path):
         content = bytearray(whole)
         start = rng.randrange(len(content))
         length = rng.choice([1, 8, 100, 600])
-        content[start : start + length] = rng.choice([rng.randbytes(length), b"\xff" * length, b"-1 7" * length])
+        content[start : start + length] = rng.choice(
+            [rng.randbytes(length), b"\xff" * length, b"-1 7" * length]
+        )
         (tmp_path / "b.tar").write_bytes(content[: len(whole)])
         try:
             good, _, _ = read_all(tmp_path / "b.tar")

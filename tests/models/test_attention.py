@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.attention import allowed, attention_inputs, spans
+from models.attention import allowed, attention_inputs, groups
 from models.document import Branches, See, Text, describe_document, draw_document
 from models.sequence import collate
 
@@ -69,11 +69,18 @@ def test_changing_one_document_changes_no_other(illume, segments, backend):
     assert not torch.allclose(before[0, changed_token], after[0, changed_token], atol=1e-3)
 
 
-def test_spans_are_the_documents():
+def test_groups_are_the_documents_by_length():
     documents = torch.tensor([[0, 0, 1, 1, 1, -1], [0, 0, 0, 0, 0, 0]])
     blocks = torch.tensor([[-1, -1, 0, 0, -1, -1], [-1] * 6])
-    found = spans(documents, blocks)
-    assert [span[:3] for span in found] == [(0, 0, 2), (0, 2, 5), (1, 0, 6)]
+    found = groups(documents, blocks)
+    assert [group.index.tolist() for group in found] == [[[6, 7, 8, 9, 10, 11]], [[2, 3, 4]], [[0, 1]]]
     assert found[0].free is None and found[2].free is None
     assert torch.equal(found[1].free, allowed(documents, blocks)[:1, 2:5, 2:5])
-    assert [span.free for span in spans(documents, blocks, "causal")] == [None] * 3
+    assert [group.free for group in groups(documents, blocks, "causal")] == [None] * 3
+
+
+def test_documents_of_about_one_length_are_attended_to_at_once():
+    documents = torch.tensor([[0] * 10 + [1] * 9 + [2]])
+    (long, short) = groups(documents, torch.full_like(documents, -1))
+    assert long.real.sum(1).tolist() == [10, 9] and long.index[1, -2:].tolist() == [18, 18]
+    assert short.index.tolist() == [[19]]

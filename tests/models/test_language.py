@@ -169,6 +169,17 @@ def test_vision_rows_train_alone(illume, images):
     assert illume.language.vision_head.grad.abs().sum() > 0 and illume.language.text_head.grad is None
 
 
+def test_a_codebook_of_another_size_gives_other_rows(illume, tmp_path):
+    language = illume.language
+    special = language.vision_head[:-64].clone()
+    language.set_codes(100)
+    assert language.vocabulary.codes == 100 and len(language.vision_head) == len(special) + 100
+    assert torch.equal(language.vision_head[:-100], special) and language.parts()["vision"][1] is language.vision_head
+    language.save_pretrained(str(tmp_path))
+    again = UnifiedLM.from_pretrained(str(tmp_path))
+    assert torch.equal(again.vision_embedding, language.vision_embedding) and again.vocabulary.codes == 100
+
+
 def test_rows_begin_as_the_codebook_lies(illume):
     language, codebook = illume.language, illume.tokenizer.codebook
     special = language.vision_head[: -len(codebook)].clone()

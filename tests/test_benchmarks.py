@@ -1,0 +1,30 @@
+"""Benchmarks run, and compare what they say they compare."""
+
+import random
+
+import torch
+
+from benchmarks import data, packing
+
+
+def test_packed_and_padded_batches_hold_the_same_documents():
+    packed, padded = packing.batches(packing.PLAYGROUND, rows=4, count=2)
+    ours, theirs = ([sorted(b.ids[b.documents >= 0].tolist()) for b in made] for made in (packed, padded))
+    assert sorted(sum(ours, [])) == sorted(sum(theirs, []))
+    assert all(batch.documents.max() == 0 for batch in padded)
+
+
+def test_rows_of_stage_3_are_full():
+    assert data.packing(rows=200)["packed"] > 0.97
+
+
+def test_a_stream_is_measured_and_resumed(tmp_path):
+    shards = data.make_shards(tmp_path, 2, 10, 32)
+    assert data.bare(shards, 0.1) > 0 and data.ours(shards, 0.1) > 0
+    assert data.resume(shards=3, samples=5)["resume_seconds"] > 0
+
+
+def test_a_document_takes_tokens_for_its_words_and_its_image(tmp_path):
+    torch.manual_seed(0)
+    sample = next(iter(data.wds.WebDataset(data.make_shards(tmp_path, 1, 1, 32), shardshuffle=False)))
+    assert len(data._document(sample, random.Random(0))) > 258
