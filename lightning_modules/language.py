@@ -39,8 +39,8 @@ class LanguageModule(L.LightningModule):
         warmup_steps, weight_decay: of schedule and AdamW.
         text_weight: weight of the loss on words beside that on codes (1 in the paper).
         muon: parts whose matrices Muon trains rather than AdamW (none in the paper).
-        codebook_rows: gives the vision rows the tokenizer's number of codes and lays them out as its codebook lies, before
-            they learn: for stage 1.
+        codebook_rows: gives the vision rows the tokenizer's number of codes and lays them out as its codebook lies,
+            before they learn: for stage 1.
     """
 
     items_name = "tokens"  # what the progress line counts
