@@ -4,6 +4,9 @@ import csv
 import functools
 import importlib
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ import train
 from lightning_modules.language import LanguageModule
 from models.unified import Illume
 from playground import shards
+from tests.datamodules.tars import write_samples
 
 CONFIGS = Path(train.CONFIGS)
 STAGES = ("language", "encoder", "tokenizer", "pixel_tokenizer", "detokenizer", "stage1", "stage2", "stage3")
@@ -131,6 +135,52 @@ def test_a_wrong_setting_is_one_line(setting, line, workers, world, monkeypatch,
         )
     told = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
     assert stop.value.code == 2 and len(told) == 1 and line in told[0] and "Traceback" not in told[0]
+
+
+def test_a_killed_process_goes_on_with_the_batches_it_would_have_had(world, monkeypatch):
+    """kill -9 in the second epoch, with two workers reading ahead."""
+    monkeypatch.chdir(world)
+    given = [word for word in arguments("language", 12) if "workers" not in word] + [
+        "--data.init_args.workers=2"
+    ]
+    whole = train.main([*given, "--name", "whole/killed"])
+    command = [sys.executable, str(Path(train.__file__)), *given, "--name", "killed"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        metrics = Path("runs/killed/metrics.csv")
+        deadline = time.monotonic() + 60
+        while not (metrics.is_file() and len(rows(metrics.parent)) > 8):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+    again = train.main([*given, "--name", "killed"])
+    assert again.resume.step > 0 and rows(again.folder) == rows(whole.folder)
+    one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_was_skipped_is_in_the_run_folder_and_too_much_stops_it(world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    good = {
+        f"{i}": {"json": json.dumps({"parts": [{"text": f"number {i}", "learn": True}]}).encode()}
+        for i in range(40)
+    }
+    broken = {"x": {"json": b"{"}, "y": {"json": b"[]"}, "z": {"txt": b"no document"}}
+    write_samples(world / "torn/0.tar", good | broken)
+    source = {"shards": "torn", "template": "document", "weight": 1.0}
+    Path("torn.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"sources": {"text": source}}}}))
+    given = [*arguments("language", 12), "--config", "torn.yaml", "--name"]
+    run = train.main([*given, "torn", "--data.init_args.max_skipped_fraction=0.5"])
+    told = json.loads((run.folder / "skipped.json").read_text())
+    assert told["skipped"] == 3 and {row["reason"]: row["samples"] for row in told["reasons"]} == {
+        "a json cannot be read": 1,
+        "a json is of another shape": 1,
+        "a sample has no json": 1,
+    }
+    with pytest.raises(SystemExit) as stop:
+        train.main([*given, "stopped", "--data.init_args.max_skipped_fraction=0.001"])
+    line = [text for text in capsys.readouterr().err.splitlines() if "error" in text][-1]
+    assert stop.value.code == 2 and "samples were skipped" in line and "max_skipped_fraction 0.1%" in line
+    assert json.loads((world / "runs/stopped/skipped.json").read_text())["skipped"] == 3
 
 
 def test_two_ranks_go_on_where_they_were_cut(world, monkeypatch):

@@ -3,6 +3,8 @@
 import gzip
 import io
 import random
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -138,6 +140,27 @@ def test_samples_that_are_not_whole_or_not_safe_are_refused_alone(tmp_path):
             "a member's name has no ending",
         ]
     )
+
+
+def test_memory_does_not_grow_with_the_shard(tmp_path):
+    """A quarter of a GiB, of which a process reads a few samples and the index."""
+    with tarfile.open(tmp_path / "large.tar", "w") as tar:
+        content = random.Random(0).randbytes(2**20)
+        for i in range(256):
+            member = tarfile.TarInfo(f"{i:04d}.jpg")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    program = """
+import resource, sys
+from datamodules.shard import Shard
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before, shard = peak(), Shard(sys.argv[1])
+sizes = [len(shard.read(i)["jpg"]) for i in range(256)]
+print(peak() - before, sum(sizes))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "large.tar")]
+    grown, read = map(int, subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
+    assert read == 256 * 2**20 and grown * 1024 < 16 * 2**20
 
 
 def test_links_are_not_followed(tmp_path):

@@ -174,7 +174,10 @@ def test_a_codebook_of_another_size_gives_other_rows(illume, tmp_path):
     special = language.vision_head[:-64].clone()
     language.set_codes(100)
     assert language.vocabulary.codes == 100 and len(language.vision_head) == len(special) + 100
-    assert torch.equal(language.vision_head[:-100], special) and language.parts()["vision"][1] is language.vision_head
+    assert (
+        torch.equal(language.vision_head[:-100], special)
+        and language.parts()["vision"][1] is language.vision_head
+    )
     language.save_pretrained(str(tmp_path))
     again = UnifiedLM.from_pretrained(str(tmp_path))
     assert torch.equal(again.vision_embedding, language.vision_embedding) and again.vocabulary.codes == 100
