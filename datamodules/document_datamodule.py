@@ -9,8 +9,8 @@ from typing import Any, NotRequired, TypedDict
 import lightning as L
 from torch.utils.data import DataLoader
 
-from datamodules.codes import with_codes
 from datamodules.loader import READERS, Batch, RankLoader, world
+from datamodules.made_ahead import with_made_ahead
 from datamodules.packing import LOOK_AHEAD, Packer
 from datamodules.places import find_shards
 from datamodules.skipped import Skip, Skipped
@@ -110,7 +110,7 @@ class DocumentDataModule(L.LightningDataModule):
                     self.image_size,
                     self.drop,
                     self.sequence_length,
-                    getattr(self.trainer.lightning_module, "codes_stamp", None),
+                    getattr(self.trainer.lightning_module, "stamps", {}),
                 ),
             )
             for name, found in shards.items()
@@ -137,8 +137,7 @@ class DocumentDataModule(L.LightningDataModule):
         if not hasattr(self, "_val"):
             reader = self._open(self.val_shards, VAL_SEED)(*world())
             self._val = [reader.batch().value for _ in range(self.val_batches)]
-            skipped = Skipped()
-            skipped.add(reader.take_skips())
+            Skipped().add(reader.take_skips())  # says what was
         return DataLoader(self._val, batch_size=None)
 
 
@@ -207,11 +206,11 @@ def _segment(
     size: int,
     drop: float,
     longest: int,
-    stamp: str | None,
+    stamps: dict[str, str],
     sample: Sample,
     rng: random.Random,
 ) -> Segment:
-    segment = sequencer.segment(TEMPLATES[template](with_codes(sample, stamp), size, rng, drop))
+    segment = sequencer.segment(TEMPLATES[template](with_made_ahead(sample, stamps), size, rng, drop))
     if len(segment) > longest:
         raise ValueError(f"the document is longer than sequence_length {longest}: {len(segment)} tokens")
     if not any(segment.learn):

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from datamodules.decode import sample_image, sample_text
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.places import find_shards
-from datamodules.skipped import Skip
+from datamodules.skipped import Skip, Skipped
 from datamodules.stream import MixedStream, Sample, Source
 
 VAL_SEED = 12345
@@ -85,6 +85,7 @@ class ImageDataModule(L.LightningDataModule):
         if not hasattr(self, "_val"):
             reader = self._open(self.found_val, VAL_SEED)(*world())
             self._val = [reader.batch().value for _ in range(self.val_batches)]
+            Skipped().add(reader.take_skips())  # says what was
         return DataLoader(self._val, batch_size=None)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import torch.distributed as dist
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from datamodules.codes import StaleCodes
+from datamodules.made_ahead import StaleCodes
 from datamodules.skipped import Skip, Skipped
 
 log = logging.getLogger(__name__)

@@ -210,11 +210,21 @@ class MixedStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Where each source stands."""
-        return {"drawn": self.drawn, "places": deepcopy(self.places)}
+        shards = {name: len(source.shards) for name, source in self.sources.items()}
+        return {"drawn": self.drawn, "places": deepcopy(self.places), "shards": shards}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state` was taken. Sources that are new begin at their beginning."""
-        self.drawn = state["drawn"]
-        for name, place in state["places"].items():
-            if name in self.places:
-                self.places[name] = deepcopy(place)
+        """Goes on where `state` was taken.
+
+        Raises:
+            ValueError: the sources are no longer what they were.
+        """
+        if set(state["places"]) != set(self.places):
+            raise ValueError(f"this run began with the sources {', '.join(state['places'])}: start another")
+        for name, source in self.sources.items():
+            if state["shards"][name] != len(source.shards):
+                raise ValueError(
+                    f"source {name!r} had {state['shards'][name]} shards when this run was cut off and has "
+                    f"{len(source.shards)} now: put back what it had, or start another run"
+                )
+        self.drawn, self.places = state["drawn"], deepcopy(state["places"])

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from datamodules.codes import CODES
 from datamodules.decode import IMAGE_ENDINGS, decode_image, sample_image, sample_json, sample_text
+from datamodules.made_ahead import made_ahead
 from models.document import (
     Branches,
     Document,
@@ -32,10 +32,23 @@ HUMAN, MODEL = ("human", "user"), ("gpt", "assistant", "model")
 
 def _drawn(sample: Sample, name: str, size: int) -> Draw:
     """An image to be drawn, by its codes if they were made ahead of time; `name` is "" for a raw pair's."""
-    codes = sample.get(f"{name.rpartition('.')[0]}.{CODES}" if name else CODES)
-    if codes is not None:
-        return Draw(codes=codes)
-    return Draw(_member(name, sample, size) if name else sample_image(sample, size))
+    codes = made_ahead(sample, name, "codes")
+    return Draw(_image(sample, name, size)) if codes is None else Draw(codes=codes)
+
+
+def _seen(sample: Sample, name: str, size: int) -> See:
+    """An image to be seen, by its features if they were made ahead of time; `name` is "" for a raw pair's."""
+    features = made_ahead(sample, name, "features")
+    return See(_image(sample, name, size)) if features is None else See(features=features)
+
+
+def _image(sample: Sample, name: str, size: int) -> Tensor:
+    return _member(name, sample, size) if name else sample_image(sample, size)
+
+
+def _about(seen: See, document: Document) -> Document:
+    """A document that begins with an image, about this one."""
+    return [seen, *document[1:]]
 
 
 def draw(sample: Sample, size: int, rng: Random, drop: float) -> Document:
@@ -46,17 +59,25 @@ def draw(sample: Sample, size: int, rng: Random, drop: float) -> Document:
 
 def describe(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """Captioning from a raw pair."""
-    return describe_document(sample_image(sample, size), sample_text(sample, "txt"))
+    return _about(_seen(sample, "", size), describe_document(None, sample_text(sample, "txt")))
 
 
 def detail(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """Captioning object by object, from a raw pair that has a `dense.txt`."""
-    return describe_document(sample_image(sample, size), sample_text(sample, "dense.txt"), detail=True)
+    words = sample_text(sample, "dense.txt")
+    return _about(_seen(sample, "", size), describe_document(None, words, detail=True))
 
 
 def reconstruct(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """Image reconstruction from a raw pair (stage 1)."""
-    return [*reconstruct_document(sample_image(sample, size))[:-1], _drawn(sample, "", size)]
+    return _rebuilt(_seen(sample, "", size), _drawn(sample, "", size))
+
+
+def _rebuilt(seen: See, drawn: Draw) -> Document:
+    """Image reconstruction, of one image in memory where neither use was made ahead."""
+    if seen.image is not None and drawn.image is not None:
+        return reconstruct_document(seen.image)
+    return [seen, *reconstruct_document(None)[1:-1], drawn]
 
 
 def document(sample: Sample, size: int, rng: Random, drop: float) -> Document:
@@ -74,7 +95,7 @@ def _part(part: Any, sample: Sample, size: int) -> Part:
     if isinstance(part.get("text"), str):
         return Text(part["text"], bool(part.get("learn", False)))
     if isinstance(part.get("see"), str):
-        return See(_member(part["see"], sample, size))
+        return _seen(sample, part["see"], size)
     if isinstance(part.get("draw"), str):
         return _drawn(sample, part["draw"], size)
     if isinstance(part.get("branches"), list) and all(isinstance(way, list) for way in part["branches"]):
@@ -104,16 +125,16 @@ def conversation(sample: Sample, size: int, rng: Random, drop: float) -> Documen
         raise ValueError(
             'a json is of another shape: a conversation is {"conversations": [{"from", "value"}, ...]}'
         )
-    image = sample_image(sample, size) if any(ending in sample for ending in IMAGE_ENDINGS) else None
+    image = _seen(sample, "", size) if any(ending in sample for ending in IMAGE_ENDINGS) else None
     parts: list[Part] = []
     for turn in turns:
         parts += _turn(turn, image, seen=any(isinstance(part, See) for part in parts))
     if image is not None and not any(isinstance(part, See) for part in parts):
-        parts.insert(0, See(image))
+        parts.insert(0, image)
     return parts
 
 
-def _turn(turn: Mapping[str, Any], image: Tensor | None, seen: bool) -> Sequence[Part]:
+def _turn(turn: Mapping[str, Any], image: See | None, seen: bool) -> Sequence[Part]:
     who, words = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
     if who not in (*HUMAN, *MODEL) or not isinstance(words, str):
         raise ValueError("a turn of a conversation is neither a human's nor a model's words")
@@ -125,7 +146,7 @@ def _turn(turn: Mapping[str, Any], image: Tensor | None, seen: bool) -> Sequence
     if image is None or seen or IMAGE_MARK in after:
         raise ValueError("a conversation has more places for images than images")
     around = [Text(part.strip()) if part.strip() else None for part in (before, after)]
-    return [part for part in (around[0], See(image), around[1]) if part is not None]
+    return [part for part in (around[0], image, around[1]) if part is not None]
 
 
 def edit(sample: Sample, size: int, rng: Random, drop: float) -> Document:
@@ -135,10 +156,9 @@ def edit(sample: Sample, size: int, rng: Random, drop: float) -> Document:
         raise ValueError("an edit is see, text, draw")
     before, words, after = parts
     if rng.random() >= drop:
-        return [*edit_document(before.image, words.text)[:-1], after]
+        return [before, *edit_document(None, words.text)[1:-1], after]
     name = sample_json(sample)["parts"][0]["see"]
-    known = _drawn(sample, name, size) if after.codes is not None else Draw(before.image)
-    return [*reconstruct_document(before.image)[:-1], known]
+    return _rebuilt(before, _drawn(sample, name, size))
 
 
 TEMPLATES: dict[str, Callable[[Sample, int, Random, float], Document]] = {

@@ -1,8 +1,8 @@
 """Makes the codes of drawn images ahead of time: `python -m datamodules.tokenize --model DIR SHARDS... --out DIR`.
 
-Writes each shard again with a `codes.STAMP.npy` beside every image. Training on them gives the batches that it would give
-otherwise, and spares the encoder's and tokenizer's work on what is drawn. Restartable: a shard bears its name only
-when it is whole, and one that is there is not made again.
+Writes each shard again with a `codes.STAMP.npy` beside every image, and with --features what the frozen encoder sees in
+it. Training on them gives the batches that it would give otherwise, and spares encoder and tokenizer. Restartable: a
+shard bears its name only when it is whole, and one that is there is not made again.
 """
 
 import argparse
@@ -17,8 +17,8 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from datamodules.codes import MEMBER, member_name, packed
 from datamodules.decode import IMAGE_ENDINGS, decode_image
+from datamodules.made_ahead import MEMBER, member_name, packed
 from datamodules.places import Unreachable, find_shards, local
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
 from models.unified import Illume
@@ -26,8 +26,10 @@ from models.unified import Illume
 BATCH = 256
 
 
-def tokenize_shard(model: Illume, stamp: str, shard: str, target: Path, batch: int = BATCH) -> int:
-    """Writes one shard with codes; returns how many images got some.
+def tokenize_shard(
+    model: Illume, stamps: dict[str, str], shard: str, target: Path, batch: int = BATCH
+) -> int:
+    """Writes one shard with codes, and features where `stamps` has them; returns how many images got some.
 
     A sample that cannot be read is left out, and one whose image cannot be decoded goes over without codes: training
     skips and counts both.
@@ -47,9 +49,10 @@ def tokenize_shard(model: Illume, stamp: str, shard: str, target: Path, batch: i
                     good.append((sample, ending))
                 except ValueError:
                     continue
-            codes = _encode(model, pixels, batch)
-            for (sample, ending), row in zip(good, codes, strict=True):
-                sample[member_name(ending, stamp)] = packed(row.numpy())
+            for kind, stamp in stamps.items():
+                made = _make(model, kind, pixels, batch)
+                for (sample, ending), values in zip(good, made, strict=True):
+                    sample[member_name(ending, kind, stamp)] = packed(values.numpy())
             images += len(good)
             for sample in samples:
                 _write(tar, sample)
@@ -77,10 +80,10 @@ def _images(sample: Sample) -> list[str]:
     return [ending for ending in sample if ending.rpartition(".")[2] in IMAGE_ENDINGS]
 
 
-def _encode(model: Illume, pixels: list[Tensor], batch: int) -> Tensor:
-    if not pixels:
-        return torch.zeros(0, 0, dtype=torch.long)
-    return torch.cat([model.encode(part).cpu() for part in torch.stack(pixels).split(batch)])
+def _make(model: Illume, kind: str, pixels: list[Tensor], batch: int) -> list[Tensor]:
+    make = model.encode if kind == "codes" else model.features
+    parts = torch.stack(pixels).split(batch) if pixels else ()
+    return [values for part in parts for values in make(part).cpu()]
 
 
 def _write(tar: tarfile.TarFile, sample: Sample) -> None:
@@ -92,7 +95,7 @@ def _write(tar: tarfile.TarFile, sample: Sample) -> None:
         tar.addfile(member, io.BytesIO(content))
 
 
-def tokenize(model: Illume, shards: list[str], out: Path) -> tuple[int, list[str]]:
+def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False) -> tuple[int, list[str]]:
     """Writes all shards that are not there yet; returns how many images got codes now, and what could not be read.
 
     Raises:
@@ -101,19 +104,20 @@ def tokenize(model: Illume, shards: list[str], out: Path) -> tuple[int, list[str
     names = [Path(shard).name for shard in shards]
     if len(set(names)) < len(names):
         raise ValueError("two of the shards have the same name: give each set a call and an --out of its own")
-    stamp = model.codes_stamp()
+    stamps = {"codes": model.stamp("encoder", "tokenizer")}
+    stamps |= {"features": model.stamp("encoder")} if features else {}
     out.mkdir(parents=True, exist_ok=True)
-    note = out / "codes.json"
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["stamp"] != stamp:
-        raise ValueError(f"{out} holds codes of another tokenizer: name another folder")
-    note.write_text(json.dumps({"stamp": stamp, "tokens": model.tokenizer.tokens}) + "\n", encoding="utf-8")
+    note = out / "made_ahead.json"
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != stamps:
+        raise ValueError(f"{out} holds what another tokenizer or another call made: name another folder")
+    note.write_text(json.dumps(stamps) + "\n", encoding="utf-8")
     images, broken = 0, []
     with Progress(transient=True) as bar:
         for shard, name in bar.track(list(zip(shards, names, strict=True)), description="shards"):
             if (out / name).exists():
                 continue
             try:
-                images += tokenize_shard(model, stamp, shard, out / name)
+                images += tokenize_shard(model, stamps, shard, out / name)
             except (BrokenShard, Unreachable) as error:
                 (out / name).with_suffix(".tmp").unlink(missing_ok=True)
                 broken.append(f"{shard}: {error}")
@@ -128,6 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("shards", nargs="+", help="folders, brace patterns or URLs of shards")
     parser.add_argument("--model", required=True, help="model folder with encoder and tokenizer")
     parser.add_argument("--out", type=Path, required=True, help="folder that takes the shards with codes")
+    parser.add_argument("--features", action="store_true", help="features of the frozen encoder as well")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
@@ -135,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError(f"--device {options.device}: this machine has no CUDA device")
         shards = find_shards(options.shards)
         model = Illume.from_pretrained(options.model, only=("encoder", "tokenizer")).to(options.device)
-        images, broken = tokenize(model, shards, options.out)
+        images, broken = tokenize(model, shards, options.out, options.features)
     except (ValueError, OSError) as error:
         print(f"tokenize: {error}", file=sys.stderr)
         return 2

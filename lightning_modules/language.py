@@ -100,9 +100,12 @@ class LanguageModule(L.LightningModule):
         return self.model.sequencer
 
     @property
-    def codes_stamp(self) -> str | None:
-        """What codes made ahead of time must bear; None where there is no tokenizer."""
-        return None if self.model.tokenizer is None else self.model.codes_stamp()
+    def stamps(self) -> dict[str, str]:
+        """What codes and features made ahead of time must bear; features are of no use where their encoder learns."""
+        model = self.model
+        stamps = {} if model.tokenizer is None else {"codes": model.stamp("encoder", "tokenizer")}
+        frozen = model.encoder is not None and model.understanding_encoder is None
+        return stamps | ({"features": model.stamp("encoder")} if frozen else {})
 
     @property
     def text_tokenizer(self) -> PreTrainedTokenizerBase:

@@ -6,7 +6,7 @@ are what classifier-free guidance takes as its condition-less twin; reconstructi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Image = TypeVar("Image")
 
@@ -28,9 +28,10 @@ class Text:
 
 @dataclass(frozen=True)
 class See(Generic[Image]):
-    """An image that enters as continuous features."""
+    """An image that enters as continuous features; with `features` they are known, and the image is not needed."""
 
-    image: Image
+    image: Image | None = None
+    features: Any | None = None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from models.detokenizer.diffusion import DiffusionDetokenizer
@@ -100,4 +101,15 @@ def folder_hash(folder: str | Path) -> str:
         ):  # that one holds paths
             digest.update(path.relative_to(folder).as_posix().encode())
             digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def parts_hash(parts: Sequence[nn.Module]) -> str:
+    """Twelve hex digits that name the weights and settings of parts in memory, wherever they came from."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(json.dumps(part._hub_mixin_config, sort_keys=True).encode())
+        for name, tensor in sorted(part.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -24,7 +24,10 @@ TEXT, SEE, DRAW = 0, 1, 2
 
 @dataclass
 class Segment:
-    """One document as token ids, before packing. Lists have one entry a token, `images` one an image in order."""
+    """One document as token ids, before packing. Lists have one entry a token, `images` one an image in order.
+
+    An image is None where its codes stand in `ids`, or its features in `features`, already.
+    """
 
     ids: list[int] = field(default_factory=list)
     kinds: list[int] = field(default_factory=list)
@@ -34,6 +37,7 @@ class Segment:
     positions: list[int] = field(default_factory=list)
     images: list[Tensor | None] = field(default_factory=list)
     image_uses: list[int] = field(default_factory=list)
+    features: list[Tensor] = field(default_factory=list)
     branch: int = -1
 
     def __len__(self) -> int:
@@ -70,8 +74,9 @@ class PackedBatch:
         see_blocks: (B, L) number of the See block within its row, -1 outside.
         see_mask, draw_mask: (B, L) placeholders of features and of codes.
         images: (M, 3, H, W) uint8, each image once.
-        see_images, draw_images: index into `images` of each block, in row-major order of the blocks; -1 for a Draw whose
-            codes stand in `ids` already.
+        see_images, draw_images: index into `images` of each block, in row-major order of the blocks; -1 for a See whose
+            features stand in `see_features`, and for a Draw whose codes stand in `ids`, already.
+        see_features: (k, N, F) features of those See blocks, in order.
     """
 
     ids: Tensor
@@ -85,6 +90,7 @@ class PackedBatch:
     images: Tensor
     see_images: Tensor
     draw_images: Tensor
+    see_features: Tensor
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "PackedBatch":
         """The same batch on a device."""
@@ -155,15 +161,24 @@ class Sequencer:
         if seen:
             block = max(out.see_blocks, default=-1) + 1
             out.add([special("pad")] * self.see_tokens, kind=SEE, block=block)
+            if part.features is not None:
+                out.features.append(self._features(part.features))
         elif part.open:
             return  # the document stops at the image's door
         elif part.codes is None:
             out.add([self.vocabulary.first_code] * self.draw_tokens, kind=DRAW, learn=True)
         else:
             out.add(self._codes(part.codes), kind=DRAW, learn=True)
-        out.images.append(part.image if seen or part.codes is None else None)
+        known = part.features if seen else part.codes
+        out.images.append(part.image if known is None else None)
         out.image_uses.append(SEE if seen else DRAW)
         out.add([special("end_image")])
+
+    def _features(self, features: Tensor) -> Tensor:
+        if features.ndim != 2 or len(features) != self.see_tokens:
+            shape = " x ".join(map(str, features.shape))
+            raise ValueError(f"an image's features do not fit: {self.see_tokens} are wanted, not {shape}")
+        return features
 
     def _codes(self, codes: Sequence[int]) -> list[int]:
         if len(codes) != self.draw_tokens or not all(0 <= code < self.vocabulary.codes for code in codes):
@@ -198,6 +213,7 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
     images: list[Tensor] = []
     known: dict[int, int] = {}
     uses: dict[int, list[int]] = {SEE: [], DRAW: []}
+    features: list[Tensor] = []
     for r, row in enumerate(rows):
         start, block = 0, 0
         for d, index in enumerate(row):
@@ -213,6 +229,7 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
             documents[r, span] = d
             positions[r, span] = torch.tensor(item.positions)
             branches[r, span] = torch.tensor(item.branches)
+            features += item.features
             for image, use in zip(item.images, item.image_uses, strict=True):
                 if image is not None and id(image) not in known:
                     known[id(image)] = len(images)
@@ -231,4 +248,5 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
         images=stacked,
         see_images=torch.tensor(uses[SEE], dtype=torch.long),
         draw_images=torch.tensor(uses[DRAW], dtype=torch.long),
+        see_features=torch.stack(features) if features else torch.zeros(0, 1, 1),
     )

@@ -1,7 +1,5 @@
 """Illume: encoder, tokenizer, detokenizer and language model behind understand, draw, edit and chat."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +13,7 @@ from models.detokenizer.pixel import PixelDecoder
 from models.document import Document, Draw, See, Text, describe_document, draw_document, edit_document
 from models.language.decoding import draw_codes, write_text
 from models.language.unified_lm import UnifiedLM
-from models.model_folder import load_parts, save_parts
+from models.model_folder import load_parts, parts_hash, save_parts
 from models.sequence import DRAW, SEE, PackedBatch, Segment, Sequencer
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
@@ -114,38 +112,37 @@ class Illume(nn.Module):
 
     def inputs(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
         """Features (S, N, D) of a batch's See blocks and codes (n, N) of its Draw blocks, each image encoded once."""
+        looked = batch.see_images[batch.see_images >= 0]
+        shared = self.understanding_encoder is None and len(looked) > 0
         with torch.no_grad():
             codes = batch.ids[batch.draw_mask].view(-1, self.language.draw_tokens)
             codes = codes - self.language.vocabulary.first_code  # those that were known before
             new = batch.draw_images >= 0
-            shared = self.understanding_encoder is None and len(batch.see_images) > 0
-            used = torch.cat([batch.draw_images[new], batch.see_images]) if shared else batch.draw_images[new]
+            used = torch.cat([batch.draw_images[new], looked]) if shared else batch.draw_images[new]
             needed, place = used.unique(return_inverse=True)
             features = self.encoder(batch.images[needed]) if len(needed) else None
             drawn = place[: int(new.sum())]
             if len(drawn):
                 codes[new] = self._codes(batch.images[needed][drawn], features[drawn])
-        if not len(batch.see_images):
-            return self._nothing_seen(), codes
         if shared:
-            return features[place[len(drawn) :]], codes
-        seen, place = batch.see_images.unique(return_inverse=True)
-        return self.see(batch.images[seen])[place], codes
+            return self._with_known(batch, features[place[len(drawn) :]]), codes
+        if not len(looked):
+            return self._with_known(batch, self._nothing_seen()), codes
+        seen, place = looked.unique(return_inverse=True)
+        return self._with_known(batch, self.see(batch.images[seen])[place]), codes
 
-    def codes_stamp(self) -> str:
-        """Twelve hex digits that name what makes the codes: encoder and tokenizer, weights and settings.
+    def _with_known(self, batch: PackedBatch, features: Tensor) -> Tensor:
+        """Features of all See blocks in order, from those that were made and those that were known before."""
+        if not len(batch.see_features):
+            return features
+        every = features.new_empty(len(batch.see_images), *features.shape[1:])
+        every[batch.see_images >= 0] = features
+        every[batch.see_images < 0] = batch.see_features.to(features.dtype)
+        return every
 
-        Codes made ahead of time bear it, so that stale ones are noticed.
-        """
-        digest = hashlib.sha256()
-        for part in (self.encoder, self.tokenizer):
-            digest.update(json.dumps(part._hub_mixin_config, sort_keys=True).encode())
-            for name, tensor in sorted(part.state_dict().items()):
-                digest.update(name.encode())
-                digest.update(
-                    tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-                )
-        return digest.hexdigest()[:12]
+    def stamp(self, *parts: str) -> str:
+        """Names what makes codes (encoder and tokenizer) or features (the encoder), to know what is stale."""
+        return parts_hash([getattr(self, name) for name in parts])
 
     def _nothing_seen(self) -> Tensor:
         width = self.language.adapter[0].in_features

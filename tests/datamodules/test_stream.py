@@ -62,6 +62,16 @@ def test_it_goes_on_where_it_was_cut(sources, cut):
     assert head + values(rest, 80 - cut) == whole
 
 
+def test_other_shards_than_before_are_refused(sources, tmp_path):
+    stream = MixedStream(sources, 5)
+    values(stream, 3)
+    more = dict(sources, b=Source([*sources["b"].shards, *sources["a"].shards[:1]], 0.25, words))
+    with pytest.raises(ValueError, match="source 'b' had 1 shards when this run was cut off and has 2 now"):
+        MixedStream(more, 5).load_state_dict(stream.state_dict())
+    with pytest.raises(ValueError, match="this run began with the sources a, b"):
+        MixedStream({"a": sources["a"]}, 5).load_state_dict(stream.state_dict())
+
+
 def test_an_item_can_be_read_again_by_its_address(sources):
     items = list(islice(MixedStream(sources, 5), 30))
     again = MixedStream(sources, 5).reread([item.address for item in items])

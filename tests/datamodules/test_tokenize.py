@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from datamodules import tokenize
-from datamodules.codes import StaleCodes
 from datamodules.document_datamodule import DocumentDataModule
+from datamodules.made_ahead import StaleCodes
 from playground import shards
 from tests.datamodules.tars import png, write_samples
 from tests.fixtures import tiny_illume
@@ -34,9 +34,9 @@ def world(tmp_path, tiny_illume):
     return tmp_path
 
 
-def run(world, name):
-    folder = world / "data" / name
-    return tokenize.main([str(folder), "--model", str(world / "model"), "--out", str(world / "codes" / name)])
+def run(world, name, *options):
+    folder, out = world / "data" / name, world / "codes" / name
+    return tokenize.main([str(folder), "--model", str(world / "model"), "--out", str(out), *options])
 
 
 def loader(world, root, model, workers=0):
@@ -49,16 +49,17 @@ def loader(world, root, model, workers=0):
     module = DocumentDataModule(
         sources, sequences_per_batch=4, batches_per_epoch=6, workers=workers, drop=0.3
     )
-    stamp = model.codes_stamp()
+    stamps = {"codes": model.stamp("encoder", "tokenizer"), "features": model.stamp("encoder")}
     module.trainer = SimpleNamespace(
-        lightning_module=SimpleNamespace(sequencer=model.sequencer, codes_stamp=stamp)
+        lightning_module=SimpleNamespace(sequencer=model.sequencer, stamps=stamps)
     )
     module.setup()
     return module.train_dataloader()
 
 
-def test_batches_are_those_of_tokenizing_on_the_fly(world, tiny_illume):
-    assert [run(world, name) for name in ("pairs", "edits", "stories")] == [0, 0, 0]
+@pytest.mark.parametrize("options", [[], ["--features"]])
+def test_batches_are_those_of_tokenizing_on_the_fly(world, tiny_illume, options):
+    assert [run(world, name, *options) for name in ("pairs", "edits", "stories")] == [0, 0, 0]
     pairs = list(zip(loader(world, "data", tiny_illume), loader(world, "codes", tiny_illume), strict=True))
     for plain, ahead in pairs:
         features, codes = tiny_illume.inputs(plain)
@@ -68,6 +69,7 @@ def test_batches_are_those_of_tokenizing_on_the_fly(world, tiny_illume):
         language = tiny_illume.language
         assert torch.equal(language.with_codes(plain, codes), language.with_codes(ahead, codes_too))
         assert (ahead.draw_images == -1).all() and len(ahead.images) < len(plain.images)
+        assert not options or not len(ahead.images)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -76,7 +78,7 @@ def test_stale_codes_stop_the_run(world, tiny_illume, workers):
         run(world, name)
     with torch.no_grad():
         tiny_illume.tokenizer.codebook.add_(0.1)
-    with pytest.raises(StaleCodes, match="codes of another tokenizer .* make them anew with"):
+    with pytest.raises(StaleCodes, match="codes of another model .* make them anew with"):
         list(loader(world, "codes", tiny_illume, workers))
 
 
@@ -109,4 +111,4 @@ def test_another_tokenizer_needs_another_folder(world, tiny_illume, capsys):
         tiny_illume.tokenizer.codebook.add_(0.1)
     tiny_illume.save_pretrained(str(world / "model"))
     assert run(world, "pairs") == 2
-    assert "holds codes of another tokenizer: name another folder" in capsys.readouterr().err
+    assert "holds what another tokenizer or another call made: name another folder" in capsys.readouterr().err
