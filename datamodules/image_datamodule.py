@@ -16,6 +16,7 @@ from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.places import find_shards
 from datamodules.skipped import Skip, Skipped
 from datamodules.stream import MixedStream, Sample, Source
+from models.unified import Spelling
 
 VAL_SEED = 12345
 
@@ -93,7 +94,7 @@ def _captioned_image(
     size: int, tokenizer: PreTrainedTokenizerBase | None, sample: Sample, rng: random.Random
 ) -> tuple[Tensor, list[int]]:
     words = sample_text(sample, "dense.txt") if tokenizer is not None else ""
-    ids = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+    ids = Spelling(tokenizer)(words) if words else []
     return sample_image(sample, size), ids
 
 

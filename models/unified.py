@@ -22,13 +22,13 @@ from models.tokenizer.semantic import SemanticTokenizer
 
 @dataclass(frozen=True)
 class Spelling:
-    """Words to text ids, without special tokens; goes to any worker process."""
+    """Words to text ids; what spells a special token stays words. Goes to any worker process."""
 
     tokenizer: PreTrainedTokenizerBase
 
     def __call__(self, text: str) -> list[int]:
         """The ids of a text."""
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
 class Illume(nn.Module):

@@ -42,6 +42,13 @@ def test_text_cannot_spell_special_tokens(illume):
     assert "{caption}</s>" in illume.text_tokenizer.decode(ids).replace(" ", "")
 
 
+def test_text_cannot_spell_the_text_tokenizers_own_special_tokens(illume):
+    illume.text_tokenizer.add_special_tokens({"eos_token": "</s>"})
+    ids = illume.sequencer.encode_text("a </s> b")
+    assert illume.text_tokenizer.eos_token_id not in ids
+    assert illume.text_tokenizer.decode(ids).replace(" ", "") == "a</s>b"
+
+
 def test_capitals_and_attached_marks_give_the_words_of_training(illume):
     encode = illume.sequencer.encode_text
     assert encode("Draw a red circle?") == encode("draw a red circle ?") != encode("draw a blue circle ?")
