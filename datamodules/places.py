@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,19 @@ def declared(shard: str) -> int | None:
     index = Path(shard).parent / "index.json"
     if is_remote(shard) or not index.is_file():
         return None
+    entry = _shards_of(index, index.stat().st_mtime_ns).get(Path(shard).name)
+    entry = entry.get("samples") if isinstance(entry, dict) else entry
+    return entry if isinstance(entry, int) else None
+
+
+@lru_cache(maxsize=16)
+def _shards_of(index: Path, changed: int) -> dict[str, Any]:
+    """What an index.json says of its shards, read once for each of its versions."""
     try:
-        entry = json.loads(index.read_text(encoding="utf-8"))["shards"][Path(shard).name]
-        return int(entry["samples"] if isinstance(entry, dict) else entry)
+        shards = json.loads(index.read_text(encoding="utf-8"))["shards"]
     except (ValueError, KeyError, TypeError):
-        return None
+        return {}
+    return shards if isinstance(shards, dict) else {}
 
 
 @contextmanager
