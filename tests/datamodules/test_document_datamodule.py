@@ -40,6 +40,7 @@ def module(data, tiny_illume):
             sequences_per_batch=3,
             batches_per_epoch=5,
             sequence_length=sequence_length,
+            look_ahead=16,
             workers=workers,
             **options,
         )
