@@ -155,6 +155,7 @@ def report(scale: Scale, metrics: dict[str, Any], seconds: dict[str, float], mem
     from evals.report import write_report
 
     circumstances = {
+        "suite": "playground",
         "scale": scale.name,
         "command": f"python demo.py --scale {scale.name}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -66,7 +66,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     settings = (QUICK if options.quick else {}) | given
     model = Illume.from_pretrained(options.model).to(options.device)
     about = {"images": options.images, "folder": options.model, "inception": options.inception}
-    report = playground_suite(model, options.seed, **settings, **about)
+    report = playground_suite(model, options.seed, **settings, **about) | {"suite": options.suite}
     write_text(options.out, json.dumps(report, indent=1) + "\n")
     return report
 

@@ -1,0 +1,73 @@
+"""The table holds what the papers print and what reports say, and tells them apart."""
+
+import json
+
+import pytest
+
+from evals import table
+
+
+@pytest.fixture
+def report(tmp_path):
+    path = tmp_path / "mine" / "report.json"
+    path.parent.mkdir()
+    figures = {
+        "geneval/overall": 0.6391,
+        "geneval/counting": 0.755,
+        "vqa/accuracy": 0.8,
+        "suite": "playground",
+    }
+    path.write_text(json.dumps(figures))
+    return path
+
+
+def test_published_overall_is_the_mean_of_its_categories():
+    """GenEval's own definition: it finds a figure that was typed wrong."""
+    categories = [
+        key for key in table.COLUMNS["generation"] if key.startswith("geneval/") and "overall" not in key
+    ]
+    for row in table.published("generation"):
+        values = [row.figures[key] for key in categories if key in row.figures]
+        assert len(values) == 6 and sum(values) / 6 == pytest.approx(
+            row.figures["geneval/overall"], abs=0.011
+        ), row
+
+
+@pytest.mark.parametrize("format", ["markdown", "html", "latex"])
+def test_ours_stands_beside_the_papers_with_a_footnote(report, format, capsys):
+    assert table.main([str(report), "--format", format]) == 0
+    told = capsys.readouterr().out
+    for text in ("ILLUME 7B", "Show-o 1.5B", "mine (ours)", "0.64", "cannot be compared with theirs"):
+        assert text in told
+    assert "playground VQA" not in told
+
+
+def test_markdown_has_as_many_cells_in_every_line(report, capsys):
+    for section in table.COLUMNS:
+        table.main([str(report), "--section", section])
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) == 1 and len(lines) > 4
+
+
+def test_a_measure_that_nobody_has_is_left_out(capsys):
+    table.main(["--section", "understanding"])
+    told = capsys.readouterr().out
+    assert "playground VQA" not in told and "1445.3" in told and "669" in told
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"a": 1}'])
+def test_what_is_no_report_is_one_line(tmp_path, content, capsys):
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_text(content)
+    assert table.main([str(path)]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_special_letters_are_escaped():
+    one = table.Table(["a_b"], [["50 % & <x> | y"]], [])
+    assert (
+        r"50 \% \& <x>" in table.latex(one)
+        and "&lt;x&gt;" in table.page(one)
+        and r"\| y" in table.markdown(one)
+    )
