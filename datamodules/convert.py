@@ -13,7 +13,6 @@ counted by reason in summary.json, and is in no shard.
 """
 
 import argparse
-import io
 import json
 import os
 import sys
@@ -27,6 +26,7 @@ from typing import Any
 from rich.progress import Progress
 
 from datamodules.published_formats import FORMATS, Record
+from datamodules.shard import add_member
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,7 @@ def write(task: Task) -> Written:
                 done.skipped[made.partition(":")[0]] += 1
                 continue
             for ending, content in made.items():
-                member = tarfile.TarInfo(f"{task.number:06d}{done.samples:06d}.{ending}")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+                add_member(tar, f"{task.number:06d}{done.samples:06d}.{ending}", content)
             done.samples += 1
     note = {"samples": done.samples, "skipped": dict(done.skipped)}
     task.path.with_suffix(".json").write_text(json.dumps(note) + "\n", encoding="utf-8")

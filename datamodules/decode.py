@@ -58,6 +58,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def image_endings(sample: Mapping[str, Any]) -> list[str]:
+    """The members of a sample that are images: "png" of a raw pair, "0.png" of a document."""
+    return [ending for ending in sample if ending.rpartition(".")[2] in IMAGE_ENDINGS]
+
+
 def sample_image(sample: Mapping[str, Any], size: int) -> Tensor:
     """The image of a raw pair.
 

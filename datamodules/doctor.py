@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -22,7 +23,7 @@ from typing import Any
 
 from PIL import Image
 
-from datamodules.decode import IMAGE_ENDINGS, decode_image, sample_text
+from datamodules.decode import decode_image, image_endings, sample_json, sample_text
 from datamodules.places import Unreachable, declared, find_shards, is_remote, local
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
 from datamodules.templates import document
@@ -104,11 +105,11 @@ def check(sample: Sample) -> None:
         ValueError: it is not, and why.
     """
     if "json" in sample:
-        said = json.loads(sample["json"]) if len(sample["json"]) < 2**22 else {}
+        said = sample_json(sample)
         if isinstance(said, dict) and "parts" in said:
             document(sample, LOOK, Random(0), 0.0)
             return
-    images = [ending for ending in sample if ending.rsplit(".", 1)[-1] in IMAGE_ENDINGS]
+    images = image_endings(sample)
     for ending in images:
         decode_image(sample[ending], LOOK)
     texts = [ending for ending in sample if ending.rsplit(".", 1)[-1] == "txt"]
@@ -123,10 +124,8 @@ def check(sample: Sample) -> None:
 
 
 def _odd(sample: Sample, thumbnails: bool) -> Iterator[tuple[str, bytes | None]]:
-    for ending, content in sample.items():
-        if ending.rsplit(".", 1)[-1] not in IMAGE_ENDINGS:
-            continue
-        image = Image.open(io.BytesIO(content))
+    for ending in image_endings(sample):
+        image = Image.open(io.BytesIO(sample[ending]))
         why = []
         if min(image.size) < ODD_SIDE:
             why.append(f"only {image.width} x {image.height} pixels")
@@ -139,7 +138,7 @@ def _odd(sample: Sample, thumbnails: bool) -> Iterator[tuple[str, bytes | None]]
         if image.getexif().get(0x0112, 1) != 1:
             why.append("rotated by its EXIF")
         if why:
-            yield ", ".join(why), _thumbnail(content) if thumbnails else None
+            yield ", ".join(why), _thumbnail(sample[ending]) if thumbnails else None
 
 
 def _thumbnail(content: bytes) -> bytes:
@@ -271,19 +270,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _examine_all(shards: list[str], thumbnails: bool, workers: int) -> list[Examined]:
     examined = []
     with get_context("spawn").Pool(min(workers, len(shards))) as pool:
-        for one in pool.imap(_Examine(thumbnails), shards):
+        for one in pool.imap(partial(examine, thumbnails=thumbnails), shards):
             examined.append(one)
             print(f"\rdoctor: {len(examined)} of {len(shards)} shards", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return examined
-
-
-@dataclass(frozen=True)
-class _Examine:
-    thumbnails: bool
-
-    def __call__(self, shard: str) -> Examined:
-        return examine(shard, self.thumbnails)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A shard is a WebDataset tar. Only its headers are read at first; a sample is rea
 costs no more memory than one sample does, however large the shard is.
 """
 
+import io
 import os
 import tarfile
 from collections.abc import Iterator
@@ -177,6 +178,13 @@ class Shard:
         else:
             entry.members[ending] = (member.offset_data, member.size)
         return entry
+
+
+def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Writes a member; its time and owner are zero, so the same content gives the same bytes."""
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
 
 
 def _fault(member: tarfile.TarInfo, ending: str, entry: Entry, apart: bool) -> str | None:

@@ -30,10 +30,15 @@ IMAGE_MARK = "<image>"  # where LLaVA's conversations put the image
 HUMAN, MODEL = ("human", "user"), ("gpt", "assistant", "model")
 
 
-def _drawn(sample: Sample, name: str, size: int) -> Draw:
-    """An image to be drawn, by its codes if they were made ahead of time; `name` is "" for a raw pair's."""
+def _drawn(sample: Sample, name: str, size: int, image: Tensor | None = None) -> Draw:
+    """An image to be drawn, by its codes if they were made ahead of time; `name` is "" for a raw pair's.
+
+    An image that is decoded already is given, not decoded again.
+    """
     codes = made_ahead(sample, name, "codes")
-    return Draw(_image(sample, name, size)) if codes is None else Draw(codes=codes)
+    if codes is not None:
+        return Draw(codes=codes)
+    return Draw(_image(sample, name, size) if image is None else image)
 
 
 def _seen(sample: Sample, name: str, size: int) -> See:
@@ -70,14 +75,12 @@ def detail(sample: Sample, size: int, rng: Random, drop: float) -> Document:
 
 def reconstruct(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     """Image reconstruction from a raw pair (stage 1)."""
-    return _rebuilt(_seen(sample, "", size), _drawn(sample, "", size))
+    return _rebuilt(_seen(sample, "", size), sample, "", size)
 
 
-def _rebuilt(seen: See, drawn: Draw) -> Document:
-    """Image reconstruction, of one image in memory where neither use was made ahead."""
-    if seen.image is not None and drawn.image is not None:
-        return reconstruct_document(seen.image)
-    return [seen, *reconstruct_document(None)[1:-1], drawn]
+def _rebuilt(seen: See, sample: Sample, name: str, size: int) -> Document:
+    """Image reconstruction of a seen image, which is one image in memory where neither use was made ahead."""
+    return [seen, *reconstruct_document(None)[1:-1], _drawn(sample, name, size, seen.image)]
 
 
 def document(sample: Sample, size: int, rng: Random, drop: float) -> Document:
@@ -158,7 +161,7 @@ def edit(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     if rng.random() >= drop:
         return [before, *edit_document(None, words.text)[1:-1], after]
     name = sample_json(sample)["parts"][0]["see"]
-    return _rebuilt(before, _drawn(sample, name, size))
+    return _rebuilt(before, sample, name, size)
 
 
 TEMPLATES: dict[str, Callable[[Sample, int, Random, float], Document]] = {

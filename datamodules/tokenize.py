@@ -6,7 +6,6 @@ shard bears its name only when it is whole, and one that is there is not made ag
 """
 
 import argparse
-import io
 import json
 import sys
 import tarfile
@@ -17,10 +16,10 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from datamodules.decode import IMAGE_ENDINGS, decode_image
+from datamodules.decode import decode_image, image_endings
 from datamodules.made_ahead import MEMBER, member_name, packed
 from datamodules.places import Unreachable, find_shards, local
-from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
+from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard, add_member
 from models.unified import Illume
 
 BATCH = 256
@@ -41,7 +40,7 @@ def tokenize_shard(
     with local(shard) as path, tarfile.open(scratch, "w", format=tarfile.PAX_FORMAT) as tar:
         opened = Shard(path)
         for samples in _groups(opened, batch):
-            found = [(sample, ending) for sample in samples for ending in _images(sample)]
+            found = [(sample, ending) for sample in samples for ending in image_endings(sample)]
             pixels, good = [], []
             for sample, ending in found:
                 try:
@@ -76,10 +75,6 @@ def _groups(shard: Shard, size: int) -> Iterator[list[Sample]]:
         yield group
 
 
-def _images(sample: Sample) -> list[str]:
-    return [ending for ending in sample if ending.rpartition(".")[2] in IMAGE_ENDINGS]
-
-
 def _make(model: Illume, kind: str, pixels: list[Tensor], batch: int) -> list[Tensor]:
     make = model.encode if kind == "codes" else model.features
     parts = torch.stack(pixels).split(batch) if pixels else ()
@@ -88,11 +83,8 @@ def _make(model: Illume, kind: str, pixels: list[Tensor], batch: int) -> list[Te
 
 def _write(tar: tarfile.TarFile, sample: Sample) -> None:
     for ending, content in sample.items():
-        if ending.startswith("__"):
-            continue
-        member = tarfile.TarInfo(f"{sample['__key__']}.{ending}")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
+        if not ending.startswith("__"):
+            add_member(tar, f"{sample['__key__']}.{ending}", content)
 
 
 def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False) -> tuple[int, list[str]]:
