@@ -86,6 +86,8 @@ class ResumeCheckpoint(Checkpoint):
         self.folder = Path()
         self.saved_step = 0
         self.pending = False
+        self._counted = 0  # optimizer steps as of the checkpoint that is being written
+        self.logged: int | None = None  # the step that the next row is logged at, as of a checkpoint
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = Path(trainer.default_root_dir) / "checkpoints"
@@ -102,13 +104,17 @@ class ResumeCheckpoint(Checkpoint):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        if self.logged is not None:  # Lightning's own count is one too high after a save at an epoch's end
+            trainer.fit_loop.epoch_loop._batches_that_stepped, self.logged = self.logged, None
         self._commit(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if not trainer.is_last_batch:
-            self._dump_if_due(trainer)
+            # this step is counted after this hook, if it was an optimizer's
+            loop = trainer.fit_loop.epoch_loop
+            self._dump_if_due(trainer, counted=loop._batches_that_stepped + (not loop._should_accumulate()))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._dump_if_due(trainer)
@@ -131,14 +137,21 @@ class ResumeCheckpoint(Checkpoint):
         for key in [key for key in checkpoint if "hparams" in key or "hyper_parameters" in key]:
             del checkpoint[key]
 
-    def _dump_if_due(self, trainer: Trainer) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        return {"logged": self._counted}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.logged = state_dict["logged"]
+
+    def _dump_if_due(self, trainer: Trainer, counted: int | None = None) -> None:
         # Not a remainder: a step of two optimizers counts twice, and would jump over the very number.
         if trainer.global_step // self.every_n_steps > self.saved_step // self.every_n_steps:
-            self._dump(trainer)
+            self._dump(trainer, counted)
 
-    def _dump(self, trainer: Trainer) -> None:
+    def _dump(self, trainer: Trainer, counted: int | None = None) -> None:
         if trainer.fast_dev_run:
             return
+        self._counted = trainer.fit_loop.epoch_loop._batches_that_stepped if counted is None else counted
         self.folder.mkdir(parents=True, exist_ok=True)
         scratch = scratch_path(self.folder / LAST)
         try:

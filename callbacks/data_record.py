@@ -42,7 +42,7 @@ class DataRecord(Callback):
         loader.tokens.clear()
         loader.room = 0
         for logger in trainer.loggers:
-            logger.log_metrics(shares, step=trainer.global_step)
+            logger.log_metrics(shares, step=trainer.global_step - 1)  # the last step that was done
 
     def _write(self, trainer: Trainer) -> None:
         loader = trainer.train_dataloader

@@ -54,4 +54,4 @@ class PeriodicScores(Callback, ABC):
         self.last_step = trainer.global_step
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in metrics.items()})
         for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=trainer.global_step)
+            logger.log_metrics(metrics, step=max(0, trainer.global_step - 1))  # the last step that was done
