@@ -131,6 +131,7 @@ def test_edits_of_magicbrush(tmp_path):
 
 def test_parquet(tmp_path):
     arrow = pytest.importorskip("pyarrow")
+    import pyarrow.ipc
     import pyarrow.parquet
 
     rows = [
@@ -142,6 +143,14 @@ def test_parquet(tmp_path):
     assert run("parquet", tmp_path / "a.parquet", "--out", tmp_path / "out") == 0
     assert [document[-1].text for document in documents(tmp_path / "out", "describe")] == ["one"]
     assert skipped(tmp_path / "out") == {"a caption is empty": 1, "a row has no image": 1}
+    saved = tmp_path / "saved"  # as datasets.save_to_disk leaves it
+    saved.mkdir()
+    (saved / "dataset_info.json").write_text("{}")
+    table = arrow.Table.from_pylist([{"image": {"bytes": png(3), "path": None}, "text": "four"}])
+    with pyarrow.ipc.new_stream(saved / "data-00000-of-00001.arrow", table.schema) as file:
+        file.write_table(table)
+    assert run("parquet", saved, "--out", tmp_path / "more") == 0
+    assert [document[-1].text for document in documents(tmp_path / "more", "describe")] == ["four"]
 
 
 def test_it_goes_on_where_it_was_cut(tmp_path, capsys):
