@@ -16,6 +16,8 @@ DESCRIBE_PROMPT = "describe the image"
 DETAIL_PROMPT = "describe the image in detail"
 EDIT_PROMPT = "edit the image : {instruction}"
 RECONSTRUCT_PROMPT = "reconstruct the image"
+ASSESS_PROMPT = "does the image show : {caption} ?"
+REDRAW_PROMPT = "draw it again : {caption}"
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,15 @@ def describe_document(image: Image, caption: str | None = None, detail: bool = F
     """Captioning; without a caption it is the question alone."""
     document: list[Part] = [See(image), Text(DETAIL_PROMPT if detail else DESCRIBE_PROMPT)]
     return document if caption is None else [*document, Text(caption, learn=True)]
+
+
+def assess_document(image: Image, caption: str, assessment: str | None = None) -> list[Part]:
+    """Self-enhancement's first turn: how well an image shows what was asked for (ILLUME section 3.4)."""
+    asked: list[Part] = [See(image), Text(_filled(ASSESS_PROMPT, caption=caption))]
+    return asked if assessment is None else [*asked, Text(assessment, learn=True)]
+
+
+def redraw_document(image: Image, caption: str, assessment: str, better: Image | None = None) -> list[Part]:
+    """Both turns of self-enhancement: a bad image is assessed, then drawn again (ILLUME section 3.4)."""
+    words = Text(_filled(REDRAW_PROMPT, caption=caption))
+    return [*assess_document(image, caption, assessment), words, Draw(better)]

@@ -10,8 +10,18 @@ from transformers import PreTrainedTokenizerBase
 
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder
-from models.document import Document, Draw, See, Text, describe_document, draw_document, edit_document
-from models.language.decoding import draw_codes, write_text
+from models.document import (
+    Document,
+    Draw,
+    See,
+    Text,
+    assess_document,
+    describe_document,
+    draw_document,
+    edit_document,
+    redraw_document,
+)
+from models.language.decoding import Continuation, draw_codes, write_text
 from models.language.unified_lm import UnifiedLM
 from models.model_folder import load_parts, parts_hash, save_parts
 from models.sequence import DRAW, SEE, PackedBatch, Segment, Sequencer
@@ -261,6 +271,44 @@ class Illume(nn.Module):
     def describe(self, images: Tensor, detail: bool = False) -> list[str]:
         """Describes each image (B, 3, H, W) in a sentence, or object by object."""
         return self.understand([describe_document(image, detail=detail) for image in images])
+
+    def assess(self, images: Tensor, captions: Sequence[str]) -> list[str]:
+        """The model's own words on how well images (B, 3, H, W) show what their captions ask for."""
+        pairs = zip(images, captions, strict=True)
+        return self.understand([assess_document(image, words) for image, words in pairs], limit=192)
+
+    @torch.no_grad()
+    def confidence(self, images: Tensor, captions: Sequence[str], begun: Sequence[str]) -> list[float]:
+        """Probability of "yes" against "no" as the next word of assessments that were begun."""
+        yes, no = (self.sequencer.encode_text(word) for word in ("yes", "no"))
+        alike = next(i for i, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)  # pieces they share
+        documents = [
+            assess_document(image, caption, text)
+            for image, caption, text in zip(images, captions, begun, strict=True)
+        ]
+        segments = [self._segment(d).without_last() for d in documents]  # without the `end` of a whole answer
+        for segment in segments:
+            segment.add(yes[:alike])
+        last = Continuation(self.language, segments, self._seen(segments)).last
+        return self.language.logits(last)[:, [yes[alike], no[alike]]].softmax(-1)[:, 0].tolist()
+
+    def redraw(
+        self,
+        images: Tensor,
+        captions: Sequence[str],
+        assessments: Sequence[str],
+        seeds: list[int],
+        cfg: float = 1.25,
+        temperature: float = 0.6,
+        top_k: int = 0,
+    ) -> Tensor:
+        """Draws again what images (B, 3, H, W) missed, after their assessments; same shape out."""
+        documents = [
+            redraw_document(image, caption, text)
+            for image, caption, text in zip(images, captions, assessments, strict=True)
+        ]
+        nulls = [draw_document(None)] * len(documents)
+        return self._draw(documents, nulls, seeds, cfg, temperature, top_k)
 
     def chat(
         self,

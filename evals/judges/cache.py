@@ -1,0 +1,63 @@
+"""Opinions on disk, so that none is paid for twice: one file each, named by image, prompt and judge."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from evals.assessment import Assessment
+from evals.judges.judge import Unjudged
+
+
+class OpinionCache:
+    """A folder of opinions.
+
+    Args:
+        folder: where they are; None keeps nothing.
+        judge: what tells one judge and its settings from another.
+    """
+
+    def __init__(self, folder: str | Path | None, judge: str) -> None:
+        self.folder, self.judge = None if folder is None else Path(folder), judge
+
+    def get(self, prompt: str, image: Tensor) -> Assessment | Unjudged | None:
+        """What was said of an image (3, H, W) uint8, if anything; a damaged file is as good as none."""
+        path = self._path(prompt, image)
+        if path is None or not path.is_file():
+            return None
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            return (
+                Unjudged(said["unjudged"])
+                if "unjudged" in said
+                else Assessment.model_validate(said["opinion"])
+            )
+        except (ValueError, KeyError, TypeError, ValidationError):
+            return None
+
+    def put(self, prompt: str, image: Tensor, opinion: Assessment | Unjudged) -> None:
+        """Keeps an opinion."""
+        path = self._path(prompt, image)
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = (
+            {"unjudged": opinion.reason}
+            if isinstance(opinion, Unjudged)
+            else {"opinion": opinion.model_dump()}
+        )
+        scratch = path.with_suffix(f".{hashlib.sha256(prompt.encode()).hexdigest()[:8]}.tmp")
+        scratch.write_text(
+            json.dumps({"judge": self.judge, "prompt": prompt, **kept}) + "\n", encoding="utf-8"
+        )
+        scratch.replace(path)
+
+    def _path(self, prompt: str, image: Tensor) -> Path | None:
+        if self.folder is None:
+            return None
+        digest = hashlib.sha256(f"{self.judge}\0{prompt}\0{tuple(image.shape)}\0".encode())
+        digest.update(image.cpu().contiguous().numpy().tobytes())
+        key = digest.hexdigest()
+        return self.folder / key[:2] / f"{key}.json"

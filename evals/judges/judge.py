@@ -1,0 +1,54 @@
+"""What every judge does, and what it says where it cannot."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from evals.assessment import DIMENSIONS, Assessment, Dimension, check_dimensions
+from models.unified import Illume
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """No opinion of this image, and why: a refusal, or an answer that is no assessment after all tries."""
+
+    reason: str
+
+
+class JudgeAway(OSError):
+    """The judge cannot go on for now: its server is gone, or a cap is reached. What it said before is kept."""
+
+
+class JudgeRefused(ValueError):
+    """The judge will never answer as it is set up, as with a wrong key."""
+
+
+class Judge(ABC):
+    """Assesses images.
+
+    Args:
+        dimensions: what is looked at; None: object, count, colour and relation (ILLUME section 3.4).
+
+    Attributes:
+        name: says who judged, and with what settings; opinions of judges of one name may stand for each other.
+    """
+
+    name: str
+
+    def __init__(self, dimensions: Sequence[Dimension | dict[str, str]] | None = None) -> None:
+        made = [d if isinstance(d, Dimension) else Dimension(**d) for d in dimensions or DIMENSIONS]
+        self.dimensions = check_dimensions(made)
+
+    @abstractmethod
+    def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
+        """An opinion of each of images (B, 3, H, W) uint8, which were drawn for the prompts.
+
+        Raises:
+            JudgeAway: it cannot go on for now.
+            JudgeRefused: it never will.
+        """
+
+    def watch(self, model: Illume) -> None:
+        """Is told of the model whose drawings it will see; the self judge needs it, and others do not."""

@@ -1,0 +1,124 @@
+"""The exact judge as an assessor, the model itself, and several judges together."""
+
+import numpy as np
+import pytest
+import torch
+
+from evals.assessment import DIMENSIONS, Assessment, Verdict, from_text, to_text
+from evals.judges.ensemble import EnsembleJudge
+from evals.judges.judge import Judge, Unjudged
+from evals.judges.scene import SceneJudge, assess_reading
+from evals.judges.self_judge import SelfJudge
+from evals.pixels import arrays, rendered
+from playground.judge import read, satisfies
+from playground.prompts import evaluation_prompts
+from playground.sampler import sample_scene, scene_for
+from playground.scene import CATEGORIES
+
+
+def scenes(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return [sample_scene(rng, (*CATEGORIES, "mixed")[i % 7]) for i in range(count)]
+
+
+def test_its_verdicts_agree_with_the_exact_one():
+    prompts = evaluation_prompts(30, 1)
+    rng = np.random.default_rng(3)
+    own = [scene_for(rng, p.spec) for p in prompts]
+    others = scenes(len(prompts))
+    both = 0
+    for drawn in (own, others, own[1:] + own[:1]):
+        for reading, prompt in zip(read(arrays(rendered(drawn))), prompts, strict=True):
+            found, truth = assess_reading(reading, prompt.spec), satisfies(reading, prompt.spec).ok
+            assert found.overall == truth == all(v.ok for v in found.verdicts.values()), (prompt.text, found)
+            assert (found.score == 10) == truth and all(v.ok or v.reason for v in found.verdicts.values())
+            assert from_text(to_text(found)).verdicts == {
+                name: v if not v.ok else Verdict(ok=True, reason="") for name, v in found.verdicts.items()
+            }
+            both |= 1 << truth
+    assert both == 3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wrong"),
+    [
+        ("a red circle", []),
+        ("a blue circle", ["colour"]),
+        ("two red circles", ["count"]),
+        ("a star", ["object"]),
+        ("a circle and a star", ["object"]),
+    ],
+)
+def test_it_says_in_which_respect_an_image_is_wrong(prompt, wrong):
+    rng = np.random.default_rng(0)
+    spec = next(p.spec for p in evaluation_prompts(60) if p.spec.objects == ((1, "red", "circle"),))
+    (found,) = SceneJudge().assess([prompt], rendered([scene_for(rng, spec)]))
+    assert [name for name, verdict in found.verdicts.items() if not verdict.ok] == wrong
+    assert "red circle" in found.rationale
+
+
+def test_a_text_that_is_no_prompt_is_unjudged():
+    image = rendered(scenes(1))
+    (found,) = SceneJudge().assess(["a photo of {caption}"], image)
+    assert isinstance(found, Unjudged) and "no prompt of the playground" in found.reason
+
+
+def test_the_model_judges_in_its_own_words(tiny_illume, monkeypatch):
+    judge, images = SelfJudge(), rendered(scenes(3))
+    with pytest.raises(ValueError, match="watch"):
+        judge.assess(["x"], images[:1])
+    judge.watch(tiny_illume)
+    prompts = ["a red circle", "a star", "a ring"]
+    assert all(isinstance(found, Unjudged) for found in judge.assess(prompts, images))  # it never learned to
+    right = to_text(SceneJudge().assess(["a red circle"], images[:1])[0])
+    monkeypatch.setattr(tiny_illume, "assess", lambda images, prompts: ["nonsense", right, right])
+    (none, chance), (one, second), _ = judge.assess_with_confidence(prompts, images)
+    assert isinstance(none, Unjudged) and chance == 0 and isinstance(one, Assessment) and 0 < second < 1
+
+
+def test_confidence_is_that_of_the_next_word(tiny_illume):
+    """Against the logits that training would see at that place."""
+    from models.document import See, Text
+    from models.sequence import collate
+
+    image = rendered(scenes(1))
+    begun = "a circle . overall :"
+    (found,) = tiny_illume.confidence(image, ["a circle"], [begun])
+    segment = tiny_illume.sequencer.segment(
+        [See(image[0]), Text("does the image show : a circle ?"), Text(f"{begun} yes", learn=True)]
+    )
+    batch = collate([segment], [[0]], len(segment), 0)
+    alike = sum(a == b for a, b in zip(*map(tiny_illume.sequencer.encode_text, ("yes", "no")), strict=False))
+    place = len(segment) - 1 - len(tiny_illume.sequencer.encode_text("yes")) + alike - 1
+    yes, no = (tiny_illume.sequencer.encode_text(word)[alike] for word in ("yes", "no"))
+    with torch.no_grad():
+        features, _ = tiny_illume.inputs(batch)
+        hidden = tiny_illume.language.hidden(batch, batch.ids, features)
+        logits = tiny_illume.language.logits(hidden[0, place])
+    assert found == pytest.approx(float(logits[[yes, no]].softmax(-1)[0]), abs=1e-4)
+
+
+class Fixed(Judge):
+    def __init__(self, *says):
+        super().__init__()
+        self.says, self.name = says, f"fixed{says}"
+
+    def assess(self, prompts, images):
+        return [Unjudged("no idea") if ok is None else opinion(ok) for ok in self.says]
+
+
+def opinion(ok):
+    verdicts = {d.name: Verdict(ok=ok, reason="" if ok else "wrong") for d in DIMENSIONS}
+    return Assessment(rationale=f"seen {ok}", verdicts=verdicts, score=10 * ok, overall=ok)
+
+
+def test_an_ensemble_goes_by_majority():
+    judges = [Fixed(True, True, None, True), Fixed(True, False, None, False), Fixed(False, False, True, None)]
+    first, second, third, tie = EnsembleJudge(judges).assess(
+        ["x"] * 4, torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    )
+    assert first.overall and first.score == 7 and first.rationale == "seen True"
+    assert not second.overall and second.verdicts["count"] == Verdict(ok=False, reason="wrong")
+    assert isinstance(third, Unjudged) and not tie.overall
+    with pytest.raises(ValueError, match="same dimensions"):
+        EnsembleJudge([Fixed(True), SelfJudge([{"name": "style", "question": "?"}])])
