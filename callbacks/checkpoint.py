@@ -119,6 +119,11 @@ class ResumeCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._dump_if_due(trainer)
 
+    def save_now(self, trainer: Trainer) -> None:
+        """Saves at the end of an epoch, before what may take long; a resume begins with the next epoch."""
+        self._dump(trainer)
+        self._commit(trainer)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._dump(trainer)
         self._commit(trainer)

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import lightning as L
@@ -87,6 +88,7 @@ class DocumentDataModule(L.LightningDataModule):
         self.image_size, self.batches_per_epoch, self.val_batches = image_size, batches_per_epoch, val_batches
         self.workers, self.readers, self.look_ahead = workers, readers, look_ahead
         self.drop, self.max_skipped_fraction, self.seed = drop, max_skipped_fraction, seed
+        self._loader: RankLoader | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Finds the shards, so that a missing set is told before anything is built."""
@@ -122,13 +124,32 @@ class DocumentDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""
-        return RankLoader(
+        self._loader = RankLoader(
             self._open(self.shards, self.seed),
             self.batches_per_epoch,
             self.workers,
             self.readers,
             self.max_skipped_fraction,
         )
+        return self._loader
+
+    def add_sources(self, sources: dict[str, SourceConfig]) -> None:
+        """Mixes in more sources from the next epoch on, or gives those that are there another weight.
+
+        A source stays for as long as the run does, for a reader may have its documents waiting; weight 0 silences it.
+
+        Raises:
+            FileNotFoundError: shards of theirs are not there.
+        """
+        found = {name: find_shards(config["shards"]) for name, config in sources.items()}
+        missing = [shard for shards in found.values() for shard in shards if not Path(shard).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"shards that this run has made are gone: {', '.join(missing)}; put them back"
+            )
+        self.sources, self.shards = {**self.sources, **sources}, {**self.shards, **found}
+        if self._loader is not None:
+            self._loader.reopen(self._open(self.shards, self.seed))
 
     def val_dataloader(self) -> DataLoader | list:
         """The fixed validation set: made once, the same batches ever after (each rank its share)."""

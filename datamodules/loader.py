@@ -180,6 +180,10 @@ class RankLoader:
             self._count(batch, skips)
             yield batch.value
 
+    def reopen(self, open_reader: Callable[[int, int], Reader]) -> None:
+        """Opens the readers otherwise from the next epoch on; each goes on where it stands."""
+        self.deliveries.open_reader = open_reader
+
     def _count(self, batch: Batch, skips: list[Skip]) -> None:
         self.skipped.given.update(batch.samples)
         self.skipped.add(skips)

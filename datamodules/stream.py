@@ -214,17 +214,19 @@ class MixedStream:
         return {"drawn": self.drawn, "places": deepcopy(self.places), "shards": shards}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state` was taken.
+        """Goes on where `state` was taken; sources that have come since begin at their beginning.
 
         Raises:
-            ValueError: the sources are no longer what they were.
+            ValueError: a source is gone, or no longer what it was.
         """
-        if set(state["places"]) != set(self.places):
-            raise ValueError(f"this run began with the sources {', '.join(state['places'])}: start another")
+        if gone := set(state["places"]) - set(self.places):
+            raise ValueError(
+                f"this run has read from {', '.join(sorted(gone))}, which is no longer among its sources: start another"
+            )
         for name, source in self.sources.items():
-            if state["shards"][name] != len(source.shards):
+            if name in state["shards"] and state["shards"][name] != len(source.shards):
                 raise ValueError(
                     f"source {name!r} had {state['shards'][name]} shards when this run was cut off and has "
                     f"{len(source.shards)} now: put back what it had, or start another run"
                 )
-        self.drawn, self.places = state["drawn"], deepcopy(state["places"])
+        self.drawn, self.places = state["drawn"], self.places | deepcopy(state["places"])

@@ -50,5 +50,5 @@ class Judge(ABC):
             JudgeRefused: it never will.
         """
 
-    def watch(self, model: Illume) -> None:
+    def watch(self, model: Illume) -> None:  # noqa: B027 - most judges have nothing to do here
         """Is told of the model whose drawings it will see; the self judge needs it, and others do not."""

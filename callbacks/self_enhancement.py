@@ -1,0 +1,278 @@
+"""Self-enhancement: between epochs the model draws, has its drawings judged, and learns from the dialogues (ILLUME 3.4).
+
+As a callback of stage 3 it mixes each round's dialogues into the epochs that follow. Alone it makes shards of one round:
+
+    python -m callbacks.self_enhancement --model DIR --prompts runs/playground/data/pairs --out DIR
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from callbacks.checkpoint import ResumeCheckpoint
+from callbacks.enhancement_round import Round, RoundSettings
+from callbacks.stage_model import evaluated
+from datamodules.document_datamodule import DocumentDataModule
+from evals.judges.judge import Judge, JudgeAway
+from evals.judges.scene import SceneJudge
+from explain import Parser, user_errors
+
+log = logging.getLogger(__name__)
+
+FOLDER = "self_enhancement"
+
+
+class SelfEnhancement(Callback):
+    """Runs a round at the end of every n-th epoch, and mixes its dialogues into the next ones.
+
+    A round begins after a checkpoint, and goes on from its files if it is cut off. While the judge cannot be reached, the
+    round waits and training goes on; it is taken up again at the end of the next epoch, or when the run is resumed.
+
+    Args:
+        prompts: shards of raw pairs, whose captions are drawn.
+        judge: who judges; None: the playground's exact judge.
+        every_n_epochs: how often.
+        rounds: at most; None: as often as there are epochs. No round follows the last epoch.
+        share: of all documents of the next epochs, that are dialogues (ILLUME: 50 thousand among 8.19 million, 0.006).
+        most_dialogues: in the pool; the oldest rounds fall silent first. None: no cap.
+        count, draws, good_score, target, bad_share, form, cfg, temperature, seed: as in `RoundSettings`.
+
+    Raises:
+        ValueError: a setting that makes no sense.
+    """
+
+    def __init__(
+        self,
+        prompts: str | list[str],
+        judge: Judge | None = None,
+        every_n_epochs: int = 1,
+        rounds: int | None = None,
+        share: float = 0.1,
+        most_dialogues: int | None = None,
+        count: int = 1000,
+        draws: int = 1,
+        good_score: int = 8,
+        target: Literal["truth", "own"] = "truth",
+        bad_share: float | None = None,
+        form: Literal["dialogue", "pairs"] = "dialogue",
+        cfg: float = 1.25,
+        temperature: float = 0.6,
+        seed: int = 0,
+    ) -> None:
+        if every_n_epochs < 1 or not 0 < share < 1:
+            raise ValueError("SelfEnhancement: every_n_epochs is at least 1, share above 0 and below 1")
+        places = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+        self.settings = RoundSettings(
+            places, count, draws, good_score, target, bad_share, form, cfg, temperature, seed
+        )
+        self.judge = judge or SceneJudge()
+        self.every_n_epochs, self.rounds, self.share = every_n_epochs, rounds, share
+        self.most_dialogues = most_dialogues
+        self.finished: list[dict[str, Any]] = []  # rounds in the pool: name, shards, dialogues
+        self.pending: dict[str, Any] | None = None  # the round that is under way: its number and folder
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"finished": self.finished, "pending": self.pending}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.finished, self.pending = list(state_dict["finished"]), state_dict["pending"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not isinstance(trainer.datamodule, DocumentDataModule):
+            raise ValueError("SelfEnhancement needs a DocumentDataModule, which a language stage has")
+        if self.finished:  # before the loader is built, which then finds its sources
+            self._mix(trainer.datamodule)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.pending is not None:  # the epoch's end does not come again after a resume
+            self._go_on(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.fast_dev_run or _last_epoch(trainer):
+            return
+        if self.pending is None:
+            begun = len(self.finished) + 1
+            if (trainer.current_epoch + 1) % self.every_n_epochs or (self.rounds or begun) < begun:
+                return
+            self.pending = {"number": begun, "folder": ""}
+            for callback in trainer.callbacks:
+                if isinstance(callback, ResumeCheckpoint):
+                    callback.save_now(trainer)
+        self._go_on(trainer, pl_module)
+
+    def _go_on(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finishes the pending round, or leaves it pending where the judge cannot be reached."""
+        with evaluated(pl_module) as model:
+            one = self._round(trainer, model)
+            one.draw(model)
+            self.judge.watch(model)
+            away = ""
+            try:
+                one.judge(self.judge)
+            except JudgeAway as error:
+                away = str(error)
+        if not trainer.strategy.reduce_boolean_decision(not away, all=True):
+            log.warning(
+                "round %d waits: %s", one.number, away or "the judge of another rank cannot be reached"
+            )
+            return
+        if trainer.is_global_zero:
+            one.write()
+        trainer.strategy.barrier("the round is written")
+        summary = one.summary
+        self.finished.append(
+            {
+                "name": f"self_enhancement_{one.number}",
+                "shards": one.shards,
+                "dialogues": summary["dialogues"],
+            }
+        )
+        self.pending = None
+        self._mix(trainer.datamodule)
+        counts = {f"self_enhancement/{k}": float(v) for k, v in summary.items() if isinstance(v, int)}
+        counts |= {f"self_enhancement/wrong_{name}": float(v) for name, v in summary["wrong"].items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(counts, step=max(0, trainer.global_step - 1))
+
+    def _round(self, trainer: Trainer, model: Any) -> Round:
+        """The pending round: where it was begun if all is drawn there, else one of the model as it is now."""
+        assert self.pending is not None
+        place, number = Path(trainer.default_root_dir) / FOLDER, self.pending["number"]
+        ranks = (trainer.global_rank, trainer.world_size)
+        if self.pending["folder"]:
+            begun = Round(Path(self.pending["folder"]), self.settings, number, *ranks)
+            if begun.drawn:
+                return begun
+        parts = [n for n in ("encoder", "understanding_encoder", "tokenizer", "detokenizer", "language")]
+        weights = trainer.strategy.broadcast(
+            model.stamp(*[n for n in parts if getattr(model, n) is not None])
+        )
+        one = Round(place / f"round-{number:03d}-{weights}", self.settings, number, *ranks)
+        if trainer.is_global_zero:
+            one.make_plan(weights)
+        trainer.strategy.barrier("the round is planned")
+        self.pending = {"number": number, "folder": str(one.folder)}
+        return one
+
+    def _mix(self, data: DocumentDataModule) -> None:
+        """Gives the pool its share of all documents; rounds beyond the cap fall silent, the oldest first."""
+        own = [one["name"] for one in self.finished]
+        others = sum(c["weight"] for name, c in data.sources.items() if name not in own)
+        counted: dict[str, int] = {}
+        left = self.most_dialogues if self.most_dialogues is not None else sys.maxsize
+        for one in reversed(self.finished):
+            counted[one["name"]] = min(one["dialogues"], left)
+            left -= counted[one["name"]]
+        weight = others * self.share / (1 - self.share) / max(1, sum(counted.values()))
+        data.add_sources(
+            {
+                one["name"]: {
+                    "shards": one["shards"],
+                    "template": "document",
+                    "weight": weight * counted[one["name"]],
+                }
+                for one in self.finished
+            }
+        )
+
+
+def _last_epoch(trainer: Trainer) -> bool:
+    """Whether training ends with this epoch."""
+    steps_done = 0 <= trainer.max_steps <= trainer.global_step
+    return steps_done or (trainer.max_epochs or -1) == trainer.current_epoch + 1 or trainer.should_stop
+
+
+def read_judge(text: str) -> Judge:
+    """A judge from the command line: `scene`, `self`, or a YAML file of {class_path, init_args}.
+
+    Raises:
+        ValueError: it names none.
+    """
+    from evals.judges.ensemble import EnsembleJudge
+    from evals.judges.open_ai import OpenAIJudge
+    from evals.judges.self_judge import SelfJudge
+
+    known = {cls.__name__: cls for cls in (SceneJudge, SelfJudge, OpenAIJudge, EnsembleJudge)}
+    if text in ("scene", "self"):
+        return SceneJudge() if text == "scene" else SelfJudge()
+    if not Path(text).is_file():
+        raise ValueError(f"--judge {text}: neither scene, self, nor a YAML file")
+
+    def build(recipe: Any) -> Judge:
+        name = str(recipe.get("class_path", "")).rpartition(".")[2] if isinstance(recipe, dict) else ""
+        if name not in known:
+            raise ValueError(f"--judge {text}: class_path names no judge; there is {', '.join(known)}")
+        settings = dict(recipe.get("init_args") or {})
+        if name == "EnsembleJudge":
+            settings["judges"] = [build(one) for one in settings.get("judges", [])]
+        try:
+            return known[name](**settings)
+        except TypeError as error:
+            raise ValueError(f"--judge {text}: {error}") from error
+
+    return build(yaml.safe_load(Path(text).read_text(encoding="utf-8")))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: one round of a model, as shards."""
+    parser = Parser(
+        prog="python -m callbacks.self_enhancement", description=__doc__.splitlines()[0], allow_abbrev=False
+    )
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model folder")
+    parser.add_argument("--prompts", nargs="+", required=True, metavar="SHARDS", help="raw pairs to draw")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the round's folder")
+    parser.add_argument("--judge", default="scene", help="scene, self or a YAML file (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=1000, help="drawings (default: %(default)s)")
+    parser.add_argument("--draws", type=int, default=1, help="of one prompt (default: %(default)s)")
+    parser.add_argument("--target", choices=("truth", "own"), default="truth", help="default: %(default)s")
+    parser.add_argument(
+        "--form", choices=("dialogue", "pairs"), default="dialogue", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--bad-share", type=float, help="of bad drawings among dialogues (default: as they come)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    with user_errors("self_enhancement"):
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Makes one round, or what is left of it."""
+    from models.model_folder import folder_hash
+    from models.unified import Illume
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    judge = read_judge(options.judge)
+    settings = RoundSettings(
+        prompts=tuple(options.prompts),
+        count=options.count,
+        draws=options.draws,
+        target=options.target,
+        form=options.form,
+        bad_share=options.bad_share,
+        seed=options.seed,
+    )
+    model = Illume.from_pretrained(options.model)
+    one = Round(options.out, settings)
+    one.make_plan(folder_hash(options.model))
+    one.draw(model)
+    judge.watch(model)
+    one.judge(judge)
+    summary = one.write()
+    print(
+        f"{summary['good']} good, {summary['bad']} bad, {summary['unjudged']} unjudged of {summary['drawings']}"
+    )
+    print(
+        f"{summary['dialogues']} dialogues ({summary['second_turns']} drawn again) in {options.out / 'shards'}"
+    )
+
+
+if __name__ == "__main__":
+    main()
