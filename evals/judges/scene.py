@@ -12,7 +12,7 @@ from playground.captions import place_name
 from playground.judge import UNKNOWN, Reading, SeenObject, read, satisfies
 from playground.parse import parse_prompt
 from playground.prompts import PromptSpec, enumerate_nouns, noun
-from playground.scene import RADIUS, relation
+from playground.scene import MAX_OBJECTS, RADIUS, relation
 
 
 class SceneJudge(Judge):
@@ -89,11 +89,17 @@ def _counts(reading: Reading, spec: PromptSpec) -> str:
     """Shapes that are there in another number than asked for; what is missing altogether is no matter of number."""
     seen = _by_shape(reading.objects)
     wrong = [
-        f"{noun(seen[shape], None, shape, article='one')} and not {noun(count, None, shape, article='one')}"
+        f"{_number(seen[shape], shape)} and not {_number(count, shape)}"
         for shape, count in _wanted(spec).items()
         if seen[shape] not in (0, count)
     ]
     return " , ".join(wrong)
+
+
+def _number(count: int, shape: str) -> str:
+    """ "two stars", or "more than four stars": the playground counts no further."""
+    more = "more than " if count > MAX_OBJECTS else ""
+    return more + noun(min(count, MAX_OBJECTS), None, shape, article="one")
 
 
 def _colours(reading: Reading, spec: PromptSpec) -> str:

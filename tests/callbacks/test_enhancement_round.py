@@ -90,7 +90,9 @@ def documents(one):
 
 
 def content(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 def test_good_drawings_are_assessed_and_bad_ones_drawn_again(tmp_path, pairs):
@@ -100,7 +102,9 @@ def test_good_drawings_are_assessed_and_bad_ones_drawn_again(tmp_path, pairs):
     found = list(documents(one))
     assert summary["good"] == good.count(True) > 5 and summary["bad"] == good.count(False) > 5
     assert summary["unjudged"] == good.count(None) > 0 and summary["dialogues"] == len(found)
-    assert summary["second_turns"] == good.count(False) and set(summary["wrong"]) == {d.name for d in DIMENSIONS}
+    assert summary["second_turns"] == good.count(False) and set(summary["wrong"]) == {
+        d.name for d in DIMENSIONS
+    }
     judged = [i for i, g in enumerate(good) if g is not None]
     truths = [row[1:] for row in json.loads((tmp_path / "round/plan.json").read_text())["chosen"]]
     for i, (document, _) in zip(judged, found, strict=True):
@@ -195,7 +199,9 @@ def test_cut_off_in_any_state_it_gives_what_it_would_have_given(tmp_path, pairs,
         deaths, drawer, judge, _ = cuts(tmp_path / "cut", settings, patch)
     assert content(tmp_path / "cut") == content(whole)
     assert deaths == 1 + 5 + 5 + 1 + 1  # plan, drawings, opinions, shards, summary
-    assert len(drawer.seeds) == 80 and len(judge.asked) == 80  # each batch was lost once, with the file that died
+    assert (
+        len(drawer.seeds) == 80 and len(judge.asked) == 80
+    )  # each batch was lost once, with the file that died
 
 
 def test_a_judge_that_goes_away_keeps_the_round(tmp_path, pairs):
@@ -262,7 +268,9 @@ def test_a_killed_process_goes_on(tmp_path, pairs):
     monkey = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*words, str(tmp_path / "whole")], cwd=ROOT, env=monkey, check=True, capture_output=True)
     for until in ("plan.json", "drawn/00000.npy"):
-        with subprocess.Popen([*words, str(tmp_path / "cut")], cwd=ROOT, env=monkey, stderr=subprocess.DEVNULL) as run:
+        with subprocess.Popen(
+            [*words, str(tmp_path / "cut")], cwd=ROOT, env=monkey, stderr=subprocess.DEVNULL
+        ) as run:
             deadline = time.monotonic() + 120
             while not (tmp_path / "cut" / until).is_file() and run.poll() is None:
                 assert time.monotonic() < deadline

@@ -10,7 +10,8 @@ from evals.judges.judge import Judge, Unjudged
 from evals.judges.scene import SceneJudge, assess_reading
 from evals.judges.self_judge import SelfJudge
 from evals.pixels import arrays, rendered
-from playground.judge import read, satisfies
+from playground.judge import Reading, SeenObject, read, satisfies
+from playground.parse import parse_prompt
 from playground.prompts import evaluation_prompts
 from playground.sampler import sample_scene, scene_for
 from playground.scene import CATEGORIES
@@ -55,6 +56,12 @@ def test_it_says_in_which_respect_an_image_is_wrong(prompt, wrong):
     (found,) = SceneJudge().assess([prompt], rendered([scene_for(rng, spec)]))
     assert [name for name, verdict in found.verdicts.items() if not verdict.ok] == wrong
     assert "red circle" in found.rationale
+
+
+def test_more_than_the_playground_counts():
+    seen = Reading(tuple(SeenObject("star", "red", 8.0 * i, 8.0, 6.0, 1.0) for i in range(6)))
+    found = assess_reading(seen, parse_prompt("two stars"))
+    assert found.verdicts["count"].reason == "more than four stars and not two stars" and not found.overall
 
 
 def test_a_text_that_is_no_prompt_is_unjudged():
