@@ -1,7 +1,10 @@
-"""Draws, describes, answers, edits and chats with a model folder.
+"""Draws, describes, answers, edits, assesses and chats with a model folder.
 
     python generate.py draw "a green star" -n 9 --seed 1 --out grid.png
     python generate.py draw "a green star" --seed 3 --out star.png
+    python generate.py draw "two red circles" --best-of 4
+    python generate.py draw "two red circles" --reflect
+    python generate.py assess star.png "a green star"
     python generate.py describe star.png
     python generate.py ask star.png "what colour is the star ?"
     python generate.py edit star.png "make the star blue" --out blue.png
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from evals.judges.self_judge import SelfJudge
     from models.unified import Illume
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained" / "playground"
@@ -31,6 +35,8 @@ DRAWS = ("tokenizer", "detokenizer", "language", "text_tokenizer")
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 CELL, GAP = 192, 6  # pixels: about the side that an image is shown at, and the white between two
 BATCH = 16  # images drawn at once
+MOST_TRIES = 4  # drawings that --reflect makes of one image
+STRIDE = 1_000_003  # between the seeds of the tries behind one image
 CHAT_HELP = """/image PATH  talk about this image from now on     /new   about none     /quit  leave
 try: draw : two red circles     describe the image     edit the image : make the circle blue"""
 
@@ -111,14 +117,74 @@ def save(image: "Image.Image", path: Path) -> None:
 
 
 def draw(options: argparse.Namespace) -> None:
-    """Text to a grid of images, one a seed."""
+    """Text to a grid of images, one a seed; if asked, the best of several, or drawn again after its own assessment."""
     import torch
 
-    model = load(options, *DRAWS)
-    seeds = [options.seed + i for i in range(options.number)]
+    if options.reflect and options.best_of > 1:
+        raise ValueError("--best-of chooses among drawings, --reflect mends one: give one of the two")
+    chosen = options.reflect or options.best_of > 1
+    model = load(options, *DRAWS, *(SEES if chosen else ()))
+    if options.reflect:
+        images = [reflect(model, options, options.seed + i) for i in range(options.number)]
+    elif chosen:
+        images = [best(model, options, options.seed + i) for i in range(options.number)]
+    else:
+        images = sketches(model, options, [options.seed + i for i in range(options.number)])
+    save(grid(torch.stack(list(images))), options.out)
+
+
+def sketches(model: "Illume", options: argparse.Namespace, seeds: list[int]) -> "Tensor":
+    """Drawings of the prompt (B, 3, H, W), one a seed."""
+    import torch
+
     groups = [seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH)]
-    images = [model.draw([options.prompt] * len(g), g, options.cfg, options.temperature) for g in groups]
-    save(grid(torch.cat(images)), options.out)
+    made = [model.draw([options.prompt] * len(g), g, options.cfg, options.temperature) for g in groups]
+    return torch.cat(made)
+
+
+def own_judge(model: "Illume") -> "SelfJudge":
+    """The model as a judge of what it draws."""
+    from evals.judges.self_judge import SelfJudge
+
+    judge = SelfJudge()
+    judge.watch(model)
+    return judge
+
+
+def own_seeds(seed: int, count: int) -> list[int]:
+    """Seeds of the tries behind one image: those of no other image."""
+    return [seed + i * STRIDE for i in range(count)]
+
+
+def best(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor":
+    """Of several drawings the one (3, H, W) that the model itself is most sure of."""
+    images = sketches(model, options, own_seeds(seed, options.best_of))
+    opinions = own_judge(model).assess_with_confidence([options.prompt] * len(images), images)
+    sure = [confidence for _, confidence in opinions]
+    first = max(range(len(sure)), key=sure.__getitem__)
+    say(f"seed {seed}: took try {first + 1} of {len(sure)}, sure by {', '.join(f'{p:.2f}' for p in sure)}")
+    return images[first]
+
+
+def reflect(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor":
+    """Draws, assesses, and draws again while it is not satisfied; says why. Returns the last drawing (3, H, W)."""
+    from evals.assessment import Assessment, to_text
+
+    judge = own_judge(model)
+    image = sketches(model, options, [seed])[0]
+    for number, next_seed in enumerate(own_seeds(seed, MOST_TRIES + 1)[1:], 1):
+        (opinion,) = judge.assess([options.prompt], image[None])
+        if not isinstance(opinion, Assessment):
+            say(f"seed {seed}, try {number}: {opinion.reason}")
+            return image
+        told = to_text(opinion)
+        say(f"seed {seed}, try {number}: {told}")
+        if opinion.overall or number == MOST_TRIES:
+            return image
+        image = model.redraw(
+            image[None], [options.prompt], [told], [next_seed], options.cfg, options.temperature
+        )[0]
+    return image
 
 
 def say(text: str) -> None:
@@ -136,6 +202,22 @@ def ask(options: argparse.Namespace) -> None:
     """An image and a question to an answer."""
     model = load(options, *SEES)
     say(model.ask(read_image(options.image, model)[None], [options.question])[0])
+
+
+def assess(options: argparse.Namespace) -> None:
+    """An image and a prompt to the model's assessment of how well it shows that."""
+    from evals.assessment import Assessment
+
+    model = load(options, *SEES)
+    image = read_image(options.image, model)[None]
+    ((opinion, confidence),) = own_judge(model).assess_with_confidence([options.prompt], image)
+    if not isinstance(opinion, Assessment):
+        raise ValueError(f"{opinion.reason}: it was not trained with self-enhancement, or not for long")
+    say(f"seen      {opinion.rationale}")
+    for name, verdict in opinion.verdicts.items():
+        say(f"{name:<10}{'yes' if verdict.ok else 'no'}" + (f", {verdict.reason}" if verdict.reason else ""))
+    say(f"score     {opinion.score} of 10")
+    say(f"overall   {'yes' if opinion.overall else 'no'} (sure of yes by {confidence:.2f})")
 
 
 def edit(options: argparse.Namespace) -> None:
@@ -262,10 +344,22 @@ def build_parser() -> Parser:
     """The command line."""
     layout = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="generate.py", description=__doc__, formatter_class=layout)
-    tasks = parser.add_subparsers(dest="task", required=True, metavar="draw | describe | ask | edit | chat")
+    tasks = parser.add_subparsers(
+        dest="task", required=True, metavar="draw | describe | ask | assess | edit | chat"
+    )
     task = add_task(tasks, draw, sampling="0 0.6 1.25")
     task.add_argument("prompt", type=words)
     task.add_argument("-n", dest="number", type=number(int, 1, 256), default=1, help=f"images ({SHOW})")
+    task.add_argument(
+        "--best-of",
+        type=number(int, 1, 64),
+        default=1,
+        metavar="N",
+        help="draws N and takes the one it is most sure of",
+    )
+    task.add_argument(
+        "--reflect", action="store_true", help="assesses, and draws again while it is not satisfied"
+    )
     task.add_argument("--out", type=image_file, default="grid.png", help=SHOW)
     task = add_task(tasks, describe)
     task.add_argument("image", type=Path)
@@ -273,6 +367,9 @@ def build_parser() -> Parser:
     task = add_task(tasks, ask)
     task.add_argument("image", type=Path)
     task.add_argument("question", type=words)
+    task = add_task(tasks, assess)
+    task.add_argument("image", type=Path)
+    task.add_argument("prompt", type=words)
     task = add_task(tasks, edit, sampling="0 0.7 1.25")
     task.add_argument("image", type=Path)
     task.add_argument("instruction", type=words)

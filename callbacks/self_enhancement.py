@@ -90,7 +90,9 @@ class SelfEnhancement(Callback):
             self._mix(trainer.datamodule)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.pending is not None:  # the epoch's end does not come again after a resume
+        if (
+            self.pending is not None
+        ):  # Lightning does not promise that the epoch's end comes again after a resume
             self._go_on(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -100,7 +102,9 @@ class SelfEnhancement(Callback):
             begun = len(self.finished) + 1
             if (trainer.current_epoch + 1) % self.every_n_epochs or (self.rounds or begun) < begun:
                 return
-            self.pending = {"number": begun, "folder": ""}
+            if self.finished and self.finished[-1]["step"] == trainer.global_step:
+                return  # a resume comes by the end of its epoch again, where this step's round is done already
+            self.pending = {"number": begun, "step": trainer.global_step, "folder": ""}
             for callback in trainer.callbacks:
                 if isinstance(callback, ResumeCheckpoint):
                     callback.save_now(trainer)
@@ -129,6 +133,7 @@ class SelfEnhancement(Callback):
         self.finished.append(
             {
                 "name": f"self_enhancement_{one.number}",
+                "step": self.pending["step"],
                 "shards": one.shards,
                 "dialogues": summary["dialogues"],
             }
@@ -138,7 +143,8 @@ class SelfEnhancement(Callback):
         counts = {f"self_enhancement/{k}": float(v) for k, v in summary.items() if isinstance(v, int)}
         counts |= {f"self_enhancement/wrong_{name}": float(v) for name, v in summary["wrong"].items()}
         for logger in trainer.loggers:
-            logger.log_metrics(counts, step=max(0, trainer.global_step - 1))
+            # at the step that comes: a resume that finishes the round logs no step that was logged before
+            logger.log_metrics(counts, step=trainer.global_step)
 
     def _round(self, trainer: Trainer, model: Any) -> Round:
         """The pending round: where it was begun if all is drawn there, else one of the model as it is now."""
@@ -157,7 +163,7 @@ class SelfEnhancement(Callback):
         if trainer.is_global_zero:
             one.make_plan(weights)
         trainer.strategy.barrier("the round is planned")
-        self.pending = {"number": number, "folder": str(one.folder)}
+        self.pending = {**self.pending, "folder": str(one.folder)}
         return one
 
     def _mix(self, data: DocumentDataModule) -> None:

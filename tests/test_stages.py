@@ -16,6 +16,10 @@ from safetensors.torch import load_file
 
 import demo
 import train
+from callbacks import enhancement_round, self_enhancement
+from callbacks.enhancement_round import Round, RoundSettings
+from evals.assessment import Verdict
+from evals.judges.scene import SceneJudge
 from lightning_modules.language import LanguageModule
 from models.unified import Illume
 from playground import shards
@@ -43,7 +47,8 @@ def world(tmp_path_factory):
 
 
 def arguments(stage: str, steps: int = 5) -> list[str]:
-    size = {"sequences_per_batch": 2} if stage.startswith(("stage", "language")) else {"batch_size": 4}
+    words = stage.startswith(("stage", "language", "self"))
+    size = {"sequences_per_batch": 2} if words else {"batch_size": 4}
     data = [f"--data.init_args.{k}={v}" for k, v in (DATA | size).items()]
     stem = ["--model.init_args.stem_steps", "3"] if stage == "detokenizer" else []
     return ["--config", f"{stage}.yaml", "--trainer.max_steps", str(steps), *SMALL, *data, *stem]
@@ -102,7 +107,8 @@ def test_no_config_is_left_out():
     paths = {path.relative_to(CONFIGS).as_posix().removesuffix(".yaml") for path in CONFIGS.rglob("*.yaml")}
     ours = {*(f"playground/{stage}" for stage in STAGES), *OTHERS}
     mixtures = {f"mixtures/stage{number}" for number in (1, 2, 3)}  # of data that are not here
-    assert paths == ours | mixtures | {"playground/base", "ablations/figure6"}  # figure 6: test_comparison
+    elsewhere = {"playground/base", "ablations/figure6", "playground/self_enhancement"}  # tests of their own
+    assert paths == ours | mixtures | elsewhere
 
 
 @pytest.mark.parametrize(
@@ -217,6 +223,97 @@ def test_the_last_stage_draws_and_answers(world):
     assert image.shape == (1, 3, 48, 48)
     assert isinstance(model.ask(image, ["what colour ?"])[0], str)
     assert model.understanding_encoder is not None
+
+
+@pytest.fixture
+def few_drawings(monkeypatch):
+    """Rounds of eight drawings, in two batches; every second prompt is found to be met."""
+    monkeypatch.setattr(enhancement_round, "BATCH", 4)
+
+    class Half(SceneJudge):
+        def assess(self, prompts, images):
+            said = super().assess(prompts, images)
+            right = {name: Verdict(ok=True, reason="") for name in said[0].verdicts}
+            return [
+                one if i % 2 else one.model_copy(update=GOOD | {"verdicts": right})
+                for i, one in enumerate(said)
+            ]
+
+    monkeypatch.setattr(self_enhancement, "SceneJudge", Half)
+    monkeypatch.setattr(RoundSettings, "__post_init__", lambda self: object.__setattr__(self, "count", 8))
+
+
+GOOD = {"overall": True, "score": 10}
+
+
+def test_self_enhancement_teaches_what_it_drew_and_goes_on_wherever_it_is_cut(
+    world, monkeypatch, few_drawings
+):
+    """Three epochs of six steps, a round after the first two; one death in each state of each round."""
+    monkeypatch.chdir(world)
+    # few documents wait for a row, so that a few steps are enough to meet the new ones
+    given = [
+        *arguments("self_enhancement", 18),
+        "--data.init_args.look_ahead=4",
+        "--data.init_args.readers=1",
+    ]
+    whole = train.main([*given, "--name", "whole/self"])
+    rounds = sorted((whole.folder / "self_enhancement").iterdir())
+    summaries = [json.loads((r / "summary.json").read_text()) for r in rounds]
+    assert [(s["good"], s["bad"], s["second_turns"]) for s in summaries] == [(4, 4, 4)] * 2
+    weights = {name: c["weight"] for name, c in whole.datamodule.sources.items() if "enhancement" in name}
+    assert sum(weights.values()) == pytest.approx(0.25 / 0.75, abs=1e-6) and len(weights) == 2
+    told = [row for row in rows(whole.folder) if row.get("self_enhancement/good")]
+    assert [row["self_enhancement/dialogues"] for row in told] == ["8.0", "8.0"]
+    assert any(float(row.get("data/tokens_self_enhancement_1") or 0) > 0 for row in rows(whole.folder))
+
+    deaths = 0
+    for method in ("draw", "judge", "write"):
+        original = getattr(Round, method)
+
+        def dies(self, *args, original=original, method=method):
+            result = original(self, *args) if method == "write" else None
+            marker = self.folder / f"died-{method}"
+            if not marker.exists():
+                marker.write_text("")
+                raise KeyError("cut")
+            return result if method == "write" else original(self, *args)
+
+        monkeypatch.setattr(Round, method, dies)
+    again = None
+    while again is None and deaths <= 6:
+        try:
+            again = train.main([*given, "--name", "self"])
+        except KeyError as death:
+            assert death.args == ("cut",)
+            deaths += 1
+    assert deaths == 6 and again.resume.step in (12, 14)
+    assert rows(again.folder) == rows(whole.folder)
+    one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_pool_that_is_gone_is_told_by_name(world, monkeypatch, few_drawings, capsys):
+    monkeypatch.chdir(world)
+    given = [*arguments("self_enhancement", 12), "--name", "gone"]
+    step = LanguageModule.training_step
+
+    @functools.wraps(step)
+    def cut(self, batch):
+        if self.trainer.global_step >= 9:
+            raise KeyError("cut")
+        return step(self, batch)
+
+    monkeypatch.setattr(LanguageModule, "training_step", cut)
+    with pytest.raises(KeyError, match="cut"):
+        train.main(given)
+    monkeypatch.setattr(LanguageModule, "training_step", step)
+    (shard,) = Path("runs/gone/self_enhancement").rglob("*.tar")
+    shard.unlink()
+    with pytest.raises(SystemExit) as stop:
+        train.main(given)
+    told = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
+    assert stop.value.code == 2 and len(told) == 1 and shard.name in told[0]
 
 
 def test_a_missing_predecessor_names_the_command_that_makes_it(world, monkeypatch, capsys, tmp_path):

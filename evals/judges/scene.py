@@ -97,7 +97,7 @@ def _counts(reading: Reading, spec: PromptSpec) -> str:
 
 
 def _number(count: int, shape: str) -> str:
-    """ "two stars", or "more than four stars": the playground counts no further."""
+    """As "two stars", or "more than four stars": the playground counts no further."""
     more = "more than " if count > MAX_OBJECTS else ""
     return more + noun(min(count, MAX_OBJECTS), None, shape, article="one")
 
