@@ -36,6 +36,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 CELL, GAP = 192, 6  # pixels: about the side that an image is shown at, and the white between two
 BATCH = 16  # images drawn at once
 MOST_TRIES = 4  # drawings that --reflect makes of one image
+UNTAUGHT = "this model does not assess what it sees (train it with self_enhancement.yaml)"
 STRIDE = 1_000_003  # between the seeds of the tries behind one image
 CHAT_HELP = """/image PATH  talk about this image from now on     /new   about none     /quit  leave
 try: draw : two red circles     describe the image     edit the image : make the circle blue"""
@@ -161,6 +162,8 @@ def best(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor":
     images = sketches(model, options, own_seeds(seed, options.best_of))
     opinions = own_judge(model).assess_with_confidence([options.prompt] * len(images), images)
     sure = [confidence for _, confidence in opinions]
+    if not any(sure):
+        raise ValueError(f"{UNTAUGHT}: --best-of needs its assessments")
     first = max(range(len(sure)), key=sure.__getitem__)
     say(f"seed {seed}: took try {first + 1} of {len(sure)}, sure by {', '.join(f'{p:.2f}' for p in sure)}")
     return images[first]
@@ -175,8 +178,7 @@ def reflect(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor"
     for number, next_seed in enumerate(own_seeds(seed, MOST_TRIES + 1)[1:], 1):
         (opinion,) = judge.assess([options.prompt], image[None])
         if not isinstance(opinion, Assessment):
-            say(f"seed {seed}, try {number}: {opinion.reason}")
-            return image
+            raise ValueError(f"{UNTAUGHT}: --reflect needs its assessments")
         told = to_text(opinion)
         say(f"seed {seed}, try {number}: {told}")
         if opinion.overall or number == MOST_TRIES:
@@ -212,7 +214,7 @@ def assess(options: argparse.Namespace) -> None:
     image = read_image(options.image, model)[None]
     ((opinion, confidence),) = own_judge(model).assess_with_confidence([options.prompt], image)
     if not isinstance(opinion, Assessment):
-        raise ValueError(f"{opinion.reason}: it was not trained with self-enhancement, or not for long")
+        raise ValueError(f"{UNTAUGHT}: {opinion.reason}")
     say(f"seen      {opinion.rationale}")
     for name, verdict in opinion.verdicts.items():
         say(f"{name:<10}{'yes' if verdict.ok else 'no'}" + (f", {verdict.reason}" if verdict.reason else ""))

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import generate
+from evals.assessment import DIMENSIONS, Assessment, Verdict, to_text
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.language.text_tokenizer import train_text_tokenizer
 from models.language.unified_lm import UnifiedLM
@@ -28,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder whose model has learned nothing."""
     torch.manual_seed(0)
     text = train_text_tokenizer(["draw : two red circles", "describe the image"], 280)
-    trunk = {"model_type": "llama", "num_key_value_heads": 2, "max_position_embeddings": 192, **SIZES}
+    trunk = {"model_type": "llama", "num_key_value_heads": 2, "max_position_embeddings": 768, **SIZES}
     language = UnifiedLM(trunk, len(text), 1024, 128, 36, 36)
     folder = tmp_path_factory.mktemp("model")
     Illume(VisionEncoder(), SemanticTokenizer(), DiffusionDetokenizer(), language, text).save_pretrained(
@@ -171,3 +172,58 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("set()\n") and time.monotonic() - start < 5
+
+
+def taught(monkeypatch: pytest.MonkeyPatch, content_at: int, sure: list[float]) -> list[list[str]]:
+    """The model says what a taught one would: content from the `content_at`-th look on, sure as given."""
+    verdicts = {d.name: Verdict(ok=False, reason="a star is missing") for d in DIMENSIONS}
+    bad = Assessment(rationale="nothing", verdicts=verdicts, score=2, overall=False)
+    good = bad.model_copy(update={"overall": True, "score": 10})
+    looks: list[list[str]] = []
+
+    def assess(self: Illume, images: torch.Tensor, prompts: list[str]) -> list[str]:
+        looks.append([f"{images[i].float().mean():.3f}" for i in range(len(images))])
+        return [to_text(good if len(looks) >= content_at else bad)] * len(prompts)
+
+    monkeypatch.setattr(Illume, "assess", assess)
+    monkeypatch.setattr(Illume, "confidence", lambda self, images, *rest: sure[: len(images)])
+    return looks
+
+
+def test_best_of_takes_the_one_it_is_most_sure_of(model, monkeypatch, capsys):
+    taught(monkeypatch, 1, [0.2, 0.9, 0.4])
+    generate.main(["draw", "two red circles", "--model", str(model), "--best-of", "3", "--out", "a.png"])
+    assert "took try 2 of 3, sure by 0.20, 0.90, 0.40" in capsys.readouterr().out
+    seed = str(generate.own_seeds(0, 2)[1])
+    generate.main(["draw", "two red circles", "--model", str(model), "--seed", seed, "--out", "b.png"])
+    assert np.abs(pixels("a.png") - pixels("b.png")).max() <= 2  # a batch rounds otherwise than one image
+
+
+def test_reflect_draws_again_until_it_is_content(model, monkeypatch, capsys):
+    looks = taught(monkeypatch, 3, [])
+    generate.main(["draw", "a star", "--model", str(model), "--reflect", "--out", "a.png"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "try" in line]
+    assert len(looks) == len(lines) == 3 and len({look[0] for look in looks}) == 3
+    assert "a star is missing" in lines[0] and "overall : yes" in lines[2]
+    looks = taught(monkeypatch, 99, [])
+    generate.main(["draw", "a star", "--model", str(model), "--reflect", "--out", "a.png"])
+    assert len(looks) == generate.MOST_TRIES
+
+
+def test_assess_prints_every_verdict(model, monkeypatch, capsys):
+    taught(monkeypatch, 1, [0.75])
+    generate.main(["assess", "wide.webp", "a star", "--model", str(model)])
+    out = capsys.readouterr().out
+    assert "object    no, a star is missing" in out and "score     10 of 10" in out and "by 0.75" in out
+
+
+@pytest.mark.parametrize(
+    "words", [["assess", "wide.webp", "a star"], ["draw", "x", "--best-of", "2"], ["draw", "x", "--reflect"]]
+)
+def test_a_model_that_was_not_taught_to_assess_says_so(model, words, capsys):
+    assert "does not assess" in error_of(capsys, *words, "--model", str(model))
+
+
+def test_choosing_and_mending_are_not_done_at_once(model, capsys):
+    words = ["draw", "x", "--reflect", "--best-of", "2", "--model", str(model)]
+    assert "one of the two" in error_of(capsys, *words)

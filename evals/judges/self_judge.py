@@ -30,28 +30,37 @@ class SelfJudge(Judge):
 
     def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
         """Its opinions; where it wrote something else, none."""
-        return [opinion for opinion, _ in self.assess_with_confidence(prompts, images)]
+        return [opinion for opinion, _ in self._written(prompts, images)]
 
     def assess_with_confidence(
         self, prompts: Sequence[str], images: Tensor
     ) -> list[tuple[Assessment | Unjudged, float]]:
         """Opinions, and the probability of "yes" against "no" where the overall verdict stands (0 without an opinion)."""
+        written = self._written(prompts, images)
+        sure = [i for i, (opinion, _) in enumerate(written) if isinstance(opinion, Assessment)]
+        chances = [0.0] * len(written)
+        for start in range(0, len(sure), BATCH):
+            part = sure[start : start + BATCH]
+            begun = [written[i][1].rpartition(OPEN_END)[0] + OPEN_END for i in part]
+            found = self._model().confidence(images[part], [prompts[i] for i in part], begun)
+            for i, chance in zip(part, found, strict=True):
+                chances[i] = chance
+        return [(opinion, chance) for (opinion, _), chance in zip(written, chances, strict=True)]
+
+    def _model(self) -> Illume:
         if self.model is None:
             raise ValueError("the self judge has no model: watch(model) first")
-        opinions: list[tuple[Assessment | Unjudged, float]] = []
+        return self.model
+
+    def _written(self, prompts: Sequence[str], images: Tensor) -> list[tuple[Assessment | Unjudged, str]]:
+        """Opinions, and the words that they were read from."""
         names = [dimension.name for dimension in self.dimensions]
-        for start in range(0, len(prompts), BATCH):
-            seen, asked = images[start : start + BATCH], prompts[start : start + BATCH]
-            written = self.model.assess(seen, asked)
-            read = [_read(text, names) for text in written]
-            opened = [text.rpartition(OPEN_END)[0] + OPEN_END for text in written]
-            sure = [i for i, opinion in enumerate(read) if isinstance(opinion, Assessment)]
-            chances = dict.fromkeys(range(len(read)), 0.0)
-            if sure:
-                found = self.model.confidence(seen[sure], [asked[i] for i in sure], [opened[i] for i in sure])
-                chances |= dict(zip(sure, found, strict=True))
-            opinions += [(opinion, chances[i]) for i, opinion in enumerate(read)]
-        return opinions
+        texts = [
+            text
+            for start in range(0, len(prompts), BATCH)
+            for text in self._model().assess(images[start : start + BATCH], prompts[start : start + BATCH])
+        ]
+        return [(_read(text, names), text) for text in texts]
 
 
 def _read(text: str, names: Sequence[str]) -> Assessment | Unjudged:
