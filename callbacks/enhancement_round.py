@@ -13,6 +13,7 @@ twice. Every rank draws and judges its own batches; rank 0 writes.
 import io
 import json
 import logging
+import math
 import random
 import shutil
 import tarfile
@@ -30,8 +31,8 @@ from torch import Tensor
 
 from callbacks.durable import put_in_place, scratch_path, write_text
 from datamodules.decode import sample_text
-from datamodules.places import find_shards, local
-from datamodules.shard import BrokenSample, Shard, add_member
+from datamodules.places import Unreachable, find_shards, local
+from datamodules.shard import BrokenSample, BrokenShard, Shard, add_member
 from evals.assessment import Assessment, to_text
 from evals.judges.judge import Judge, Unjudged
 from models.document import Document, Draw, See, Text, assess_document, draw_document, redraw_document
@@ -113,6 +114,11 @@ class Round:
         return (self.folder / "summary.json").is_file()
 
     @property
+    def model(self) -> str:
+        """What names the weights that draw."""
+        return self._plan()["model"]
+
+    @property
     def drawn(self) -> bool:
         """Whether there is nothing left to draw."""
         return (self.folder / "plan.json").is_file() and all(
@@ -130,26 +136,28 @@ class Round:
         """Counts, once it is done."""
         return json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
 
-    def make_plan(self, model: str) -> None:
+    def make_plan(self, model: str, judge: str) -> None:
         """Chooses the prompts; a plan that is there is kept.
 
         Args:
             model: what names the weights that draw.
+            judge: what names who judges.
 
         Raises:
-            ValueError: the folder holds a round of other settings.
+            ValueError: the folder holds a round of another kind, or there are too few captions.
         """
-        settings = json.loads(json.dumps(asdict(self.settings)))
+        kind = {"number": self.number, "model": model, "judge": judge, "settings": asdict(self.settings)}
+        kind = json.loads(json.dumps(kind))
         path = self.folder / "plan.json"
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
-            if known["settings"] != settings or known["number"] != self.number or known["model"] != model:
+            differing = [key for key, value in kind.items() if known.get(key) != value]
+            if differing:
                 raise ValueError(
-                    f"{self.folder} holds a round of another model or other settings: name another folder"
+                    f"{self.folder} holds a round with another {', another '.join(differing)}: name another folder"
                 )
             return
-        chosen = self._choose(self.settings.count // self.settings.draws)
-        plan = {"number": self.number, "model": model, "settings": settings, "chosen": chosen}
+        plan = {**kind, "chosen": self._choose(self.settings.count // self.settings.draws)}
         write_text(path, json.dumps(plan) + "\n")
 
     def draw(self, model: Illume) -> None:
@@ -188,7 +196,6 @@ class Round:
             return self.summary
         prompts, opinions = self._prompts(), self.opinions()
         good = [self._good(opinion) for opinion in opinions]
-        dialogues, turns = self._write_shards(self._samples(prompts, opinions, good))
         counts = Counter("unjudged" if g is None else "good" if g else "bad" for g in good)
         wrong = Counter(
             name
@@ -197,6 +204,14 @@ class Round:
             for name, verdict in opinion.verdicts.items()
             if not verdict.ok
         )
+        if min(counts["good"], counts["bad"]) == 0 and self.settings.form == "dialogue":
+            log.warning(
+                "round %d: all %d verdicts are %s: such a pool teaches to say one thing",
+                self.number,
+                counts["good"] + counts["bad"],
+                "good" if counts["good"] else "bad" if counts["bad"] else "missing",
+            )
+        dialogues, turns = self._write_shards(self._samples(prompts, opinions, good))
         summary = {
             "round": self.number,
             "drawings": len(prompts),
@@ -205,13 +220,6 @@ class Round:
             "second_turns": turns,
             "wrong": dict(sorted(wrong.items())),
         }
-        if min(counts["good"], counts["bad"]) == 0 and self.settings.form == "dialogue":
-            log.warning(
-                "round %d: all %d verdicts are %s: such a pool teaches to say one thing",
-                self.number,
-                counts["good"] + counts["bad"],
-                "good" if counts["good"] else "bad" if counts["bad"] else "missing",
-            )
         write_text(self.folder / "summary.json", json.dumps(summary, indent=1) + "\n")
         return summary
 
@@ -241,34 +249,53 @@ class Round:
         return opinion.overall and opinion.score >= self.settings.good_score
 
     def _choose(self, wanted: int) -> list[list[Any]]:
-        """Prompts at random among all shards, each as [prompt, shard, sample's number]."""
+        """Prompts at random, as many from each shard as there are; each as [prompt, shard, sample's number]."""
         places = find_shards(list(self.settings.prompts))
         rng = random.Random(f"{self.settings.seed}|{self.number}|prompts")
         rng.shuffle(places)
         chosen: list[list[Any]] = []
+        later: list[tuple[str, list[int]]] = []  # what the shards still have
         for i, place in enumerate(places):
-            # an equal part of what is left to choose from each shard that is left
-            need = -(-(wanted - len(chosen)) // (len(places) - i))
-            with local(place) as path:
-                shard = Shard(path)
-                found = 0
-                for number in rng.sample(range(len(shard)), len(shard)):
-                    if found == need:
-                        break
-                    try:
-                        sample = shard.read(number)
-                        prompt = sample_text(sample, "txt")
-                    except (BrokenSample, ValueError):
-                        continue
-                    if any(ending in sample for ending in IMAGES):
-                        chosen.append([prompt, place, number])
-                        found += 1
-                shard.close()
+            chosen += self._take(place, None, rng, -(-(wanted - len(chosen)) // (len(places) - i)), later)
+        for place, order in later:
+            if len(chosen) < wanted:
+                chosen += self._take(place, order, rng, wanted - len(chosen), [])
         if len(chosen) < wanted:
             raise ValueError(
                 f"there are {len(chosen)} captions with images, and a round is to draw {wanted} of them"
             )
         return chosen[:wanted]
+
+    def _take(
+        self,
+        place: str,
+        order: list[int] | None,
+        rng: random.Random,
+        count: int,
+        later: list[tuple[str, list[int]]],
+    ) -> list[list[Any]]:
+        """Up to `count` prompts of a shard in this order, or in one of chance; notes what is left of it."""
+        try:
+            with local(place) as path:
+                shard = Shard(path)
+        except (BrokenShard, Unreachable) as error:
+            log.warning("no prompts from %s: %s", place, error)
+            return []
+        order = rng.sample(range(len(shard)), len(shard)) if order is None else order
+        taken: list[list[Any]] = []
+        for at, number in enumerate(order):
+            if len(taken) == count:
+                later.append((place, order[at:]))
+                break
+            try:
+                sample = shard.read(number)
+                prompt = sample_text(sample, "txt")
+            except (BrokenSample, ValueError):
+                continue
+            if any(ending in sample for ending in IMAGES):
+                taken.append([prompt, place, number])
+        shard.close()
+        return taken
 
     def _plan(self) -> dict[str, Any]:
         return json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
@@ -309,11 +336,11 @@ class Round:
         """The drawings that become dialogues: of those judged, as many good and bad as `bad_share` wants."""
         sides = {side: [i for i, g in enumerate(good) if g is side] for side in (True, False)}
         share = self.settings.bad_share
-        if share is not None:
+        if (
+            share is not None and sides[True] and sides[False]
+        ):  # of one side alone there is no share to be had
             rng = random.Random(f"{self.settings.seed}|{self.number}|kept")
-            most = min(
-                len(sides[False]) / share, len(sides[True]) / (1 - share) if share < 1 else float("inf")
-            )
+            most = min(len(sides[False]) / share, len(sides[True]) / (1 - share) if share < 1 else math.inf)
             for side, part in ((False, share), (True, 1 - share)):
                 sides[side] = rng.sample(sides[side], min(len(sides[side]), round(most * part)))
         return sorted(sides[True] + sides[False])
@@ -372,8 +399,8 @@ class Round:
                         add_member(tar, f"{number:07d}.{member}", content)
             counts[name] = len(part)
         if not counts:
-            raise ValueError(
-                f"round {self.number} has not one dialogue: no drawing was judged, or none had a target"
+            log.warning(
+                "round %d has not one dialogue: nothing was judged, or nothing had a target", self.number
             )
         (scratch / "index.json").write_text(json.dumps({"shards": counts}, indent=1) + "\n", encoding="utf-8")
         put_in_place(scratch, target)

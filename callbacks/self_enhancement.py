@@ -8,10 +8,12 @@ As a callback of stage 3 it mixes each round's dialogues into the epochs that fo
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import torch.distributed as dist
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -22,6 +24,8 @@ from datamodules.document_datamodule import DocumentDataModule
 from evals.judges.judge import Judge, JudgeAway
 from evals.judges.scene import SceneJudge
 from explain import Parser, user_errors
+from models.model_folder import PARTS
+from models.unified import Illume
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +35,8 @@ FOLDER = "self_enhancement"
 class SelfEnhancement(Callback):
     """Runs a round at the end of every n-th epoch, and mixes its dialogues into the next ones.
 
-    A round begins after a checkpoint, and goes on from its files if it is cut off. While the judge cannot be reached, the
+    It stands last among a config's callbacks, for a round begins after a checkpoint, which holds what the others
+    did at the epoch's end. A round that is cut off goes on from its files. While the judge cannot be reached, the
     round waits and training goes on; it is taken up again at the end of the next epoch, or when the run is resumed.
 
     Args:
@@ -40,7 +45,7 @@ class SelfEnhancement(Callback):
         every_n_epochs: how often.
         rounds: at most; None: as often as there are epochs. No round follows the last epoch.
         share: of all documents of the next epochs, that are dialogues (ILLUME: 50 thousand among 8.19 million, 0.006).
-        most_dialogues: in the pool; the oldest rounds fall silent first. None: no cap.
+        most_dialogues: in the pool; beyond them the oldest rounds count for less, and then for nothing. None: no cap.
         count, draws, good_score, target, bad_share, form, cfg, temperature, seed: as in `RoundSettings`.
 
     Raises:
@@ -65,8 +70,10 @@ class SelfEnhancement(Callback):
         temperature: float = 0.6,
         seed: int = 0,
     ) -> None:
-        if every_n_epochs < 1 or not 0 < share < 1:
-            raise ValueError("SelfEnhancement: every_n_epochs is at least 1, share above 0 and below 1")
+        if min(every_n_epochs, rounds or 1) < 1 or rounds == 0 or not 0 < share < 1:
+            raise ValueError(
+                "SelfEnhancement: every_n_epochs and rounds are at least 1, share is above 0 and below 1"
+            )
         places = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         self.settings = RoundSettings(
             places, count, draws, good_score, target, bad_share, form, cfg, temperature, seed
@@ -99,41 +106,44 @@ class SelfEnhancement(Callback):
         if trainer.fast_dev_run or _last_epoch(trainer):
             return
         if self.pending is None:
-            begun = len(self.finished) + 1
+            begun, last = len(self.finished) + 1, self.finished[-1] if self.finished else None
+            if last and last["step"] <= trainer.global_step <= last["until"]:
+                return  # a resume comes by the end of its epoch again, where this step's round is done already
             if (trainer.current_epoch + 1) % self.every_n_epochs or (self.rounds or begun) < begun:
                 return
-            if self.finished and self.finished[-1]["step"] == trainer.global_step:
-                return  # a resume comes by the end of its epoch again, where this step's round is done already
             self.pending = {"number": begun, "step": trainer.global_step, "folder": ""}
             for callback in trainer.callbacks:
                 if isinstance(callback, ResumeCheckpoint):
                     callback.save_now(trainer)
         self._go_on(trainer, pl_module)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.pending is not None:
+            log.warning("round %d was never judged to its end, and taught nothing", self.pending["number"])
+
     def _go_on(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the pending round, or leaves it pending where the judge cannot be reached."""
         with evaluated(pl_module) as model:
-            one = self._round(trainer, model)
-            one.draw(model)
             self.judge.watch(model)
-            away = ""
-            try:
+            one = self._round(trainer, model)
+            self.judge.keep_in(one.folder / "opinions")
+
+            def draw_and_judge() -> None:
+                one.draw(model)
                 one.judge(self.judge)
+
+            try:
+                _on_all_ranks(draw_and_judge)
             except JudgeAway as error:
-                away = str(error)
-        if not trainer.strategy.reduce_boolean_decision(not away, all=True):
-            log.warning(
-                "round %d waits: %s", one.number, away or "the judge of another rank cannot be reached"
-            )
-            return
-        if trainer.is_global_zero:
-            one.write()
-        trainer.strategy.barrier("the round is written")
+                log.warning("round %d waits: %s", one.number, error)
+                return
+        _on_all_ranks(one.write if trainer.is_global_zero else lambda: None)
         summary = one.summary
         self.finished.append(
             {
                 "name": f"self_enhancement_{one.number}",
                 "step": self.pending["step"],
+                "until": trainer.global_step,
                 "shards": one.shards,
                 "dialogues": summary["dialogues"],
             }
@@ -146,29 +156,27 @@ class SelfEnhancement(Callback):
             # at the step that comes: a resume that finishes the round logs no step that was logged before
             logger.log_metrics(counts, step=trainer.global_step)
 
-    def _round(self, trainer: Trainer, model: Any) -> Round:
+    def _round(self, trainer: Trainer, model: Illume) -> Round:
         """The pending round: where it was begun if all is drawn there, else one of the model as it is now."""
         assert self.pending is not None
         place, number = Path(trainer.default_root_dir) / FOLDER, self.pending["number"]
         ranks = (trainer.global_rank, trainer.world_size)
-        if self.pending["folder"]:
-            begun = Round(Path(self.pending["folder"]), self.settings, number, *ranks)
-            if begun.drawn:
-                return begun
-        parts = [n for n in ("encoder", "understanding_encoder", "tokenizer", "detokenizer", "language")]
-        weights = trainer.strategy.broadcast(
-            model.stamp(*[n for n in parts if getattr(model, n) is not None])
-        )
-        one = Round(place / f"round-{number:03d}-{weights}", self.settings, number, *ranks)
-        if trainer.is_global_zero:
-            one.make_plan(weights)
-        trainer.strategy.barrier("the round is planned")
+        one = Round(Path(self.pending["folder"]), self.settings, number, *ranks)
+        if self.pending["folder"] and one.drawn:
+            weights = one.model
+        else:
+            weights = trainer.strategy.broadcast(
+                model.stamp(*[n for n in PARTS if getattr(model, n) is not None])
+            )
+            one = Round(place / f"round-{number:03d}-{weights}", self.settings, number, *ranks)
+        plan = partial(one.make_plan, weights, self.judge.name)
+        _on_all_ranks(plan if trainer.is_global_zero else lambda: None)
         self.pending = {**self.pending, "folder": str(one.folder)}
         return one
 
     def _mix(self, data: DocumentDataModule) -> None:
         """Gives the pool its share of all documents; rounds beyond the cap fall silent, the oldest first."""
-        own = [one["name"] for one in self.finished]
+        own = [one["name"] for one in self.finished if one["shards"]]
         others = sum(c["weight"] for name, c in data.sources.items() if name not in own)
         counted: dict[str, int] = {}
         left = self.most_dialogues if self.most_dialogues is not None else sys.maxsize
@@ -184,8 +192,36 @@ class SelfEnhancement(Callback):
                     "weight": weight * counted[one["name"]],
                 }
                 for one in self.finished
+                if one["shards"]
             }
         )
+
+
+def _on_all_ranks(work: Callable[[], Any]) -> None:
+    """Does each rank's work; what stops one of them stops all, where else the others would wait for it.
+
+    Raises:
+        JudgeAway: the judge of a rank went away, and nothing worse happened.
+        ValueError: another rank met an error; that one raises its own.
+    """
+    mine: Exception | None = None
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - raised below, once all ranks know of it
+        mine = error
+    if not (dist.is_available() and dist.is_initialized()):
+        if mine is not None:
+            raise mine
+        return
+    told: list[tuple[bool, str] | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(told, None if mine is None else (isinstance(mine, JudgeAway), str(mine)))
+    worse = [message for found in told if found is not None for away, message in [found] if not away]
+    if mine is not None and (not isinstance(mine, JudgeAway) or not worse):
+        raise mine
+    if worse:
+        raise ValueError(f"another rank could not go on: {worse[0]}")
+    if away := [found[1] for found in told if found is not None]:
+        raise JudgeAway(away[0])
 
 
 def _last_epoch(trainer: Trainer) -> bool:
@@ -252,7 +288,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(options: argparse.Namespace) -> None:
     """Makes one round, or what is left of it."""
     from models.model_folder import folder_hash
-    from models.unified import Illume
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     judge = read_judge(options.judge)
@@ -267,9 +302,10 @@ def run(options: argparse.Namespace) -> None:
     )
     model = Illume.from_pretrained(options.model)
     one = Round(options.out, settings)
-    one.make_plan(folder_hash(options.model))
+    one.make_plan(folder_hash(options.model), judge.name)
     one.draw(model)
     judge.watch(model)
+    judge.keep_in(options.out / "opinions")
     one.judge(judge)
     summary = one.write()
     print(

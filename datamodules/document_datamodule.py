@@ -134,14 +134,14 @@ class DocumentDataModule(L.LightningDataModule):
         return self._loader
 
     def add_sources(self, sources: dict[str, SourceConfig]) -> None:
-        """Mixes in more sources from the next epoch on, or gives those that are there another weight.
+        """Mixes in more sources, of local files, from the next epoch on, or gives those that are there another weight.
 
         A source stays for as long as the run does, for a reader may have its documents waiting; weight 0 silences it.
 
         Raises:
             FileNotFoundError: shards of theirs are not there.
         """
-        found = {name: find_shards(config["shards"]) for name, config in sources.items()}
+        found = {name: list(config["shards"]) for name, config in sources.items()}
         missing = [shard for shards in found.values() for shard in shards if not Path(shard).is_file()]
         if missing:
             raise FileNotFoundError(

@@ -6,14 +6,24 @@ the wording is ours. One place turns an assessment into the words that a model l
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 HIGHEST = 10
+LONGEST_RATIONALE, LONGEST_REASON = 240, 120  # letters in a dialogue: a row of training has to hold it
+LONGEST_ANSWER, MOST_OBJECTS = (
+    100_000,
+    20,
+)  # letters of a judge's answer that are looked at, and beginnings of objects
+SENTENCE = re.compile(r"([A-Za-z][A-Za-z ]*?) ?: ?(\w+)(?: ?, ?(.*))?")
 WORD = re.compile(r"[a-z][a-z ]*[a-z]")
+
+
+RESERVED = ("rationale", "score", "overall")
 
 
 class Dimension(BaseModel):
@@ -59,11 +69,11 @@ def check_dimensions(dimensions: Sequence[Dimension]) -> tuple[Dimension, ...]:
         ValueError: there is none, or a name is not of small letters, stands twice, or means something else.
     """
     names = [dimension.name for dimension in dimensions]
-    wrong = [name for name in names if not WORD.fullmatch(name) or name in ("score", "overall")]
+    wrong = [name for name in names if not WORD.fullmatch(name) or name in RESERVED]
     if not names or wrong or len(set(names)) < len(names):
         raise ValueError(
             f"dimensions {', '.join(map(repr, names)) or 'are missing'}: each needs a name of its own in small letters, "
-            "and neither score nor overall"
+            f"which is none of {', '.join(RESERVED)}"
         )
     return tuple(dimensions)
 
@@ -89,29 +99,31 @@ def from_json(text: str, dimensions: Sequence[Dimension] = DIMENSIONS) -> Assess
     Raises:
         ValueError: there is no JSON in it, or it is no assessment; says what is wrong.
     """
-    said = _object(text)
     names = tuple(dimension.name for dimension in dimensions)
-    try:
-        answer = _answer(names).model_validate(said).model_dump()
-        verdicts = {name: answer[name.replace(" ", "_")] for name in names}
-        rest = {key: answer[key] for key in ("rationale", "score", "overall")}
-        return Assessment(verdicts=verdicts, **rest)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the answer"
-        raise ValueError(f"{where}: {first['msg']}") from error
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    """The first JSON object in a text."""
-    decoder = json.JSONDecoder()
-    for match in re.finditer(r"\{", text):
+    wrong = "there is no JSON object in the answer"
+    for said in _objects(text):
         try:
-            found, _ = decoder.raw_decode(text, match.start())
+            answer = _answer(names).model_validate(said).model_dump()
+            verdicts = {name: answer[name.replace(" ", "_")] for name in names}
+            rest = {key: answer[key] for key in RESERVED}
+            return Assessment(verdicts=verdicts, **rest)
+        except ValidationError as error:
+            first = error.errors()[0]
+            wrong = f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
+    raise ValueError(wrong)
+
+
+def _objects(text: str) -> Iterator[Mapping[str, Any]]:
+    """The JSON objects in a text, as far as one looks."""
+    decoder, text, end = json.JSONDecoder(), text[:LONGEST_ANSWER], 0
+    for match in islice(re.finditer(r"\{", text), MOST_OBJECTS):
+        if match.start() < end:
+            continue  # within one that was read
+        try:
+            found, end = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
-        return found
-    raise ValueError("there is no JSON object in the answer")
+        yield found
 
 
 def to_text(assessment: Assessment) -> str:
@@ -119,9 +131,9 @@ def to_text(assessment: Assessment) -> str:
 
     "large red circle top left . object : yes . count : no , one asked for , two seen . ... . score : 7 . overall : no"
     """
-    said = [_plain(assessment.rationale)]
+    said = [_plain(assessment.rationale, LONGEST_RATIONALE)]
     for name, verdict in assessment.verdicts.items():
-        reason = "" if verdict.ok else _plain(verdict.reason)
+        reason = "" if verdict.ok else _plain(verdict.reason, LONGEST_REASON)
         said.append(f"{name} : {_yes(verdict.ok)}" + (f" , {reason}" if reason else ""))
     return " . ".join([*said, f"score : {assessment.score}", f"overall : {_yes(assessment.overall)}"])
 
@@ -129,34 +141,37 @@ def to_text(assessment: Assessment) -> str:
 OPEN_END = "overall :"  # what stands before the last word, whose probability is the model's own confidence
 
 
-def from_text(text: str, names: Sequence[str] = tuple(d.name for d in DIMENSIONS)) -> Assessment:
-    """Reads what a model wrote back into an assessment.
+def from_text(text: str) -> Assessment:
+    """Reads what a model wrote back into an assessment, whatever its dimensions are.
 
     Raises:
         ValueError: it is not one.
     """
-    marks = r"\s*\.\s*".join(rf"{re.escape(name)}\s*:\s*(yes|no)(?:\s*,\s*(.*?))?" for name in names)
-    found = re.fullmatch(
-        rf"\s*(.*?)\s*\.\s*{marks}\s*\.\s*score\s*:\s*(\d+)\s*\.\s*overall\s*:\s*(yes|no)\s*\.?\s*",
-        " ".join(text.split()),
-        re.IGNORECASE,
-    )
-    if found is None or int(found[found.lastindex - 1]) > HIGHEST:
+    rationale, *sentences = [" ".join(part.split()) for part in text.rstrip(" .").split(".")]
+    said = [SENTENCE.fullmatch(sentence) for sentence in sentences]
+    names = [found[1].lower() for found in said if found]
+    if None in said or len(said) < 3 or names[-2:] != ["score", "overall"] or len(set(names)) < len(names):
         raise ValueError(f"the model wrote no assessment: {text[:120]!r}")
-    rationale, *middle, score, overall = found.groups()
-    pairs = zip(names, middle[::2], middle[1::2], strict=True)
-    verdicts = {name: Verdict(ok=_is_yes(word), reason=reason or "") for name, word, reason in pairs}
-    return Assessment(rationale=rationale, verdicts=verdicts, score=int(score), overall=_is_yes(overall))
+    *middle, number, last = [(found[2].lower(), found[3] or "") for found in said if found]
+    if (
+        not number[0].isdigit()
+        or int(number[0]) > HIGHEST
+        or {word for word, _ in [*middle, last]} - {"yes", "no"}
+    ):
+        raise ValueError(f"the model wrote no assessment: {text[:120]!r}")
+    return Assessment(
+        rationale=rationale,
+        verdicts={n: Verdict(ok=w == "yes", reason=r) for n, (w, r) in zip(names, middle, strict=False)},
+        score=int(number[0]),
+        overall=last[0] == "yes",
+    )
 
 
 def _yes(ok: bool) -> str:
     return "yes" if ok else "no"
 
 
-def _is_yes(word: str) -> bool:
-    return word.lower() == "yes"
-
-
-def _plain(text: str) -> str:
-    """One line whose full stops cannot be taken for the ends of verdicts."""
-    return " ".join(text.replace(".", " ").replace(":", " ").split())
+def _plain(text: str, longest: int) -> str:
+    """One line whose full stops cannot be taken for the ends of verdicts, cut between words."""
+    words = " ".join(text.replace(".", " ").replace(":", " ").split())
+    return words if len(words) <= longest else words[:longest].rpartition(" ")[0]

@@ -55,10 +55,10 @@ class Segment:
         self.branches += [self.branch] * len(ids)
         self.positions += range(start, start + len(ids))
 
-    def without_last(self) -> "Segment":
-        """The same segment without its last token, which is no image's."""
+    def until(self, end: int) -> "Segment":
+        """The same segment without its last tokens, which are no image's: those from number `end` on."""
         tokens = ("ids", "kinds", "learn", "see_blocks", "branches", "positions")
-        return replace(self, **{name: getattr(self, name)[:-1] for name in tokens})
+        return replace(self, **{name: getattr(self, name)[:end] for name in tokens})
 
 
 @dataclass

@@ -275,22 +275,25 @@ class Illume(nn.Module):
     def assess(self, images: Tensor, captions: Sequence[str]) -> list[str]:
         """The model's own words on how well images (B, 3, H, W) show what their captions ask for."""
         pairs = zip(images, captions, strict=True)
-        return self.understand([assess_document(image, words) for image, words in pairs], limit=192)
+        return self.understand([assess_document(image, words) for image, words in pairs], limit=256)
 
     @torch.no_grad()
     def confidence(self, images: Tensor, captions: Sequence[str], begun: Sequence[str]) -> list[float]:
         """Probability of "yes" against "no" as the next word of assessments that were begun."""
-        yes, no = (self.sequencer.encode_text(word) for word in ("yes", "no"))
-        alike = next(i for i, (a, b) in enumerate(zip(yes, no, strict=False)) if a != b)  # pieces they share
-        documents = [
-            assess_document(image, caption, text)
-            for image, caption, text in zip(images, captions, begun, strict=True)
+        ways = [
+            [
+                self._segment(assess_document(image, caption, f"{text} {word}"))
+                for image, caption, text in zip(images, captions, begun, strict=True)
+            ]
+            for word in ("yes", "no")
         ]
-        segments = [self._segment(d).without_last() for d in documents]  # without the `end` of a whole answer
-        for segment in segments:
-            segment.add(yes[:alike])
-        last = Continuation(self.language, segments, self._seen(segments)).last
-        return self.language.logits(last)[:, [yes[alike], no[alike]]].softmax(-1)[:, 0].tolist()
+        pairs = [(yes.ids, no.ids) for yes, no in zip(*ways, strict=True)]
+        # where the two spellings part; a tokenizer may join the word to what stands before it
+        parts = [next(i for i, (a, b) in enumerate(zip(*ids, strict=False)) if a != b) for ids in pairs]
+        segments = [segment.until(end) for segment, end in zip(ways[0], parts, strict=True)]
+        logits = self.language.logits(Continuation(self.language, segments, self._seen(segments)).last)
+        words = torch.tensor([[yes[i], no[i]] for (yes, no), i in zip(pairs, parts, strict=True)])
+        return logits.gather(1, words.to(logits.device)).softmax(-1)[:, 0].tolist()
 
     def redraw(
         self,
@@ -325,7 +328,7 @@ class Illume(nn.Module):
         while len(answer) < 8:
             segment = self._segment(document, ask=not answer)
             if answer:  # go on inside the assistant's turn: take back the `end` that closes it in training
-                segment = segment.without_last()
+                segment = segment.until(-1)
             written = write_text(self.language, [segment], self._seen([segment]), limit)[0]
             if words := self._words(written):
                 answer.append(words)

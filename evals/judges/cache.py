@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
-from pydantic import ValidationError
 from torch import Tensor
 
 from evals.assessment import Assessment
@@ -22,9 +22,15 @@ class OpinionCache:
     def __init__(self, folder: str | Path | None, judge: str) -> None:
         self.folder, self.judge = None if folder is None else Path(folder), judge
 
-    def get(self, prompt: str, image: Tensor) -> Assessment | Unjudged | None:
-        """What was said of an image (3, H, W) uint8, if anything; a damaged file is as good as none."""
-        path = self._path(prompt, image)
+    def key(self, prompt: str, image: Tensor) -> str:
+        """What names an opinion of an image (3, H, W) uint8."""
+        digest = hashlib.sha256(f"{self.judge}\0{prompt}\0{tuple(image.shape)}\0".encode())
+        digest.update(image.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def get(self, key: str) -> Assessment | Unjudged | None:
+        """What was said, if anything; a damaged file is as good as none."""
+        path = self._path(key)
         if path is None or not path.is_file():
             return None
         try:
@@ -34,12 +40,12 @@ class OpinionCache:
                 if "unjudged" in said
                 else Assessment.model_validate(said["opinion"])
             )
-        except (ValueError, KeyError, TypeError, ValidationError):
+        except (ValueError, KeyError, TypeError):
             return None
 
-    def put(self, prompt: str, image: Tensor, opinion: Assessment | Unjudged) -> None:
+    def put(self, key: str, prompt: str, opinion: Assessment | Unjudged) -> None:
         """Keeps an opinion."""
-        path = self._path(prompt, image)
+        path = self._path(key)
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,16 +54,11 @@ class OpinionCache:
             if isinstance(opinion, Unjudged)
             else {"opinion": opinion.model_dump()}
         )
-        scratch = path.with_suffix(f".{hashlib.sha256(prompt.encode()).hexdigest()[:8]}.tmp")
+        scratch = path.with_suffix(f".{os.getpid()}.tmp")
         scratch.write_text(
             json.dumps({"judge": self.judge, "prompt": prompt, **kept}) + "\n", encoding="utf-8"
         )
         scratch.replace(path)
 
-    def _path(self, prompt: str, image: Tensor) -> Path | None:
-        if self.folder is None:
-            return None
-        digest = hashlib.sha256(f"{self.judge}\0{prompt}\0{tuple(image.shape)}\0".encode())
-        digest.update(image.cpu().contiguous().numpy().tobytes())
-        key = digest.hexdigest()
-        return self.folder / key[:2] / f"{key}.json"
+    def _path(self, key: str) -> Path | None:
+        return None if self.folder is None else self.folder / key[:2] / f"{key}.json"

@@ -1,6 +1,7 @@
 """Several judges as one: each dimension by majority, the score by their mean."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean
 
 from torch import Tensor
@@ -31,6 +32,11 @@ class EnsembleJudge(Judge):
         """Tells all of them."""
         for judge in self.judges:
             judge.watch(model)
+
+    def keep_in(self, folder: Path) -> None:
+        """Tells all of them."""
+        for judge in self.judges:
+            judge.keep_in(folder)
 
     def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
         """The common opinions."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
 
@@ -49,6 +50,9 @@ class Judge(ABC):
             JudgeAway: it cannot go on for now.
             JudgeRefused: it never will.
         """
+
+    def keep_in(self, folder: Path) -> None:  # noqa: B027 - only what is paid for is worth keeping
+        """Is told of a folder where it may keep opinions; a judge that is paid for does."""
 
     def watch(self, model: Illume) -> None:  # noqa: B027 - most judges have nothing to do here
         """Is told of the model whose drawings it will see; the self judge needs it, and others do not."""

@@ -37,7 +37,10 @@ def _assess(text: str, reading: Reading) -> Assessment | Unjudged:
 
 
 def assess_reading(reading: Reading, spec: PromptSpec) -> Assessment:
-    """What a reading has of what a prompt asks for. All four verdicts are yes where, and only where, it satisfies it."""
+    """What a reading has of what a prompt asks for.
+
+    All four verdicts are yes where, and only where, it satisfies a prompt as the playground writes them.
+    """
     verdict = satisfies(reading, spec)
     reasons = {
         "object": _objects(reading, spec),
@@ -130,4 +133,5 @@ def _relation(reading: Reading, spec: PromptSpec) -> str:
         for _, colour, shape in spec.objects
     )
     places = [(a, relation(a, b) or "neither beside nor above", b) for a in firsts for b in seconds]
-    return " , ".join(f"the {a} is {where} the {b}" for a, where, b in places if where != spec.relation)
+    wrong = [f"the {a} is {where} the {b}" for a, where, b in places if where != spec.relation]
+    return " , ".join(wrong[:2])

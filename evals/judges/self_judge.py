@@ -54,17 +54,16 @@ class SelfJudge(Judge):
 
     def _written(self, prompts: Sequence[str], images: Tensor) -> list[tuple[Assessment | Unjudged, str]]:
         """Opinions, and the words that they were read from."""
-        names = [dimension.name for dimension in self.dimensions]
         texts = [
             text
             for start in range(0, len(prompts), BATCH)
             for text in self._model().assess(images[start : start + BATCH], prompts[start : start + BATCH])
         ]
-        return [(_read(text, names), text) for text in texts]
+        return [(_read(text), text) for text in texts]
 
 
-def _read(text: str, names: Sequence[str]) -> Assessment | Unjudged:
+def _read(text: str) -> Assessment | Unjudged:
     try:
-        return from_text(text, names)
+        return from_text(text)
     except ValueError as error:
         return Unjudged(str(error))

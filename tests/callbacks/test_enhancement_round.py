@@ -75,7 +75,7 @@ def small_batches(monkeypatch):
 
 def done(folder, settings, model=None, judge=None):
     one = Round(folder, settings)
-    one.make_plan("weights")
+    one.make_plan("weights", "level")
     one.draw(model or Drawer())
     one.judge(judge or LevelJudge())
     return one, one.write()
@@ -125,7 +125,7 @@ def test_a_round_of_another_number_draws_other_prompts_from_other_seeds(tmp_path
     first, second = Drawer(), Drawer()
     for number, drawer in ((1, first), (2, second)):
         one = Round(tmp_path / str(number), settings, number)
-        one.make_plan("w")
+        one.make_plan("w", "level")
         one.draw(drawer)
     plans = [json.loads((tmp_path / n / "plan.json").read_text())["chosen"] for n in "12"]
     assert plans[0] != plans[1] and not set(first.seeds) & set(second.seeds)
@@ -219,7 +219,7 @@ def test_a_judge_that_goes_away_keeps_the_round(tmp_path, pairs):
 def test_ranks_share_the_work(tmp_path, pairs):
     settings = RoundSettings((pairs,), count=40)
     whole, _ = done(tmp_path / "one", settings)
-    Round(tmp_path / "two", settings).make_plan("weights")
+    Round(tmp_path / "two", settings).make_plan("weights", "level")
     drawers = [Drawer(), Drawer()]
     for rank in (1, 0):
         one = Round(tmp_path / "two", settings, 1, rank, 2)
@@ -235,7 +235,7 @@ def test_one_verdict_only_is_warned_of(tmp_path, pairs, caplog):
         def assess(self, prompts, images):
             return [opinion(1) for _ in prompts]
 
-    done(tmp_path / "round", RoundSettings((pairs,), count=8), judge=Harsh())
+    done(tmp_path / "round", RoundSettings((pairs,), count=8, bad_share=0.5), judge=Harsh())
     assert "all 8 verdicts are bad" in caplog.text
 
 
@@ -244,14 +244,31 @@ def test_settings_and_folders_that_do_not_fit_are_refused(tmp_path, pairs):
         with pytest.raises(ValueError):
             RoundSettings((pairs,), **wrong)
     done(tmp_path / "round", RoundSettings((pairs,), count=8))
-    with pytest.raises(ValueError, match="other settings"):
-        Round(tmp_path / "round", RoundSettings((pairs,), count=16)).make_plan("weights")
-    with pytest.raises(ValueError, match="other settings"):
-        Round(tmp_path / "round", RoundSettings((pairs,), count=8)).make_plan("others")
+    with pytest.raises(ValueError, match="another settings"):
+        Round(tmp_path / "round", RoundSettings((pairs,), count=16)).make_plan("weights", "level")
+    with pytest.raises(ValueError, match="another model"):
+        Round(tmp_path / "round", RoundSettings((pairs,), count=8)).make_plan("others", "level")
     with pytest.raises(ValueError, match="captions with images"):
-        Round(tmp_path / "more", RoundSettings((pairs,), count=10**5)).make_plan("weights")
-    with pytest.raises(ValueError, match="not one dialogue"):
-        done(tmp_path / "none", RoundSettings((pairs,), count=8), judge=Silent())
+        Round(tmp_path / "more", RoundSettings((pairs,), count=10**5)).make_plan("weights", "level")
+
+
+def test_a_round_of_which_nothing_was_judged_teaches_nothing(tmp_path, pairs, caplog):
+    one, summary = done(tmp_path / "none", RoundSettings((pairs,), count=8), judge=Silent())
+    assert summary["dialogues"] == 0 and one.shards == [] and "not one dialogue" in caplog.text
+
+
+def test_prompts_come_from_every_shard_that_can_be_read(tmp_path, pairs, caplog):
+    (tmp_path / "few").mkdir()
+    (shard,) = Path(pairs).glob("*.tar")
+    (tmp_path / "few/a.tar").write_bytes(shard.read_bytes())
+    (tmp_path / "few/b.tar").write_bytes(b"no tar at all" * 100)
+    (tmp_path / "few/c.tar").write_bytes(shard.read_bytes())
+    for number in range(1, 5):
+        one = Round(tmp_path / str(number), RoundSettings((str(tmp_path / "few"),), count=150), number)
+        one.make_plan("weights", "level")  # 120 in each of two
+        places = [row[1:] for row in json.loads((one.folder / "plan.json").read_text())["chosen"]]
+        assert len({tuple(place) for place in places}) == 150
+    assert "no prompts from" in caplog.text
 
 
 class Silent(LevelJudge):
