@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from models.unified import Illume
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained" / "playground"
-TRAINED = (Path("runs/reference/stage3/model"), Path("runs/playground/stage3/model"))
+TRAINED = (
+    Path("runs/reference/stage3/model"),
+    Path("runs/playground/stage3/model"),
+    Path("runs/playground/self_enhancement/model"),
+)
 SEES = ("encoder", "language", "text_tokenizer")
 DRAWS = ("tokenizer", "detokenizer", "language", "text_tokenizer")
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")

@@ -31,6 +31,10 @@ from datamodules.templates import document
 LOOK = 96  # pixels that images are decoded to for the check, and that odd ones are shown at
 ODD_RATIO = 3.0  # of the sides
 ODD_SIDE = 32  # pixels
+OURS = (
+    "datamodules.doctor",
+    "datamodules.convert",
+)  # who writes an index.json of which this is one with more in it
 
 
 @dataclass
@@ -167,7 +171,7 @@ def write_indices(examined: Iterable[Examined]) -> list[Path]:
     for folder, shards in folders.items():
         path = folder / "index.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if known and known.get("by") != "datamodules.doctor":
+        if known and known.get("by") not in OURS:
             continue
         index = {
             "by": "datamodules.doctor",
