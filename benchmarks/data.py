@@ -2,17 +2,21 @@
 
 Samples per second of the whole pipeline (shards, mixture, checks, decoding, packing) against a bare WebDataset loop that
 only reads, decodes and resizes with PIL, on the same shards, alternating in one run; how full packed rows are on the
-lengths of stage 3 (`stage3_lengths.json`); and how long a run that stopped 1,000 shards in takes to its first batch.
+lengths of stage 3 (`stage3_lengths.json`); how long a run that stopped 1,000 shards in takes to its first batch; and the
+memory of a process that reads from shards of 1 GiB.
 """
 
 import argparse
 import io
 import json
 import random
+import resource
 import statistics
+import tarfile
 import tempfile
 import time
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,7 @@ import webdataset as wds
 from PIL import Image
 
 from datamodules.packing import Packer
-from datamodules.stream import MixedStream, Source
+from datamodules.stream import OPEN_SHARDS, MixedStream, Source
 from datamodules.templates import TEMPLATES
 
 HERE = Path(__file__).resolve().parent
@@ -143,6 +147,30 @@ def resume(shards: int = 1000, samples: int = 20) -> dict[str, Any]:
     return {"resume_seconds": round(seconds, 3), "shards_in": shards}
 
 
+def memory(size: int = 2**30, rows: int = 100) -> dict[str, Any]:
+    """MiB that a process of its own takes at most while it packs rows out of large shards, beside what imports take."""
+    with tempfile.TemporaryDirectory() as folder:
+        image = make_shards(Path(folder), 1, 1, 512)[0]
+        with tarfile.open(image) as tar:
+            content = tar.extractfile(next(m for m in tar if m.name.endswith("jpg"))).read()
+        shards = [str(Path(folder) / f"large-{number}.tar") for number in range(OPEN_SHARDS)]
+        for shard in shards:
+            with wds.TarWriter(shard) as tar:
+                for i in range(size // (len(content) + 3 * 512)):
+                    tar.write({"__key__": f"{i:07d}", "jpg": content, "txt": f"picture {i}"})
+        with get_context("spawn").Pool(1) as pool:
+            before, after = pool.apply(_peaks, (shards, rows))
+    return {"worker_mib": round(after), "of_which_imports_mib": round(before), "shard_mib": size >> 20}
+
+
+def _peaks(shards: list[str], rows: int) -> tuple[float, float]:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    packer = Packer(MixedStream({"pairs": Source(shards, 1.0, _document)}, 0), 4096)
+    for _ in range(rows):
+        packer.row()
+    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description=__doc__.splitlines()[0])
@@ -151,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="JSON alone")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    found = throughput(options.rounds, options.seconds) | packing() | resume()
+    found = throughput(options.rounds, options.seconds) | packing() | resume() | memory()
     found["versions"] = {
         "torch": torch.__version__,
         "webdataset": wds.__version__,

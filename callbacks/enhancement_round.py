@@ -4,6 +4,7 @@
     drawn/*.npy     drawings, a file a batch
     judged/*.json   opinions, a file a batch
     shards/*.tar    the dialogues that they make, and index.json
+    own.json        the model's own verdicts of the first drawings
     summary.json    counts: the round is done
 
 Each file is there whole or not at all, so a round that is cut off in any state goes on without drawing, judging or paying
@@ -34,7 +35,9 @@ from datamodules.decode import sample_text
 from datamodules.places import Unreachable, find_shards, local
 from datamodules.shard import BrokenSample, BrokenShard, Shard, add_member
 from evals.assessment import Assessment, to_text
+from evals.enhancement_report import RoundShown
 from evals.judges.judge import Judge, Unjudged
+from evals.judges.self_judge import SelfJudge
 from models.document import Document, Draw, See, Text, assess_document, draw_document, redraw_document
 from models.unified import Illume
 
@@ -189,6 +192,29 @@ class Round:
                 path, json.dumps({"judge": judge.name, "opinions": [_to_json(o) for o in opinions]}) + "\n"
             )
             log.info("round %d: judged %d of %d", self.number, part.stop, self.settings.count)
+
+    def ask_itself(self, model: Illume, count: int) -> None:
+        """Has the model assess its first drawings itself, to be held against the judge's opinions; all ranks do."""
+        path = self.folder / "own.json"
+        if path.is_file():
+            return
+        judge, count = SelfJudge(), min(count, self.settings.count)
+        judge.watch(model)
+        batches = self._batches()[: -(-count // BATCH)]
+        images = torch.cat([self._images(b) for b in batches])[:count]
+        found = judge.assess_with_confidence(self._prompts()[:count], images)
+        said = [[o.overall if isinstance(o, Assessment) else None, sure] for o, sure in found]
+        if self.rank == 0:
+            write_text(path, json.dumps(said) + "\n")
+
+    def shown(self) -> RoundShown:
+        """All that the report shows of it."""
+        path = self.folder / "own.json"
+        own = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        pairs = [(ok, float(sure)) for ok, sure in own]
+        return RoundShown(
+            self.summary, self.prompts(), self.drawings(), self.opinions(), self.verdicts(), pairs
+        )
 
     def write(self) -> dict[str, Any]:
         """Writes the dialogues and the summary, once everything is judged; one process does this alone."""

@@ -21,8 +21,10 @@ from callbacks.checkpoint import ResumeCheckpoint
 from callbacks.enhancement_round import Round, RoundSettings
 from callbacks.stage_model import evaluated
 from datamodules.document_datamodule import DocumentDataModule
+from evals.enhancement_report import write_enhancement_report
 from evals.judges.judge import Judge, JudgeAway
 from evals.judges.scene import SceneJudge
+from evals.suite import playground_suite
 from explain import Parser, user_errors
 from models.model_folder import PARTS
 from models.unified import Illume
@@ -30,6 +32,7 @@ from models.unified import Illume
 log = logging.getLogger(__name__)
 
 FOLDER = "self_enhancement"
+OWN_VERDICTS = 200  # drawings of a round that the model assesses itself as well
 
 
 class SelfEnhancement(Callback):
@@ -46,6 +49,9 @@ class SelfEnhancement(Callback):
         rounds: at most; None: as often as there are epochs. No round follows the last epoch.
         share: of all documents of the next epochs, that are dialogues (ILLUME: 50 thousand among 8.19 million, 0.006).
         most_dialogues: in the pool; beyond them the oldest rounds count for less, and then for nothing. None: no cap.
+        own_verdicts: drawings of each round that the model assesses itself as well, for the report; 0: none.
+        evaluate: sizes of the playground's suite (per_category, seeds, samples), which is then measured before training
+            and after it, for the report; None: not measured.
         count, draws, good_score, target, bad_share, form, cfg, temperature, seed: as in `RoundSettings`.
 
     Raises:
@@ -60,6 +66,8 @@ class SelfEnhancement(Callback):
         rounds: int | None = None,
         share: float = 0.1,
         most_dialogues: int | None = None,
+        own_verdicts: int = OWN_VERDICTS,
+        evaluate: dict[str, int] | None = None,
         count: int = 1000,
         draws: int = 1,
         good_score: int = 8,
@@ -80,15 +88,17 @@ class SelfEnhancement(Callback):
         )
         self.judge = judge or SceneJudge()
         self.every_n_epochs, self.rounds, self.share = every_n_epochs, rounds, share
-        self.most_dialogues = most_dialogues
+        self.most_dialogues, self.own_verdicts, self.evaluate = most_dialogues, own_verdicts, evaluate
+        self.scores: dict[str, dict[str, float]] = {}  # of the suite, before and after
         self.finished: list[dict[str, Any]] = []  # rounds in the pool: name, shards, dialogues
         self.pending: dict[str, Any] | None = None  # the round that is under way: its number and folder
 
     def state_dict(self) -> dict[str, Any]:
-        return {"finished": self.finished, "pending": self.pending}
+        return {"finished": self.finished, "pending": self.pending, "scores": self.scores}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.finished, self.pending = list(state_dict["finished"]), state_dict["pending"]
+        self.scores = dict(state_dict["scores"])
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not isinstance(trainer.datamodule, DocumentDataModule):
@@ -97,6 +107,8 @@ class SelfEnhancement(Callback):
             self._mix(trainer.datamodule)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step == 0:
+            self._measure(pl_module, "before")
         if (
             self.pending is not None
         ):  # Lightning does not promise that the epoch's end comes again after a resume
@@ -120,6 +132,25 @@ class SelfEnhancement(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.pending is not None:
             log.warning("round %d was never judged to its end, and taught nothing", self.pending["number"])
+        self._measure(pl_module, "after")
+        self._report(trainer)
+
+    def _measure(self, pl_module: LightningModule, when: str) -> None:
+        if self.evaluate is None or when in self.scores:
+            return
+        with evaluated(pl_module) as model:
+            found = playground_suite(model, **self.evaluate)
+        self.scores[when] = {k: v for k, v in found.items() if k.startswith(("geneval/", "vqa/"))}
+
+    def _report(self, trainer: Trainer) -> None:
+        """Writes self_enhancement.html and .json into the run's folder."""
+        if not trainer.is_global_zero or not self.finished:
+            return
+        rounds = [
+            Round(Path(one["folder"]), self.settings, i + 1).shown() for i, one in enumerate(self.finished)
+        ]
+        before, after = (self.scores.get(when, {}) for when in ("before", "after"))
+        write_enhancement_report(Path(trainer.default_root_dir), rounds, before, after)
 
     def _go_on(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the pending round, or leaves it pending where the judge cannot be reached."""
@@ -132,11 +163,16 @@ class SelfEnhancement(Callback):
                 one.draw(model)
                 one.judge(self.judge)
 
+            def ask_itself() -> None:
+                if self.own_verdicts:
+                    one.ask_itself(model, self.own_verdicts)
+
             try:
                 _on_all_ranks(draw_and_judge)
             except JudgeAway as error:
                 log.warning("round %d waits: %s", one.number, error)
                 return
+            _on_all_ranks(ask_itself)
         _on_all_ranks(one.write if trainer.is_global_zero else lambda: None)
         summary = one.summary
         self.finished.append(
@@ -144,6 +180,7 @@ class SelfEnhancement(Callback):
                 "name": f"self_enhancement_{one.number}",
                 "step": self.pending["step"],
                 "until": trainer.global_step,
+                "folder": str(one.folder),
                 "shards": one.shards,
                 "dialogues": summary["dialogues"],
             }
@@ -155,6 +192,7 @@ class SelfEnhancement(Callback):
         for logger in trainer.loggers:
             # at the step that comes: a resume that finishes the round logs no step that was logged before
             logger.log_metrics(counts, step=trainer.global_step)
+        self._report(trainer)
 
     def _round(self, trainer: Trainer, model: Illume) -> Round:
         """The pending round: where it was begun if all is drawn there, else one of the model as it is now."""
@@ -307,13 +345,14 @@ def run(options: argparse.Namespace) -> None:
     judge.watch(model)
     judge.keep_in(options.out / "opinions")
     one.judge(judge)
+    one.ask_itself(model, OWN_VERDICTS)
     summary = one.write()
+    page = write_enhancement_report(options.out, [one.shown()], {}, {})
     print(
         f"{summary['good']} good, {summary['bad']} bad, {summary['unjudged']} unjudged of {summary['drawings']}"
     )
-    print(
-        f"{summary['dialogues']} dialogues ({summary['second_turns']} drawn again) in {options.out / 'shards'}"
-    )
+    turns, place = summary["second_turns"], options.out / "shards"
+    print(f"{summary['dialogues']} dialogues ({turns} drawn again) in {place}; the report is {page}")
 
 
 if __name__ == "__main__":

@@ -241,6 +241,9 @@ def few_drawings(monkeypatch):
 
     monkeypatch.setattr(self_enhancement, "SceneJudge", Half)
     monkeypatch.setattr(RoundSettings, "__post_init__", lambda self: object.__setattr__(self, "count", 8))
+    suite = self_enhancement.playground_suite
+    few = {"per_category": 1, "seeds": 1, "samples": 4}
+    monkeypatch.setattr(self_enhancement, "playground_suite", lambda model, **sizes: suite(model, **few))
 
 
 GOOD = {"overall": True, "score": 10}
@@ -267,6 +270,11 @@ def test_self_enhancement_teaches_what_it_drew_and_goes_on_wherever_it_is_cut(
     assert [row["self_enhancement/dialogues"] for row in told] == ["8.0", "8.0"]
     assert any(float(row.get("data/tokens_self_enhancement_1") or 0) > 0 for row in rows(whole.folder))
 
+    record = json.loads((whole.folder / "self_enhancement.json").read_text())
+    assert [r["own"]["asked"] for r in record["rounds"]] == [8, 8]
+    assert record["before"].keys() == record["after"].keys() and "vqa/accuracy" in record["before"]
+    assert (whole.folder / "self_enhancement.html").is_file()
+
     deaths = 0
     for method in ("draw", "judge", "write"):
         original = getattr(Round, method)
@@ -288,6 +296,7 @@ def test_self_enhancement_teaches_what_it_drew_and_goes_on_wherever_it_is_cut(
             assert death.args == ("cut",)
             deaths += 1
     assert deaths == 6 and again.resume.step in (12, 14)
+    assert json.loads((again.folder / "self_enhancement.json").read_text()) == record
     assert rows(again.folder) == rows(whole.folder)
     one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)

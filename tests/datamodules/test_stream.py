@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -68,8 +69,23 @@ def test_other_shards_than_before_are_refused(sources, tmp_path):
     more = dict(sources, b=Source([*sources["b"].shards, *sources["a"].shards[:1]], 0.25, words))
     with pytest.raises(ValueError, match="source 'b' had 1 shards when this run was cut off and has 2 now"):
         MixedStream(more, 5).load_state_dict(stream.state_dict())
-    with pytest.raises(ValueError, match="this run began with the sources a, b"):
+    with pytest.raises(ValueError, match="this run has read from b, which is no longer among its sources"):
         MixedStream({"a": sources["a"]}, 5).load_state_dict(stream.state_dict())
+
+
+def test_a_source_may_join_and_another_fall_silent(sources):
+    """As a round of self-enhancement does: what was begun goes on, what is new begins at its beginning."""
+    stream = MixedStream({"a": sources["a"]}, 5)
+    head = values(stream, 7)
+    joined = MixedStream({"a": sources["a"], "b": sources["b"]}, 5)
+    joined.load_state_dict(stream.state_dict())
+    items = list(islice(joined, 60))
+    begun = [item.value for item in items if item.address.source == "a"]
+    assert begun == values(MixedStream({"a": sources["a"]}, 5), 7 + len(begun))[7:] and head
+    assert {item.address.source for item in items} == {"a", "b"}
+    silent = MixedStream({"a": sources["a"], "b": replace(sources["b"], weight=0.0)}, 5)
+    silent.load_state_dict(joined.state_dict())
+    assert {item.address.source for item in islice(silent, 40)} == {"a"}
 
 
 def test_an_item_can_be_read_again_by_its_address(sources):
