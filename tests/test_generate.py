@@ -157,7 +157,7 @@ def test_newest_model(monkeypatch: pytest.MonkeyPatch) -> None:
         folder.mkdir(parents=True)
         (folder / "illume.json").write_text("{}")
         os.utime(folder / "illume.json", (1000 + age, 1000 + age))
-    assert generate.newest_model() == generate.TRAINED[1]
+    assert generate.newest_model() == generate.TRAINED[-1]
     os.utime(generate.TRAINED[0] / "illume.json", (2000, 2000))
     assert generate.newest_model() == generate.TRAINED[0]
     for folder in generate.TRAINED:

@@ -67,7 +67,7 @@ def few(**settings: int | bool) -> Evaluation:
 
 
 @pytest.mark.parametrize(
-    ("every", "at_end", "steps"), [(2, True, [4, 6]), (2, False, [4]), (0, True, [6]), (3, True, [6])]
+    ("every", "at_end", "steps"), [(2, True, [3, 5]), (2, False, [3]), (0, True, [5]), (3, True, [5])]
 )
 def test_it_evaluates_every_n_epochs_and_once_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
