@@ -177,18 +177,18 @@ def reflect(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor"
     """Draws, assesses, and draws again while it is not satisfied; says why. Returns the last drawing (3, H, W)."""
     from evals.assessment import Assessment, to_text
 
-    judge = own_judge(model)
-    image = sketches(model, options, [seed])[0]
-    for number, next_seed in enumerate(own_seeds(seed, MOST_TRIES + 1)[1:], 1):
+    judge, seeds = own_judge(model), own_seeds(seed, MOST_TRIES)
+    image = sketches(model, options, seeds[:1])[0]
+    for number, again in enumerate([*seeds[1:], None], 1):
         (opinion,) = judge.assess([options.prompt], image[None])
         if not isinstance(opinion, Assessment):
             raise ValueError(f"{UNTAUGHT}: --reflect needs its assessments")
         told = to_text(opinion)
         say(f"seed {seed}, try {number}: {told}")
-        if opinion.overall or number == MOST_TRIES:
-            return image
+        if opinion.overall or again is None:
+            break
         image = model.redraw(
-            image[None], [options.prompt], [told], [next_seed], options.cfg, options.temperature
+            image[None], [options.prompt], [told], [again], options.cfg, options.temperature
         )[0]
     return image
 

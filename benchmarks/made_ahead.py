@@ -1,7 +1,7 @@
 """Training on codes made ahead of time against codes on the fly: `python -m benchmarks.made_ahead [--json]`.
 
-Steps per second, forward and backward with loading, of the playground's stage 2 on its sources that have images, with
-the model folder and the data of `make demo`; both sides in turn, on the same documents.
+Steps per second, forward and backward with loading, of the playground's stage 2, with the
+model folder and the data of `make demo`; both sides in turn, on the same documents.
 """
 
 import argparse

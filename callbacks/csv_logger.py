@@ -8,12 +8,21 @@ import io
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks.durable import write_text
 
 Row = dict[str, str]
+
+
+def last_step(trainer: Trainer) -> int:
+    """What is measured between two steps is logged at this one, the last that was done.
+
+    A resume cuts rows from its own step on, and would cut those of an epoch's end if they bore the next.
+    """
+    return max(0, trainer.global_step - 1)
 
 
 def read_rows(path: Path) -> tuple[list[str], list[Row]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from callbacks.csv_logger import last_step
 from callbacks.durable import write_text
 from datamodules.loader import RankLoader
 
@@ -42,7 +43,7 @@ class DataRecord(Callback):
         loader.tokens.clear()
         loader.room = 0
         for logger in trainer.loggers:
-            logger.log_metrics(shares, step=trainer.global_step - 1)  # the last step that was done
+            logger.log_metrics(shares, step=last_step(trainer))
 
     def _write(self, trainer: Trainer) -> None:
         loader = trainer.train_dataloader

@@ -28,9 +28,14 @@ def put_in_place(scratch: Path, target: Path) -> None:
 
 def write_text(target: Path, text: str) -> None:
     """Writes a text file whole or not at all."""
+    write_bytes(target, text.encode("utf-8"))
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = scratch_path(target)
-    scratch.write_text(text, encoding="utf-8")
+    scratch.write_bytes(content)
     put_in_place(scratch, target)
 
 

@@ -30,13 +30,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from callbacks.durable import put_in_place, scratch_path, write_text
-from datamodules.decode import sample_text
-from datamodules.places import Unreachable, find_shards, local
-from datamodules.shard import BrokenSample, BrokenShard, Shard, add_member
+from callbacks.durable import put_in_place, scratch_path, write_bytes, write_text
+from callbacks.enhancement_prompts import Chosen, TrueImages, choose_prompts
+from datamodules.shard import add_member
 from evals.assessment import Assessment, to_text
 from evals.enhancement_report import RoundShown
-from evals.judges.judge import Judge, Unjudged
+from evals.judges.judge import Judge, Unjudged, opinion_from_json, opinion_to_json
 from evals.judges.self_judge import SelfJudge
 from models.document import Document, Draw, See, Text, assess_document, draw_document, redraw_document
 from models.unified import Illume
@@ -45,7 +44,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 100  # drawings made at once
 SHARD_SAMPLES = 500
-IMAGES = ("png", "jpg", "jpeg", "webp")
 
 
 @dataclass(frozen=True)
@@ -102,13 +100,8 @@ class Round:
     def __init__(
         self, folder: Path, settings: RoundSettings, number: int = 1, rank: int = 0, ranks: int = 1
     ) -> None:
-        self.folder, self.settings, self.number, self.rank, self.ranks = (
-            Path(folder),
-            settings,
-            number,
-            rank,
-            ranks,
-        )
+        self.folder, self.settings, self.number = Path(folder), settings, number
+        self.rank, self.ranks = rank, ranks
         self._open: tuple[int, Tensor] = (-1, torch.empty(0))  # the batch of drawings that was looked at last
 
     @property
@@ -160,19 +153,21 @@ class Round:
                     f"{self.folder} holds a round with another {', another '.join(differing)}: name another folder"
                 )
             return
-        plan = {**kind, "chosen": self._choose(self.settings.count // self.settings.draws)}
+        rng = random.Random(f"{self.settings.seed}|{self.number}|prompts")
+        chosen = choose_prompts(self.settings.prompts, self.settings.count // self.settings.draws, rng)
+        plan = {**kind, "chosen": chosen}
         write_text(path, json.dumps(plan) + "\n")
 
     def draw(self, model: Illume) -> None:
         """Draws this rank's batches that are not drawn yet."""
-        prompts, (first, *_) = self._prompts(), self._seeds()
+        prompts, seeds = self.prompts(), self._seeds()
         for batch in self._mine():
             part = self._part(batch)
             if self._drawn(batch).is_file():
                 continue
-            seeds = [first + i for i in part]
-            made = model.draw([prompts[i] for i in part], seeds, self.settings.cfg, self.settings.temperature)
-            _write(self._drawn(batch), _npy(made))
+            asked = [prompts[i] for i in part], [seeds[i] for i in part]
+            made = model.draw(*asked, self.settings.cfg, self.settings.temperature)
+            write_bytes(self._drawn(batch), _npy(made))
             log.info("round %d: drew %d of %d", self.number, part.stop, self.settings.count)
 
     def judge(self, judge: Judge) -> None:
@@ -182,14 +177,15 @@ class Round:
             JudgeAway, JudgeRefused: the judge cannot go on. What it said of whole batches is kept here, and of single
                 drawings in its own cache.
         """
-        prompts = self._prompts()
+        prompts = self.prompts()
         for batch in self._mine():
             path, part = self._judged(batch), self._part(batch)
             if path.is_file():
                 continue
             opinions = judge.assess([prompts[i] for i in part], self._images(batch))
             write_text(
-                path, json.dumps({"judge": judge.name, "opinions": [_to_json(o) for o in opinions]}) + "\n"
+                path,
+                json.dumps({"judge": judge.name, "opinions": [opinion_to_json(o) for o in opinions]}) + "\n",
             )
             log.info("round %d: judged %d of %d", self.number, part.stop, self.settings.count)
 
@@ -202,7 +198,7 @@ class Round:
         judge.watch(model)
         batches = self._batches()[: -(-count // BATCH)]
         images = torch.cat([self._images(b) for b in batches])[:count]
-        found = judge.assess_with_confidence(self._prompts()[:count], images)
+        found = judge.assess_with_confidence(self.prompts()[:count], images)
         said = [[o.overall if isinstance(o, Assessment) else None, sure] for o, sure in found]
         if self.rank == 0:
             write_text(path, json.dumps(said) + "\n")
@@ -211,17 +207,15 @@ class Round:
         """All that the report shows of it."""
         path = self.folder / "own.json"
         own = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-        pairs = [(ok, float(sure)) for ok, sure in own]
-        return RoundShown(
-            self.summary, self.prompts(), self.drawings(), self.opinions(), self.verdicts(), pairs
-        )
+        pairs, opinions = [(ok, float(sure)) for ok, sure in own], self.opinions()
+        return RoundShown(self.summary, self.prompts(), self._image, opinions, self.verdicts(opinions), pairs)
 
     def write(self) -> dict[str, Any]:
         """Writes the dialogues and the summary, once everything is judged; one process does this alone."""
         if self.done:
             return self.summary
-        prompts, opinions = self._prompts(), self.opinions()
-        good = [self._good(opinion) for opinion in opinions]
+        prompts, opinions = self.prompts(), self.opinions()
+        good = self.verdicts(opinions)
         counts = Counter("unjudged" if g is None else "good" if g else "bad" for g in good)
         wrong = Counter(
             name
@@ -254,7 +248,7 @@ class Round:
         said: list[Assessment | Unjudged] = []
         for batch in self._batches():
             content = json.loads(self._judged(batch).read_text(encoding="utf-8"))
-            said += [_from_json(one) for one in content["opinions"]]
+            said += [opinion_from_json(one) for one in content["opinions"]]
         return said
 
     def drawings(self) -> Tensor:
@@ -263,71 +257,22 @@ class Round:
 
     def prompts(self) -> list[str]:
         """The prompt of each drawing."""
-        return self._prompts()
+        return [chosen.prompt for chosen in self._chosen() for _ in range(self.settings.draws)]
 
-    def verdicts(self) -> list[bool | None]:
-        """Whether each drawing is good; None where nobody could say."""
-        return [self._good(opinion) for opinion in self.opinions()]
+    def verdicts(self, opinions: Sequence[Assessment | Unjudged] | None = None) -> list[bool | None]:
+        """Whether each drawing is good, by these opinions or by its own; None where nobody could say."""
+        return [self._good(opinion) for opinion in (self.opinions() if opinions is None else opinions)]
 
     def _good(self, opinion: Assessment | Unjudged) -> bool | None:
         if isinstance(opinion, Unjudged):
             return None
         return opinion.overall and opinion.score >= self.settings.good_score
 
-    def _choose(self, wanted: int) -> list[list[Any]]:
-        """Prompts at random, as many from each shard as there are; each as [prompt, shard, sample's number]."""
-        places = find_shards(list(self.settings.prompts))
-        rng = random.Random(f"{self.settings.seed}|{self.number}|prompts")
-        rng.shuffle(places)
-        chosen: list[list[Any]] = []
-        later: list[tuple[str, list[int]]] = []  # what the shards still have
-        for i, place in enumerate(places):
-            chosen += self._take(place, None, rng, -(-(wanted - len(chosen)) // (len(places) - i)), later)
-        for place, order in later:
-            if len(chosen) < wanted:
-                chosen += self._take(place, order, rng, wanted - len(chosen), [])
-        if len(chosen) < wanted:
-            raise ValueError(
-                f"there are {len(chosen)} captions with images, and a round is to draw {wanted} of them"
-            )
-        return chosen[:wanted]
-
-    def _take(
-        self,
-        place: str,
-        order: list[int] | None,
-        rng: random.Random,
-        count: int,
-        later: list[tuple[str, list[int]]],
-    ) -> list[list[Any]]:
-        """Up to `count` prompts of a shard in this order, or in one of chance; notes what is left of it."""
-        try:
-            with local(place) as path:
-                shard = Shard(path)
-        except (BrokenShard, Unreachable) as error:
-            log.warning("no prompts from %s: %s", place, error)
-            return []
-        order = rng.sample(range(len(shard)), len(shard)) if order is None else order
-        taken: list[list[Any]] = []
-        for at, number in enumerate(order):
-            if len(taken) == count:
-                later.append((place, order[at:]))
-                break
-            try:
-                sample = shard.read(number)
-                prompt = sample_text(sample, "txt")
-            except (BrokenSample, ValueError):
-                continue
-            if any(ending in sample for ending in IMAGES):
-                taken.append([prompt, place, number])
-        shard.close()
-        return taken
-
     def _plan(self) -> dict[str, Any]:
         return json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
 
-    def _prompts(self) -> list[str]:
-        return [row[0] for row in self._plan()["chosen"] for _ in range(self.settings.draws)]
+    def _chosen(self) -> list[Chosen]:
+        return [Chosen(*row) for row in self._plan()["chosen"]]
 
     def _seeds(self) -> range:
         """Seeds of the drawings: of their own for every round."""
@@ -362,9 +307,7 @@ class Round:
         """The drawings that become dialogues: of those judged, as many good and bad as `bad_share` wants."""
         sides = {side: [i for i, g in enumerate(good) if g is side] for side in (True, False)}
         share = self.settings.bad_share
-        if (
-            share is not None and sides[True] and sides[False]
-        ):  # of one side alone there is no share to be had
+        if share is not None and all(sides.values()):  # of one side alone there is no share to be had
             rng = random.Random(f"{self.settings.seed}|{self.number}|kept")
             most = min(len(sides[False]) / share, len(sides[True]) / (1 - share) if share < 1 else math.inf)
             for side, part in ((False, share), (True, 1 - share)):
@@ -377,7 +320,7 @@ class Round:
         opinions: Sequence[Assessment | Unjudged],
         good: Sequence[bool | None],
     ) -> Iterator[dict[str, bytes]]:
-        chosen, truth = self._plan()["chosen"], _Truth()
+        chosen, truth = self._chosen(), TrueImages()
         for i in self._kept(good):
             opinion = opinions[i]
             assert isinstance(opinion, Assessment)
@@ -399,13 +342,13 @@ class Round:
         i: int,
         opinions: Sequence[Assessment | Unjudged],
         good: Sequence[bool | None],
-        chosen: Sequence[Sequence[Any]],
-        truth: "_Truth",
+        chosen: Sequence[Chosen],
+        truth: TrueImages,
     ) -> tuple[str, bytes] | None:
         """What drawing i is to be drawn again as: (ending, bytes), or None where there is nothing better."""
         draws = self.settings.draws
         if self.settings.target == "truth":
-            return truth.image(*chosen[i // draws][1:])
+            return truth.image(chosen[i // draws])
         own = [j for j in range(i // draws * draws, (i // draws + 1) * draws) if good[j]]
         best = max(own, key=lambda j: opinions[j].score, default=None)
         return None if best is None else ("png", _png(self._image(best)))
@@ -433,28 +376,6 @@ class Round:
         return sum(counts.values()), turns
 
 
-class _Truth:
-    """The captions' own images, by place; one shard stands open at a time."""
-
-    def __init__(self) -> None:
-        self.place, self.shard, self.stack = "", None, None
-
-    def image(self, place: str, number: int) -> tuple[str, bytes]:
-        if place != self.place:
-            self.close()
-            with local(place) as path:
-                self.shard = Shard(path)
-            self.place = place
-        sample = self.shard.read(number)
-        ending = next(ending for ending in IMAGES if ending in sample)
-        return ending, sample[ending]
-
-    def close(self) -> None:
-        if self.shard is not None:
-            self.shard.close()
-            self.shard = None
-
-
 def _sample(document: Document, files: dict[str, bytes]) -> dict[str, bytes]:
     """A document whose images are names of members, as a sample of a shard."""
     parts: list[dict[str, Any]] = []
@@ -476,17 +397,3 @@ def _npy(images: Tensor) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, images.cpu().numpy(), allow_pickle=False)
     return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch_path(path).write_bytes(content)
-    put_in_place(scratch_path(path), path)
-
-
-def _to_json(opinion: Assessment | Unjudged) -> dict[str, Any]:
-    return {"unjudged": opinion.reason} if isinstance(opinion, Unjudged) else opinion.model_dump()
-
-
-def _from_json(said: dict[str, Any]) -> Assessment | Unjudged:
-    return Unjudged(said["unjudged"]) if "unjudged" in said else Assessment.model_validate(said)

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from callbacks.csv_logger import last_step
+
 
 class PeriodicScores(Callback, ABC):
     """Logs what `scores` measures, at the end of every n-th epoch and of the training.
@@ -54,4 +56,4 @@ class PeriodicScores(Callback, ABC):
         self.last_step = trainer.global_step
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in metrics.items()})
         for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=max(0, trainer.global_step - 1))  # the last step that was done
+            logger.log_metrics(metrics, step=last_step(trainer))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch.distributed as dist
-import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.checkpoint import ResumeCheckpoint
@@ -23,6 +22,7 @@ from callbacks.stage_model import evaluated
 from datamodules.document_datamodule import DocumentDataModule
 from evals.enhancement_report import write_enhancement_report
 from evals.judges.judge import Judge, JudgeAway
+from evals.judges.recipe import read_judge
 from evals.judges.scene import SceneJudge
 from evals.suite import playground_suite
 from explain import Parser, user_errors
@@ -109,9 +109,7 @@ class SelfEnhancement(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.global_step == 0:
             self._measure(pl_module, "before")
-        if (
-            self.pending is not None
-        ):  # Lightning does not promise that the epoch's end comes again after a resume
+        if self.pending is not None:  # Lightning does not promise that the epoch's end comes again
             self._go_on(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -253,12 +251,15 @@ def _on_all_ranks(work: Callable[[], Any]) -> None:
         return
     told: list[tuple[bool, str] | None] = [None] * dist.get_world_size()
     dist.all_gather_object(told, None if mine is None else (isinstance(mine, JudgeAway), str(mine)))
-    worse = [message for found in told if found is not None for away, message in [found] if not away]
-    if mine is not None and (not isinstance(mine, JudgeAway) or not worse):
+    # what is worse than a judge that went away comes first, and each rank's own before another's
+    worse, away = (
+        [message for went, message in filter(None, told) if went is side] for side in (False, True)
+    )
+    if mine is not None and not (worse and isinstance(mine, JudgeAway)):
         raise mine
     if worse:
         raise ValueError(f"another rank could not go on: {worse[0]}")
-    if away := [found[1] for found in told if found is not None]:
+    if away:
         raise JudgeAway(away[0])
 
 
@@ -266,37 +267,6 @@ def _last_epoch(trainer: Trainer) -> bool:
     """Whether training ends with this epoch."""
     steps_done = 0 <= trainer.max_steps <= trainer.global_step
     return steps_done or (trainer.max_epochs or -1) == trainer.current_epoch + 1 or trainer.should_stop
-
-
-def read_judge(text: str) -> Judge:
-    """A judge from the command line: `scene`, `self`, or a YAML file of {class_path, init_args}.
-
-    Raises:
-        ValueError: it names none.
-    """
-    from evals.judges.ensemble import EnsembleJudge
-    from evals.judges.open_ai import OpenAIJudge
-    from evals.judges.self_judge import SelfJudge
-
-    known = {cls.__name__: cls for cls in (SceneJudge, SelfJudge, OpenAIJudge, EnsembleJudge)}
-    if text in ("scene", "self"):
-        return SceneJudge() if text == "scene" else SelfJudge()
-    if not Path(text).is_file():
-        raise ValueError(f"--judge {text}: neither scene, self, nor a YAML file")
-
-    def build(recipe: Any) -> Judge:
-        name = str(recipe.get("class_path", "")).rpartition(".")[2] if isinstance(recipe, dict) else ""
-        if name not in known:
-            raise ValueError(f"--judge {text}: class_path names no judge; there is {', '.join(known)}")
-        settings = dict(recipe.get("init_args") or {})
-        if name == "EnsembleJudge":
-            settings["judges"] = [build(one) for one in settings.get("judges", [])]
-        try:
-            return known[name](**settings)
-        except TypeError as error:
-            raise ValueError(f"--judge {text}: {error}") from error
-
-    return build(yaml.safe_load(Path(text).read_text(encoding="utf-8")))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -31,10 +31,7 @@ from datamodules.templates import document
 LOOK = 96  # pixels that images are decoded to for the check, and that odd ones are shown at
 ODD_RATIO = 3.0  # of the sides
 ODD_SIDE = 32  # pixels
-OURS = (
-    "datamodules.doctor",
-    "datamodules.convert",
-)  # who writes an index.json of which this is one with more in it
+OURS = ("datamodules.doctor", "datamodules.convert")  # whose index.json ours may replace: it has more in it
 
 
 @dataclass

@@ -1,10 +1,8 @@
 """Self-enhancement on one page: what each round drew, what was wrong, how far model and judge agree, and scores."""
 
-import base64
 import io
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -15,7 +13,7 @@ from torch import Tensor
 from evals.agreement import Bin, balanced_accuracy, calibration
 from evals.assessment import Assessment
 from evals.judges.judge import Unjudged
-from evals.report import STYLE
+from evals.report import data_url, replace_text, write_page
 from evals.sheets import Cell, contact_sheet
 
 SHOWN = 12  # drawings of a kind on a sheet
@@ -29,13 +27,14 @@ class RoundShown:
 
     Attributes:
         summary: its counts.
-        prompts, images, opinions, good: of each drawing, as in `Round`.
+        prompts, opinions, good: of each drawing, as in `Round`.
+        image: the drawing (3, H, W) of a number; only those that the page shows are asked for.
         own: the model's own verdict of the first drawings (None: it wrote no assessment), and its confidence.
     """
 
     summary: Mapping[str, Any]
     prompts: Sequence[str]
-    images: Tensor
+    image: Callable[[int], Tensor]
     opinions: Sequence[Assessment | Unjudged]
     good: Sequence[bool | None]
     own: Sequence[tuple[bool | None, float]]
@@ -68,7 +67,7 @@ def write_enhancement_report(
     """
     found = [{**one.summary, "own": one.agreement()} for one in rounds]
     record = {"rounds": found, "before": dict(before), "after": dict(after)}
-    _replace(folder / "self_enhancement.json", json.dumps(record, indent=1) + "\n")
+    replace_text(folder / "self_enhancement.json", json.dumps(record, indent=1) + "\n")
     body = [
         "<h1>What it learned from<br>judging its own drawings</h1>",
         '<p class="lead">After an epoch the model draws captions of its training data, a judge says what is wrong with '
@@ -77,22 +76,7 @@ def write_enhancement_report(
         _counts(found),
         *[_round(one, data) for one, data in zip(rounds, found, strict=True)],
     ]
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Self-enhancement</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>\n{STYLE.read_text(encoding='utf-8')}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
-    return _replace(folder / "self_enhancement.html", page)
-
-
-def _replace(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".tmp")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
-    return path
+    return write_page(folder / "self_enhancement.html", "Self-enhancement", body)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -147,12 +131,11 @@ def _sheet(one: RoundShown, good: bool, title: str) -> str:
     which = [i for i, ok in enumerate(one.good) if ok is good][:SHOWN]
     if not which:
         return ""
-    cells = [Cell(one.images[i], one.prompts[i], good) for i in which]
+    cells = [Cell(one.image(i), one.prompts[i], good) for i in which]
     buffer = io.BytesIO()
     contact_sheet(cells, COLUMNS).save(buffer, "png")
-    picture = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     reasons = "".join(f"<li>{escape(one.prompts[i])}: {escape(_why(one.opinions[i]))}</li>" for i in which)
-    return f'<h3>{title}</h3><div class="plates"><img alt="" src="{picture}"></div><ul>{reasons}</ul>'
+    return f'<h3>{title}</h3><div class="plates"><img alt="" src="{data_url(buffer.getvalue())}"></div><ul>{reasons}</ul>'
 
 
 def _why(opinion: Assessment | Unjudged) -> str:

@@ -8,7 +8,7 @@ import base64
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -66,17 +66,26 @@ def write_report(folder: Path, metrics: Mapping[str, Any], runs: Mapping[str, Pa
         _figures(metrics),
         _footer(metrics),
     ]
+    return write_page(Path(folder) / "report.html", "A small ILLUME", body)
+
+
+def write_page(path: Path, title: str, body: Sequence[str]) -> Path:
+    """Writes a page that needs nothing beside it, whole or not at all; returns its path."""
     page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>A small ILLUME</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>\n{STYLE.read_text(encoding='utf-8')}</style></head>\n<body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
     )
-    path = Path(folder) / "report.html"
+    return replace_text(path, page)
+
+
+def replace_text(path: Path, text: str) -> Path:
+    """Writes a text file whole or not at all; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name + ".tmp")
-    scratch.write_text(page, encoding="utf-8")
+    scratch.write_text(text, encoding="utf-8")
     os.replace(scratch, path)
     return path
 
@@ -167,15 +176,18 @@ def _gallery(images: Path, title: str, style: str, hint: str, pictures: list[Pic
 
 
 def _figure(images: Path, picture: Picture) -> str:
-    sources = "".join(f'<img alt="" src="{_data_url(images / name)}">' for name in picture.files)
+    sources = "".join(
+        f'<img alt="" src="{data_url((images / name).read_bytes())}">' for name in picture.files
+    )
     mark = {None: "", True: '<span class="good">✓</span> ', False: '<span class="bad">✗</span> '}[picture.ok]
     note = f"<small>{escape(picture.note)}</small>" if picture.note else ""
     caption = f"<figcaption>{mark}{escape(picture.words)}{note}</figcaption>" if mark or picture.words else ""
     return f"<figure><div>{sources}</div>{caption}</figure>"
 
 
-def _data_url(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def data_url(png: bytes) -> str:
+    """A PNG as it stands within a page."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _curves(runs: Mapping[str, Path]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from evals.assessment import Assessment
-from evals.judges.judge import Unjudged
+from evals.judges.judge import Unjudged, opinion_from_json, opinion_to_json
 
 
 class OpinionCache:
@@ -34,12 +34,7 @@ class OpinionCache:
         if path is None or not path.is_file():
             return None
         try:
-            said = json.loads(path.read_text(encoding="utf-8"))
-            return (
-                Unjudged(said["unjudged"])
-                if "unjudged" in said
-                else Assessment.model_validate(said["opinion"])
-            )
+            return opinion_from_json(json.loads(path.read_text(encoding="utf-8"))["opinion"])
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -49,15 +44,9 @@ class OpinionCache:
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = (
-            {"unjudged": opinion.reason}
-            if isinstance(opinion, Unjudged)
-            else {"opinion": opinion.model_dump()}
-        )
+        kept = {"judge": self.judge, "prompt": prompt, "opinion": opinion_to_json(opinion)}
         scratch = path.with_suffix(f".{os.getpid()}.tmp")
-        scratch.write_text(
-            json.dumps({"judge": self.judge, "prompt": prompt, **kept}) + "\n", encoding="utf-8"
-        )
+        scratch.write_text(json.dumps(kept) + "\n", encoding="utf-8")
         scratch.replace(path)
 
     def _path(self, key: str) -> Path | None:

@@ -1,9 +1,10 @@
 """What every judge does, and what it says where it cannot."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -16,6 +17,20 @@ class Unjudged:
     """No opinion of this image, and why: a refusal, or an answer that is no assessment after all tries."""
 
     reason: str
+
+
+def opinion_to_json(opinion: Assessment | Unjudged) -> dict[str, Any]:
+    """An opinion as it is kept on disk."""
+    return {"unjudged": opinion.reason} if isinstance(opinion, Unjudged) else opinion.model_dump()
+
+
+def opinion_from_json(said: Mapping[str, Any]) -> Assessment | Unjudged:
+    """An opinion as it was kept.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return Unjudged(said["unjudged"]) if "unjudged" in said else Assessment.model_validate(said)
 
 
 class JudgeAway(OSError):

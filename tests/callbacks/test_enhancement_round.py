@@ -169,7 +169,7 @@ def cuts(folder, settings, monkeypatch):
     """A round that dies before each of its files in turn; returns how many times, and who did what."""
     drawer, judge, deaths = Drawer(), LevelJudge(), 0
     put = enhancement_round.put_in_place
-    write = enhancement_round.write_text
+    writes = enhancement_round.write_text, enhancement_round.write_bytes
     seen = set()
 
     def once(function):
@@ -183,7 +183,8 @@ def cuts(folder, settings, monkeypatch):
         return cut
 
     monkeypatch.setattr(enhancement_round, "put_in_place", once(put))
-    monkeypatch.setattr(enhancement_round, "write_text", once(write))
+    for write in writes:
+        monkeypatch.setattr(enhancement_round, write.__name__, once(write))
     while True:
         try:
             return deaths, drawer, judge, done(folder, settings, drawer, judge)

@@ -43,7 +43,7 @@ def shown():
     return RoundShown(
         {**counts, "wrong": {"object": 2}},
         ["a star", "a <i>ring</i>", "a cross", "x"],
-        torch.randint(0, 256, (4, 3, 48, 48), dtype=torch.uint8),
+        torch.randint(0, 256, (4, 3, 48, 48), dtype=torch.uint8).__getitem__,
         [good, bad, bad, Unjudged("no idea")],
         [True, False, False, None],
         [(True, 0.9), (False, 0.2), (None, 0.0), (True, 0.8)],

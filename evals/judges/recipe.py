@@ -1,0 +1,39 @@
+"""A judge from a word or a file of settings, for a command line."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evals.judges.ensemble import EnsembleJudge
+from evals.judges.judge import Judge
+from evals.judges.open_ai import OpenAIJudge
+from evals.judges.scene import SceneJudge
+from evals.judges.self_judge import SelfJudge
+from models.recipe import build
+
+WORDS = {"scene": SceneJudge, "self": SelfJudge}
+JUDGES = {judge.__name__: judge for judge in (SceneJudge, SelfJudge, OpenAIJudge, EnsembleJudge)}
+
+
+def read_judge(text: str) -> Judge:
+    """The judge that `scene`, `self` or a YAML file of {class_path, init_args} names.
+
+    Raises:
+        ValueError: it names none, or its settings are wrong.
+    """
+    if text in WORDS:
+        return WORDS[text]()
+    if not Path(text).is_file():
+        raise ValueError(f"--judge {text}: neither {', '.join(WORDS)}, nor a YAML file")
+    return _built(yaml.safe_load(Path(text).read_text(encoding="utf-8")), f"--judge {text}")
+
+
+def _built(recipe: Any, where: str) -> Judge:
+    name = str(recipe.get("class_path", "")).rpartition(".")[2] if isinstance(recipe, dict) else ""
+    if name not in JUDGES:
+        raise ValueError(f"{where}: class_path names no judge; there is {', '.join(JUDGES)}")
+    settings = dict(recipe.get("init_args") or {})
+    if name == EnsembleJudge.__name__:
+        settings["judges"] = [_built(one, where) for one in settings.get("judges", [])]
+    return build(JUDGES[name], settings, where)
