@@ -78,6 +78,7 @@ def examine(shard: str, thumbnails: bool = False) -> Examined:
         found.faults.append(Fault(shard, "", str(error)))
         return found
     found.samples = len(opened)
+    bare: list[str] = []  # keys of samples that are words alone
     for number, entry in enumerate(opened.entries):
         try:
             sample = opened.read(number)
@@ -89,6 +90,10 @@ def examine(shard: str, thumbnails: bool = False) -> Examined:
         found.good += 1
         found.endings.update(name for name in sample if not name.startswith("__"))
         found.odd += [Odd(shard, entry.key, why, picture) for why, picture in _odd(sample, thumbnails)]
+        if not image_endings(sample):
+            bare.append(entry.key)
+    if len(bare) < found.good / 2:  # in a set of images, not of text
+        found.odd += [Odd(shard, key, "no image, where most samples have one") for key in bare]
     if opened.cut is not None:
         found.faults.append(Fault(shard, "", opened.cut))
     promised = declared(shard)
@@ -203,7 +208,10 @@ def page(found: dict[str, Any], examined: list[Examined]) -> str:
     cell = html.escape
     reasons = "".join(f"<tr><td>{cell(reason)}<td>{count}" for reason, count in found["reasons"].items())
     faults = "".join(
-        f"<tr><td>{cell(f['shard'])}<td>{cell(f['key'])}<td>{cell(f['reason'])}" for f in found["faults"]
+        f"<tr><th colspan=2>{cell(one.shard)}"
+        + "".join(f"<tr><td>{cell(f.key)}<td>{cell(f.reason)}" for f in one.faults)
+        for one in examined
+        if one.faults
     )
     odd = "".join(
         f"<figure>{_picture(o)}<figcaption>{cell(Path(o.shard).name)} {cell(o.key)}<br>{cell(o.why)}</figure>"
@@ -215,14 +223,15 @@ def page(found: dict[str, Any], examined: list[Examined]) -> str:
 <meta name="viewport" content="width=device-width"><style>
 body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}
 table{{border-collapse:collapse;width:100%}}td,th{{padding:.3rem .6rem;border-bottom:1px solid #ddd;text-align:left;
-overflow-wrap:anywhere;vertical-align:top}}.sum{{font-size:1.3rem}}.good{{color:#176b2c}}.bad{{color:#a11}}
+overflow-wrap:anywhere;vertical-align:top}}.where td:first-child{{width:9rem}}
+.sum{{font-size:1.3rem}}.good{{color:#176b2c}}.bad{{color:#a11}}
 .odd{{display:flex;flex-wrap:wrap;gap:1rem}}figure{{margin:0;width:10rem;font-size:.85rem;overflow-wrap:anywhere}}
 @media(prefers-color-scheme:dark){{body{{background:#181818;color:#ddd}}td,th{{border-color:#444}}
 .good{{color:#6c8}}.bad{{color:#f77}}}}</style>
 <h1>Data doctor</h1><p class="sum {"good" if clean else "bad"}">{found["good"]:,} of {found["samples"]:,} samples in
 {found["shards"]:,} shards are whole{"" if clean else f"; {found['broken']:,} things are broken"}.</p>
 {f"<h2>Why</h2><table><tr><th>reason<th>how many{reasons}</table>" if reasons else ""}
-{f"<h2>Where</h2><table><tr><th>shard<th>sample<th>reason{faults}</table>" if faults else ""}
+{f"<h2>Where</h2><table class=where>{faults}</table>" if faults else ""}
 {f'<h2>Odd, but readable</h2><div class="odd">{odd}</div>' if odd else ""}
 </html>
 """

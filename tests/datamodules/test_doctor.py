@@ -25,6 +25,7 @@ def folder(tmp_path):
     odd = {
         "thin": {"png": picture((200, 40)), "txt": b"a strip"},
         "cmyk": {"jpg": picture((64, 64), "CMYK", "jpeg"), "txt": b"ink"},
+        "bare": {"txt": b"words alone"},
     }
     broken = {
         "cut": {"png": png()[:60], "txt": b"cut"},
@@ -52,6 +53,7 @@ def test_it_finds_what_is_broken(folder, tmp_path, capsys):
     assert {o["key"]: o["why"] for o in found["odd"]} == {
         "thin": "200 x 40, a narrow strip",
         "cmyk": "mode CMYK",
+        "bare": "no image, where most samples have one",
     }
     told = capsys.readouterr().out
     assert f"{folder / '0.tar'} cut: not a readable image" in told and "whole" in told.splitlines()[-1]
@@ -62,7 +64,7 @@ def test_it_finds_what_is_broken(folder, tmp_path, capsys):
 def test_its_index_tells_later_what_is_missing(folder):
     doctor.main([str(folder), "--workers", "1"])
     index = json.loads((folder / "index.json").read_text())
-    assert index["shards"]["0.tar"]["samples"] == 10 and index["shards"]["0.tar"]["good"] == 7
+    assert index["shards"]["0.tar"]["samples"] == 11 and index["shards"]["0.tar"]["good"] == 8
     assert len(index["shards"]["1.tar"]["sha256"]) == 64 and declared(str(folder / "1.tar")) == 5
     write_samples(folder / "1.tar", {"0": {"png": png(), "txt": b"alone"}})
     faults = doctor.examine(str(folder / "1.tar")).faults
