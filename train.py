@@ -69,6 +69,8 @@ def expand(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
         raise ValueError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}")
+    if "arms" in content:
+        raise ValueError(f"{path.name} is an ablation, of several arms: run `python ablate.py {path.name}`")
     parents = content.get("extends") or []
     paths = []
     for parent in [parents] if isinstance(parents, str) else parents:

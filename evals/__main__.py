@@ -39,6 +39,9 @@ def build_parser() -> Parser:
     parser.add_argument("--cfg", type=float, help="guidance of GenEval's drawings (1.25)")
     parser.add_argument("--temperature", type=float, help="of GenEval's drawings (0.6)")
     parser.add_argument("--inception", type=Path, metavar="FILE", help="Inception weights, for FID as well")
+    parser.add_argument(
+        "--assess", action="store_true", help="has the model assess GenEval's drawings itself as well"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     return parser
 
@@ -66,6 +69,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     settings = (QUICK if options.quick else {}) | given
     model = Illume.from_pretrained(options.model).to(options.device)
     about = {"images": options.images, "folder": options.model, "inception": options.inception}
+    about |= {"assess": options.assess}
     report = playground_suite(model, options.seed, **settings, **about) | {"suite": options.suite}
     write_text(options.out, json.dumps(report, indent=1) + "\n")
     return report

@@ -15,6 +15,7 @@ from evals.codebook import codebook_scores
 from evals.editing import Edited, edit_and_judge, editing_scores
 from evals.frechet import check_inception, fd_encoder, fid
 from evals.geneval import Drawing, draw_and_judge, geneval_scores
+from evals.own_assessment import assess_drawings, own_assessment_scores
 from evals.pictures import write_pictures
 from evals.pixels import rendered
 from evals.reconstruction import Rebuilt, rebuild, reconstruction_scores
@@ -60,6 +61,7 @@ def playground_suite(
     images: Path | None = None,
     folder: Path | None = None,
     inception: Path | None = None,
+    assess: bool = False,
     **sampling: float,
 ) -> dict[str, Any]:
     """Runs every evaluation that the model has the parts for, on held-out combinations.
@@ -73,6 +75,7 @@ def playground_suite(
         images: folder for pictures and contact sheets, or None.
         folder: the model's folder, for its hash.
         inception: file of Inception weights, for FID.
+        assess: whether the model assesses GenEval's drawings itself, as one taught by self-enhancement can.
         sampling: cfg and temperature of GenEval's drawings, where they are not the usual ones.
 
     Raises:
@@ -92,6 +95,9 @@ def playground_suite(
         elif name == "geneval":
             shown.drawings = draw_and_judge(model, per_category, seeds, seed, **sampling)
             scores |= geneval_scores(shown.drawings) | _likeness(model, shown.drawings, seed, inception)
+            if assess:
+                opinions = assess_drawings(model, shown.drawings)
+                scores |= own_assessment_scores(shown.drawings, opinions, seeds)
         else:
             shown.edited = edit_and_judge(model, max(1, samples // 3), seed)
             scores |= editing_scores(shown.edited)

@@ -192,7 +192,7 @@ class Illume(nn.Module):
         instructions: Sequence[str],
         seeds: list[int],
         cfg: float = 1.25,
-        temperature: float = 0.7,
+        temperature: float = 0.3,
         top_k: int = 0,
     ) -> Tensor:
         """Edits images (B, 3, H, W) by instructions; same shape out."""

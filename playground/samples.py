@@ -8,14 +8,14 @@ held-out combination.
 import io
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from PIL import Image
 
 from playground.captions import caption, dense_caption
 from playground.edits import sample_edit
-from playground.questions import questions
+from playground.questions import KIND_SHARES, NAMING_SHARES, questions
 from playground.render import render
 from playground.sampler import sample_scene
 from playground.scene import Scene
@@ -76,13 +76,18 @@ def _captioned(rng: np.random.Generator, category: str) -> Sample:
     return {"png": _png(scene)} | {ending: text.encode() for ending, text in texts.items()}
 
 
-def _questions(rng: np.random.Generator) -> Sample:
+def _questions(rng: np.random.Generator, shares: Mapping[str, float] = KIND_SHARES) -> Sample:
     scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
     ways = [
         [{"text": question.text, "learn": False}, {"text": question.answer, "learn": True}]
-        for question in questions(scene, rng, QUESTIONS_EACH)
+        for question in questions(scene, rng, QUESTIONS_EACH, shares)
     ]
     return _document([{"see": "0.png"}, {"branches": ways}], [scene])
+
+
+def _naming(rng: np.random.Generator) -> Sample:
+    """Questions of what is there, in which number and colour; none of where."""
+    return _questions(rng, NAMING_SHARES)
 
 
 def _edit(rng: np.random.Generator) -> Sample:
@@ -114,4 +119,5 @@ SAMPLERS: dict[str, Callable[[np.random.Generator], Sample]] = {
     "stories": _story,
     "text": _text,
     "crowds": _crowd,
+    "naming": _naming,  # a set's place here is part of its seed: new ones come last
 }

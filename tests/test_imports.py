@@ -25,7 +25,7 @@ BELOW = {
     },  # a command line; explain needs nothing
 }
 # Floor 3, which may import anything and one another, and which no package may import.
-ENTRY_POINTS = {"train", "experiment", "explain", "generate", "sweep", "demo", "benchmarks"}
+ENTRY_POINTS = {"train", "experiment", "explain", "generate", "sweep", "demo", "ablate", "benchmarks"}
 # What the packages of floor 0 may import from outside, beside the standard library.
 OUTSIDE = {
     "models": {

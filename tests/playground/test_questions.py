@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from playground.combinations import is_held_out
-from playground.questions import ANSWERS, KINDS, Question, evaluation_questions, questions
+from playground.questions import ANSWERS, KINDS, NAMING_SHARES, Question, evaluation_questions, questions
 from playground.sampler import sample_scene
 from playground.scene import COLOURS, SHAPES, Scene, SceneObject, relation
 
@@ -95,3 +95,10 @@ def test_words_alone_do_not_answer_evaluation_questions() -> None:
         right[question.kind] += known is not None and known.most_common(1)[0][0] == question.answer
     for kind, most in {"yes_no": 0.62, "count": 0.5, "colour": 0.25, "position": 0.4}.items():
         assert right[kind] / total[kind] < most, (kind, right, total)
+
+
+def test_naming_asks_for_no_places() -> None:
+    rng = np.random.default_rng(0)
+    scenes = [sample_scene(rng, "mixed") for _ in range(50)]
+    kinds = {question.kind for scene in scenes for question in questions(scene, rng, 6, NAMING_SHARES)}
+    assert kinds == set(KINDS) - {"position"}

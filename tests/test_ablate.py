@@ -1,0 +1,112 @@
+"""An ablation runs every arm with every seed once, compares them in pairs, and does nothing twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import ablate
+from tests.fixtures import tiny_illume
+
+__all__ = ["tiny_illume"]
+
+YAML = """# Two arms.
+arms: {plain: plain.yaml, more: more.yaml}
+of: more
+seeds: [3, 5]
+evals: {samples: 4, assess: true}
+paper: self-enhancement
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "small.yaml").write_text(YAML)
+    for name in ("plain", "more"):
+        (tmp_path / f"{name}.yaml").write_text("# An arm.\n")
+    return tmp_path
+
+
+@pytest.fixture
+def calls(monkeypatch, tiny_illume):
+    """What was called, in order; training leaves a model, evaluation a score that the arm and the seed fix."""
+    made: list[tuple[str, ...]] = []
+
+    def call(self, folder: Path, *words: str) -> None:
+        made.append(words)
+        if words[0] == "train.py":
+            tiny_illume.save_pretrained(str(folder / "model"))
+            return
+        seed = int(folder.name.rpartition("-")[2])
+        score = 0.5 + 0.01 * seed + (0.1 if folder.name.startswith("more") else 0)
+        report = {"geneval/overall": score, "vqa/accuracy": 0.9, "suite": "playground"}
+        (folder / "report.json").write_text(json.dumps(report))
+
+    monkeypatch.setattr(ablate.Runner, "_call", call)
+    return made
+
+
+def test_every_arm_with_every_seed_and_nothing_twice(folder, calls, capsys):
+    given = [str(folder / "small.yaml"), "--runs_dir", str(folder / "runs")]
+    record = ablate.main(given)
+    trained = [words for words in calls if words[0] == "train.py"]
+    assert [words[words.index("--name") + 1] for words in trained] == [
+        "small/plain-3",
+        "small/more-3",
+        "small/plain-5",
+        "small/more-5",
+    ]
+    assert [words[words.index("--seed_everything") + 1] for words in trained] == ["3", "3", "5", "5"]
+    measured = [words for words in calls if words[0] == "-m"]
+    assert len(measured) == 4 and measured[0][-3:] == ("--samples", "4", "--assess")
+    assert record["geneval_gain_mean"] == pytest.approx(0.1) and record["vqa_gain_mean"] == 0
+    assert record["seeds"] == [3, 5] and record["runs"]["more"][5]["geneval/overall"] == pytest.approx(0.65)
+    kept = json.loads((folder / "runs/small.json").read_text())
+    assert kept["gains"]["more over plain"]["geneval/overall"]["mean"] == pytest.approx(0.1)
+    told = capsys.readouterr().out
+    assert "| more over plain | +0.100 ± 0.000 |" in told and "| + assessment | 0.59 |" in told
+
+    calls.clear()
+    ablate.main(given)
+    assert {words[0] for words in calls} == {"train.py"}, "training is asked, which knows what it has done"
+    (folder / "small.yaml").write_text(YAML.replace("samples: 4", "samples: 8"))
+    calls.clear()
+    ablate.main(given)
+    assert sum(words[0] == "-m" for words in calls) == 4
+
+
+def test_several_at_once_give_the_same(folder, calls, capsys):
+    one = ablate.main([str(folder / "small.yaml"), "--runs_dir", str(folder / "one")])
+    two = ablate.main([str(folder / "small.yaml"), "--runs_dir", str(folder / "two"), "--jobs", "2"])
+    assert one["runs"] == two["runs"] and one["gains"] == two["gains"]
+
+
+def test_a_run_that_fails_is_told_with_its_last_line(folder, capsys):
+    with pytest.raises(SystemExit) as stop:
+        ablate.main([str(folder / "small.yaml"), "--runs_dir", str(folder / "runs")])
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert stop.value.code == 2 and "plain-3 failed: " in told and "plain-3.log" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("# none\nextends: [a.yaml]\n", "is no ablation: it needs `arms:`"),
+        (YAML.replace("seeds", "sedes"), "has the key 'sedes'"),
+        (YAML.replace("of: more", "of: less"), "of is 'less', which is none of its arms plain, more"),
+        (YAML.replace("plain.yaml", "gone.yaml"), "names 'gone.yaml', and there is no such config"),
+        (YAML.replace("[3, 5]", "[3, 3]"), "each once"),
+    ],
+)
+def test_what_is_no_ablation_is_one_line(folder, capsys, text, told):
+    (folder / "small.yaml").write_text(text)
+    with pytest.raises(SystemExit) as stop:
+        ablate.main([str(folder / "small.yaml")])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 2 and len(lines) == 1 and told in lines[0]
+
+
+def test_the_ablations_that_come_along_can_be_read():
+    for name in ("self_enhancement", "joint"):
+        found = ablate.read_ablation(ablate.CONFIGS / "ablations" / f"{name}.yaml")
+        assert len(found.pairs) == 3 and found.seeds == [0, 1, 2] and ablate.paper_table(found.paper)
