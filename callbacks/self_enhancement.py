@@ -103,6 +103,7 @@ class SelfEnhancement(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not isinstance(trainer.datamodule, DocumentDataModule):
             raise ValueError("SelfEnhancement needs a DocumentDataModule, which a language stage has")
+        self.judge.check()
         if self.finished:  # before the loader is built, which then finds its sources
             self._mix(trainer.datamodule)
 
@@ -299,6 +300,7 @@ def run(options: argparse.Namespace) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     judge = read_judge(options.judge)
+    judge.check()
     settings = RoundSettings(
         prompts=tuple(options.prompts),
         count=options.count,

@@ -8,14 +8,14 @@ held-out combination.
 import io
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
 from playground.captions import caption, dense_caption
 from playground.edits import sample_edit
-from playground.questions import KIND_SHARES, NAMING_SHARES, questions
+from playground.questions import KIND_SHARES, NAMING_FORMS, NAMING_SHARES, YES_NO_FORMS, Form, questions
 from playground.render import render
 from playground.sampler import sample_scene
 from playground.scene import Scene
@@ -76,18 +76,22 @@ def _captioned(rng: np.random.Generator, category: str) -> Sample:
     return {"png": _png(scene)} | {ending: text.encode() for ending, text in texts.items()}
 
 
-def _questions(rng: np.random.Generator, shares: Mapping[str, float] = KIND_SHARES) -> Sample:
+def _questions(rng: np.random.Generator) -> Sample:
+    return _asked(rng, KIND_SHARES, YES_NO_FORMS)
+
+
+def _asked(rng: np.random.Generator, shares: Mapping[str, float], forms: Sequence[Form]) -> Sample:
     scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
     ways = [
         [{"text": question.text, "learn": False}, {"text": question.answer, "learn": True}]
-        for question in questions(scene, rng, QUESTIONS_EACH, shares)
+        for question in questions(scene, rng, QUESTIONS_EACH, shares, forms)
     ]
     return _document([{"see": "0.png"}, {"branches": ways}], [scene])
 
 
 def _naming(rng: np.random.Generator) -> Sample:
-    """Questions of what is there, in which number and colour; none of where."""
-    return _questions(rng, NAMING_SHARES)
+    """Plain questions of what is there and in which colour; none of number or place."""
+    return _asked(rng, NAMING_SHARES, NAMING_FORMS)
 
 
 def _edit(rng: np.random.Generator) -> Sample:

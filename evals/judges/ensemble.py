@@ -33,6 +33,11 @@ class EnsembleJudge(Judge):
         for judge in self.judges:
             judge.watch(model)
 
+    def check(self) -> None:
+        """Asks all of them."""
+        for judge in self.judges:
+            judge.check()
+
     def keep_in(self, folder: Path) -> None:
         """Tells all of them."""
         for judge in self.judges:

@@ -66,6 +66,13 @@ class Judge(ABC):
             JudgeRefused: it never will.
         """
 
+    def check(self) -> None:  # noqa: B027 - most judges need nothing
+        """Is asked before anything is drawn whether what it needs is there.
+
+        Raises:
+            JudgeRefused: it is not.
+        """
+
     def keep_in(self, folder: Path) -> None:  # noqa: B027 - only what is paid for is worth keeping
         """Is told of a folder where it may keep opinions; a judge that is paid for does."""
 

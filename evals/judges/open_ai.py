@@ -70,7 +70,7 @@ class OpenAIJudge(Judge):
         input_price, output_price: of a million tokens. A cap on spending needs both.
 
     Raises:
-        ValueError: settings that make no sense, or no key.
+        ValueError: settings that make no sense.
     """
 
     def __init__(
@@ -110,6 +110,10 @@ class OpenAIJudge(Judge):
         self.name = f"{model} at {server} ({hashlib.sha256(asked.encode()).hexdigest()[:8]})"
         self.cache = OpinionCache(cache, self.name)
         self._client: OpenAI | None = None
+
+    def check(self) -> None:
+        """Whether there are a client and a key; the server is not asked."""
+        self._server()
 
     def keep_in(self, folder: Path) -> None:
         """Keeps opinions there, if no other cache was set."""

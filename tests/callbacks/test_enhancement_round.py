@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import enhancement_round
+from callbacks import enhancement_round, self_enhancement
 from callbacks.enhancement_round import Round, RoundSettings
 from datamodules.decode import decode_image
 from datamodules.shard import Shard
@@ -298,3 +298,13 @@ def test_a_killed_process_goes_on(tmp_path, pairs):
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
     drawn = np.load(tmp_path / "whole/drawn/00000.npy")
     assert drawn.shape == (100, 3, 48, 48)
+
+
+def test_a_judge_without_a_key_is_told_before_anything_is_drawn(tmp_path, pairs, monkeypatch, capsys):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    (tmp_path / "judge.yaml").write_text("class_path: evals.judges.open_ai.OpenAIJudge\n")
+    words = ["--model", str(tmp_path), "--prompts", pairs, "--out", str(tmp_path / "round")]
+    with pytest.raises(SystemExit) as stop:
+        self_enhancement.main([*words, "--judge", str(tmp_path / "judge.yaml")])
+    assert stop.value.code == 2 and "no key in the environment variable" in capsys.readouterr().err
+    assert not (tmp_path / "round").exists()

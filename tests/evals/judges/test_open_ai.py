@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from evals.assessment import Assessment
+from evals.judges.ensemble import EnsembleJudge
 from evals.judges.judge import JudgeAway, JudgeRefused, Unjudged
 from evals.judges.open_ai import OpenAIJudge
 
@@ -195,6 +196,8 @@ def test_no_key_is_told_before_anything_is_asked(serve, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(JudgeRefused, match="no key in the environment variable OPENAI_API_KEY"):
         judge.assess(["a circle"], pictures(1))
+    with pytest.raises(JudgeRefused, match="no key in the environment variable OPENAI_API_KEY"):
+        EnsembleJudge([judge]).check()
     assert not server.requests
 
 
