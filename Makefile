@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python demo.py --scale demo
 
-# The same chain at length: about an hour and a half.
+# The same chain at length: under two hours.
 reference: install
 	$(BIN)/python demo.py --scale reference
 

@@ -376,7 +376,7 @@ def build_parser() -> Parser:
     task = add_task(tasks, assess)
     task.add_argument("image", type=Path)
     task.add_argument("prompt", type=words)
-    task = add_task(tasks, edit, sampling="0 0.3 1.25")
+    task = add_task(tasks, edit, sampling="0 0.3 1")
     task.add_argument("image", type=Path)
     task.add_argument("instruction", type=words)
     task.add_argument("--out", type=image_file, default="edited.png", help=SHOW)

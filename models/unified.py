@@ -191,7 +191,7 @@ class Illume(nn.Module):
         images: Tensor,
         instructions: Sequence[str],
         seeds: list[int],
-        cfg: float = 1.25,
+        cfg: float = 1.0,
         temperature: float = 0.3,
         top_k: int = 0,
     ) -> Tensor:
