@@ -4,7 +4,7 @@ The answer to a yes/no question is drawn before the question, so that words alon
 a single attribute of what is there, often to one that another object has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,8 +25,6 @@ ANSWERS = {
 KINDS = tuple(ANSWERS)
 # Shares of the kinds in training: comparing (yes or no, where) takes longer to learn than naming.
 KIND_SHARES = {"yes_no": 0.35, "count": 0.12, "colour": 0.13, "position": 0.4}
-# Of a short run's further questions: what takes longest, where, is left out, and so is counting, which comes first.
-NAMING_SHARES = {"yes_no": 0.75, "colour": 0.25}
 
 
 @dataclass(frozen=True)
@@ -107,8 +105,7 @@ def _is_related(scene: Scene, rng: np.random.Generator, yes: bool) -> str | None
     return f"is {first} {pick(rng, RELATION_PHRASES[asked])} {second} ?"
 
 
-Form = Callable[[Scene, np.random.Generator, bool], str | None]
-YES_NO_FORMS: tuple[Form, ...] = (
+YES_NO_FORMS: tuple[Callable[[Scene, np.random.Generator, bool], str | None], ...] = (
     _presence,
     _presence,
     _shape_presence,
@@ -117,7 +114,6 @@ YES_NO_FORMS: tuple[Form, ...] = (
     _is_related,
     _is_related,
 )
-NAMING_FORMS: tuple[Form, ...] = (_shape_presence, _shape_presence, _is_coloured, _is_coloured, _presence)
 
 
 def _count(scene: Scene, rng: np.random.Generator) -> tuple[str, int]:
@@ -142,12 +138,10 @@ def _colour(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
     return f"what colour {'are' if len(alike) > 1 else 'is'} the {words} ?", item.colour
 
 
-def ask(
-    scene: Scene, rng: np.random.Generator, kind: str, yes: bool, forms: Sequence[Form] = YES_NO_FORMS
-) -> Question | None:
+def ask(scene: Scene, rng: np.random.Generator, kind: str, yes: bool) -> Question | None:
     """A question of a kind about the scene (`yes`: the answer to a yes/no question); None: try again."""
     if kind == "yes_no":
-        text = pick(rng, forms)(scene, rng, yes)
+        text = pick(rng, YES_NO_FORMS)(scene, rng, yes)
         return Question(text, "yes" if yes else "no", kind) if text else None
     if kind == "count":
         words, count = _count(scene, rng)
@@ -163,18 +157,12 @@ def ask(
     return Question(text, where.removesuffix(" of"), kind)
 
 
-def questions(
-    scene: Scene,
-    rng: np.random.Generator,
-    n: int,
-    shares: Mapping[str, float] = KIND_SHARES,
-    forms: Sequence[Form] = YES_NO_FORMS,
-) -> list[Question]:
+def questions(scene: Scene, rng: np.random.Generator, n: int) -> list[Question]:
     """`n` questions of the kinds that the scene allows, as often "yes" as "no", repeated only if need be."""
     asked: list[Question] = []
     while len(asked) < n:
-        kind, yes = str(rng.choice(list(shares), p=list(shares.values()))), bool(rng.random() < 0.5)
-        tries = [ask(scene, rng, kind, yes, forms) for _ in range(4)]
+        kind, yes = str(rng.choice(KINDS, p=list(KIND_SHARES.values()))), bool(rng.random() < 0.5)
+        tries = [ask(scene, rng, kind, yes) for _ in range(4)]
         found = [question for question in tries if question is not None]
         if not found:
             continue

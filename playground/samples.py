@@ -8,14 +8,14 @@ held-out combination.
 import io
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from playground.captions import caption, dense_caption
 from playground.edits import sample_edit
-from playground.questions import KIND_SHARES, NAMING_FORMS, NAMING_SHARES, YES_NO_FORMS, Form, questions
+from playground.questions import questions
 from playground.render import render
 from playground.sampler import sample_scene
 from playground.scene import Scene
@@ -77,21 +77,12 @@ def _captioned(rng: np.random.Generator, category: str) -> Sample:
 
 
 def _questions(rng: np.random.Generator) -> Sample:
-    return _asked(rng, KIND_SHARES, YES_NO_FORMS)
-
-
-def _asked(rng: np.random.Generator, shares: Mapping[str, float], forms: Sequence[Form]) -> Sample:
     scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
     ways = [
         [{"text": question.text, "learn": False}, {"text": question.answer, "learn": True}]
-        for question in questions(scene, rng, QUESTIONS_EACH, shares, forms)
+        for question in questions(scene, rng, QUESTIONS_EACH)
     ]
     return _document([{"see": "0.png"}, {"branches": ways}], [scene])
-
-
-def _naming(rng: np.random.Generator) -> Sample:
-    """Plain questions of what is there and in which colour; none of number or place."""
-    return _asked(rng, NAMING_SHARES, NAMING_FORMS)
 
 
 def _edit(rng: np.random.Generator) -> Sample:
@@ -123,5 +114,4 @@ SAMPLERS: dict[str, Callable[[np.random.Generator], Sample]] = {
     "stories": _story,
     "text": _text,
     "crowds": _crowd,
-    "naming": _naming,  # a set's place here is part of its seed: new ones come last
 }

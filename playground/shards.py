@@ -27,7 +27,6 @@ TRAIN_SAMPLES = {
     "stories": 4_000,
     "text": 30_000,
     "crowds": 16_000,
-    "naming": 10_000,
 }
 
 

@@ -5,15 +5,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from playground.combinations import is_held_out
-from playground.questions import (
-    ANSWERS,
-    KINDS,
-    NAMING_FORMS,
-    NAMING_SHARES,
-    Question,
-    evaluation_questions,
-    questions,
-)
+from playground.questions import ANSWERS, KINDS, Question, evaluation_questions, questions
 from playground.sampler import sample_scene
 from playground.scene import COLOURS, SHAPES, Scene, SceneObject, relation
 
@@ -103,11 +95,3 @@ def test_words_alone_do_not_answer_evaluation_questions() -> None:
         right[question.kind] += known is not None and known.most_common(1)[0][0] == question.answer
     for kind, most in {"yes_no": 0.62, "count": 0.5, "colour": 0.25, "position": 0.4}.items():
         assert right[kind] / total[kind] < most, (kind, right, total)
-
-
-def test_naming_asks_plainly() -> None:
-    rng = np.random.default_rng(0)
-    scenes = [sample_scene(rng, "mixed") for _ in range(50)]
-    asked = [q for scene in scenes for q in questions(scene, rng, 6, NAMING_SHARES, NAMING_FORMS)]
-    assert {question.kind for question in asked} == {"yes_no", "colour"}
-    assert not any(side in question.text.split() for question in asked for side in SIDES)
