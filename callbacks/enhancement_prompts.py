@@ -11,6 +11,8 @@ from datamodules.shard import BrokenSample, BrokenShard, Shard
 
 log = logging.getLogger(__name__)
 
+LOOKED_AT = 16  # captions at random, of which the nearest is a contrast
+
 
 class Chosen(NamedTuple):
     """A caption, and where its pair is."""
@@ -69,6 +71,30 @@ def _take(shard: Shard, place: str, order: list[int], count: int) -> list[Chosen
             taken.append(Chosen(prompt, place, number))
     shard.close()
     return taken
+
+
+def choose_contrasts(prompt: str, prompts: Sequence[str], wanted: int, rng: random.Random) -> list[str]:
+    """Other captions that say nearly the same: of LOOKED_AT for each one wanted, those that share the most words.
+
+    Raises:
+        ValueError: there are too few others.
+    """
+    if not wanted:
+        return []
+    near = {rng.choice(prompts) for _ in range(LOOKED_AT * wanted)} - {prompt}
+    if len(near) < wanted:
+        near = set(prompts) - {prompt}
+    if len(near) < wanted:
+        raise ValueError(
+            f"there are {len(near)} other captions, and each drawing is to be held against {wanted}"
+        )
+    words = set(prompt.split())
+
+    def unlike(other: str) -> tuple[float, str]:
+        theirs = set(other.split())
+        return -len(words & theirs) / len(words | theirs), other
+
+    return sorted(near, key=unlike)[:wanted]
 
 
 class TrueImages:

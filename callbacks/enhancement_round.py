@@ -16,34 +16,28 @@ import json
 import logging
 import math
 import random
-import shutil
-import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from callbacks.durable import put_in_place, scratch_path, write_bytes, write_text
-from callbacks.enhancement_prompts import Chosen, TrueImages, choose_prompts
-from datamodules.shard import add_member
-from evals.assessment import Assessment, to_text
+from callbacks.durable import write_bytes, write_text
+from callbacks.enhancement_dialogues import ImageFile, Sample, dialogue, plain_pair, png, write_shards
+from callbacks.enhancement_prompts import Chosen, TrueImages, choose_contrasts, choose_prompts
+from evals.assessment import Assessment
 from evals.enhancement_report import RoundShown
 from evals.judges.judge import Judge, Unjudged, opinion_from_json, opinion_to_json
 from evals.judges.self_judge import SelfJudge
-from models.document import Document, Draw, See, Text, assess_document, draw_document, redraw_document
 from models.unified import Illume
 
 log = logging.getLogger(__name__)
 
 BATCH = 100  # drawings made at once
-SHARD_SAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,8 @@ class RoundSettings:
         target: what a bad drawing is drawn again as: `truth`, the caption's own image, or `own`, the best-judged drawing
             of the same prompt (if that one is good; else the bad one teaches no second turn).
         bad_share: share of bad drawings among those that become dialogues; None: as they come.
+        contrasts: captions of other drawings that each drawing is assessed against as well, in a turn of its own (not in
+            the paper): what is wrong then costs no drawing. The nearest of a few chosen at random.
         form: `dialogue` as in the paper, or `pairs`: the same targets as plain text-to-image, without assessments, to
             tell what the words add.
         cfg, temperature: of the drawings.
@@ -73,6 +69,7 @@ class RoundSettings:
     good_score: int = 8
     target: Literal["truth", "own"] = "truth"
     bad_share: float | None = None
+    contrasts: int = 0
     form: Literal["dialogue", "pairs"] = "dialogue"
     cfg: float = 1.25
     temperature: float = 0.6
@@ -83,6 +80,8 @@ class RoundSettings:
             raise ValueError(f"a round of {self.count} drawings cannot have {self.draws} of each prompt")
         if self.target == "own" and self.draws < 2:
             raise ValueError("target own needs draws of 2 or more: the best of several is taken")
+        if not 0 <= self.contrasts < self.count // self.draws:
+            raise ValueError(f"{self.contrasts} contrasts of {self.count // self.draws} prompts: name fewer")
         if self.bad_share is not None and not 0 < self.bad_share <= 1:
             raise ValueError(f"bad_share {self.bad_share} is out of range: above 0, at most 1")
 
@@ -182,11 +181,14 @@ class Round:
             path, part = self._judged(batch), self._part(batch)
             if path.is_file():
                 continue
-            opinions = judge.assess([prompts[i] for i in part], self._images(batch))
-            write_text(
-                path,
-                json.dumps({"judge": judge.name, "opinions": [opinion_to_json(o) for o in opinions]}) + "\n",
-            )
+            images, others = self._images(batch), self._contrasts(prompts, part)
+            each = (
+                [prompts[i] for i in part],
+                *zip(*others, strict=True),
+            )  # own captions, first contrasts, ...
+            said = [[opinion_to_json(o) for o in judge.assess(list(texts), images)] for texts in each]
+            found = {"judge": judge.name, "opinions": said[0], "contrasts": said[1:]}
+            write_text(path, json.dumps(found) + "\n")
             log.info("round %d: judged %d of %d", self.number, part.stop, self.settings.count)
 
     def ask_itself(self, model: Illume, count: int) -> None:
@@ -231,7 +233,11 @@ class Round:
                 counts["good"] + counts["bad"],
                 "good" if counts["good"] else "bad" if counts["bad"] else "missing",
             )
-        dialogues, turns = self._write_shards(self._samples(prompts, opinions, good))
+        dialogues, turns = write_shards(self._samples(prompts, opinions, good), self.folder / "shards")
+        if not dialogues:
+            log.warning(
+                "round %d has not one dialogue: nothing was judged, or nothing had a target", self.number
+            )
         summary = {
             "round": self.number,
             "drawings": len(prompts),
@@ -245,11 +251,17 @@ class Round:
 
     def opinions(self) -> list[Assessment | Unjudged]:
         """What the judge said of each drawing."""
-        said: list[Assessment | Unjudged] = []
-        for batch in self._batches():
-            content = json.loads(self._judged(batch).read_text(encoding="utf-8"))
-            said += [opinion_from_json(one) for one in content["opinions"]]
-        return said
+        kept = [self._kept_opinions(batch)["opinions"] for batch in self._batches()]
+        return [opinion_from_json(one) for of in kept for one in of]
+
+    def _kept_opinions(self, batch: int) -> dict[str, Any]:
+        return json.loads(self._judged(batch).read_text(encoding="utf-8"))
+
+    def _contrasts(self, prompts: Sequence[str], part: range) -> list[list[str]]:
+        """Captions of others that each drawing of a batch is held against."""
+        number = f"{self.settings.seed}|{self.number}|contrasts"
+        wanted = self.settings.contrasts if self.settings.form == "dialogue" else 0
+        return [choose_contrasts(prompts[i], prompts, wanted, random.Random(f"{number}|{i}")) for i in part]
 
     def drawings(self) -> Tensor:
         """(count, 3, H, W) uint8."""
@@ -319,23 +331,30 @@ class Round:
         prompts: Sequence[str],
         opinions: Sequence[Assessment | Unjudged],
         good: Sequence[bool | None],
-    ) -> Iterator[dict[str, bytes]]:
-        chosen, truth = self._chosen(), TrueImages()
+    ) -> Iterator[Sample]:
+        chosen, truth, pairs = self._chosen(), TrueImages(), self.settings.form == "pairs"
         for i in self._kept(good):
             opinion = opinions[i]
             assert isinstance(opinion, Assessment)
             better = None if good[i] else self._better(i, opinions, good, chosen, truth)
-            if self.settings.form == "pairs":
-                if better is not None:
-                    yield _sample(draw_document(prompts[i], f"0.{better[0]}"), {f"0.{better[0]}": better[1]})
-                continue
-            files, said = {"0.png": _png(self._image(i))}, to_text(opinion)
-            document: Document = assess_document("0.png", prompts[i], said)
-            if better is not None:
-                document = redraw_document("0.png", prompts[i], said, f"1.{better[0]}")
-                files[f"1.{better[0]}"] = better[1]
-            yield _sample(document, files)
+            if not pairs:
+                yield dialogue(self._image(i), prompts[i], opinion, better)
+            elif better is not None:
+                yield plain_pair(prompts[i], better)
         truth.close()
+        if not pairs:
+            yield from self._contrasting(prompts)
+
+    def _contrasting(self, prompts: Sequence[str]) -> Iterator[Sample]:
+        """One turn for each drawing and each caption of another that it was held against."""
+        for batch in self._batches() if self.settings.contrasts else ():
+            part, said = self._part(batch), self._kept_opinions(batch)["contrasts"]
+            for i, others, opinions in zip(
+                part, self._contrasts(prompts, part), zip(*said, strict=True), strict=True
+            ):
+                for other, opinion in zip(others, map(opinion_from_json, opinions), strict=True):
+                    if isinstance(opinion, Assessment):
+                        yield dialogue(self._image(i), other, opinion)
 
     def _better(
         self,
@@ -344,53 +363,14 @@ class Round:
         good: Sequence[bool | None],
         chosen: Sequence[Chosen],
         truth: TrueImages,
-    ) -> tuple[str, bytes] | None:
+    ) -> ImageFile | None:
         """What drawing i is to be drawn again as: (ending, bytes), or None where there is nothing better."""
         draws = self.settings.draws
         if self.settings.target == "truth":
             return truth.image(chosen[i // draws])
         own = [j for j in range(i // draws * draws, (i // draws + 1) * draws) if good[j]]
         best = max(own, key=lambda j: opinions[j].score, default=None)
-        return None if best is None else ("png", _png(self._image(best)))
-
-    def _write_shards(self, samples: Iterator[dict[str, bytes]]) -> tuple[int, int]:
-        """Writes all shards; returns how many dialogues there are, and how many of them have a second turn."""
-        target, counts, turns = self.folder / "shards", {}, 0
-        scratch = scratch_path(target)
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        while part := list(islice(samples, SHARD_SAMPLES)):
-            name, first = f"shard-{len(counts):05d}.tar", sum(counts.values())
-            with tarfile.open(scratch / name, "w", format=tarfile.USTAR_FORMAT) as tar:
-                for number, sample in enumerate(part, first):
-                    turns += any(member.startswith("1.") for member in sample)
-                    for member, content in sample.items():
-                        add_member(tar, f"{number:07d}.{member}", content)
-            counts[name] = len(part)
-        if not counts:
-            log.warning(
-                "round %d has not one dialogue: nothing was judged, or nothing had a target", self.number
-            )
-        (scratch / "index.json").write_text(json.dumps({"shards": counts}, indent=1) + "\n", encoding="utf-8")
-        put_in_place(scratch, target)
-        return sum(counts.values()), turns
-
-
-def _sample(document: Document, files: dict[str, bytes]) -> dict[str, bytes]:
-    """A document whose images are names of members, as a sample of a shard."""
-    parts: list[dict[str, Any]] = []
-    for part in document:
-        if isinstance(part, Text):
-            parts.append({"text": part.text, "learn": part.learn})
-        elif isinstance(part, See | Draw):
-            parts.append({"see" if isinstance(part, See) else "draw": part.image})
-    return {"json": json.dumps({"parts": parts}, ensure_ascii=False).encode(), **files}
-
-
-def _png(image: Tensor) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, "png", compress_level=1)
-    return buffer.getvalue()
+        return None if best is None else ("png", png(self._image(best)))
 
 
 def _npy(images: Tensor) -> bytes:

@@ -52,7 +52,7 @@ class SelfEnhancement(Callback):
         own_verdicts: drawings of each round that the model assesses itself as well, for the report; 0: none.
         evaluate: sizes of the playground's suite (per_category, seeds, samples), which is then measured before training
             and after it, for the report; None: not measured.
-        count, draws, good_score, target, bad_share, form, cfg, temperature, seed: as in `RoundSettings`.
+        count, draws, good_score, target, bad_share, contrasts, form, cfg, temperature, seed: as in `RoundSettings`.
 
     Raises:
         ValueError: a setting that makes no sense.
@@ -73,6 +73,7 @@ class SelfEnhancement(Callback):
         good_score: int = 8,
         target: Literal["truth", "own"] = "truth",
         bad_share: float | None = None,
+        contrasts: int = 0,
         form: Literal["dialogue", "pairs"] = "dialogue",
         cfg: float = 1.25,
         temperature: float = 0.6,
@@ -84,7 +85,7 @@ class SelfEnhancement(Callback):
             )
         places = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         self.settings = RoundSettings(
-            places, count, draws, good_score, target, bad_share, form, cfg, temperature, seed
+            places, count, draws, good_score, target, bad_share, contrasts, form, cfg, temperature, seed
         )
         self.judge = judge or SceneJudge()
         self.every_n_epochs, self.rounds, self.share = every_n_epochs, rounds, share
@@ -288,6 +289,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--bad-share", type=float, help="of bad drawings among dialogues (default: as they come)"
     )
+    parser.add_argument(
+        "--contrasts", type=int, default=0, help="other captions to hold each drawing against (default: 0)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     options = parser.parse_args(arguments)
     with user_errors("self_enhancement"):
@@ -308,6 +312,7 @@ def run(options: argparse.Namespace) -> None:
         target=options.target,
         form=options.form,
         bad_share=options.bad_share,
+        contrasts=options.contrasts,
         seed=options.seed,
     )
     model = Illume.from_pretrained(options.model)

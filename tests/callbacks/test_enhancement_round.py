@@ -2,17 +2,20 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from callbacks import enhancement_round, self_enhancement
+from callbacks import enhancement_dialogues, enhancement_round, self_enhancement
+from callbacks.enhancement_prompts import choose_contrasts
 from callbacks.enhancement_round import Round, RoundSettings
 from datamodules.decode import decode_image
 from datamodules.shard import Shard
@@ -70,7 +73,7 @@ def pairs(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     monkeypatch.setattr(enhancement_round, "BATCH", 8)
-    monkeypatch.setattr(enhancement_round, "SHARD_SAMPLES", 16)
+    monkeypatch.setattr(enhancement_dialogues, "SHARD_SAMPLES", 16)
 
 
 def done(folder, settings, model=None, judge=None):
@@ -168,7 +171,7 @@ def test_the_share_of_bad_ones(tmp_path, pairs, share):
 def cuts(folder, settings, monkeypatch):
     """A round that dies before each of its files in turn; returns how many times, and who did what."""
     drawer, judge, deaths = Drawer(), LevelJudge(), 0
-    put = enhancement_round.put_in_place
+    put = enhancement_dialogues.put_in_place
     writes = enhancement_round.write_text, enhancement_round.write_bytes
     seen = set()
 
@@ -182,7 +185,7 @@ def cuts(folder, settings, monkeypatch):
 
         return cut
 
-    monkeypatch.setattr(enhancement_round, "put_in_place", once(put))
+    monkeypatch.setattr(enhancement_dialogues, "put_in_place", once(put))
     for write in writes:
         monkeypatch.setattr(enhancement_round, write.__name__, once(write))
     while True:
@@ -308,3 +311,32 @@ def test_a_judge_without_a_key_is_told_before_anything_is_drawn(tmp_path, pairs,
         self_enhancement.main([*words, "--judge", str(tmp_path / "judge.yaml")])
     assert stop.value.code == 2 and "no key in the environment variable" in capsys.readouterr().err
     assert not (tmp_path / "round").exists()
+
+
+def test_contrasts_are_the_nearest_of_other_captions():
+    captions = ["a red circle", "a red square", "three blue stars", "a green ring", "a red circle"]
+    for seed in range(20):
+        (found,) = choose_contrasts("a red circle", captions, 1, random.Random(seed))
+        assert found == "a red square"
+    assert choose_contrasts("a red circle", captions, 0, random.Random(0)) == []
+    with pytest.raises(ValueError, match="1 other captions"):
+        choose_contrasts("a", ["a", "b", "a"], 2, random.Random(0))
+
+
+def test_each_drawing_is_held_against_other_captions_as_well(tmp_path, pairs):
+    judge = LevelJudge()
+    one = Round(tmp_path / "round", RoundSettings((pairs,), count=40, contrasts=2))
+    one.make_plan("weights", judge.name)
+    one.draw(Drawer())
+    one.judge(judge)
+    summary = one.write()
+    judged = summary["good"] + summary["bad"]
+    assert len(judge.asked) == 3 * 40 and summary["dialogues"] == 3 * judged
+    assert summary["second_turns"] == summary["bad"], "a contrast is never drawn again"
+    asked = Counter(document[1].text for document, _ in documents(one))
+    assert sum(asked.values()) == 3 * judged and len(asked) <= 40 < 2 * judged, (
+        "the captions are the round's own"
+    )
+    before = content(tmp_path / "round")
+    one.judge(judge)
+    assert content(tmp_path / "round") == before and len(judge.asked) == 120

@@ -1,0 +1,75 @@
+"""What a round of self-enhancement teaches: dialogues and pairs as samples, and the shards that they are written to."""
+
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from callbacks.durable import put_in_place, scratch_path
+from datamodules.shard import add_member
+from evals.assessment import Assessment, to_text
+from models.document import Document, Draw, See, Text, assess_document, draw_document, redraw_document
+
+Sample = dict[str, bytes]
+ImageFile = tuple[str, bytes]  # ending and content
+SHARD_SAMPLES = 500
+
+
+def dialogue(image: Tensor, prompt: str, opinion: Assessment, better: ImageFile | None = None) -> Sample:
+    """One turn, an image (3, H, W) and its assessment; with a better image a second, in which that is drawn."""
+    files, said = {"0.png": png(image)}, to_text(opinion)
+    document: Document = assess_document("0.png", prompt, said)
+    if better is not None:
+        document = redraw_document("0.png", prompt, said, f"1.{better[0]}")
+        files[f"1.{better[0]}"] = better[1]
+    return _sample(document, files)
+
+
+def plain_pair(prompt: str, image: ImageFile) -> Sample:
+    """Text to image without a word of assessment."""
+    name = f"0.{image[0]}"
+    return _sample(draw_document(prompt, name), {name: image[1]})
+
+
+def write_shards(samples: Iterator[Sample], target: Path) -> tuple[int, int]:
+    """Writes all shards and their index.json; returns how many samples there are, and how many have a second turn."""
+    counts: dict[str, int] = {}
+    turns, scratch = 0, scratch_path(target)
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    while part := list(islice(samples, SHARD_SAMPLES)):
+        name, first = f"shard-{len(counts):05d}.tar", sum(counts.values())
+        with tarfile.open(scratch / name, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for number, sample in enumerate(part, first):
+                turns += any(member.startswith("1.") for member in sample)
+                for member, content in sample.items():
+                    add_member(tar, f"{number:07d}.{member}", content)
+        counts[name] = len(part)
+    (scratch / "index.json").write_text(json.dumps({"shards": counts}, indent=1) + "\n", encoding="utf-8")
+    put_in_place(scratch, target)
+    return sum(counts.values()), turns
+
+
+def png(image: Tensor) -> bytes:
+    """An image (3, H, W) uint8 as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, "png", compress_level=1)
+    return buffer.getvalue()
+
+
+def _sample(document: Document, files: Sample) -> Sample:
+    """A document whose images are names of members."""
+    parts: list[dict[str, Any]] = []
+    for part in document:
+        if isinstance(part, Text):
+            parts.append({"text": part.text, "learn": part.learn})
+        elif isinstance(part, See | Draw):
+            parts.append({"see" if isinstance(part, See) else "draw": part.image})
+    return {"json": json.dumps({"parts": parts}, ensure_ascii=False).encode(), **files}
