@@ -82,7 +82,7 @@ def write_enhancement_report(
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     cells = "".join(f"<th>{escape(str(name))}</th>" for name in head)
     lines = "".join("<tr>" + "".join(f"<td>{escape(_shown(c))}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{cells}</tr></thead>{lines}</table>"
+    return f'<div class="wide"><table><thead><tr>{cells}</tr></thead>{lines}</table></div>'
 
 
 def _shown(value: Any) -> str:
@@ -105,11 +105,13 @@ def _scores(before: Mapping[str, float], after: Mapping[str, float]) -> str:
 def _counts(found: Sequence[Mapping[str, Any]]) -> str:
     wrong = sorted({name for one in found for name in one["wrong"]})
     plain = ("round", "drawings", "good", "bad", "unjudged", "dialogues", "second_turns")
-    head = [*(name.replace("_", " ") for name in plain), *(f"wrong {name}" for name in wrong), "own verdicts"]
-    rows = [
-        [*(one[name] for name in plain), *(one["wrong"].get(name, 0) for name in wrong), _agreed(one["own"])]
-        for one in found
-    ]
+    asked = any(one["own"]["asked"] for one in found)
+    head = [*(name.replace("_", " ") for name in plain), *(f"wrong {name}" for name in wrong)]
+    rows = [[*(one[name] for name in plain), *(one["wrong"].get(name, 0) for name in wrong)] for one in found]
+    if not asked:
+        return "<h2>Rounds</h2>" + _table(head, rows)
+    head.append("own verdicts")
+    rows = [[*row, _agreed(one["own"])] for row, one in zip(rows, found, strict=True)]
     hint = "Own verdicts: balanced accuracy of the model's assessments against the judge's, before it learned from these."
     return f'<h2>Rounds</h2><p class="hint">{hint}</p>' + _table(head, rows)
 

@@ -71,3 +71,10 @@ def test_the_page_holds_everything_and_what_was_said_is_only_text(tmp_path):
 
 def test_without_rounds_or_scores_it_is_still_a_page(tmp_path):
     assert write_enhancement_report(tmp_path, [], {}, {}).read_text().startswith("<!doctype html>")
+
+
+def test_own_verdicts_that_were_not_asked_for_are_not_shown(tmp_path):
+    one = shown()
+    one.own = []
+    text = write_enhancement_report(tmp_path, [one], {}, {}).read_text()
+    assert "own verdicts" not in text and "wrong object" in text
