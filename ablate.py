@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -106,6 +107,7 @@ class Runner:
 
     def __init__(self, name: str, evals: Mapping[str, Any], threads: int, runs_dir: Path) -> None:
         self.name, self.threads, self.runs_dir = name, threads, runs_dir
+        self.running: list[subprocess.Popen[bytes]] = []
         self.words = [w for k, v in evals.items() for w in ([f"--{k}"] if v is True else [f"--{k}", str(v)])]
 
     def report(self, arm: str, config: Path, seed: int) -> dict[str, float]:
@@ -128,15 +130,28 @@ class Runner:
         found = json.loads(report.read_text(encoding="utf-8"))
         return {key: float(value) for key, value in found.items() if "/" in key}
 
+    def stop(self) -> None:
+        """Ends what is running: a training saves a checkpoint first, from which the same command goes on."""
+        for process in list(self.running):
+            process.terminate()
+
     def _call(self, folder: Path, *words: str) -> None:
         log = folder.with_name(f"{folder.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        threads = {"OMP_NUM_THREADS": str(self.threads)}
+        words = (str(ROOT / words[0]), *words[1:]) if words[0].endswith(".py") else words
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        own = {
+            "OMP_NUM_THREADS": str(self.threads),
+            "PYTHONPATH": path,
+        }  # from any folder, as train.py itself
         with log.open("ab") as out:
-            done = subprocess.run(
-                [sys.executable, *words], stdout=out, stderr=out, env={**os.environ, **threads}, check=False
+            process = subprocess.Popen(
+                [sys.executable, *words], stdout=out, stderr=out, env={**os.environ, **own}
             )
-        if done.returncode:
+            self.running.append(process)
+            code = process.wait()
+            self.running.remove(process)
+        if code:
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
             raise ValueError(f"{folder.name} failed: {''.join(last)} (all of it is in {log})")
 
@@ -160,7 +175,8 @@ def run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         try:
             runs: Runs = {arm: {seed: waiting[arm, seed].result() for seed in seeds} for arm in configs}
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            runner.stop()
             raise
     record = recorded(ablation, runs, seeds) | {
         "ablation": name,
@@ -217,6 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--out", type=Path, help="JSON of all figures (default: beside the runs)")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="default: runs")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with user_errors("ablate.py"):
         if options.jobs < 1:
             raise ValueError(f"--jobs {options.jobs}: must be at least 1")

@@ -1,6 +1,11 @@
 """An ablation runs every arm with every seed once, compares them in pairs, and does nothing twice."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,3 +115,23 @@ def test_the_ablations_that_come_along_can_be_read():
     for name in ("self_enhancement", "joint"):
         found = ablate.read_ablation(ablate.CONFIGS / "ablations" / f"{name}.yaml")
         assert len(found.pairs) == 3 and found.seeds == [0, 1, 2] and ablate.paper_table(found.paper)
+
+
+def test_one_that_is_ended_takes_its_runs_with_it(folder):
+    root = Path(ablate.__file__).parent
+    words = [
+        sys.executable,
+        str(root / "ablate.py"),
+        str(folder / "small.yaml"),
+        "--runs_dir",
+        str(folder / "runs"),
+    ]
+    with subprocess.Popen(words, cwd=folder, start_new_session=True, stderr=subprocess.PIPE) as run:
+        deadline = time.monotonic() + 60
+        while not list(folder.glob("runs/small/*.log")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert run.poll() is None, run.stderr.read()
+        run.terminate()
+        assert run.wait(60) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):  # nothing of its session is left
+        os.killpg(run.pid, 0)
