@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import combinations
@@ -80,7 +80,10 @@ def read_ablation(path: Path) -> Ablation:
         ValueError: it is no ablation; says what is wrong.
         FileNotFoundError: an arm names a config that is not there.
     """
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not isinstance(content.get("arms"), dict) or len(content["arms"]) < 2:
         raise ValueError(f"{path} is no ablation: it needs `arms:`, two or more, each a name and its config")
     if unknown := set(content) - set(Ablation.__dataclass_fields__):
@@ -90,6 +93,8 @@ def read_ablation(path: Path) -> Ablation:
     found = Ablation(**{"of": list(arms)[1], **content})
     if found.of not in arms:
         raise ValueError(f"{path}: of is {found.of!r}, which is none of its arms {', '.join(arms)}")
+    if found.paper and found.paper not in (papers := json.loads(PUBLISHED.read_text(encoding="utf-8"))):
+        raise ValueError(f"{path}: paper is {found.paper!r}, which is no section of {', '.join(papers)}")
     for config in arms.values():
         find_config(config, path.parent, f"an arm in {path.name}")
     return found
@@ -140,10 +145,7 @@ class Runner:
         log.parent.mkdir(parents=True, exist_ok=True)
         words = (str(ROOT / words[0]), *words[1:]) if words[0].endswith(".py") else words
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        own = {
-            "OMP_NUM_THREADS": str(self.threads),
-            "PYTHONPATH": path,
-        }  # from any folder, as train.py itself
+        own = {"OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": path}  # from any folder
         with log.open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, *words], stdout=out, stderr=out, env={**os.environ, **own}
@@ -159,6 +161,8 @@ class Runner:
 def run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Runs what is left of an ablation, writes its JSON and returns it."""
     ablation = read_ablation(path)
+    if options.out and not options.out.parent.is_dir():
+        raise FileNotFoundError(f"--out {options.out}: there is no folder {options.out.parent}")
     seeds = options.seeds or ablation.seeds
     if len(seeds) > MOST_SEEDS or len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds: at most {MOST_SEEDS}, each once")
@@ -173,6 +177,8 @@ def run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
             for arm in configs
         }
         try:
+            for done in as_completed(waiting.values()):
+                done.result()  # one that failed stops the others at once
             runs: Runs = {arm: {seed: waiting[arm, seed].result() for seed in seeds} for arm in configs}
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

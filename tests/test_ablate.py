@@ -101,6 +101,11 @@ def test_a_run_that_fails_is_told_with_its_last_line(folder, capsys):
         (YAML.replace("of: more", "of: less"), "of is 'less', which is none of its arms plain, more"),
         (YAML.replace("plain.yaml", "gone.yaml"), "names 'gone.yaml', and there is no such config"),
         (YAML.replace("[3, 5]", "[3, 3]"), "each once"),
+        (
+            YAML.replace("paper: self-enhancement", "paper: selfies"),
+            "paper is 'selfies', which is no section of",
+        ),
+        (YAML.replace("[3, 5]", "[3, 5"), "is not valid YAML"),
     ],
 )
 def test_what_is_no_ablation_is_one_line(folder, capsys, text, told):
