@@ -1,7 +1,7 @@
 """Runs an ablation: every arm with every seed, evaluated and compared: `python ablate.py ablations/joint.yaml`.
 
-An ablation is a YAML file in configs/ that names its arms, each a config of `train.py`; the first is what the others are
-held against. Cut off at any instant, the same command goes on from there: runs resume, and what is measured stays so.
+An ablation is a YAML file in configs/ that names its arms, each a config of `train.py`. Cut off at any instant, the same
+command goes on from there: runs resume, and what is measured stays so.
 """
 
 import argparse
@@ -11,25 +11,24 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from callbacks.durable import write_text
-from evals.arms import MOST_SEEDS, Runs, gains, summary, table
+from evals.__main__ import build_parser
+from evals.ablation import PUBLISHED, Ablation, check_seeds, read_ablation
+from evals.arms import Runs, column, gains, paired_gain, summary, table
 from explain import Parser, user_errors
 from models.model_folder import folder_hash
 from train import CONFIGS, find_config
 
 ROOT = Path(__file__).resolve().parent
-PUBLISHED = ROOT / "evals" / "published.json"
 SHOWN = {
     "geneval/overall": "GenEval",
     "vqa/accuracy": "VQA",
@@ -49,71 +48,20 @@ IN_PAPER = {
 IN_PAPER |= {"seed_bench": "SEED", "gqa": "GQA", "mm_vet": "MM-Vet", "mmmu": "MMMU"}
 
 
-@dataclass(frozen=True)
-class Ablation:
-    """What an ablation's YAML says.
-
-    Attributes:
-        arms: name and config of each; the first is the baseline.
-        of: the arm whose gain over the baseline is the result.
-        seeds: fixed beforehand; every arm runs with each.
-        evals: options of `python -m evals`, as {"per-category": 50}; true stands for an option without a value.
-        paper: the section of evals/published.json that holds the paper's own table.
-    """
-
-    arms: dict[str, str]
-    of: str
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    evals: dict[str, Any] = field(default_factory=dict)
-    paper: str = ""
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """(arm, other) that are compared: each with every one before it."""
-        return [(later, earlier) for earlier, later in combinations(self.arms, 2)]
-
-
-def read_ablation(path: Path) -> Ablation:
-    """Reads the YAML.
-
-    Raises:
-        ValueError: it is no ablation; says what is wrong.
-        FileNotFoundError: an arm names a config that is not there.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("arms"), dict) or len(content["arms"]) < 2:
-        raise ValueError(f"{path} is no ablation: it needs `arms:`, two or more, each a name and its config")
-    if unknown := set(content) - set(Ablation.__dataclass_fields__):
-        known = ", ".join(Ablation.__dataclass_fields__)
-        raise ValueError(f"{path} has the key {sorted(unknown)[0]!r}, and there are {known}")
-    arms = content["arms"]
-    found = Ablation(**{"of": list(arms)[1], **content})
-    if found.of not in arms:
-        raise ValueError(f"{path}: of is {found.of!r}, which is none of its arms {', '.join(arms)}")
-    if found.paper and found.paper not in (papers := json.loads(PUBLISHED.read_text(encoding="utf-8"))):
-        raise ValueError(f"{path}: paper is {found.paper!r}, which is no section of {', '.join(papers)}")
-    for config in arms.values():
-        find_config(config, path.parent, f"an arm in {path.name}")
-    return found
-
-
 class Runner:
     """Trains and measures arms, each step as a process of its own, in runs/NAME/ARM-SEED/.
 
     Args:
         name: of the ablation.
-        evals: options of `python -m evals`.
+        words: options of `python -m evals`.
         threads: of each process.
         runs_dir: where run folders are made.
     """
 
-    def __init__(self, name: str, evals: Mapping[str, Any], threads: int, runs_dir: Path) -> None:
-        self.name, self.threads, self.runs_dir = name, threads, runs_dir
-        self.running: list[subprocess.Popen[bytes]] = []
-        self.words = [w for k, v in evals.items() for w in ([f"--{k}"] if v is True else [f"--{k}", str(v)])]
+    def __init__(self, name: str, words: Sequence[str], threads: int, runs_dir: Path) -> None:
+        self.name, self.words, self.threads, self.runs_dir = name, list(words), threads, runs_dir
+        self._lock, self._stopped = threading.Lock(), False
+        self._running: set[subprocess.Popen[bytes]] = set()
 
     def report(self, arm: str, config: Path, seed: int) -> dict[str, float]:
         """The measures of one arm with one seed, made now if they are not there.
@@ -128,6 +76,7 @@ class Runner:
         report, asked = folder / "report.json", folder / "measured.json"
         of = json.dumps([folder_hash(folder / "model"), *self.words])
         if not (report.is_file() and asked.is_file() and asked.read_text(encoding="utf-8") == of):
+            asked.unlink(missing_ok=True)  # what it says is no longer so
             model = ("--model", str(folder / "model"))
             self._call(folder, "-m", "evals", *model, "--out", str(report), *self.words)
             write_text(asked, of)
@@ -137,8 +86,10 @@ class Runner:
 
     def stop(self) -> None:
         """Ends what is running: a training saves a checkpoint first, from which the same command goes on."""
-        for process in list(self.running):
-            process.terminate()
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.terminate()
 
     def _call(self, folder: Path, *words: str) -> None:
         log = folder.with_name(f"{folder.name}.log")
@@ -146,44 +97,61 @@ class Runner:
         words = (str(ROOT / words[0]), *words[1:]) if words[0].endswith(".py") else words
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         own = {"OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": path}  # from any folder
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, *words], stdout=out, stderr=out, env={**os.environ, **own}
-            )
-            self.running.append(process)
+        with log.open("ab") as out, run_lock(folder) as lock:
+            before = out.tell()
+            with self._lock:
+                if self._stopped:
+                    raise ValueError("the ablation was ended")
+                process = subprocess.Popen(
+                    [sys.executable, *words], stdout=out, stderr=out, env={**os.environ, **own}, pass_fds=lock
+                )
+                self._running.add(process)
             code = process.wait()
-            self.running.remove(process)
+            with self._lock:
+                self._running.discard(process)
         if code:
-            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            raise ValueError(f"{folder.name} failed: {''.join(last)} (all of it is in {log})")
+            told = log.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()[-1:]
+            how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+            raise ValueError(f"{folder.name} failed: {''.join(told)} ({how}; all of it is in {log})")
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[tuple[int, ...]]:
+    """Keeps a run to one process: what is handed on holds the lock too, so a child that outlives us keeps it.
+
+    Yields:
+        The file descriptors to hand on; none where the system has no such locks.
+
+    Raises:
+        ValueError: another process has the run.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        yield ()
+        return
+    with folder.with_name(f"{folder.name}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"{folder} is still worked on by another process: end that first") from error
+        yield (file.fileno(),)
 
 
 def run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Runs what is left of an ablation, writes its JSON and returns it."""
-    ablation = read_ablation(path)
-    if options.out and not options.out.parent.is_dir():
-        raise FileNotFoundError(f"--out {options.out}: there is no folder {options.out.parent}")
+    known = {option for action in build_parser()._actions for option in action.option_strings}
+    ablation = read_ablation(path, known)
+    configs = {arm: find_config(c, path.parent, f"an arm in {path.name}") for arm, c in ablation.arms.items()}
     seeds = options.seeds or ablation.seeds
-    if len(seeds) > MOST_SEEDS or len(set(seeds)) < len(seeds):
-        raise ValueError(f"--seeds: at most {MOST_SEEDS}, each once")
+    check_seeds(seeds, "--seeds")
     name = path.relative_to(CONFIGS).with_suffix("").as_posix() if path.is_relative_to(CONFIGS) else path.stem
+    out = options.out or options.runs_dir / f"{name}.json"
+    if out.is_dir() or (options.out and not out.parent.is_dir()):
+        raise ValueError(f"--out {out}: name a file, in a folder that is there")
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
-    runner = Runner(name, ablation.evals, threads, options.runs_dir)
-    configs = {arm: find_config(config, path.parent) for arm, config in ablation.arms.items()}
-    with ThreadPoolExecutor(options.jobs) as pool:
-        waiting = {
-            (arm, seed): pool.submit(runner.report, arm, configs[arm], seed)
-            for seed in seeds
-            for arm in configs
-        }
-        try:
-            for done in as_completed(waiting.values()):
-                done.result()  # one that failed stops the others at once
-            runs: Runs = {arm: {seed: waiting[arm, seed].result() for seed in seeds} for arm in configs}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            runner.stop()
-            raise
+    runner = Runner(name, ablation.words, threads, options.runs_dir)
+    runs = _all_runs(ablation, configs, runner, seeds, options.jobs)
     record = recorded(ablation, runs, seeds) | {
         "ablation": name,
         "command": "python " + " ".join(["ablate.py", *sys.argv[1:]]),
@@ -193,21 +161,55 @@ def run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "runs": runs,
     }
-    out = options.out or options.runs_dir / f"{name}.json"
     write_text(out, json.dumps(record, indent=1) + "\n")
     print(table(runs, ablation.pairs, SHOWN) + paper_table(ablation.paper), end="")
     say(f"all figures are in {out}")
     return record
 
 
+def _all_runs(
+    ablation: Ablation, configs: Mapping[str, Path], runner: Runner, seeds: Sequence[int], jobs: int
+) -> Runs:
+    """Every arm with every seed; the first that fails ends the others."""
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            waiting = {
+                (arm, seed): pool.submit(runner.report, arm, config, seed)
+                for seed in seeds
+                for arm, config in configs.items()
+            }
+            for done in as_completed(waiting.values()):
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            runner.stop()
+            raise
+    return {
+        arm: {seed: _kept(waiting[arm, seed].result(), ablation.measured.get(arm)) for seed in seeds}
+        for arm in configs
+    }
+
+
+def _kept(report: dict[str, float], kinds: list[str] | None) -> dict[str, float]:
+    """The measures of some kinds; None: all."""
+    return {name: value for name, value in report.items() if kinds is None or name.split("/")[0] in kinds}
+
+
 def recorded(ablation: Ablation, runs: Runs, seeds: Sequence[int]) -> dict[str, Any]:
     """What the runs say: `geneval_gain_mean` and its like, then means by arm and gains by pair."""
-    baseline = next(iter(ablation.arms))
-    between = gains(runs, ablation.pairs)
-    record: dict[str, Any] = {"seeds": list(seeds), "of": f"{ablation.of} over {baseline}"}
+    record: dict[str, Any] = {"seeds": list(seeds), "of": ablation.of}
     for short, measure in (("geneval", "geneval/overall"), ("vqa", "vqa/accuracy")):
-        if (gain := between[record["of"]].get(measure)) is not None:
-            record |= {f"{short}_gain_mean": gain.mean, f"{short}_gain_half_interval": gain.half}
+        having = {arm: values for arm in runs if (values := column(runs, arm, measure))}
+        mine = having.pop(ablation.of, None)
+        if mine and having:
+            other = next(iter(having))
+            gain = paired_gain(mine, having[other])
+            record |= {
+                f"{short}_gain_over": other,
+                f"{short}_gain_mean": gain.mean,
+                f"{short}_gain_half_interval": gain.half,
+            }
+    between = gains(runs, ablation.pairs)
     pairs = {pair: {name: gain._asdict() for name, gain in of.items()} for pair, of in between.items()}
     return record | {"arms": summary(runs), "gains": pairs}
 

@@ -32,7 +32,13 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_bytes(target: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file whole or not at all.
+
+    Raises:
+        IsADirectoryError: a folder is there, which is not replaced.
+    """
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder: name a file")
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = scratch_path(target)
     scratch.write_bytes(content)

@@ -63,12 +63,12 @@ def summary(runs: Runs) -> dict[str, dict[str, dict[str, float | None]]]:
 
 
 def gains(runs: Runs, pairs: Sequence[tuple[str, str]]) -> dict[str, dict[str, Gain]]:
-    """Of each pair (arm, other): every measure that both have, as "arm over other"."""
+    """Of each pair (arm, other): every measure that both have, as "arm over other"; pairs without one are left out."""
     found: dict[str, dict[str, Gain]] = {}
     for arm, other in pairs:
         both = [(m, column(runs, arm, m), column(runs, other, m)) for m in measures(runs)]
         found[f"{arm} over {other}"] = {m: paired_gain(a, b) for m, a, b in both if a and b}
-    return found
+    return {pair: of for pair, of in found.items() if of}
 
 
 def table(runs: Runs, pairs: Sequence[tuple[str, str]], shown: Mapping[str, str]) -> str:

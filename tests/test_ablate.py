@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import ablate
+import train
+from experiment import Experiment
 from tests.fixtures import tiny_illume
 
 __all__ = ["tiny_illume"]
@@ -105,7 +107,14 @@ def test_a_run_that_fails_is_told_with_its_last_line(folder, capsys):
             YAML.replace("paper: self-enhancement", "paper: selfies"),
             "paper is 'selfies', which is no section of",
         ),
+        (YAML.replace("paper: self-enhancement", "paper: about"), "paper is 'about', which is no section of"),
         (YAML.replace("[3, 5]", "[3, 5"), "is not valid YAML"),
+        (YAML.replace("[3, 5]", "3"), "seeds: 1 to 11 whole numbers"),
+        (YAML.replace("[3, 5]", "[]"), "seeds: 1 to 11 whole numbers"),
+        (YAML.replace("plain: plain.yaml", "plain: null"), "is no ablation: it needs `arms:`"),
+        (YAML.replace("{samples: 4, assess: true}", "[samples]"), "evals must hold 'key: value' lines"),
+        (YAML.replace("samples: 4", "sampels: 4"), "evals has 'sampels', which `python -m evals` has not"),
+        (YAML + "measured: {les: [vqa]}\n", "measured names 'les', which is no arm"),
     ],
 )
 def test_what_is_no_ablation_is_one_line(folder, capsys, text, told):
@@ -118,25 +127,71 @@ def test_what_is_no_ablation_is_one_line(folder, capsys, text, told):
 
 def test_the_ablations_that_come_along_can_be_read():
     for name in ("self_enhancement", "joint"):
-        found = ablate.read_ablation(ablate.CONFIGS / "ablations" / f"{name}.yaml")
+        options = {"--per-category", "--seeds", "--samples", "--assess"}
+        found = ablate.read_ablation(ablate.CONFIGS / "ablations" / f"{name}.yaml", options)
         assert len(found.pairs) == 3 and found.seeds == [0, 1, 2] and ablate.paper_table(found.paper)
 
 
+class Parsed(Experiment):
+    """A command line that is read, and of which nothing is built."""
+
+    def instantiate_classes(self):
+        pass
+
+
+@pytest.mark.parametrize("arm", ["self_enhancement/pairs", "self_enhancement/assessment", "joint/generation"])
+def test_what_is_random_in_an_arm_follows_its_seed(arm):
+    """All parts are loaded, so only data and drawings can differ; a seed that they ignored would give one run thrice."""
+    command = train.parse(["--config", f"ablations/{arm}.yaml", "--seed_everything", "7"])
+    settings = Parsed(*command).settings
+    seeds = [settings["data"]["init_args"]["seed"]]
+    seeds += [callback["init_args"]["seed"] for callback in settings["trainer"]["callbacks"]]
+    assert set(seeds) == {7} and len(seeds) == (1 if arm.startswith("joint") else 2)
+
+
+def test_measures_that_an_arm_cannot_have_are_left_out(folder, calls):
+    text = YAML.replace("of: more", "of: more\nmeasured: {plain: [vqa]}")
+    (folder / "small.yaml").write_text(text)
+    record = ablate.main([str(folder / "small.yaml"), "--runs_dir", str(folder / "runs")])
+    assert set(record["runs"]["plain"][3]) == {"vqa/accuracy"} and "geneval_gain_mean" not in record
+    assert record["vqa_gain_over"] == "plain" and set(record["gains"]["more over plain"]) == {"vqa/accuracy"}
+
+
+def test_a_folder_is_not_written_over(folder, calls, capsys):
+    (folder / "results").mkdir()
+    (folder / "results/kept.json").write_text("{}")
+    with pytest.raises(SystemExit) as stop:
+        ablate.main([str(folder / "small.yaml"), "--out", str(folder / "results")])
+    assert stop.value.code == 2 and "name a file" in capsys.readouterr().err
+    assert (folder / "results/kept.json").is_file() and not calls
+
+
+def test_a_run_belongs_to_one_process(folder):
+    (folder / "runs").mkdir()
+    with (
+        ablate.run_lock(folder / "runs/plain-3"),
+        pytest.raises(ValueError, match="still worked on"),
+        ablate.run_lock(folder / "runs/plain-3"),
+    ):
+        pass
+    with ablate.run_lock(folder / "runs/plain-3"):
+        pass
+
+
 def test_one_that_is_ended_takes_its_runs_with_it(folder):
-    root = Path(ablate.__file__).parent
-    words = [
-        sys.executable,
-        str(root / "ablate.py"),
-        str(folder / "small.yaml"),
-        "--runs_dir",
-        str(folder / "runs"),
-    ]
-    with subprocess.Popen(words, cwd=folder, start_new_session=True, stderr=subprocess.PIPE) as run:
-        deadline = time.monotonic() + 60
-        while not list(folder.glob("runs/small/*.log")) and time.monotonic() < deadline:
+    """The child of this one would sleep for ten minutes."""
+    (folder / "train.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(600)\n")
+    (folder / "wrapper.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(ablate.__file__).parent)!r})\nimport ablate\n"
+        f"from pathlib import Path\nablate.ROOT = Path({str(folder)!r})\n"
+        f"ablate.main([{str(folder / 'small.yaml')!r}, '--runs_dir', {str(folder / 'runs')!r}])\n"
+    )
+    words = [sys.executable, str(folder / "wrapper.py")]
+    with subprocess.Popen(words, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL) as run:
+        log, deadline = folder / "runs/small/plain-3.log", time.monotonic() + 60
+        while not (log.is_file() and log.read_text()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert run.poll() is None, run.stderr.read()
         run.terminate()
-        assert run.wait(60) == 128 + signal.SIGTERM
+        assert run.wait(20) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):  # nothing of its session is left
         os.killpg(run.pid, 0)

@@ -26,14 +26,21 @@ def read_judge(text: str) -> Judge:
         return WORDS[text]()
     if not Path(text).is_file():
         raise ValueError(f"--judge {text}: neither {', '.join(WORDS)}, nor a YAML file")
-    return _built(yaml.safe_load(Path(text).read_text(encoding="utf-8")), f"--judge {text}")
+    try:
+        recipe = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"--judge {text} is not valid YAML: {' '.join(str(error).split())}") from error
+    return _built(recipe, f"--judge {text}")
 
 
 def _built(recipe: Any, where: str) -> Judge:
     name = str(recipe.get("class_path", "")).rpartition(".")[2] if isinstance(recipe, dict) else ""
     if name not in JUDGES:
         raise ValueError(f"{where}: class_path names no judge; there is {', '.join(JUDGES)}")
-    settings = dict(recipe.get("init_args") or {})
+    settings = recipe.get("init_args") or {}
+    if not isinstance(settings, dict) or not isinstance(settings.get("judges", []), list):
+        raise ValueError(f"{where}: init_args must hold 'key: value' lines, and judges in it a list")
+    settings = dict(settings)
     if name == EnsembleJudge.__name__:
         settings["judges"] = [_built(one, where) for one in settings.get("judges", [])]
     return build(JUDGES[name], settings, where)

@@ -29,8 +29,14 @@ class SelfJudge(Judge):
         self.model = model
 
     def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
-        """Its opinions; where it wrote something else, none."""
-        return [opinion for opinion, _ in self._written(prompts, images)]
+        """Its opinions; where it wrote something else, or of other dimensions, none."""
+        return [self._of_mine(opinion) for opinion, _ in self._written(prompts, images)]
+
+    def _of_mine(self, opinion: Assessment | Unjudged) -> Assessment | Unjudged:
+        asked = {dimension.name for dimension in self.dimensions}
+        if isinstance(opinion, Assessment) and set(opinion.verdicts) != asked:
+            return Unjudged(f"the model wrote of other dimensions: {', '.join(opinion.verdicts)}")
+        return opinion
 
     def assess_with_confidence(
         self, prompts: Sequence[str], images: Tensor

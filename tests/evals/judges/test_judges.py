@@ -129,3 +129,17 @@ def test_an_ensemble_goes_by_majority():
     assert isinstance(third, Unjudged) and not tie.overall
     with pytest.raises(ValueError, match="same dimensions"):
         EnsembleJudge([Fixed(True), SelfJudge([{"name": "style", "question": "?"}])])
+
+
+def test_own_words_of_other_dimensions_are_no_opinion(monkeypatch):
+    class Writer:
+        def assess(self, images, prompts):
+            return ["a . object : yes . score : 9 . overall : yes"] * len(prompts)
+
+    own = SelfJudge()
+    own.watch(Writer())
+    image = torch.zeros(1, 3, 48, 48, dtype=torch.uint8)
+    (opinion,) = own.assess(["a circle"], image)
+    assert isinstance(opinion, Unjudged) and "other dimensions: object" in opinion.reason
+    (both,) = EnsembleJudge([own, SceneJudge()]).assess(["a circle"], image)
+    assert isinstance(both, Unjudged)
