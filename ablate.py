@@ -72,17 +72,28 @@ class Runner:
         name, start = f"{self.name}/{arm}-{seed}", time.monotonic()
         folder = self.runs_dir / name
         words = ["--seed_everything", str(seed), "--name", name, "--runs_dir", str(self.runs_dir)]
-        self._call(folder, "train.py", "--config", str(config), *words, "--trainer.enable_progress_bar=false")
-        report, asked = folder / "report.json", folder / "measured.json"
-        of = json.dumps([folder_hash(folder / "model"), *self.words])
-        if not (report.is_file() and asked.is_file() and asked.read_text(encoding="utf-8") == of):
-            asked.unlink(missing_ok=True)  # what it says is no longer so
-            model = ("--model", str(folder / "model"))
-            self._call(folder, "-m", "evals", *model, "--out", str(report), *self.words)
-            write_text(asked, of)
+        words += ["--trainer.enable_progress_bar=false"]
+        report, about = folder / "report.json", folder / "measured.json"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with run_lock(folder) as lock:
+            self._call(folder, lock, "train.py", "--config", str(config), *words)
+            of = [folder_hash(folder / "model"), *self.words]
+            if not (report.is_file() and about.is_file() and json.loads(about.read_bytes())["of"] == of):
+                about.unlink(missing_ok=True)  # what it says is no longer so
+                model = ("--model", str(folder / "model"))
+                self._call(folder, lock, "-m", "evals", *model, "--out", str(report), *self.words)
+                write_text(about, json.dumps({"of": of, "threads": self.threads, **_circumstances()}) + "\n")
+            found = json.loads(report.read_text(encoding="utf-8"))
         say(f"{arm}, seed {seed}: {time.monotonic() - start:.0f} s")
-        found = json.loads(report.read_text(encoding="utf-8"))
         return {key: float(value) for key, value in found.items() if "/" in key}
+
+    def origin(self, arm: str, seed: int) -> dict[str, Any]:
+        """How a run came about: threads, machine, date, and the weights that it began with."""
+        folder = self.runs_dir / f"{self.name}/{arm}-{seed}"
+        about = json.loads((folder / "measured.json").read_bytes())
+        kept = sorted(folder.glob("predecessors/*/weights.json"))
+        began = {path.parent.name: json.loads(path.read_bytes())["hash"] for path in kept}
+        return {key: value for key, value in about.items() if key != "of"} | {"began": began}
 
     def stop(self) -> None:
         """Ends what is running: a training saves a checkpoint first, from which the same command goes on."""
@@ -91,13 +102,12 @@ class Runner:
             for process in self._running:
                 process.terminate()
 
-    def _call(self, folder: Path, *words: str) -> None:
+    def _call(self, folder: Path, lock: tuple[int, ...], *words: str) -> None:
         log = folder.with_name(f"{folder.name}.log")
-        log.parent.mkdir(parents=True, exist_ok=True)
         words = (str(ROOT / words[0]), *words[1:]) if words[0].endswith(".py") else words
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         own = {"OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": path}  # from any folder
-        with log.open("ab") as out, run_lock(folder) as lock:
+        with log.open("ab") as out:
             before = out.tell()
             with self._lock:
                 if self._stopped:
@@ -134,14 +144,16 @@ def run_lock(folder: Path) -> Iterator[tuple[int, ...]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ValueError(f"{folder} is still worked on by another process: end that first") from error
+            raise ValueError(
+                f"{folder} is still worked on by another process (or what it began): end that first"
+            ) from error
         yield (file.fileno(),)
 
 
 def run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Runs what is left of an ablation, writes its JSON and returns it."""
-    known = {option for action in build_parser()._actions for option in action.option_strings}
-    ablation = read_ablation(path, known)
+    ablation = read_ablation(path)
+    build_parser().parse_args(["--model", "x", *ablation.words])  # says what `python -m evals` would not take
     configs = {arm: find_config(c, path.parent, f"an arm in {path.name}") for arm, c in ablation.arms.items()}
     seeds = options.seeds or ablation.seeds
     check_seeds(seeds, "--seeds")
@@ -156,9 +168,7 @@ def run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         "ablation": name,
         "command": "python " + " ".join(["ablate.py", *sys.argv[1:]]),
         "evals": runner.words,
-        "threads": threads,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "origins": _origins(runner, runs),
         "runs": runs,
     }
     write_text(out, json.dumps(record, indent=1) + "\n")
@@ -187,6 +197,31 @@ def _all_runs(
     return {
         arm: {seed: _kept(waiting[arm, seed].result(), ablation.measured.get(arm)) for seed in seeds}
         for arm in configs
+    }
+
+
+def _origins(runner: Runner, runs: Runs) -> dict[str, dict[int, dict[str, Any]]]:
+    """How each run came about.
+
+    Raises:
+        ValueError: two began with different weights under one name, and cannot be compared.
+    """
+    origins = {arm: {seed: runner.origin(arm, seed) for seed in by_seed} for arm, by_seed in runs.items()}
+    began: dict[str, str] = {}
+    for arm, by_seed in origins.items():
+        for seed, origin in by_seed.items():
+            for name, weights in origin["began"].items():
+                if began.setdefault(name, weights) != weights:
+                    raise ValueError(
+                        f"{arm}-{seed} began with other weights of {name} than the runs before it: remove the older runs"
+                    )
+    return origins
+
+
+def _circumstances() -> dict[str, str]:
+    return {
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
 

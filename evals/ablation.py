@@ -1,7 +1,6 @@
 """An ablation as its YAML says it: arms, seeds, and what is measured of each."""
 
 import json
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +10,8 @@ import yaml
 
 from evals.arms import MOST_SEEDS
 
+KINDS = ("codebook", "reconstruction", "stem_alone", "vqa", "geneval", "editing", "assessment", "best_of")
+OURS = ("model", "out", "help", "images")  # options of an evaluation that an ablation gives itself
 PUBLISHED = Path(__file__).resolve().parent / "published.json"
 
 
@@ -46,12 +47,8 @@ class Ablation:
         return [w for k, v in given.items() for w in ([f"--{k}"] if v is True else [f"--{k}", str(v)])]
 
 
-def read_ablation(path: Path, options: Collection[str]) -> Ablation:
+def read_ablation(path: Path) -> Ablation:
     """Reads the YAML.
-
-    Args:
-        path: the file.
-        options: those that `python -m evals` knows.
 
     Raises:
         ValueError: it is no ablation; says what is wrong.
@@ -71,28 +68,29 @@ def read_ablation(path: Path, options: Collection[str]) -> Ablation:
         known = ", ".join(Ablation.__dataclass_fields__)
         raise ValueError(f"{path} has the key {str(min(unknown, key=str))!r}, and there are {known}")
     found = Ablation(**{"of": list(arms)[1], **content})
-    _check(found, path, options)
+    _check(found, path)
     return found
 
 
-def _check(found: Ablation, path: Path, options: Collection[str]) -> None:
+def _check(found: Ablation, path: Path) -> None:
     """Raises ValueError for what would only be noticed once work is spent."""
-    if found.of not in found.arms:
+    if not isinstance(found.of, str) or found.of not in found.arms:
         raise ValueError(f"{path}: of is {found.of!r}, which is none of its arms {', '.join(found.arms)}")
     check_seeds(found.seeds, f"{path}: seeds")
     for name in ("evals", "measured"):
         if not isinstance(getattr(found, name), dict):
             raise ValueError(f"{path}: {name} must hold 'key: value' lines")
-    if unknown := set(found.measured) - set(found.arms):
-        raise ValueError(f"{path}: measured names {sorted(unknown)[0]!r}, which is no arm")
+    for arm, kinds in found.measured.items():
+        if arm not in found.arms:
+            raise ValueError(f"{path}: measured names {str(arm)!r}, which is no arm")
+        if not isinstance(kinds, list) or not set(map(str, kinds)) <= set(KINDS):
+            raise ValueError(f"{path}: measured, {arm}: a list of {', '.join(KINDS)}")
     papers = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    if found.paper and not isinstance(papers.get(found.paper), list):
+    if found.paper and not isinstance(papers.get(str(found.paper)), list):
         sections = [name for name, rows in papers.items() if isinstance(rows, list)]
         raise ValueError(f"{path}: paper is {found.paper!r}, which is no section of {', '.join(sections)}")
-    if unknown := [word for word in found.words if word.startswith("--") and word not in options]:
-        raise ValueError(
-            f"{path}: evals has {unknown[0][2:]!r}, which `python -m evals` has not: see its --help"
-        )
+    if wrong := [key for key in found.evals if not isinstance(key, str) or key in OURS]:
+        raise ValueError(f"{path}: evals has {str(wrong[0])!r}, which an ablation gives itself")
 
 
 def check_seeds(seeds: Any, where: str) -> None:

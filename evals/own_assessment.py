@@ -47,12 +47,14 @@ def own_assessment_scores(
 
     Returns:
         `assessment/readable`, the share of drawings of which the model wrote an assessment;
-        `assessment/balanced_accuracy` over these, where there are right and wrong ones; `best_of/own`, GenEval of the
-        surest of each prompt's drawings; `best_of/first`, of the first; `best_of/judge`, the ceiling: of the best one.
+        `assessment/balanced_accuracy` over all, where there are right and wrong ones: one without an assessment counts as
+        called wrongly; `best_of/own`, GenEval of the surest of each prompt's drawings; `best_of/first`, of the first;
+        `best_of/judge`, the ceiling: of the best one.
     """
-    read = [(o.verdict, d.ok) for o, d in zip(opinions, drawings, strict=True) if o.verdict is not None]
-    scores = {"assessment/readable": len(read) / len(drawings)}
-    agreed = balanced_accuracy([bool(said) for said, _ in read], [ok for _, ok in read])
+    truth = [drawing.ok for drawing in drawings]
+    said = [not ok if o.verdict is None else o.verdict for o, ok in zip(opinions, truth, strict=True)]
+    scores = {"assessment/readable": float(np.mean([o.verdict is not None for o in opinions]))}
+    agreed = balanced_accuracy(said, truth)
     if agreed is not None:
         scores["assessment/balanced_accuracy"] = agreed
     starts = range(0, len(drawings), draws)

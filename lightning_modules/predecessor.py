@@ -1,5 +1,6 @@
 """Where a stage starts: the model folder of another, or a clear word that it is not there."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import lightning as L
 import yaml
 
-from models.model_folder import load_parts
+from models.model_folder import folder_hash, load_parts
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 SHORT = (CONFIGS, CONFIGS / "playground")  # configs in these are named without their folder
@@ -29,6 +30,8 @@ def parts_of(module: L.LightningModule, folder: str, *names: str) -> dict[str, A
         if kept and trainer.is_global_zero and not trainer.fast_dev_run:
             ignore = shutil.ignore_patterns("*.safetensors")
             shutil.copytree(folder, kept, ignore=ignore, dirs_exist_ok=True)
+            if not trainer.ckpt_path:  # a run that resumes has its weights from its checkpoint
+                (kept / "weights.json").write_text(json.dumps({"hash": folder_hash(folder)}) + "\n")
         return load_parts(folder, names)
     if kept and trainer.ckpt_path and (kept / "illume.json").is_file():
         return load_parts(kept, names, weights=False)

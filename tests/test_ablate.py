@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import ablate
 import train
+from evals.__main__ import build_parser
 from experiment import Experiment
 from tests.fixtures import tiny_illume
 
@@ -35,14 +37,18 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def calls(monkeypatch, tiny_illume):
+def calls(monkeypatch, tiny_illume, request):
     """What was called, in order; training leaves a model, evaluation a score that the arm and the seed fix."""
     made: list[tuple[str, ...]] = []
+    others: set[str] = getattr(request, "param", set())  # runs that begin with other weights
 
-    def call(self, folder: Path, *words: str) -> None:
+    def call(self, folder: Path, lock: tuple[int, ...], *words: str) -> None:
         made.append(words)
         if words[0] == "train.py":
             tiny_illume.save_pretrained(str(folder / "model"))
+            kept = folder / "predecessors/start"
+            kept.mkdir(parents=True, exist_ok=True)
+            (kept / "weights.json").write_text(json.dumps({"hash": f"weights {folder.name in others}"}))
             return
         seed = int(folder.name.rpartition("-")[2])
         score = 0.5 + 0.01 * seed + (0.1 if folder.name.startswith("more") else 0)
@@ -82,8 +88,22 @@ def test_every_arm_with_every_seed_and_nothing_twice(folder, calls, capsys):
     assert sum(words[0] == "-m" for words in calls) == 4
 
 
-def test_several_at_once_give_the_same(folder, calls, capsys):
+@pytest.mark.parametrize("calls", [{"more-5"}], indirect=True)
+def test_runs_that_began_with_other_weights_are_not_compared(folder, calls, capsys):
+    with pytest.raises(SystemExit) as stop:
+        ablate.main([str(folder / "small.yaml"), "--runs_dir", str(folder / "runs")])
+    assert stop.value.code == 2 and "more-5 began with other weights of start" in capsys.readouterr().err
+
+
+def test_several_at_once_give_the_same(folder, calls, capsys, monkeypatch):
     one = ablate.main([str(folder / "small.yaml"), "--runs_dir", str(folder / "one")])
+    call, both = ablate.Runner._call, threading.Barrier(2, timeout=20)
+
+    def together(self, *given):
+        both.wait()  # breaks if they came one after the other
+        call(self, *given)
+
+    monkeypatch.setattr(ablate.Runner, "_call", together)
     two = ablate.main([str(folder / "small.yaml"), "--runs_dir", str(folder / "two"), "--jobs", "2"])
     assert one["runs"] == two["runs"] and one["gains"] == two["gains"]
 
@@ -113,7 +133,12 @@ def test_a_run_that_fails_is_told_with_its_last_line(folder, capsys):
         (YAML.replace("[3, 5]", "[]"), "seeds: 1 to 11 whole numbers"),
         (YAML.replace("plain: plain.yaml", "plain: null"), "is no ablation: it needs `arms:`"),
         (YAML.replace("{samples: 4, assess: true}", "[samples]"), "evals must hold 'key: value' lines"),
-        (YAML.replace("samples: 4", "sampels: 4"), "evals has 'sampels', which `python -m evals` has not"),
+        (YAML.replace("samples: 4", "sampels: 4"), "unrecognized arguments: --sampels 4"),
+        (YAML.replace("samples: 4", "samples: many"), "'many' is not a whole number"),
+        (YAML.replace("samples: 4", "model: other"), "evals has 'model', which an ablation gives itself"),
+        (YAML + "measured: {plain: vqa}\n", "measured, plain: a list of codebook"),
+        (YAML + "measured: {plain: [vqaa]}\n", "measured, plain: a list of codebook"),
+        (YAML.replace("of: more", "of: [more]"), "of is ['more'], which is none of its arms"),
         (YAML + "measured: {les: [vqa]}\n", "measured names 'les', which is no arm"),
     ],
 )
@@ -127,8 +152,8 @@ def test_what_is_no_ablation_is_one_line(folder, capsys, text, told):
 
 def test_the_ablations_that_come_along_can_be_read():
     for name in ("self_enhancement", "joint"):
-        options = {"--per-category", "--seeds", "--samples", "--assess"}
-        found = ablate.read_ablation(ablate.CONFIGS / "ablations" / f"{name}.yaml", options)
+        found = ablate.read_ablation(ablate.CONFIGS / "ablations" / f"{name}.yaml")
+        build_parser().parse_args(["--model", "x", *found.words])
         assert len(found.pairs) == 3 and found.seeds == [0, 1, 2] and ablate.paper_table(found.paper)
 
 
@@ -191,6 +216,7 @@ def test_one_that_is_ended_takes_its_runs_with_it(folder):
         log, deadline = folder / "runs/small/plain-3.log", time.monotonic() + 60
         while not (log.is_file() and log.read_text()) and time.monotonic() < deadline:
             time.sleep(0.05)
+        assert log.read_text() == "here\n"
         run.terminate()
         assert run.wait(20) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):  # nothing of its session is left

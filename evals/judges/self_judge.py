@@ -30,7 +30,7 @@ class SelfJudge(Judge):
 
     def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
         """Its opinions; where it wrote something else, or of other dimensions, none."""
-        return [self._of_mine(opinion) for opinion, _ in self._written(prompts, images)]
+        return [opinion for opinion, _ in self._written(prompts, images)]
 
     def _of_mine(self, opinion: Assessment | Unjudged) -> Assessment | Unjudged:
         asked = {dimension.name for dimension in self.dimensions}
@@ -65,7 +65,7 @@ class SelfJudge(Judge):
             for start in range(0, len(prompts), BATCH)
             for text in self._model().assess(images[start : start + BATCH], prompts[start : start + BATCH])
         ]
-        return [(_read(text), text) for text in texts]
+        return [(self._of_mine(_read(text)), text) for text in texts]
 
 
 def _read(text: str) -> Assessment | Unjudged:
