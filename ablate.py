@@ -265,6 +265,16 @@ def say(text: str) -> None:
     print(f"ablate.py: {text}", file=sys.stderr, flush=True)
 
 
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM becomes an exit like any other, so that what runs is ended too."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="ablate.py", description=__doc__.splitlines()[0], allow_abbrev=False)
@@ -276,8 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--out", type=Path, help="JSON of all figures (default: beside the runs)")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="default: runs")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    with user_errors("ablate.py"):
+    with user_errors("ablate.py"), _ended_by_sigterm():
         if options.jobs < 1:
             raise ValueError(f"--jobs {options.jobs}: must be at least 1")
         return run(find_config(options.ablation, Path.cwd(), "the command line"), options)

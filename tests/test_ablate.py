@@ -80,7 +80,9 @@ def test_every_arm_with_every_seed_and_nothing_twice(folder, calls, capsys):
     assert "| more over plain | +0.100 ± 0.000 |" in told and "| + assessment | 0.59 |" in told
 
     calls.clear()
+    handler = signal.getsignal(signal.SIGTERM)
     ablate.main(given)
+    assert signal.getsignal(signal.SIGTERM) is handler
     assert {words[0] for words in calls} == {"train.py"}, "training is asked, which knows what it has done"
     (folder / "small.yaml").write_text(YAML.replace("samples: 4", "samples: 8"))
     calls.clear()
