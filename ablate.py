@@ -23,7 +23,7 @@ from typing import Any
 from callbacks.durable import write_text
 from evals.__main__ import build_parser
 from evals.ablation import PUBLISHED, Ablation, check_seeds, read_ablation
-from evals.arms import Runs, column, gains, paired_gain, summary, table
+from evals.arms import Runs, column, gains, markdown, paired_gain, summary, table
 from explain import Parser, user_errors
 from models.model_folder import folder_hash
 from train import CONFIGS, find_config
@@ -255,9 +255,8 @@ def paper_table(section: str) -> str:
         return ""
     rows = json.loads(PUBLISHED.read_text(encoding="utf-8"))[section]
     there = [key for key in IN_PAPER if any(key in row for row in rows)]
-    lines = [[rows[0]["source"], *(IN_PAPER[key] for key in there)], ["---", *("---:" for _ in there)]]
-    lines += [[row["model"], *(str(row.get(key, "")) for key in there)] for row in rows]
-    return "\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    heading = [rows[0]["source"], *(IN_PAPER[key] for key in there)]
+    return "\n" + markdown([heading, *([r["model"], *(str(r.get(key, "")) for key in there)] for r in rows)])
 
 
 def say(text: str) -> None:

@@ -70,7 +70,8 @@ def expand(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}")
     if "arms" in content:
-        raise ValueError(f"{path.name} is an ablation, of several arms: run `python ablate.py {path.name}`")
+        name = path.relative_to(CONFIGS).as_posix() if path.is_relative_to(CONFIGS) else path
+        raise ValueError(f"{path.name} is an ablation, of several arms: run `python ablate.py {name}`")
     parents = content.get("extends") or []
     paths = []
     for parent in [parents] if isinstance(parents, str) else parents:

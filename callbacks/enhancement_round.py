@@ -182,11 +182,11 @@ class Round:
             if path.is_file():
                 continue
             images, others = self._images(batch), self._contrasts(prompts, part)
-            each = (
+            texts = [
                 [prompts[i] for i in part],
-                *zip(*others, strict=True),
-            )  # own captions, first contrasts, ...
-            said = [[opinion_to_json(o) for o in judge.assess(list(texts), images)] for texts in each]
+                *map(list, zip(*others, strict=True)),
+            ]  # own, first contrasts, ...
+            said = [[opinion_to_json(o) for o in judge.assess(of, images)] for of in texts]
             found = {"judge": judge.name, "opinions": said[0], "contrasts": said[1:]}
             write_text(path, json.dumps(found) + "\n")
             log.info("round %d: judged %d of %d", self.number, part.stop, self.settings.count)

@@ -81,12 +81,18 @@ def table(runs: Runs, pairs: Sequence[tuple[str, str]], shown: Mapping[str, str]
     """
     means, differences = summary(runs), gains(runs, pairs)
     there = [name for name in shown if any(name in of for of in means.values())]
-    lines = [["", *(shown[name] for name in there)], ["---", *("---:" for _ in there)]]
+    lines = [["", *(shown[name] for name in there)]]
     for arm, of in means.items():
         lines.append([arm, *(f"{of[name]['mean']:.3f}" if name in of else "" for name in there)])
     for title, of in differences.items():
         lines.append([title, *(_gain(of[name]) if name in of else "" for name in there)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return markdown(lines)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A heading and rows of names and figures as a Markdown table, the figures to the right."""
+    ruled = [lines[0], ["---", *("---:" for _ in lines[0][1:])], *lines[1:]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in ruled) + "\n"
 
 
 def _gain(gain: Gain) -> str:

@@ -59,7 +59,7 @@ def own_assessment_scores(
         scores["assessment/balanced_accuracy"] = agreed
     starts = range(0, len(drawings), draws)
     choices = {
-        "first": [start for start in starts],
+        "first": list(starts),
         "own": [
             start + int(np.argmax([o.confidence for o in opinions[start : start + draws]]))
             for start in starts

@@ -159,6 +159,12 @@ def test_the_ablations_that_come_along_can_be_read():
         assert len(found.pairs) == 3 and found.seeds == [0, 1, 2] and ablate.paper_table(found.paper)
 
 
+def test_training_an_ablation_names_the_command_that_runs_it(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--config", "ablations/joint.yaml"])
+    assert stop.value.code == 2 and "`python ablate.py ablations/joint.yaml`" in capsys.readouterr().err
+
+
 class Parsed(Experiment):
     """A command line that is read, and of which nothing is built."""
 
