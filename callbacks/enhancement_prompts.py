@@ -11,7 +11,7 @@ from datamodules.shard import BrokenSample, BrokenShard, Shard
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 16  # captions at random, of which the nearest is a contrast
+LOOKED_AT = 64  # captions at random, of which the nearest is a contrast
 
 
 class Chosen(NamedTuple):

@@ -14,12 +14,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 HIGHEST = 10
-LONGEST_RATIONALE, LONGEST_REASON = 240, 120  # letters in a dialogue: a row of training has to hold it
+LONGEST_RATIONALE, LONGEST_REASON = 240, 160  # letters in a dialogue: a row of training has to hold it
 LONGEST_ANSWER, MOST_OBJECTS = (
     100_000,
     20,
 )  # letters of a judge's answer that are looked at, and beginnings of objects
-SENTENCE = re.compile(r"([A-Za-z][A-Za-z ]*?) ?: ?(\w+)(?: ?, ?(.*))?")
+SENTENCE = re.compile(r"([A-Za-z][A-Za-z ]*?) ?: ?(?:(.*) ?, ?)?(\w+)")
 WORD = re.compile(r"[a-z][a-z ]*[a-z]")
 
 
@@ -45,7 +45,7 @@ DIMENSIONS = (
 
 
 class Verdict(BaseModel):
-    """Whether one dimension is right, and why it is not."""
+    """Whether one dimension is right, and why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     ok: bool
@@ -133,8 +133,8 @@ def to_text(assessment: Assessment) -> str:
     """
     said = [_plain(assessment.rationale, LONGEST_RATIONALE)]
     for name, verdict in assessment.verdicts.items():
-        reason = "" if verdict.ok else _plain(verdict.reason, LONGEST_REASON)
-        said.append(f"{name} : {_yes(verdict.ok)}" + (f" , {reason}" if reason else ""))
+        reason = _plain(verdict.reason, LONGEST_REASON)
+        said.append(f"{name} : {reason} , {_yes(verdict.ok)}" if reason else f"{name} : {_yes(verdict.ok)}")
     return " . ".join([*said, f"score : {assessment.score}", f"overall : {_yes(assessment.overall)}"])
 
 
@@ -152,7 +152,7 @@ def from_text(text: str) -> Assessment:
     names = [found[1].lower() for found in said if found]
     if None in said or len(said) < 3 or names[-2:] != ["score", "overall"] or len(set(names)) < len(names):
         raise ValueError(f"the model wrote no assessment: {text[:120]!r}")
-    *middle, number, last = [(found[2].lower(), found[3] or "") for found in said if found]
+    *middle, number, last = [(found[3].lower(), (found[2] or "").strip()) for found in said if found]
     if (
         not number[0].isdigit()
         or int(number[0]) > HIGHEST

@@ -1,7 +1,8 @@
-"""The playground's exact judge as an assessor: reads objects back and says what differs from the prompt, and where."""
+"""The playground's exact judge as an assessor: reads objects back and asks of them what the prompt asks for."""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from evals.pixels import arrays
 from playground.captions import place_name
 from playground.judge import UNKNOWN, Reading, SeenObject, read, satisfies
 from playground.parse import parse_prompt
-from playground.prompts import PromptSpec, enumerate_nouns, noun
+from playground.prompts import NUMBERS, RELATION_PHRASES, PromptSpec, enumerate_nouns, noun
 from playground.scene import MAX_OBJECTS, RADIUS, relation
 
 
@@ -36,25 +37,46 @@ def _assess(text: str, reading: Reading) -> Assessment | Unjudged:
     return assess_reading(reading, spec)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One question about an image, its answer, and whether that is as the prompt wants it."""
+
+    question: str
+    answer: str
+    ok: bool
+
+
 def assess_reading(reading: Reading, spec: PromptSpec) -> Assessment:
     """What a reading has of what a prompt asks for.
 
-    All four verdicts are yes where, and only where, it satisfies a prompt as the playground writes them.
+    All four verdicts are yes where, and only where, it satisfies a prompt as the playground writes them. The reasons are
+    questions in the words of the playground's own (`playground/questions.py`) with their answers: a model that can answer
+    them has only to draw the conclusion.
     """
-    verdict = satisfies(reading, spec)
-    reasons = {
+    answered = {
         "object": _objects(reading, spec),
         "count": _counts(reading, spec),
         "colour": _colours(reading, spec),
         "relation": _relation(reading, spec),
     }
-    right = sum(not reason for reason in reasons.values())
+    verdicts = {name: _verdict(asked) for name, asked in answered.items()}
+    right = sum(verdict.ok for verdict in verdicts.values())
     return Assessment(
         rationale=describe(reading),
-        verdicts={name: Verdict(ok=not reason, reason=reason) for name, reason in reasons.items()},
-        score=round(HIGHEST * right / len(reasons)),
-        overall=verdict.ok,
+        verdicts=verdicts,
+        score=round(HIGHEST * right / len(verdicts)),
+        overall=satisfies(reading, spec).ok,
     )
+
+
+def _verdict(asked: Sequence[Asked]) -> Verdict:
+    reason = " , ".join(f"{one.question} {one.answer}" for one in asked)
+    return Verdict(ok=all(one.ok for one in asked), reason=reason)
+
+
+def _yes_no(question: str, ok: bool) -> Asked:
+    """A question to which the prompt wants a yes."""
+    return Asked(question, "yes" if ok else "no", ok)
 
 
 def describe(reading: Reading) -> str:
@@ -75,63 +97,67 @@ def _wanted(spec: PromptSpec) -> Counter[str]:
     return wanted
 
 
-def _objects(reading: Reading, spec: PromptSpec) -> str:
-    """Shapes that are missing, and shapes that nobody asked for."""
+def _objects(reading: Reading, spec: PromptSpec) -> list[Asked]:
+    """Is each shape there, and what else is."""
     wanted, seen = _wanted(spec), _by_shape(reading.objects)
-    missing = [noun(1, None, shape) for shape in wanted if not seen[shape]]
     extra = [
         "something unclear" if shape == UNKNOWN else noun(1, None, shape)
         for shape in seen
         if shape not in wanted
     ]
-    said = [f"{enumerate_nouns(missing)} is missing"] if missing else []
-    return " , ".join([*said, *([f"{enumerate_nouns(extra)} is not asked for"] if extra else [])])
-
-
-def _counts(reading: Reading, spec: PromptSpec) -> str:
-    """Shapes that are there in another number than asked for; what is missing altogether is no matter of number."""
-    seen = _by_shape(reading.objects)
-    wrong = [
-        f"{_number(seen[shape], shape)} and not {_number(count, shape)}"
-        for shape, count in _wanted(spec).items()
-        if seen[shape] not in (0, count)
+    return [
+        *(_yes_no(f"is there {noun(1, None, shape)} ?", seen[shape] > 0) for shape in wanted),
+        Asked("what else is there ?", enumerate_nouns(extra) if extra else "nothing", not extra),
     ]
-    return " , ".join(wrong)
 
 
-def _number(count: int, shape: str) -> str:
-    """As "two stars", or "more than four stars": the playground counts no further."""
-    more = "more than " if count > MAX_OBJECTS else ""
-    return more + noun(min(count, MAX_OBJECTS), None, shape, article="one")
+def _counts(reading: Reading, spec: PromptSpec) -> list[Asked]:
+    """Are there as many; of what is missing altogether this is not asked."""
+    seen = _by_shape(reading.objects)
+    return [_counted(shape, count, seen[shape]) for shape, count in _wanted(spec).items() if seen[shape]]
 
 
-def _colours(reading: Reading, spec: PromptSpec) -> str:
-    """Objects whose shape is asked for, in a colour that is not, or that stands in for another one's."""
-    wrong = []
+def _counted(shape: str, count: int, seen: int) -> Asked:
+    if count > 1:
+        return _yes_no(f"are there exactly {noun(count, None, shape)} ?", seen == count)
+    number = NUMBERS[seen] if seen <= MAX_OBJECTS else f"more than {NUMBERS[MAX_OBJECTS]}"
+    return Asked(f"how many {noun(2, None, shape).removeprefix('two ')} are there ?", number, seen == count)
+
+
+def _colours(reading: Reading, spec: PromptSpec) -> list[Asked]:
+    """Has what is asked for in a colour that colour; of a shape that is missing altogether this is not asked."""
+    asked: list[Asked] = []
     for shape in _wanted(spec):
-        asked = Counter({colour: count for count, colour, other in spec.objects if other == shape})
-        rest = Counter(item.colour for item in reading.objects if item.shape == shape)
-        for colour in list(rest):
-            matched = min(rest[colour], asked[colour])
-            rest[colour] -= matched
-            asked[colour] -= matched
-        free = asked.pop(None, 0)
-        odd, lacking = list((+rest).elements())[free:], list((+asked).elements())
-        wrong += [
-            f"{noun(1, None if is_ == UNKNOWN else is_, shape)} and not {noun(1, colour, shape)}"
-            for is_, colour in zip(odd, lacking, strict=False)
-        ]
-    return " , ".join(wrong)
+        kinds = [(count, colour) for count, colour, other in spec.objects if other == shape]
+        seen = Counter(item.colour for item in reading.objects if item.shape == shape)
+        for count, colour in kinds if seen else ():
+            if colour is None:
+                continue
+            if len(kinds) == 1:
+                words = noun(count, None, shape).split(" ", 1)[1]
+                asked.append(
+                    _yes_no(f"{'are' if count > 1 else 'is'} the {words} {colour} ?", set(seen) == {colour})
+                )
+            elif count > 1:
+                asked.append(
+                    _yes_no(f"are there exactly {noun(count, colour, shape)} ?", seen[colour] == count)
+                )
+            else:
+                asked.append(_yes_no(f"is there {noun(1, colour, shape)} ?", seen[colour] > 0))
+    return asked
 
 
-def _relation(reading: Reading, spec: PromptSpec) -> str:
-    """Where the objects stand instead; nothing where the prompt names no relation, or one of the two is not there."""
+def _relation(reading: Reading, spec: PromptSpec) -> list[Asked]:
+    """Do they stand as asked; nothing where the prompt names no relation, or one of the two is not there."""
     if spec.relation is None:
-        return ""
-    firsts, seconds = (
-        [o for o in reading.objects if o.shape == shape and colour in (None, o.colour)]
-        for _, colour, shape in spec.objects
-    )
-    places = [(a, relation(a, b) or "neither beside nor above", b) for a in firsts for b in seconds]
-    wrong = [f"the {a} is {where} the {b}" for a, where, b in places if where != spec.relation]
-    return " , ".join(wrong[:2])
+        return []
+    (_, *first), (_, *second) = spec.objects
+    pairs = [(a, b) for a in _like(reading, *first) for b in _like(reading, *second)]
+    words = [f"the {colour} {shape}" if colour else f"the {shape}" for colour, shape in (first, second)]
+    ok = all(relation(a, b) == spec.relation for a, b in pairs)
+    phrase = RELATION_PHRASES[spec.relation][-1]
+    return [_yes_no(f"is {words[0]} {phrase} {words[1]} ?", ok)] if pairs else []
+
+
+def _like(reading: Reading, colour: str | None, shape: str) -> list[SeenObject]:
+    return [o for o in reading.objects if o.shape == shape and colour in (None, o.colour)]

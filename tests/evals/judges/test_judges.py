@@ -1,5 +1,7 @@
 """The exact judge as an assessor, the model itself, and several judges together."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,10 @@ from evals.judges.self_judge import SelfJudge
 from evals.pixels import arrays, rendered
 from playground.judge import Reading, SeenObject, read, satisfies
 from playground.parse import parse_prompt
-from playground.prompts import evaluation_prompts
+from playground.prompts import evaluation_prompts, spec_of
+from playground.questions import questions
 from playground.sampler import sample_scene, scene_for
-from playground.scene import CATEGORIES
+from playground.scene import CATEGORIES, COLOURS, SHAPES
 
 
 def scenes(count, seed=0):
@@ -33,9 +36,7 @@ def test_its_verdicts_agree_with_the_exact_one():
             found, truth = assess_reading(reading, prompt.spec), satisfies(reading, prompt.spec).ok
             assert found.overall == truth == all(v.ok for v in found.verdicts.values()), (prompt.text, found)
             assert (found.score == 10) == truth and all(v.ok or v.reason for v in found.verdicts.values())
-            assert from_text(to_text(found)).verdicts == {
-                name: v if not v.ok else Verdict(ok=True, reason="") for name, v in found.verdicts.items()
-            }
+            assert from_text(to_text(found)) == found
             both |= 1 << truth
     assert both == 3
 
@@ -61,7 +62,61 @@ def test_it_says_in_which_respect_an_image_is_wrong(prompt, wrong):
 def test_more_than_the_playground_counts():
     seen = Reading(tuple(SeenObject("star", "red", 8.0 * i, 8.0, 6.0, 1.0) for i in range(6)))
     found = assess_reading(seen, parse_prompt("two stars"))
-    assert found.verdicts["count"].reason == "more than four stars and not two stars" and not found.overall
+    assert found.verdicts["count"].reason == "are there exactly two stars ? no" and not found.overall
+    found = assess_reading(seen, parse_prompt("a star"))
+    assert found.verdicts["count"].reason == "how many stars are there ? more than four" and not found.overall
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reasons"),
+    [
+        (
+            "a circle",
+            [
+                "is there a circle ? yes , what else is there ? a star",
+                "how many circles are there ? three",
+                "",
+                "",
+            ],
+        ),
+        (
+            "two red circles and a ring",
+            [
+                "is there a circle ? yes , is there a ring ? no , what else is there ? a star",
+                "are there exactly two circles ? no",
+                "are the circles red ? no",
+                "",
+            ],
+        ),
+    ],
+)
+def test_its_reasons_are_questions_with_answers(prompt, reasons):
+    seen = [("circle", "red", 8.0), ("circle", "blue", 24.0), ("circle", "red", 40.0), ("star", "red", 24.0)]
+    reading = Reading(tuple(SeenObject(shape, colour, x, 8.0, 6.0, 1.0) for shape, colour, x in seen))
+    found = assess_reading(reading, parse_prompt(prompt))
+    assert [verdict.reason for verdict in found.verdicts.values()] == reasons
+
+
+def test_its_questions_are_those_that_a_model_learns_to_answer():
+    """Nothing but "what else is there ?" and the plural of "is the circle red ?" is asked for the first time."""
+    rng = np.random.default_rng(0)
+    forms = {form_of(q.text) for scene in scenes(500) for q in questions(scene, rng, 10)}
+    asked = set()
+    for i, scene in enumerate(scenes(300, 1)):
+        category = (*CATEGORIES, "mixed")[i % 7]
+        (reading,) = read(arrays(rendered([scene])))
+        said = assess_reading(reading, spec_of(scene, category)).verdicts.values()
+        asked |= {
+            form_of(part.rpartition("?")[0] + "?") for v in said for part in v.reason.split(" , ") if part
+        }
+    new = {"what else is there ?", "are the shapes colour ?"}
+    assert len(asked) > 10 and asked - forms == new
+
+
+def form_of(question):
+    """A question without the shapes and colours that it names."""
+    words = re.sub("|".join(COLOURS), "colour", question)
+    return re.sub("|".join(SHAPES), "shape", words.replace("crosses", "crosss"))
 
 
 def test_a_text_that_is_no_prompt_is_unjudged():
