@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lightning_modules.optimization import adamw, train_only
 from lightning_modules.predecessor import parts_of
+from models.document import PROMPTS
 from models.language.text_tokenizer import train_text_tokenizer
 from models.language.unified_lm import LanguageLoss, UnifiedLM
 from models.recipe import build
@@ -192,22 +193,31 @@ class LanguageModule(L.LightningModule):
 
 @dataclass(frozen=True)
 class Words:
-    """Recipe of a text tokenizer made from nothing: where to read words from, and how many pieces to make of them."""
+    """Recipe of a text tokenizer made from nothing.
+
+    Args:
+        shards: of documents or pairs, whose words are read.
+        size: how many pieces are made of them, bytes among them.
+        more: other words that training will use, which would else be spelled by letters.
+    """
 
     shards: str
     size: int
+    more: str = ""
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """Learns the pieces."""
         return train_text_tokenizer(self._texts(), self.size)
 
-    def _texts(self, limit: int = 20000) -> list[str]:
-        """Texts out of shards of documents or raw pairs."""
-        texts: list[str] = []
+    def _texts(self, limit: int = 60_000) -> list[str]:
+        """The project's own prompts, and texts out of shards of documents or raw pairs."""
+        texts = [*PROMPTS, self.more]
         every_rank = iter  # each learns the same pieces from the same words
         for sample in wds.WebDataset(self.shards, shardshuffle=False, nodesplitter=every_rank):
             if "json" in sample:
-                texts += [p["text"] for p in json.loads(sample["json"])["parts"] if "text" in p]
+                parts = json.loads(sample["json"])["parts"]
+                parts += [part for last in parts for way in last.get("branches", ()) for part in way]
+                texts += [part["text"] for part in parts if "text" in part]
             texts += [sample[k].decode() for k in ("txt", "dense.txt") if k in sample]
             if len(texts) >= limit:
                 break

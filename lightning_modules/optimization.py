@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lightning_modules.muon import Muon
+
 
 def cosine_factor(step: int, warmup: int, total: int, floor: float = 0.02) -> float:
     """Factor on the learning rate: linear up over `warmup` steps, then half a cosine down to `floor`."""
@@ -92,8 +94,7 @@ def adamw(
                 groups[kind].append({"params": members, "lr": rate, "name": name})
     optimizers: list[torch.optim.Optimizer] = []
     if groups[True]:
-        scale = "match_rms_adamw"
-        optimizers.append(torch.optim.Muon(groups[True], weight_decay=weight_decay, adjust_lr_fn=scale))
+        optimizers.append(Muon(groups[True], weight_decay))
     if groups[False]:
         optimizers.append(torch.optim.AdamW(groups[False], betas=(0.9, beta2), weight_decay=weight_decay))
     optimizer = optimizers[0] if len(optimizers) == 1 else Together(optimizers)

@@ -18,6 +18,16 @@ EDIT_PROMPT = "edit the image : {instruction}"
 RECONSTRUCT_PROMPT = "reconstruct the image"
 ASSESS_PROMPT = "does the image show : {caption} ?"
 REDRAW_PROMPT = "draw it again : {caption}"
+PROMPTS = (
+    DRAW_PROMPT,
+    DRAW_NULL_PROMPT,
+    DESCRIBE_PROMPT,
+    DETAIL_PROMPT,
+    EDIT_PROMPT,
+    RECONSTRUCT_PROMPT,
+    ASSESS_PROMPT,
+    REDRAW_PROMPT,
+)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,18 @@
 import lightning as L
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
-from lightning_modules.language import LanguageModule
-from models.document import describe_document, draw_document
+from evals.assessment import to_text
+from evals.judges.scene import assess_reading
+from lightning_modules.language import LanguageModule, Words
+from models.document import PROMPTS, describe_document, draw_document
 from models.sequence import collate
+from playground.judge import Reading
+from playground.prompts import evaluation_prompts
+from playground.questions import evaluation_questions
+from playground.shards import ShardSet, write_shards
 from tests.fixtures import tiny_illume
 
 __all__ = ["tiny_illume"]
@@ -94,3 +101,18 @@ def _by_hand(before, model, micro):
                 if parameter.grad is not None:
                     parameter -= 0.1 * parameter.grad
     return {name: value.clone() for name, value in model.language.state_dict().items()}
+
+
+def test_every_word_of_the_playground_is_one_piece(tmp_path):
+    """Those of the prompts, of questions in branches, and of assessments too: what is spelled by letters fills the rows."""
+    names = ("text", "edits", "stories", "pairs")
+    list(write_shards([ShardSet(name, "train", 400, 0) for name in names], tmp_path, workers=1))
+    recipe = OmegaConf.load("configs/playground/language.yaml").model.init_args.words
+    shards = recipe.shards.replace("runs/playground/data", str(tmp_path))
+    tokenizer = Words(shards, recipe.size, recipe.more).tokenizer()
+    nothing, prompts = Reading(()), evaluation_prompts(20)
+    said = [to_text(assess_reading(nothing, p.spec)) for p in prompts]
+    said += [p.text for p in prompts] + [q.text for _, q in evaluation_questions(200)]
+    said += [prompt.replace("{caption}", "").replace("{instruction}", "") for prompt in PROMPTS]
+    words = {word for text in said for word in text.split()}
+    assert len(words) > 70 and not {word for word in words if len(tokenizer.tokenize(word)) > 1}

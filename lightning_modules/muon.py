@@ -1,0 +1,77 @@
+"""Muon with all matrices of a size in one batch: torch's own takes them one by one, in bfloat16 on every device."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def orthogonalised(
+    matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
+    """Newton-Schulz iterations that bring all singular values near to 1 (those of `torch.optim.Muon`).
+
+    Args:
+        matrices: (N, rows, columns), rows <= columns for the fewest operations.
+        coefficients: a, b, c of the polynomial a x + b x^3 + c x^5.
+        steps: iterations.
+        eps: least norm that is divided by.
+
+    Returns:
+        (N, rows, columns), in the same precision.
+    """
+    a, b, c = coefficients
+    x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.mT  # (N, rows, rows)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+class Muon(torch.optim.Muon):
+    """torch.optim.Muon, whose state it shares, with `adjust_lr_fn="match_rms_adamw"`: the rates of AdamW fit.
+
+    On a CPU the iterations are in the matrices' own precision: bfloat16 takes twice as long there (docs/decisions.md).
+
+    Args:
+        params: groups of matrices.
+        weight_decay: decoupled, as AdamW's.
+    """
+
+    def __init__(self, params: Any, weight_decay: float = 0.0) -> None:
+        super().__init__(params, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of every group."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._step(group)
+        return loss
+
+    def _step(self, group: dict[str, Any]) -> None:
+        parameters: list[Tensor] = []
+        gradients: list[Tensor] = []
+        buffers: list[Tensor] = []
+        self._init_group(group, parameters, gradients, buffers)
+        momentum = group["momentum"]
+        alike: dict[tuple, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for parameter, gradient, buffer in zip(parameters, gradients, buffers, strict=True):
+            buffer.lerp_(gradient, 1 - momentum)
+            update = gradient.lerp(buffer, momentum) if group["nesterov"] else buffer
+            lying = update if update.shape[0] <= update.shape[1] else update.mT
+            alike[lying.shape, lying.dtype, lying.device].append((parameter, lying))
+        for (shape, dtype, device), pairs in alike.items():
+            precision = dtype if device.type == "cpu" else torch.bfloat16
+            stacked = torch.stack([update for _, update in pairs]).to(precision)
+            made = orthogonalised(stacked, group["ns_coefficients"], group["ns_steps"], group["eps"])
+            rate = group["lr"] * 0.2 * max(shape) ** 0.5
+            for (parameter, _), update in zip(pairs, made.to(dtype), strict=True):
+                if group["weight_decay"]:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update if parameter.shape == shape else update.mT, alpha=-rate)
