@@ -43,7 +43,9 @@ QUESTION_SHARES = {
 QUESTIONS_EACH = 10  # about one image, or one dense caption
 # In words alone a place is two words to compare, which is learned late; yes or no is what images are to build on.
 TEXT_KIND_SHARES = {"yes_no": 0.6, "count": 0.1, "colour": 0.2, "position": 0.1}
-CAPTIONS_LEARNED = 0.25  # of the captions in words alone: they are drawn at random, and would drown the answers
+CAPTIONS_LEARNED = (
+    0.25  # of the captions in words alone: they are drawn at random, and would drown the answers
+)
 
 
 def _category(rng: np.random.Generator, shares: dict[str, float]) -> str:
@@ -86,7 +88,9 @@ def _questions(rng: np.random.Generator) -> Sample:
 def _answers(scene: Scene, rng: np.random.Generator, shares: Mapping[str, float]) -> dict:
     """Questions about what stands before, each a way of its own to go on."""
     asked = questions(scene, rng, QUESTIONS_EACH, shares)
-    return {"branches": [[{"text": q.text, "learn": False}, {"text": q.answer, "learn": True}] for q in asked]}
+    return {
+        "branches": [[{"text": q.text, "learn": False}, {"text": q.answer, "learn": True}] for q in asked]
+    }
 
 
 def _edit(rng: np.random.Generator) -> Sample:

@@ -12,7 +12,8 @@ from evals.pixels import arrays
 from playground.captions import place_name
 from playground.judge import UNKNOWN, Reading, SeenObject, read, satisfies
 from playground.parse import parse_prompt
-from playground.prompts import NUMBERS, RELATION_PHRASES, PromptSpec, enumerate_nouns, noun
+from playground.prompts import NUMBERS, PromptSpec, enumerate_nouns, noun
+from playground.sampler import cell_of
 from playground.scene import MAX_OBJECTS, RADIUS, relation
 
 
@@ -80,9 +81,10 @@ def _yes_no(question: str, ok: bool) -> Asked:
 
 
 def describe(reading: Reading) -> str:
-    """What is seen, object by object, in the words of the playground's dense captions."""
+    """What is seen, object by object in reading order, in the words of the playground's dense captions."""
     middle = sum(RADIUS) / 2
-    said = [f"{'large' if o.radius > middle else 'small'} {o} {place_name(o)}" for o in reading.objects]
+    seen = sorted(reading.objects, key=cell_of)
+    said = [f"{'large' if o.radius > middle else 'small'} {o} {place_name(o)}" for o in seen]
     return " , ".join(said) or "nothing"
 
 
@@ -126,25 +128,24 @@ def _counted(shape: str, count: int, seen: int) -> Asked:
 
 def _colours(reading: Reading, spec: PromptSpec) -> list[Asked]:
     """Has what is asked for in a colour that colour; of a shape that is missing altogether this is not asked."""
+    seen = _by_shape(reading.objects)
     asked: list[Asked] = []
     for shape in _wanted(spec):
         kinds = [(count, colour) for count, colour, other in spec.objects if other == shape]
-        seen = Counter(item.colour for item in reading.objects if item.shape == shape)
-        for count, colour in kinds if seen else ():
-            if colour is None:
-                continue
-            if len(kinds) == 1:
-                words = noun(count, None, shape).split(" ", 1)[1]
-                asked.append(
-                    _yes_no(f"{'are' if count > 1 else 'is'} the {words} {colour} ?", set(seen) == {colour})
-                )
-            elif count > 1:
-                asked.append(
-                    _yes_no(f"are there exactly {noun(count, colour, shape)} ?", seen[colour] == count)
-                )
-            else:
-                asked.append(_yes_no(f"is there {noun(1, colour, shape)} ?", seen[colour] > 0))
+        for count, colour in kinds if seen[shape] else ():
+            if colour is not None:
+                having = sum(item.colour == colour for item in reading.objects if item.shape == shape)
+                asked.append(_coloured(shape, colour, count, having, seen[shape], len(kinds)))
     return asked
+
+
+def _coloured(shape: str, colour: str, count: int, having: int, seen: int, kinds: int) -> Asked:
+    """`having` of the `seen` objects of this shape have the colour, where `count` should, beside other kinds or none."""
+    if kinds == count == seen == 1:
+        return _yes_no(f"is the {shape} {colour} ?", having == 1)
+    if count > 1 and (kinds > 1 or seen == count):
+        return _yes_no(f"are there exactly {noun(count, colour, shape)} ?", having == count)
+    return _yes_no(f"is there {noun(1, colour, shape)} ?", having > 0)
 
 
 def _relation(reading: Reading, spec: PromptSpec) -> list[Asked]:
@@ -155,8 +156,7 @@ def _relation(reading: Reading, spec: PromptSpec) -> list[Asked]:
     pairs = [(a, b) for a in _like(reading, *first) for b in _like(reading, *second)]
     words = [f"the {colour} {shape}" if colour else f"the {shape}" for colour, shape in (first, second)]
     ok = all(relation(a, b) == spec.relation for a, b in pairs)
-    phrase = RELATION_PHRASES[spec.relation][-1]
-    return [_yes_no(f"is {words[0]} {phrase} {words[1]} ?", ok)] if pairs else []
+    return [_yes_no(f"is {words[0]} {spec.relation} {words[1]} ?", ok)] if pairs else []
 
 
 def _like(reading: Reading, colour: str | None, shape: str) -> list[SeenObject]:

@@ -104,7 +104,7 @@ def _by_hand(before, model, micro):
 
 
 def test_every_word_of_the_playground_is_one_piece(tmp_path):
-    """Those of the prompts, of questions in branches, and of assessments too: what is spelled by letters fills the rows."""
+    """Those of the prompts, of questions in branches, and of assessments too: letter by letter they would fill rows."""
     names = ("text", "edits", "stories", "pairs")
     list(write_shards([ShardSet(name, "train", 400, 0) for name in names], tmp_path, workers=1))
     recipe = OmegaConf.load("configs/playground/language.yaml").model.init_args.words

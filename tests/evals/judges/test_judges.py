@@ -84,7 +84,7 @@ def test_more_than_the_playground_counts():
             [
                 "is there a circle ? yes , is there a ring ? no , what else is there ? a star",
                 "are there exactly two circles ? no",
-                "are the circles red ? no",
+                "is there a red circle ? yes",
                 "",
             ],
         ),
@@ -98,7 +98,7 @@ def test_its_reasons_are_questions_with_answers(prompt, reasons):
 
 
 def test_its_questions_are_those_that_a_model_learns_to_answer():
-    """Nothing but "what else is there ?" and the plural of "is the circle red ?" is asked for the first time."""
+    """Nothing but "what else is there ?" is asked for the first time."""
     rng = np.random.default_rng(0)
     forms = {form_of(q.text) for scene in scenes(500) for q in questions(scene, rng, 10)}
     asked = set()
@@ -109,8 +109,7 @@ def test_its_questions_are_those_that_a_model_learns_to_answer():
         asked |= {
             form_of(part.rpartition("?")[0] + "?") for v in said for part in v.reason.split(" , ") if part
         }
-    new = {"what else is there ?", "are the shapes colour ?"}
-    assert len(asked) > 10 and asked - forms == new
+    assert len(asked) > 10 and asked - forms == {"what else is there ?"}
 
 
 def form_of(question):
