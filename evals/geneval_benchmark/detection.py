@@ -1,0 +1,82 @@
+"""What a detector says of an image, who may be one, and which detections count."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels, y down
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """An object that was found: its class by GenEval's name, and its mask (H, W) bool where there is one."""
+
+    name: str
+    score: float
+    box: Box
+    mask: np.ndarray | None = None
+
+
+class Detector(Protocol):
+    """Finds objects.
+
+    Attributes:
+        name: says who detects, weights included; results of one name may stand for each other.
+        classes: what it can find, by GenEval's names.
+    """
+
+    name: str
+    classes: frozenset[str]
+
+    def detect(self, image: Image.Image, least: float) -> list[Detection]:
+        """Every object in an RGB image whose score is above `least`."""
+
+
+class ColourReader(Protocol):
+    """Tells the colours of objects.
+
+    Attributes:
+        name: says who tells them, weights included.
+    """
+
+    name: str
+
+    def read(self, image: Image.Image, objects: Sequence[Detection], name: str) -> list[str]:
+        """One colour for each of some objects of a class in an RGB image."""
+
+
+def selected(
+    detections: Iterable[Detection], least: float, most: int, overlap: float
+) -> dict[str, list[Detection]]:
+    """By class the detections that count, the surest first: scores above `least`, `most` at most.
+
+    Of two of one class whose IoU is `overlap` or more only the surer one stays; 1 keeps all, as the official scorer does
+    unless it is told otherwise. The cap comes first, as there.
+    """
+    found: dict[str, list[Detection]] = {}
+    for one in sorted(detections, key=lambda d: -d.score):
+        if one.score > least:
+            found.setdefault(one.name, []).append(one)
+    return {name: _apart(items[:most], overlap) for name, items in found.items()}
+
+
+def _apart(items: Sequence[Detection], overlap: float) -> list[Detection]:
+    kept: list[Detection] = []
+    for one in items:
+        if overlap == 1 or all(iou(one.box, other.box) < overlap for other in kept):
+            kept.append(one)
+    return kept
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union; sides count their last pixel (x1 - x0 + 1), as in the official scorer."""
+    shared = _area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
+    whole = _area(a) + _area(b) - shared
+    return shared / whole if whole else 0.0
+
+
+def _area(box: Box) -> float:
+    return max(box[2] - box[0] + 1, 0) * max(box[3] - box[1] + 1, 0)
