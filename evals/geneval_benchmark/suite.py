@@ -1,0 +1,146 @@
+"""GenEval from beginning to end: what is missing is drawn, what is unscored is scored, and all of it summed up."""
+
+import hashlib
+import io
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from evals.geneval_benchmark import images
+from evals.geneval_benchmark.detection import ColourReader, Detector, selected
+from evals.geneval_benchmark.images import Draws, Place
+from evals.geneval_benchmark.metadata import Prompt
+from evals.geneval_benchmark.results import Result, Results
+from evals.geneval_benchmark.rules import Rules, judge
+from evals.geneval_benchmark.scores import summary
+
+log = logging.getLogger(__name__)
+
+VERSION = "1"  # of the rules and of how detections are made; a change that moves a figure moves it
+OFTEN = 20.0  # seconds between two lines that tell how far it is
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Who scores, and by which rules; `colours` may be None where no prompt asks for a colour."""
+
+    detector: Detector
+    colours: ColourReader | None
+    rules: Rules
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a report says of it, and what tells its results from another's."""
+        clip = None if self.colours is None else self.colours.name
+        return {"detector": self.detector.name, "clip": clip, "version": VERSION, **asdict(self.rules)}
+
+    @property
+    def key(self) -> str:
+        """Twelve hex digits of it."""
+        return hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:12]
+
+    def score(self, image: Image.Image, prompt: Prompt) -> dict[str, Any]:
+        """The verdict on an RGB image in the official scorer's words, with the boxes that it rests on."""
+        rules, least = self.rules, self.rules.least(prompt.tag)
+        found = selected(self.detector.detect(image, least), least, rules.most, rules.overlap)
+
+        def colours(objects: Sequence[Any], name: str) -> list[str]:
+            assert self.colours is not None  # `check_colours` has been asked
+            return self.colours.read(image, objects, name)
+
+        verdict = judge(prompt, found, colours, rules)
+        details = {name: [[*one.box, one.score] for one in objects] for name, objects in found.items()}
+        said = {"tag": prompt.tag, "prompt": prompt.text, "correct": verdict.correct}
+        said |= {
+            "reason": "\n".join(verdict.reasons),
+            "metadata": prompt.line,
+            "details": json.dumps(details),
+        }
+        return said
+
+
+def check_colours(prompts: Sequence[Prompt], scorer: Scorer) -> None:
+    """Makes sure that somebody tells colours where they are asked for.
+
+    Raises:
+        ValueError: nobody does.
+    """
+    asked = next((p for p in prompts if any(wanted.colour for wanted in p.include)), None)
+    if scorer.colours is None and asked is not None:
+        raise ValueError(f"--clip is missing: {asked.text!r} asks for a colour, which CLIP tells")
+
+
+def draw(model: Draws, folder: Path, prompts: Sequence[Prompt], record: Mapping[str, Any], batch: int) -> int:
+    """Draws the images that are missing in a folder; returns how many that were.
+
+    Raises:
+        ValueError: the folder's images are not those that this would draw.
+    """
+    images.check_record(folder, record, prompts, record["samples"])
+    start = told = time.monotonic()
+    count = 0
+    for place in images.draw_missing(model, folder, prompts, record, batch):
+        count += 1
+        if time.monotonic() - told > OFTEN:
+            told = time.monotonic()
+            log.info("%d images drawn after %.0f s, the last is %s", count, told - start, place)
+    return count
+
+
+def score(folder: Path, prompts: Sequence[Prompt], samples: int, scorer: Scorer) -> dict[str, Any]:
+    """Scores a folder of images, each once however often this is begun, and sums up.
+
+    Raises:
+        FileNotFoundError: an image is missing.
+        ValueError: there are others than there should be, or one that cannot be read.
+    """
+    found = images.existing(folder, prompts, samples)
+    images.check_whole(folder, found, prompts, samples)
+    check_colours(prompts, scorer)
+    names = {place: found[place].relative_to(folder).as_posix() for place in images.wanted(prompts, samples)}
+    hashes = {name: _hash(found[place].read_bytes()) for place, name in names.items()}
+    lines = {name: prompts[place.prompt].line for place, name in names.items()}
+    results = Results(folder / f"results-{scorer.key}.jsonl", hashes, lines)
+    start = told = time.monotonic()
+    for place, name in names.items():
+        if name in results.known:
+            continue
+        said = scorer.score(_open(found[place]), prompts[place.prompt])
+        results.add({"filename": name, **said, "image": hashes[name]})
+        if time.monotonic() - told > OFTEN:
+            told = time.monotonic()
+            log.info("%d of %d images scored after %.0f s", len(results.known), len(names), told - start)
+    about = {"samples": len(names), "prompts": len(prompts), "results": results.path.name}
+    return summary(_by_task(names, results.known, prompts)) | about | scorer.about
+
+
+def _by_task(
+    names: Mapping[Place, str], known: Mapping[str, Result], prompts: Sequence[Prompt]
+) -> dict[str, list[list[bool]]]:
+    """Of each task's prompts, which images are right."""
+    verdicts: dict[int, list[bool]] = {}
+    for place, name in names.items():
+        verdicts.setdefault(place.prompt, []).append(known[name]["correct"])
+    tasks: dict[str, list[list[bool]]] = {}
+    for number, right in verdicts.items():
+        tasks.setdefault(prompts[number].tag, []).append(right)
+    return tasks
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _open(path: Path) -> Image.Image:
+    """An image in RGB, turned as its camera says."""
+    try:
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is no image that can be read ({error}): draw it again") from error
