@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from playground.render import render
@@ -18,3 +19,8 @@ def rendered(scenes: Sequence[Scene]) -> Tensor:
 def arrays(images: Tensor) -> np.ndarray:
     """Images (B, 3, H, W) uint8 as (B, H, W, 3), for the judge."""
     return images.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def tensor_of(image: Image.Image) -> Tensor:
+    """An RGB picture (H, W) as a tensor (3, H, W) uint8."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)

@@ -1,0 +1,128 @@
+"""GenEval as a suite of `python -m evals`: what its options mean, checked before work is spent."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evals.geneval_benchmark import exact_judge, images
+from evals.geneval_benchmark.detectors import OFFICIAL, kind_of, load_detector
+from evals.geneval_benchmark.metadata import Prompt, read_prompts
+from evals.geneval_benchmark.rules import Rules
+from evals.geneval_benchmark.suite import Scorer, check_colours, draw, score
+from evals.geneval_benchmark.vocabulary import GENEVAL
+from models.model_folder import folder_hash
+from models.unified import Illume
+
+PLAYGROUND = "playground"  # as --prompts: its evaluation prompts; as --detector: its exact judge
+SAMPLES, CFG, TEMPERATURE, BATCH = 4, 1.25, 0.6, 16
+THRESHOLDS = ("threshold", "counting_threshold", "overlap")
+OF_DRAWING = ("cfg", "temperature", "batch")
+
+
+def geneval_suite(options: argparse.Namespace) -> dict[str, Any]:
+    """Draws what is missing, if there is a model, then scores; returns the report.
+
+    Raises:
+        FileNotFoundError: a file, a folder or an image is not there.
+        ValueError: options, prompts, images, detector or model that do not fit each other.
+    """
+    start = time.monotonic()
+    _check(options)
+    samples = options.seeds or images.read_record(options.images).get("samples", SAMPLES)
+    prompts = _prompts(options)
+    record = _record(options, prompts, samples)
+    if record:
+        images.check_record(options.images, record, prompts, samples)
+    else:
+        found = images.existing(options.images, prompts, samples)
+        images.check_whole(options.images, found, prompts, samples)
+    scorer = _scorer(options, prompts)
+    check_colours(prompts, scorer)
+    if record:
+        model = Illume.from_pretrained(options.model).to(options.device)
+        _check_model(model, options)
+        draw(model, options.images, prompts, record, options.batch or BATCH)
+        del model
+    scores = score(options.images, prompts, samples, scorer)
+    drawn = images.read_record(options.images)
+    about = {"seed": drawn.get("seed"), "model": drawn.get("model")}
+    about |= {name: drawn[name] for name in ("cfg", "temperature") if name in drawn}
+    return scores | about | {"seconds": round(time.monotonic() - start, 1)}
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What can be told from the options alone."""
+    lost = [f"--{name}" for name in ("images", "detector") if getattr(options, name) is None]
+    if options.model is not None and options.prompts is None:
+        lost.append("--prompts")
+    if lost:
+        raise ValueError(f"--suite geneval needs {' and '.join(lost)}")
+    if options.per_category is not None and options.prompts != PLAYGROUND:
+        raise ValueError(
+            "--per-category is of the playground's prompts: give --prompts playground, or leave it out"
+        )
+    given = [name for name in OF_DRAWING if getattr(options, name) is not None]
+    if options.model is None and given:
+        raise ValueError(f"--{given[0]} is of drawing, and nothing is drawn without --model DIR")
+    on_playground = options.detector == PLAYGROUND
+    if on_playground and options.clip is not None:
+        raise ValueError("--detector playground tells colours itself: leave out --clip")
+    if options.prompts == PLAYGROUND and not on_playground:
+        raise ValueError(f"--prompts playground asks for shapes, which {options.detector} does not know: "
+                         "give --detector playground as well")  # fmt: skip
+
+
+def _prompts(options: argparse.Namespace) -> list[Prompt]:
+    if options.prompts == PLAYGROUND:
+        return exact_judge.playground_prompts(options.per_category or 50, options.seed)
+    words = exact_judge.VOCABULARY if options.detector == PLAYGROUND else GENEVAL
+    if options.prompts is None:
+        return images.read_folder(options.images, words)
+    return read_prompts(Path(options.prompts), words)
+
+
+def _record(options: argparse.Namespace, prompts: Sequence[Prompt], samples: int) -> dict[str, Any]:
+    """What tells these drawings from others; empty where nothing is drawn."""
+    if options.model is None:
+        return {}
+    if not (options.model / "illume.json").is_file():
+        raise FileNotFoundError(f"{options.model} is not a model folder: there is no illume.json in it")
+    return {
+        "model": folder_hash(options.model),
+        "seed": options.seed,
+        "samples": samples,
+        "cfg": CFG if options.cfg is None else options.cfg,
+        "temperature": TEMPERATURE if options.temperature is None else options.temperature,
+        "prompts": len(prompts),
+    }
+
+
+def _scorer(options: argparse.Namespace, prompts: Sequence[Prompt]) -> Scorer:
+    given = {name: getattr(options, name) for name in THRESHOLDS if getattr(options, name) is not None}
+    if options.detector == PLAYGROUND:
+        if given:
+            raise ValueError(
+                f"--{next(iter(given)).replace('_', '-')} is of detectors that doubt: the playground's does not"
+            )
+        judge = exact_judge.ExactJudge()
+        return Scorer(judge, judge, exact_judge.RULES)
+    kind = kind_of(options.detector)
+    if kind != OFFICIAL and len(given) < len(THRESHOLDS):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in THRESHOLDS)
+        raise ValueError(f"the official thresholds are made for Mask2Former, not for {kind}: give {names}")
+    rules = Rules(**given)
+    needed = {name for prompt in prompts for name in prompt.classes}
+    detector = load_detector(options.detector, GENEVAL.classes, needed, options.device)
+    if options.clip is None:
+        return Scorer(detector, None, rules)
+    from evals.geneval_benchmark.colours import ClipColours
+
+    return Scorer(detector, ClipColours(options.clip, options.device), rules)
+
+
+def _check_model(model: Illume, options: argparse.Namespace) -> None:
+    parts = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer")
+    if missing := [name for name in parts if getattr(model, name) is None]:
+        raise ValueError(f"{options.model} cannot draw: it has no {' and no '.join(missing)}")
