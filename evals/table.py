@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 PUBLISHED = Path(__file__).resolve().parent / "published.json"
 COLUMNS = {
@@ -55,6 +56,12 @@ PLAYGROUND = (
 )
 
 
+GENEVAL = (
+    "GenEval's own prompts and rules, with {detector} as the detector and {clip} for colours; the papers' figures are "
+    "those of the official scorer, whose detector is mmdet's, so a difference may be the detector's"
+)
+
+
 @dataclass
 class Row:
     """One model: what it is called, its figures by measure, and what differs in how they were had."""
@@ -89,7 +96,17 @@ def read_report(path: Path) -> Row:
         raise ValueError(f"{path} is no report of `python -m evals`: it names no measure")
     name = path.parent.name if path.stem == "report" and path.parent.name else path.stem
     figures = {key: float(value) for key, value in report.items() if isinstance(value, (int, float))}
-    return Row(f"{name} (ours)", figures, [PLAYGROUND] if report.get("suite") == "playground" else [])
+    return Row(f"{name} (ours)", figures, _notes(report))
+
+
+def _notes(report: dict[str, Any]) -> list[str]:
+    """What differs from the papers' protocol."""
+    detector = str(report.get("detector"))
+    if report.get("suite") == "playground" or detector.startswith("playground"):
+        return [PLAYGROUND]
+    if report.get("suite") == "geneval":
+        return [GENEVAL.format(detector=detector, clip=report.get("clip") or "nothing")]
+    return []
 
 
 def published(section: str) -> list[Row]:

@@ -71,3 +71,21 @@ def test_special_letters_are_escaped():
         and "&lt;x&gt;" in table.page(one)
         and r"\| y" in table.markdown(one)
     )
+
+
+@pytest.mark.parametrize(
+    ("detector", "says", "not_says"),
+    [
+        ("m2f (0123)", ["with m2f (0123) as the detector and clip (4567)", "mmdet's"], "on the playground"),
+        ("playground (its exact judge)", ["cannot be compared with theirs"], "mmdet"),
+    ],
+)
+def test_genevals_own_prompts_have_a_footnote_that_names_the_detector(
+    tmp_path, detector, says, not_says, capsys
+):
+    path = tmp_path / "r.json"
+    told = {"geneval/overall": 0.61, "suite": "geneval", "detector": detector, "clip": "clip (4567)"}
+    path.write_text(json.dumps(told | {"seed": None}))
+    assert table.main([str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in says) and not_says not in printed
