@@ -35,14 +35,14 @@ def summary(verdicts: Mapping[str, ByPrompt]) -> dict[str, float]:
     for name, one in shares.items():
         scores |= {f"{name}/low": one.low, f"{name}/high": one.high}
     prompts = [prompt for group in verdicts.values() for prompt in group]
-    scores["geneval/images_right"] = mean(right for prompt in prompts for right in prompt)
-    scores["geneval/prompts_right_once"] = mean(any(prompt) for prompt in prompts)
+    scores["geneval/images_right"] = float(mean(right for prompt in prompts for right in prompt))
+    scores["geneval/prompts_right_once"] = float(mean(any(prompt) for prompt in prompts))
     return scores
 
 
 def share(prompts: ByPrompt) -> Share:
     """The share of images that are right, as many of each prompt."""
-    value = mean(right for prompt in prompts for right in prompt)
+    value = float(mean(right for prompt in prompts for right in prompt))
     low, high = wilson(value, effective_number(prompts))
     return Share(value, low, high)
 

@@ -107,12 +107,12 @@ def test_killed_by_the_system_between_any_two_writes(tmp_path: Path, monkeypatch
                 drawn(cut, Painter())
                 os._exit(1)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+            pictures = [path.name for path in cut.rglob("*") if re.match(r"\d+\.png", path.name)]
+            assert all(
+                re.fullmatch(r"\d+\.png", name) for name in pictures
+            )  # that scorer only looks at the start
             drawn(cut, Painter())
-            left_over = {name for name in contents(cut) if Path(name).name.startswith(".")}
-            assert {k: v for k, v in contents(cut).items() if k not in left_over} == contents(
-                tmp_path / "whole"
-            )
-            assert not any(re.match(r"\d+\.png", Path(name).name) for name in left_over)
+            assert contents(cut) == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("other", [{"seed": 3}, {"model": "def"}, {"cfg": 2.0}, {"samples": 2}])
