@@ -162,18 +162,18 @@ def check_record(folder: Path, record: Mapping[str, Any], prompts: Sequence[Prom
     """Makes sure that a folder's images are those that `record` would draw, or that it has none yet.
 
     Raises:
-        ValueError: it has images of somebody else, or drawn otherwise.
+        ValueError: it has images of somebody else, drawn otherwise, of other prompts, or too many.
     """
     if not folder.exists():
         return
     said = read_record(folder)
-    if not said and existing(folder, prompts, samples):
-        raise ValueError(
-            f"{folder} holds images but no {RECORD}, so nobody knows who drew them: leave out --model to score them"
-        )
     if differ := [key for key, value in record.items() if said and said.get(key) != value]:
         told = ", ".join(f"{key} {said.get(key)!r} and not {record[key]!r}" for key in differ)
         raise ValueError(f"{folder} holds images that were drawn with {told}: name another folder")
+    if existing(folder, prompts, samples) and not said:
+        raise ValueError(
+            f"{folder} holds images but no {RECORD}, so nobody knows who drew them: leave out --model to score them"
+        )
 
 
 def draw_missing(

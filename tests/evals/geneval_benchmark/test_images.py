@@ -123,6 +123,14 @@ def test_images_that_were_drawn_otherwise_are_not_mixed(tmp_path: Path, other: d
         drawn(tmp_path, Painter(), record=RECORD | other)
 
 
+def test_a_folder_of_other_prompts_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    drawn(tmp_path, Painter())
+    with pytest.raises(ValueError, match="of another prompt than 'a cat'"):
+        images.check_record(tmp_path, RECORD, prompts_of("cat", "cow", "pizza"), 3)
+    with pytest.raises(ValueError, match="00002 is of no prompt"):
+        images.check_record(tmp_path, RECORD, PROMPTS[:2], 3)
+
+
 def test_images_of_nobody_knows_whom_are_not_mixed(tmp_path: Path) -> None:
     drawn(tmp_path, Painter())
     (tmp_path / "drawn.json").unlink()
