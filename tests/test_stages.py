@@ -274,7 +274,7 @@ def test_self_enhancement_teaches_what_it_drew_and_goes_on_wherever_it_is_cut(
     weights = {name: c["weight"] for name, c in whole.datamodule.sources.items() if "enhancement" in name}
     assert sum(weights.values()) == pytest.approx(0.25 / 0.75, abs=1e-6) and len(weights) == 2
     told = [row for row in rows(whole.folder) if row.get("self_enhancement/good")]
-    assert [row["self_enhancement/dialogues"] for row in told] == ["8.0", "8.0"]
+    assert [row["self_enhancement/dialogues"] for row in told] == ["24.0", "24.0"]
     assert any(float(row.get("data/tokens_self_enhancement_1") or 0) > 0 for row in rows(whole.folder))
 
     record = json.loads((whole.folder / "self_enhancement.json").read_text())
