@@ -4,7 +4,7 @@ The answer to a yes/no question is drawn before the question, so that words alon
 a single attribute of what is there, often to one that another object has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -157,13 +157,11 @@ def ask(scene: Scene, rng: np.random.Generator, kind: str, yes: bool) -> Questio
     return Question(text, where.removesuffix(" of"), kind)
 
 
-def questions(
-    scene: Scene, rng: np.random.Generator, n: int, shares: Mapping[str, float] = KIND_SHARES
-) -> list[Question]:
+def questions(scene: Scene, rng: np.random.Generator, n: int) -> list[Question]:
     """`n` questions of the kinds that the scene allows, as often "yes" as "no", repeated only if need be."""
     asked: list[Question] = []
     while len(asked) < n:
-        kind, yes = str(rng.choice(list(shares), p=list(shares.values()))), bool(rng.random() < 0.5)
+        kind, yes = str(rng.choice(KINDS, p=list(KIND_SHARES.values()))), bool(rng.random() < 0.5)
         tries = [ask(scene, rng, kind, yes) for _ in range(4)]
         found = [question for question in tries if question is not None]
         if not found:

@@ -8,14 +8,14 @@ held-out combination.
 import io
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from playground.captions import caption, dense_caption
 from playground.edits import sample_edit
-from playground.questions import KIND_SHARES, questions
+from playground.questions import questions
 from playground.render import render
 from playground.sampler import sample_scene
 from playground.scene import Scene
@@ -40,12 +40,8 @@ QUESTION_SHARES = {
     "color_attr": 0.16,
     "mixed": 0.22,
 }
-QUESTIONS_EACH = 10  # about one image, or one dense caption
-# In words alone a place is two words to compare, which is learned late; yes or no is what images are to build on.
-TEXT_KIND_SHARES = {"yes_no": 0.6, "count": 0.1, "colour": 0.2, "position": 0.1}
-CAPTIONS_LEARNED = (
-    0.25  # of the captions in words alone: they are drawn at random, and would drown the answers
-)
+QUESTIONS_EACH = 10  # about one image
+QUESTIONS_IN_TEXT = 4
 
 
 def _category(rng: np.random.Generator, shares: dict[str, float]) -> str:
@@ -82,15 +78,11 @@ def _captioned(rng: np.random.Generator, category: str) -> Sample:
 
 def _questions(rng: np.random.Generator) -> Sample:
     scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
-    return _document([{"see": "0.png"}, _answers(scene, rng, KIND_SHARES)], [scene])
-
-
-def _answers(scene: Scene, rng: np.random.Generator, shares: Mapping[str, float]) -> dict:
-    """Questions about what stands before, each a way of its own to go on."""
-    asked = questions(scene, rng, QUESTIONS_EACH, shares)
-    return {
-        "branches": [[{"text": q.text, "learn": False}, {"text": q.answer, "learn": True}] for q in asked]
-    }
+    ways = [
+        [{"text": question.text, "learn": False}, {"text": question.answer, "learn": True}]
+        for question in questions(scene, rng, QUESTIONS_EACH)
+    ]
+    return _document([{"see": "0.png"}, {"branches": ways}], [scene])
 
 
 def _edit(rng: np.random.Generator) -> Sample:
@@ -108,10 +100,11 @@ def _story(rng: np.random.Generator) -> Sample:
 
 
 def _text(rng: np.random.Generator) -> Sample:
-    """A scene in words alone: its dense caption, and questions that the caption answers."""
+    """A scene in words alone: its dense caption, then questions that the caption answers."""
     scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
-    known = {"text": f"{dense_caption(scene)} .", "learn": bool(rng.random() < CAPTIONS_LEARNED)}
-    return _document([known, _answers(scene, rng, TEXT_KIND_SHARES)], [])
+    answered = questions(scene, rng, QUESTIONS_IN_TEXT)
+    sentences = [f"{dense_caption(scene)} .", *(f"{item.text} {item.answer} ." for item in answered)]
+    return _document([{"text": " ".join(sentences), "learn": True}], [])
 
 
 SAMPLERS: dict[str, Callable[[np.random.Generator], Sample]] = {
