@@ -55,13 +55,16 @@ class Muon(torch.optim.Muon):
         return loss
 
     def _step(self, group: dict[str, Any]) -> None:
-        parameters: list[Tensor] = []
-        gradients: list[Tensor] = []
-        buffers: list[Tensor] = []
-        self._init_group(group, parameters, gradients, buffers)
         momentum = group["momentum"]
         alike: dict[tuple, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        for parameter, gradient, buffer in zip(parameters, gradients, buffers, strict=True):
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
+            # In one layout, a resumed run's too: another is rounded otherwise.
+            gradient, state = parameter.grad.contiguous(), self.state[parameter]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(gradient)
+            buffer = state["momentum_buffer"] = state["momentum_buffer"].contiguous()
             buffer.lerp_(gradient, 1 - momentum)
             update = gradient.lerp(buffer, momentum) if group["nesterov"] else buffer
             lying = update if update.shape[0] <= update.shape[1] else update.mT
