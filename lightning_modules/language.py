@@ -209,7 +209,7 @@ class Words:
         """Learns the pieces."""
         return train_text_tokenizer(self._texts(), self.size)
 
-    def _texts(self, limit: int = 60_000) -> list[str]:
+    def _texts(self, limit: int = 20000) -> list[str]:
         """The project's own prompts, and texts out of shards of documents or raw pairs."""
         texts = [*PROMPTS, self.more]
         every_rank = iter  # each learns the same pieces from the same words

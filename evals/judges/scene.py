@@ -134,7 +134,7 @@ def _colours(reading: Reading, spec: PromptSpec) -> list[Asked]:
         kinds = [(count, colour) for count, colour, other in spec.objects if other == shape]
         for count, colour in kinds if seen[shape] else ():
             if colour is not None:
-                having = sum(item.colour == colour for item in reading.objects if item.shape == shape)
+                having = len(_like(reading, colour, shape))
                 asked.append(_coloured(shape, colour, count, having, seen[shape], len(kinds)))
     return asked
 
