@@ -11,7 +11,11 @@ from datamodules.shard import BrokenSample, BrokenShard, Shard
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 64  # captions at random, of which the nearest is a contrast
+LOOKED_AT = 64  # captions at random for each contrast, where none differs in one word
+ENOUGH = 200_000  # captions to find contrasts among: seconds of reading
+MOST_WORDS = 32  # of a caption that is looked at word by word
+
+Gap = tuple[str | None, ...]  # the words of a caption, one of them left out
 
 
 class Chosen(NamedTuple):
@@ -73,21 +77,73 @@ def _take(shard: Shard, place: str, order: list[int], count: int) -> list[Chosen
     return taken
 
 
-def choose_contrasts(prompt: str, prompts: Sequence[str], wanted: int, rng: random.Random) -> list[str]:
-    """Other captions that say nearly the same: of LOOKED_AT for each one wanted, those that share the most words.
+def read_captions(places: Sequence[str], rng: random.Random, enough: int = ENOUGH) -> list[str]:
+    """The different captions of shards in random order, of as many as hold `enough`."""
+    shards = find_shards(places)
+    rng.shuffle(shards)
+    found: set[str] = set()
+    for place in shards:
+        if len(found) >= enough or (shard := _opened(place)) is None:
+            continue
+        for number in range(len(shard)):
+            try:
+                found.add(sample_text(shard.read(number), "txt"))
+            except (BrokenSample, ValueError):
+                continue
+        shard.close()
+    return sorted(found)
+
+
+def choose_contrasts(
+    prompts: Sequence[str], captions: Sequence[str], wanted: int, rng: random.Random
+) -> list[list[str]]:
+    """For each prompt, other captions that say nearly the same.
+
+    First those that differ from it in one word, each in another place ("two red circles", "three red circles", "two red
+    stars"); where there are too few, of LOOKED_AT at random those that share the most words.
+
+    Args:
+        prompts: what is drawn.
+        captions: all that there is to choose from.
+        wanted: how many for each prompt.
+        rng: what chooses.
 
     Raises:
         ValueError: there are too few others.
     """
+    if wanted and len(set(captions) | set(prompts)) <= wanted:
+        raise ValueError(f"each drawing is to be held against {wanted} other captions, and there are too few")
+    alike: dict[Gap, list[str]] = {gap: [] for prompt in prompts for gap in _gaps(prompt)}
+    for caption in captions:
+        for gap in _gaps(caption):
+            if gap in alike:
+                alike[gap].append(caption)
+    found = []
+    for prompt in prompts:
+        places = [[c for c in alike[gap] if c != prompt] for gap in _gaps(prompt)]
+        places = [others for others in places if others]
+        chosen = [rng.choice(others) for others in rng.sample(places, min(wanted, len(places)))]
+        found.append(chosen + _nearest(prompt, captions, wanted - len(chosen), {prompt, *chosen}, rng))
+    return found
+
+
+def _gaps(caption: str) -> list[Gap]:
+    """A caption with each of its words left out in turn: what it shares with those that differ in that word."""
+    words = caption.split()
+    if len(words) > MOST_WORDS:
+        return []
+    return [(*words[:i], None, *words[i + 1 :]) for i in range(len(words))]
+
+
+def _nearest(
+    prompt: str, captions: Sequence[str], wanted: int, without: set[str], rng: random.Random
+) -> list[str]:
+    """Of captions at random, those that share the most words."""
     if not wanted:
         return []
-    near = {rng.choice(prompts) for _ in range(LOOKED_AT * wanted)} - {prompt}
+    near = {rng.choice(captions) for _ in range(LOOKED_AT * wanted)} - without
     if len(near) < wanted:
-        near = set(prompts) - {prompt}
-    if len(near) < wanted:
-        raise ValueError(
-            f"there are {len(near)} other captions, and each drawing is to be held against {wanted}"
-        )
+        near = set(captions) - without
     words = set(prompt.split())
 
     def unlike(other: str) -> tuple[float, str]:

@@ -28,7 +28,13 @@ from torch import Tensor
 
 from callbacks.durable import write_bytes, write_text
 from callbacks.enhancement_dialogues import ImageFile, Sample, dialogue, plain_pair, png, write_shards
-from callbacks.enhancement_prompts import Chosen, TrueImages, choose_contrasts, choose_prompts
+from callbacks.enhancement_prompts import (
+    Chosen,
+    TrueImages,
+    choose_contrasts,
+    choose_prompts,
+    read_captions,
+)
 from evals.assessment import Assessment
 from evals.enhancement_report import RoundShown
 from evals.judges.judge import Judge, Unjudged, opinion_from_json, opinion_to_json
@@ -52,8 +58,8 @@ class RoundSettings:
         target: what a bad drawing is drawn again as: `truth`, the caption's own image, or `own`, the best-judged drawing
             of the same prompt (if that one is good; else the bad one teaches no second turn).
         bad_share: share of bad drawings among those that become dialogues; None: as they come.
-        contrasts: captions of other drawings that each drawing is assessed against as well, in a turn of its own (not in
-            the paper): what is wrong then costs no drawing. The nearest of a few chosen at random.
+        contrasts: other captions of these shards that each drawing is assessed against as well, in a turn of its own (not
+            in the paper): what is wrong then costs no drawing. They differ from its own in one word, where some do.
         form: `dialogue` as in the paper, or `pairs`: the same targets as plain text-to-image, without assessments, to
             tell what the words add.
         cfg, temperature: of the drawings.
@@ -80,8 +86,8 @@ class RoundSettings:
             raise ValueError(f"a round of {self.count} drawings cannot have {self.draws} of each prompt")
         if self.target == "own" and self.draws < 2:
             raise ValueError("target own needs draws of 2 or more: the best of several is taken")
-        if not 0 <= self.contrasts < self.count // self.draws:
-            raise ValueError(f"{self.contrasts} contrasts of {self.count // self.draws} prompts: name fewer")
+        if self.contrasts < 0:
+            raise ValueError(f"{self.contrasts} contrasts: name 0 or more")
         if self.bad_share is not None and not 0 < self.bad_share <= 1:
             raise ValueError(f"bad_share {self.bad_share} is out of range: above 0, at most 1")
 
@@ -154,8 +160,17 @@ class Round:
             return
         rng = random.Random(f"{self.settings.seed}|{self.number}|prompts")
         chosen = choose_prompts(self.settings.prompts, self.settings.count // self.settings.draws, rng)
-        plan = {**kind, "chosen": chosen}
+        plan = {**kind, "chosen": chosen, "contrasts": self._choose_contrasts(chosen)}
         write_text(path, json.dumps(plan) + "\n")
+
+    def _choose_contrasts(self, chosen: Sequence[Chosen]) -> list[list[str]]:
+        """Captions of others that each drawing is held against."""
+        prompts = [one.prompt for one in chosen for _ in range(self.settings.draws)]
+        if not self.settings.contrasts or self.settings.form == "pairs":
+            return [[] for _ in prompts]
+        rng = random.Random(f"{self.settings.seed}|{self.number}|contrasts")
+        captions = read_captions(self.settings.prompts, rng)
+        return choose_contrasts(prompts, captions, self.settings.contrasts, rng)
 
     def draw(self, model: Illume) -> None:
         """Draws this rank's batches that are not drawn yet."""
@@ -181,7 +196,7 @@ class Round:
             path, part = self._judged(batch), self._part(batch)
             if path.is_file():
                 continue
-            images, others = self._images(batch), self._contrasts(prompts, part)
+            images, others = self._images(batch), self._contrasts(part)
             texts = [
                 [prompts[i] for i in part],
                 *map(list, zip(*others, strict=True)),
@@ -257,11 +272,8 @@ class Round:
     def _kept_opinions(self, batch: int) -> dict[str, Any]:
         return json.loads(self._judged(batch).read_text(encoding="utf-8"))
 
-    def _contrasts(self, prompts: Sequence[str], part: range) -> list[list[str]]:
-        """Captions of others that each drawing of a batch is held against."""
-        number = f"{self.settings.seed}|{self.number}|contrasts"
-        wanted = self.settings.contrasts if self.settings.form == "dialogue" else 0
-        return [choose_contrasts(prompts[i], prompts, wanted, random.Random(f"{number}|{i}")) for i in part]
+    def _contrasts(self, part: range) -> list[list[str]]:
+        return self._plan()["contrasts"][part.start : part.stop]
 
     def drawings(self) -> Tensor:
         """(count, 3, H, W) uint8."""
@@ -343,15 +355,13 @@ class Round:
                 yield plain_pair(prompts[i], better)
         truth.close()
         if not pairs:
-            yield from self._contrasting(prompts)
+            yield from self._contrasting()
 
-    def _contrasting(self, prompts: Sequence[str]) -> Iterator[Sample]:
+    def _contrasting(self) -> Iterator[Sample]:
         """One turn for each drawing and each caption of another that it was held against."""
         for batch in self._batches() if self.settings.contrasts else ():
             part, said = self._part(batch), self._kept_opinions(batch)["contrasts"]
-            for i, others, opinions in zip(
-                part, self._contrasts(prompts, part), zip(*said, strict=True), strict=True
-            ):
+            for i, others, opinions in zip(part, self._contrasts(part), zip(*said, strict=True), strict=True):
                 for other, opinion in zip(others, map(opinion_from_json, opinions), strict=True):
                     if isinstance(opinion, Assessment):
                         yield dialogue(self._image(i), other, opinion)
