@@ -14,27 +14,22 @@ twice. Every rank draws and judges its own batches; rank 0 writes.
 import io
 import json
 import logging
-import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from callbacks.durable import write_bytes, write_text
-from callbacks.enhancement_dialogues import ImageFile, Sample, dialogue, plain_pair, png, write_shards
-from callbacks.enhancement_prompts import (
-    Chosen,
-    TrueImages,
-    choose_contrasts,
-    choose_prompts,
-    read_captions,
-)
+from callbacks.enhancement_dialogues import write_shards
+from callbacks.enhancement_lessons import Judged, Opinion, lessons
+from callbacks.enhancement_prompts import Chosen, choose_contrasts, choose_prompts, read_captions
+from callbacks.enhancement_settings import RoundSettings
 from evals.assessment import Assessment
 from evals.enhancement_report import RoundShown
 from evals.judges.judge import Judge, Unjudged, opinion_from_json, opinion_to_json
@@ -44,52 +39,6 @@ from models.unified import Illume
 log = logging.getLogger(__name__)
 
 BATCH = 100  # drawings made at once
-
-
-@dataclass(frozen=True)
-class RoundSettings:
-    """What a round does.
-
-    Args:
-        prompts: shards of raw pairs whose captions are drawn (ILLUME: a part of its text-to-image captions).
-        count: drawings.
-        draws: drawings of one prompt.
-        good_score: a drawing is good if it is right overall and has at least this score.
-        target: what a bad drawing is drawn again as: `truth`, the caption's own image, or `own`, the best-judged drawing
-            of the same prompt (if that one is good; else the bad one teaches no second turn).
-        bad_share: share of bad drawings among those that become dialogues; None: as they come.
-        contrasts: other captions of these shards that each drawing is assessed against as well, in a turn of its own (not
-            in the paper): what is wrong then costs no drawing. They differ from its own in one word, where some do.
-        form: `dialogue` as in the paper, or `pairs`: the same targets as plain text-to-image, without assessments, to
-            tell what the words add.
-        cfg, temperature: of the drawings.
-        seed: of the choice of prompts, and of the drawings.
-
-    Raises:
-        ValueError: a setting that makes no sense.
-    """
-
-    prompts: tuple[str, ...]
-    count: int = 1000
-    draws: int = 1
-    good_score: int = 8
-    target: Literal["truth", "own"] = "truth"
-    bad_share: float | None = None
-    contrasts: int = 0
-    form: Literal["dialogue", "pairs"] = "dialogue"
-    cfg: float = 1.25
-    temperature: float = 0.6
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.draws <= self.count or self.count % self.draws:
-            raise ValueError(f"a round of {self.count} drawings cannot have {self.draws} of each prompt")
-        if self.target == "own" and self.draws < 2:
-            raise ValueError("target own needs draws of 2 or more: the best of several is taken")
-        if self.contrasts < 0:
-            raise ValueError(f"{self.contrasts} contrasts: name 0 or more")
-        if self.bad_share is not None and not 0 < self.bad_share <= 1:
-            raise ValueError(f"bad_share {self.bad_share} is out of range: above 0, at most 1")
 
 
 class Round:
@@ -248,7 +197,10 @@ class Round:
                 counts["good"] + counts["bad"],
                 "good" if counts["good"] else "bad" if counts["bad"] else "missing",
             )
-        dialogues, turns = write_shards(self._samples(prompts, opinions, good), self.folder / "shards")
+        judged = Judged(
+            self.settings, self.number, self._chosen(), self._image, opinions, good, self._held_against()
+        )
+        dialogues, turns = write_shards(lessons(judged), self.folder / "shards")
         if not dialogues:
             log.warning(
                 "round %d has not one dialogue: nothing was judged, or nothing had a target", self.number
@@ -264,13 +216,23 @@ class Round:
         write_text(self.folder / "summary.json", json.dumps(summary, indent=1) + "\n")
         return summary
 
-    def opinions(self) -> list[Assessment | Unjudged]:
+    def opinions(self) -> list[Opinion]:
         """What the judge said of each drawing."""
         kept = [self._kept_opinions(batch)["opinions"] for batch in self._batches()]
         return [opinion_from_json(one) for of in kept for one in of]
 
     def _kept_opinions(self, batch: int) -> dict[str, Any]:
         return json.loads(self._judged(batch).read_text(encoding="utf-8"))
+
+    def _held_against(self) -> list[list[tuple[str, Opinion]]]:
+        """For each drawing its contrasts, with what the judge said of them."""
+        found = []
+        for batch in self._batches():
+            by_contrast = [map(opinion_from_json, said) for said in self._kept_opinions(batch)["contrasts"]]
+            others, part = self._contrasts(self._part(batch)), self._part(batch)
+            said = zip(*by_contrast, strict=True) if by_contrast else [()] * len(part)
+            found += [list(zip(o, s, strict=True)) for o, s in zip(others, said, strict=True)]
+        return found
 
     def _contrasts(self, part: range) -> list[list[str]]:
         return self._plan()["contrasts"][part.start : part.stop]
@@ -283,11 +245,11 @@ class Round:
         """The prompt of each drawing."""
         return [chosen.prompt for chosen in self._chosen() for _ in range(self.settings.draws)]
 
-    def verdicts(self, opinions: Sequence[Assessment | Unjudged] | None = None) -> list[bool | None]:
+    def verdicts(self, opinions: Sequence[Opinion] | None = None) -> list[bool | None]:
         """Whether each drawing is good, by these opinions or by its own; None where nobody could say."""
         return [self._good(opinion) for opinion in (self.opinions() if opinions is None else opinions)]
 
-    def _good(self, opinion: Assessment | Unjudged) -> bool | None:
+    def _good(self, opinion: Opinion) -> bool | None:
         if isinstance(opinion, Unjudged):
             return None
         return opinion.overall and opinion.score >= self.settings.good_score
@@ -326,61 +288,6 @@ class Round:
 
     def _images(self, batch: int) -> Tensor:
         return torch.from_numpy(np.load(self._drawn(batch), allow_pickle=False))
-
-    def _kept(self, good: Sequence[bool | None]) -> list[int]:
-        """The drawings that become dialogues: of those judged, as many good and bad as `bad_share` wants."""
-        sides = {side: [i for i, g in enumerate(good) if g is side] for side in (True, False)}
-        share = self.settings.bad_share
-        if share is not None and all(sides.values()):  # of one side alone there is no share to be had
-            rng = random.Random(f"{self.settings.seed}|{self.number}|kept")
-            most = min(len(sides[False]) / share, len(sides[True]) / (1 - share) if share < 1 else math.inf)
-            for side, part in ((False, share), (True, 1 - share)):
-                sides[side] = rng.sample(sides[side], min(len(sides[side]), round(most * part)))
-        return sorted(sides[True] + sides[False])
-
-    def _samples(
-        self,
-        prompts: Sequence[str],
-        opinions: Sequence[Assessment | Unjudged],
-        good: Sequence[bool | None],
-    ) -> Iterator[Sample]:
-        chosen, truth, pairs = self._chosen(), TrueImages(), self.settings.form == "pairs"
-        for i in self._kept(good):
-            opinion = opinions[i]
-            assert isinstance(opinion, Assessment)
-            better = None if good[i] else self._better(i, opinions, good, chosen, truth)
-            if not pairs:
-                yield dialogue(self._image(i), prompts[i], opinion, better)
-            elif better is not None:
-                yield plain_pair(prompts[i], better)
-        truth.close()
-        if not pairs:
-            yield from self._contrasting()
-
-    def _contrasting(self) -> Iterator[Sample]:
-        """One turn for each drawing and each caption of another that it was held against."""
-        for batch in self._batches() if self.settings.contrasts else ():
-            part, said = self._part(batch), self._kept_opinions(batch)["contrasts"]
-            for i, others, opinions in zip(part, self._contrasts(part), zip(*said, strict=True), strict=True):
-                for other, opinion in zip(others, map(opinion_from_json, opinions), strict=True):
-                    if isinstance(opinion, Assessment):
-                        yield dialogue(self._image(i), other, opinion)
-
-    def _better(
-        self,
-        i: int,
-        opinions: Sequence[Assessment | Unjudged],
-        good: Sequence[bool | None],
-        chosen: Sequence[Chosen],
-        truth: TrueImages,
-    ) -> ImageFile | None:
-        """What drawing i is to be drawn again as: (ending, bytes), or None where there is nothing better."""
-        draws = self.settings.draws
-        if self.settings.target == "truth":
-            return truth.image(chosen[i // draws])
-        own = [j for j in range(i // draws * draws, (i // draws + 1) * draws) if good[j]]
-        best = max(own, key=lambda j: opinions[j].score, default=None)
-        return None if best is None else ("png", png(self._image(best)))
 
 
 def _npy(images: Tensor) -> bytes:

@@ -17,7 +17,8 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.checkpoint import ResumeCheckpoint
-from callbacks.enhancement_round import Round, RoundSettings
+from callbacks.enhancement_round import Round
+from callbacks.enhancement_settings import RoundSettings
 from callbacks.stage_model import evaluated
 from datamodules.document_datamodule import DocumentDataModule
 from evals.enhancement_report import write_enhancement_report

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 import demo
 import train
 from callbacks import enhancement_round, self_enhancement
-from callbacks.enhancement_round import Round, RoundSettings
+from callbacks.enhancement_round import Round
+from callbacks.enhancement_settings import RoundSettings
 from evals.assessment import Verdict
 from evals.judges.scene import SceneJudge
 from lightning_modules.language import LanguageModule

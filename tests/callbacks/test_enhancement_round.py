@@ -16,7 +16,8 @@ import torch
 
 from callbacks import enhancement_dialogues, enhancement_round, self_enhancement
 from callbacks.enhancement_prompts import choose_contrasts, read_captions
-from callbacks.enhancement_round import Round, RoundSettings
+from callbacks.enhancement_round import Round
+from callbacks.enhancement_settings import RoundSettings
 from datamodules.decode import decode_image
 from datamodules.shard import Shard
 from datamodules.templates import TEMPLATES

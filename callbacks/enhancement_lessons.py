@@ -1,0 +1,79 @@
+"""Which of a round's judged drawings become dialogues, and what a bad one is drawn again as (ILLUME section 3.4)."""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from callbacks.enhancement_dialogues import ImageFile, Sample, dialogue, plain_pair, png
+from callbacks.enhancement_prompts import Chosen, TrueImages
+from callbacks.enhancement_settings import RoundSettings
+from evals.assessment import Assessment
+from evals.judges.judge import Unjudged
+
+Opinion = Assessment | Unjudged
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A round once everything is judged.
+
+    Attributes:
+        settings: what the round does.
+        number: of the round.
+        chosen: its prompts, each with the place of its true image; every one has `settings.draws` drawings.
+        image: the drawing (3, H, W) of a number.
+        opinions: what the judge said of each drawing.
+        good: whether each drawing is good; None where nobody could say.
+        contrasts: for each drawing, other captions that it was held against, and what the judge said of that.
+    """
+
+    settings: RoundSettings
+    number: int
+    chosen: Sequence[Chosen]
+    image: Callable[[int], Tensor]
+    opinions: Sequence[Opinion]
+    good: Sequence[bool | None]
+    contrasts: Sequence[Sequence[tuple[str, Opinion]]]
+
+
+def lessons(judged: Judged) -> Iterator[Sample]:
+    """What a round teaches with: dialogues of its drawings, then one turn for each contrast; or plain pairs."""
+    truth, pairs = TrueImages(), judged.settings.form == "pairs"
+    for i in kept(judged.good, judged.settings, judged.number):
+        opinion, prompt = judged.opinions[i], judged.chosen[i // judged.settings.draws].prompt
+        assert isinstance(opinion, Assessment)
+        better = None if judged.good[i] else _better(judged, i, truth)
+        if not pairs:
+            yield dialogue(judged.image(i), prompt, opinion, better)
+        elif better is not None:
+            yield plain_pair(prompt, better)
+    truth.close()
+    for i, held_against in enumerate(() if pairs else judged.contrasts):
+        for other, opinion in held_against:
+            if isinstance(opinion, Assessment):
+                yield dialogue(judged.image(i), other, opinion)
+
+
+def kept(good: Sequence[bool | None], settings: RoundSettings, number: int) -> list[int]:
+    """The drawings that become dialogues: of those judged, as many good and bad as `bad_share` wants."""
+    sides = {side: [i for i, g in enumerate(good) if g is side] for side in (True, False)}
+    share = settings.bad_share
+    if share is not None and all(sides.values()):  # of one side alone there is no share to be had
+        rng = random.Random(f"{settings.seed}|{number}|kept")
+        most = min(len(sides[False]) / share, len(sides[True]) / (1 - share) if share < 1 else math.inf)
+        for side, part in ((False, share), (True, 1 - share)):
+            sides[side] = rng.sample(sides[side], min(len(sides[side]), round(most * part)))
+    return sorted(sides[True] + sides[False])
+
+
+def _better(judged: Judged, i: int, truth: TrueImages) -> ImageFile | None:
+    """What drawing i is to be drawn again as: (ending, bytes), or None where there is nothing better."""
+    draws = judged.settings.draws
+    if judged.settings.target == "truth":
+        return truth.image(judged.chosen[i // draws])
+    own = [j for j in range(i // draws * draws, (i // draws + 1) * draws) if judged.good[j]]
+    best = max(own, key=lambda j: judged.opinions[j].score, default=None)
+    return None if best is None else ("png", png(judged.image(best)))
