@@ -15,7 +15,7 @@ A seed fixes a sample, whatever else is drawn beside it: the second image of `--
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -267,15 +267,26 @@ def answer(
         return []
     if command.startswith("/"):
         raise ValueError(f"there is no command {command}; there is /image PATH, /new and /quit")
-    parts = model.chat([*view, line], seed, temperature=options.temperature) if line else []
-    if line and not parts:
-        say("")
+    if line:
+        show(model.talk([*view, line], seed, temperature=options.temperature), options.out)
+    return view
+
+
+def show(parts: "Iterable[str | Tensor]", folder: Path) -> None:
+    """Prints words as they come, and saves images."""
+    last: str | Tensor | None = None
     for part in parts:
         if isinstance(part, str):
-            say(part)
+            print(part, end="", flush=True)
         else:
-            save(grid(part[None]), free_name(options.out))
-    return view
+            if isinstance(last, str):
+                print()
+            save(grid(part[None]), free_name(folder))
+        last = part
+    if last is None:
+        say("")
+    elif isinstance(last, str):
+        print()
 
 
 def free_name(folder: Path) -> Path:

@@ -1,18 +1,19 @@
 """Illume: encoder, tokenizer, detokenizer and language model behind understand, draw, edit and chat."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from models.conversation import converse
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder
 from models.document import (
     Document,
-    Draw,
     See,
     Text,
     assess_document,
@@ -21,7 +22,8 @@ from models.document import (
     edit_document,
     redraw_document,
 )
-from models.language.decoding import Continuation, draw_codes, write_text
+from models.language.decoding import Continuation, write_text
+from models.language.drawing import Numbers, draw_codes
 from models.language.unified_lm import UnifiedLM
 from models.model_folder import load_parts, parts_hash, save_parts
 from models.sequence import DRAW, SEE, PackedBatch, Segment, Sequencer
@@ -178,55 +180,65 @@ class Illume(nn.Module):
         self,
         prompts: Sequence[str],
         seeds: list[int],
-        cfg: float = 1.25,
-        temperature: float = 0.6,
-        top_k: int = 0,
+        cfg: Numbers = 1.25,
+        temperature: Numbers = 0.6,
+        top_k: int | Sequence[int] = 0,
+        top_p: Numbers = 1.0,
     ) -> Tensor:
-        """Text to images (B, 3, H, W) uint8, one for each prompt and seed."""
+        """Text to images (B, 3, H, W) uint8, one for each prompt and seed; settings as in `draw_codes`."""
         documents = [draw_document(prompt) for prompt in prompts]
-        return self._draw(documents, [draw_document(None)] * len(documents), seeds, cfg, temperature, top_k)
+        nulls = [draw_document(None)] * len(documents)
+        return self.draw_documents(documents, nulls, seeds, cfg, temperature, top_k, top_p)
 
     def edit(
         self,
         images: Tensor,
         instructions: Sequence[str],
         seeds: list[int],
-        cfg: float = 1.0,
-        temperature: float = 0.3,
-        top_k: int = 0,
+        cfg: Numbers = 1.0,
+        temperature: Numbers = 0.3,
+        top_k: int | Sequence[int] = 0,
+        top_p: Numbers = 1.0,
     ) -> Tensor:
-        """Edits images (B, 3, H, W) by instructions; same shape out."""
+        """Edits images (B, 3, H, W) by instructions; same shape out. Settings as in `draw_codes`."""
         documents = [edit_document(image, words) for image, words in zip(images, instructions, strict=True)]
         nulls = [edit_document(image, None) for image in images]
-        return self._draw(documents, nulls, seeds, cfg, temperature, top_k)
+        return self.draw_documents(documents, nulls, seeds, cfg, temperature, top_k, top_p)
 
-    def _draw(
-        self,
-        documents: Sequence[Document],
-        nulls: Sequence[Document],
-        seeds: list[int],
-        cfg: float,
-        temperature: float,
-        top_k: int,
+    def draw_documents(
+        self, documents: Sequence[Document], nulls: Sequence[Document], seeds: list[int], *settings: Any
     ) -> Tensor:
-        if not 0 <= cfg <= 100:
-            raise ValueError(f"cfg {cfg} is out of range: 1 is no guidance, 1.25 is usual, 100 the most")
-        prompts = [self._segment(d) for d in documents]
-        twins = [self._segment(d) for d in nulls]
-        codes = draw_codes(
-            self.language,
-            prompts,
-            twins,
-            self._seen(prompts),
-            self._seen(twins),
-            seeds,
-            cfg,
-            temperature,
-            top_k,
-        )
+        """Draws the open Draw that each document ends in; `nulls` are the documents without what guidance is towards.
+
+        Args:
+            documents: one for each image.
+            nulls: as many.
+            seeds: as many.
+            settings: cfg, temperature, top_k and top_p of `draw_codes`.
+
+        Returns:
+            (B, 3, H, W) uint8.
+
+        Raises:
+            ValueError: guidance out of range, or a document longer than the context.
+        """
+        cfg = torch.as_tensor(settings[0], dtype=torch.float32)
+        if not (cfg.min() >= 0 and cfg.max() <= 100):
+            raise ValueError(
+                f"cfg {settings[0]} is out of range: 1 is no guidance, 1.25 is usual, 100 the most"
+            )
+        prompts = [self.segment(d) for d in documents]
+        twins = [self.segment(d) for d in nulls]
+        seen = self.seen(prompts), self.seen(twins)
+        codes = draw_codes(self.language, prompts, twins, *seen, seeds, *settings)
         return self.decode(codes, seeds)
 
-    def _segment(self, document: Document, ask: bool = False) -> Segment:
+    def segment(self, document: Document, ask: bool = False) -> Segment:
+        """A document as tokens, with the codes of what is drawn in it; `ask` opens the assistant's turn.
+
+        Raises:
+            ValueError: it leaves no room for an image in the context.
+        """
         segment = self._with_codes(self.sequencer.segment(document, ask=ask))
         room = self.language.trunk.config.max_position_embeddings - self.language.draw_tokens - 2
         if len(segment) > room:
@@ -245,21 +257,25 @@ class Illume(nn.Module):
         first, pairs = self.language.vocabulary.first_code, zip(segment.ids, segment.kinds, strict=True)
         return replace(segment, ids=[first + next(codes) if kind == DRAW else i for i, kind in pairs])
 
-    def _seen(self, segments: Sequence[Segment]) -> Tensor:
+    def seen(self, segments: Sequence[Segment]) -> Tensor:
         """Features (S, N, D) of every See in the segments, in order; each image is encoded once."""
         seen = [im for s in segments for im, use in zip(s.images, s.image_uses, strict=True) if use == SEE]
         if not seen:
             return self._nothing_seen()
+        distinct = {id(image): image for image in seen}
+        place = {key: number for number, key in enumerate(distinct)}
         with torch.no_grad():
-            return self.see(torch.stack(seen))
+            features = self.see(torch.stack(list(distinct.values())))
+        return features[[place[id(image)] for image in seen]]
 
     def understand(self, documents: Sequence[Document], limit: int = 64) -> list[str]:
         """Answers each document (an image, a question, ...) in words."""
-        prompts = [self._segment(d, ask=True) for d in documents]
-        written = write_text(self.language, prompts, self._seen(prompts), limit)
-        return [self._words(row) for row in written]
+        prompts = [self.segment(d, ask=True) for d in documents]
+        written = write_text(self.language, prompts, self.seen(prompts), limit)
+        return [self.words(row) for row in written]
 
-    def _words(self, ids: list[int]) -> str:
+    def words(self, ids: list[int]) -> str:
+        """Text ids to words; others are left out."""
         return self.text_tokenizer.decode([i for i in ids if i < self.language.vocabulary.text_size]).strip()
 
     def ask(self, images: Tensor, questions: Sequence[str]) -> list[str]:
@@ -282,7 +298,7 @@ class Illume(nn.Module):
         """Probability of "yes" against "no" as the next word of assessments that were begun."""
         ways = [
             [
-                self._segment(assess_document(image, caption, f"{text} {word}"))
+                self.segment(assess_document(image, caption, f"{text} {word}"))
                 for image, caption, text in zip(images, captions, begun, strict=True)
             ]
             for word in ("yes", "no")
@@ -291,7 +307,7 @@ class Illume(nn.Module):
         # where the two spellings part; a tokenizer may join the word to what stands before it
         parts = [next(i for i, (a, b) in enumerate(zip(*ids, strict=False)) if a != b) for ids in pairs]
         segments = [segment.until(end) for segment, end in zip(ways[0], parts, strict=True)]
-        logits = self.language.logits(Continuation(self.language, segments, self._seen(segments)).last)
+        logits = self.language.logits(Continuation(self.language, segments, self.seen(segments)).last)
         words = torch.tensor([[yes[i], no[i]] for (yes, no), i in zip(pairs, parts, strict=True)])
         return logits.gather(1, words.to(logits.device)).softmax(-1)[:, 0].tolist()
 
@@ -301,9 +317,10 @@ class Illume(nn.Module):
         captions: Sequence[str],
         assessments: Sequence[str],
         seeds: list[int],
-        cfg: float = 1.25,
-        temperature: float = 0.6,
-        top_k: int = 0,
+        cfg: Numbers = 1.25,
+        temperature: Numbers = 0.6,
+        top_k: int | Sequence[int] = 0,
+        top_p: Numbers = 1.0,
     ) -> Tensor:
         """Draws again what images (B, 3, H, W) missed, after their assessments; same shape out."""
         documents = [
@@ -311,34 +328,24 @@ class Illume(nn.Module):
             for image, caption, text in zip(images, captions, assessments, strict=True)
         ]
         nulls = [draw_document(None)] * len(documents)
-        return self._draw(documents, nulls, seeds, cfg, temperature, top_k)
+        return self.draw_documents(documents, nulls, seeds, cfg, temperature, top_k, top_p)
 
-    def chat(
-        self,
-        parts: Sequence[str | Tensor],
-        seed: int = 0,
-        cfg: float = 1.0,
-        temperature: float = 0.7,
-        limit: int = 96,
-    ) -> list[str | Tensor]:
-        """Any-to-any: text and images (3, H, W) in, text and images out, as many as the model chooses to make."""
-        document: list[Text | See | Draw] = [Text(p) if isinstance(p, str) else See(p) for p in parts]
+    def talk(self, parts: Sequence[str | Tensor], seed: int = 0, **settings: Any) -> Iterator[str | Tensor]:
+        """As `chat`, told as it comes about: pieces of text, which belong together up to the next image."""
+        return converse(self, parts, seed, **settings)
+
+    def chat(self, parts: Sequence[str | Tensor], seed: int = 0, **settings: Any) -> list[str | Tensor]:
+        """Any-to-any: text and images (3, H, W) in, text and images out, as many as the model chooses to make.
+
+        Args:
+            parts: of the user's turn.
+            seed: of what is drawn.
+            settings: cfg and temperature of what is drawn, and limit, the most tokens of a text (1.0, 0.7 and 96).
+        """
         answer: list[str | Tensor] = []
-        special = self.language.vocabulary.special
-        while len(answer) < 8:
-            segment = self._segment(document, ask=not answer)
-            if answer:  # go on inside the assistant's turn: take back the `end` that closes it in training
-                segment = segment.until(-1)
-            written = write_text(self.language, [segment], self._seen([segment]), limit)[0]
-            if words := self._words(written):
-                answer.append(words)
-                document.append(Text(words, learn=True))
-            if not written or written[-1] != special("begin_image"):
-                break
-            twin = draw_document(None) if cfg != 1.0 else [*document, Draw(None)]
-            image = self._draw([[*document, Draw(None)]], [twin], [seed + len(answer)], cfg, temperature, 0)[
-                0
-            ]
-            answer.append(image)
-            document.append(Draw(image))
+        for part in self.talk(parts, seed, **settings):
+            if isinstance(part, str) and answer and isinstance(answer[-1], str):
+                answer[-1] += part
+            else:
+                answer.append(part)
         return answer

@@ -4,7 +4,7 @@ import random
 
 import torch
 
-from benchmarks import data, packing
+from benchmarks import data, drawing, packing
 
 
 def test_packed_and_padded_batches_hold_the_same_documents():
@@ -28,3 +28,17 @@ def test_a_document_takes_tokens_for_its_words_and_its_image(tmp_path):
     torch.manual_seed(0)
     sample = next(iter(data.wds.WebDataset(data.make_shards(tmp_path, 1, 1, 32), shardshuffle=False)))
     assert len(data._document(sample, random.Random(0))) > 258
+
+
+def test_the_peers_of_drawing_write_what_we_write():
+    model = drawing.our_model(64, 2, 96, tokens=6)
+    prompts = torch.randint(3, drawing.TEXT, (3, 5), generator=torch.Generator().manual_seed(1))
+    nulls = prompts[:1].expand(3, -1).clone()
+    ours = drawing.our_draw(model, prompts, nulls)
+    theirs = drawing.generate_draw(model, prompts, nulls)
+    assert torch.equal(ours(True), theirs(True)) and theirs(False).shape == (3, 6)
+    assert 0 <= int(theirs(False).min()) <= int(theirs(False).max()) < drawing.CODES
+    theirs, asked, without = drawing.janus_draw(model, prompts)
+    ours = drawing.our_draw(model, asked, without)
+    assert torch.equal(ours(True), theirs(True)) and theirs(False).shape == (3, 6)
+    assert 0 < drawing.matrix_share(ours) < 1

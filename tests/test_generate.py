@@ -94,16 +94,17 @@ def test_chat_from_a_pipe(
 ) -> None:
     asked = []
 
-    def chat(self: Illume, parts: list, seed: int, temperature: float) -> list:
+    def talk(self: Illume, parts: list, seed: int, temperature: float) -> list:
         asked.append([part if isinstance(part, str) else tuple(part.shape) for part in parts])
-        return ["hello", torch.zeros(3, 48, 48, dtype=torch.uint8)]
+        return ["hel", "lo", torch.zeros(3, 48, 48, dtype=torch.uint8), "there", " it is"]
 
-    monkeypatch.setattr(Illume, "chat", chat)
+    monkeypatch.setattr(Illume, "talk", talk)
     Path("drawn-001.png").write_bytes(b"mine")
     monkeypatch.setattr(sys, "stdin", io.StringIO("hi\n\n/image wide.webp\nwhat ?\n/new\nbye\n/quit\nno\n"))
     generate.main(["chat", "--model", str(model)])
     assert asked == [["hi"], [(3, 48, 48), "what ?"], ["bye"]]
-    assert capsys.readouterr().out.split()[1::2] == [f"drawn-{i:03d}.png" for i in (2, 3, 4)]
+    said = [("hello", f"drawn-{i:03d}.png", "there it is") for i in (2, 3, 4)]
+    assert capsys.readouterr().out.splitlines() == [line for lines in said for line in lines]
     assert Path("drawn-001.png").read_bytes() == b"mine" and Image.open("drawn-004.png").size == (192, 192)
 
 

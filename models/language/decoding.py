@@ -1,21 +1,54 @@
-"""Writing with a cache: image codes under guidance, and words."""
+"""Prompts read once and continued token by token, and words written so."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
 from models.attention import additive, allowed, use
-from models.language.sampling import choose, guide, uniforms
+from models.language.bare_trunk import BareTrunk, is_bare
 from models.language.unified_lm import UnifiedLM, image_places
 from models.sequence import SEE, TEXT, Segment
+
+LOOK_EVERY = 8  # tokens
+
+
+class Shared(NamedTuple):
+    """Prompts that begin alike, apart: each distinct beginning once, and how every row goes on from one of them."""
+
+    heads: list[Segment]
+    first: list[int]  # the row that each beginning was taken from
+    rows: list[int]  # the beginning of each row
+    tails: list[list[int]]  # its further words
+
+
+def share(prompts: Sequence[Segment]) -> Shared | None:
+    """Takes questions about the same image apart; None where no two prompts begin with the same image."""
+    if any(p.image_uses != [SEE] or p.images[0] is None for p in prompts):
+        return None
+    ends = [len(p) - p.kinds[::-1].index(SEE) for p in prompts]
+    if any(end == len(p) for end, p in zip(ends, prompts, strict=True)):
+        return None
+    keys = [(id(p.images[0]), tuple(p.ids[:end])) for end, p in zip(ends, prompts, strict=True)]
+    order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    if len(order) == len(prompts):
+        return None
+    first = [keys.index(key) for key in order]
+    return Shared(
+        [prompts[i].until(ends[i]) for i in first],
+        first,
+        [order[key] for key in keys],
+        [p.ids[end:] for end, p in zip(ends, prompts, strict=True)],
+    )
 
 
 class Continuation:
     """A batch of prompts run through the trunk once, to be continued token by token.
 
-    Prompts of different lengths are padded on the left; padding is never looked at and positions are each row's own.
+    Prompts of different lengths are padded on the left; padding is never looked at and positions are each row's own. An
+    image that several prompts ask about is read once.
 
     Args:
         model: the language model.
@@ -24,31 +57,51 @@ class Continuation:
     """
 
     def __init__(self, model: UnifiedLM, prompts: Sequence[Segment], features: Tensor) -> None:
-        self.model, device = model, model.vision_head.device
+        self.model = model
+        if (shared := share(prompts)) is None:
+            self._begin(prompts, features)
+            return
+        self._begin(shared.heads, features[shared.first])
+        self.select(torch.tensor(shared.rows, device=features.device))
+        self._go_on(shared.tails)
+
+    def _begin(self, prompts: Sequence[Segment], features: Tensor) -> None:
+        """Reads prompts from their beginning."""
+        model, device = self.model, self.model.vision_head.device
         length = max(len(p) for p in prompts)
         pad = model.vocabulary.special("pad")
-        starts = [length - len(p) for p in prompts]
-
-        def rows(name: str, fill: int) -> Tensor:
-            return torch.tensor(
-                [[fill] * s + list(getattr(p, name)) for s, p in zip(starts, prompts, strict=True)],
-                device=device,
-            )
-
-        ids, blocks, kinds = rows("ids", pad), rows("see_blocks", -1), rows("kinds", -1)
+        ids = self._rows([p.ids for p in prompts], pad)
+        blocks = self._rows([p.see_blocks for p in prompts], -1)
+        kinds = self._rows([p.kinds for p in prompts], -1)
         self.real = kinds >= 0  # (B, K) keys that may be looked at
         documents = torch.where(self.real, 0, -1)
-        self.position = torch.tensor([len(p) for p in prompts], device=device)[
-            :, None
-        ]  # (B, 1) of the next token
-        positions = (
-            torch.arange(length, device=device) - torch.tensor(starts, device=device)[:, None]
-        ).clamp_min(0)
+        lengths = torch.tensor([len(p) for p in prompts], device=device)
+        self.position = lengths[:, None]  # (B, 1) of the next token
+        positions = (torch.arange(length, device=device) + (lengths - length)[:, None]).clamp_min(0)
         self.cache = DynamicCache(config=model.trunk.config)
         places = image_places(self.real & (kinds != TEXT), model.draw_tokens)
         embedded = model.embed(ids, features, kinds == SEE, places)
         free = allowed(documents, blocks, model.attend)
         self.last = self._run(embedded, additive(free, embedded.dtype), positions)
+
+    def _go_on(self, tails: Sequence[Sequence[int]]) -> None:
+        """Reads further words of each row."""
+        before, lengths = self.real, torch.tensor([len(t) for t in tails], device=self.real.device)
+        ids = self._rows(tails, self.model.vocabulary.special("pad"))  # (B, T)
+        steps = torch.arange(ids.shape[1], device=ids.device) + (lengths - ids.shape[1])[:, None]
+        self.real = torch.cat([before, steps >= 0], 1)
+        own = allowed(torch.where(steps >= 0, 0, -1), torch.full_like(ids, -1), self.model.attend)
+        free = torch.cat([before[:, None].expand(-1, ids.shape[1], -1), own], 2)  # (B, T, K)
+        embedded = self.model.embed(ids)
+        positions = self.position + steps.clamp_min(0)
+        self.last = self._run(embedded, additive(free, embedded.dtype), positions)
+        self.position = self.position + lengths[:, None]
+
+    def _rows(self, lists: Sequence[Sequence[int]], fill: int) -> Tensor:
+        """Lists of several lengths, padded on the left -> (B, L)."""
+        length = max(map(len, lists))
+        padded = [[fill] * (length - len(own)) + list(own) for own in lists]
+        return torch.tensor(padded, device=self.model.vision_head.device)
 
     def _run(self, embedded: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         use(self.model.trunk, "sdpa")
@@ -61,77 +114,62 @@ class Continuation:
         )
         return out.last_hidden_state[:, -1]  # (B, D)
 
-    def feed(self, ids: Tensor, place: int = -1) -> Tensor:
-        """Appends one token (B,) to each row, a code at its place in the image; returns the last hidden state (B, D)."""
+    def select(self, rows: Tensor) -> None:
+        """Goes on with these rows (R,), any of them any number of times."""
+        self.cache.batch_select_indices(rows)
+        self.real, self.position, self.last = self.real[rows], self.position[rows], self.last[rows]
+
+    def bare(self, room: int) -> BareTrunk:
+        """What continues all rows by up to `room` tokens without the trunk's modules; it has a cache of its own."""
+        layers = self.cache.layers
+        keys, values = [layer.keys for layer in layers], [layer.values for layer in layers]
+        return BareTrunk(self.model.trunk, keys, values, self.real, self.position[:, 0], room)
+
+    def read(self, embedded: Tensor) -> Tensor:
+        """Appends one embedded token (R, D) to each row; returns the last hidden state (R, D)."""
         self.real = torch.cat([self.real, torch.ones_like(self.real[:, :1])], 1)
-        embedded = self.model.embed(ids[:, None], places=torch.full_like(ids, place)[:, None])
-        self.last = self._run(embedded, additive(self.real[:, None], embedded.dtype), self.position)
+        mask = additive(self.real[:, None], embedded.dtype)
+        self.last = self._run(embedded[:, None], mask, self.position)
         self.position = self.position + 1
         return self.last
 
 
 @torch.no_grad()
-def draw_codes(
-    model: UnifiedLM,
-    prompts: Sequence[Segment],
-    nulls: Sequence[Segment],
-    features: Tensor,
-    null_features: Tensor,
-    seeds: list[int],
-    cfg: float = 2.0,
-    temperature: float = 1.0,
-    top_k: int = 0,
-) -> Tensor:
-    """Writes one image for each prompt that ends in an open Draw.
+def write_words(
+    model: UnifiedLM, prompts: Sequence[Segment], features: Tensor, limit: int = 64
+) -> Iterator[Tensor]:
+    """Greedy words for each prompt, token by token, up to the one that ends them (`end` or `begin_image`).
 
-    Conditional and null rows share each forward pass; only the vision head's code rows are used. With cfg 1 there are
-    no null rows at all.
-
-    Returns:
-        (B, N) codes.
+    Yields:
+        (B,) ids; -1 for rows that are done.
     """
-    guided = cfg != 1.0
-    rows = Continuation(
-        model,
-        [*prompts, *nulls] if guided else prompts,
-        torch.cat([features, null_features]) if guided else features,
-    )
-    noise = uniforms(seeds, model.draw_tokens).to(features.device)
-    head = model.vision_head[model.vocabulary.first_code - model.vocabulary.text_size :]  # (K, D)
-    hidden, codes = rows.last, []
-    for step in range(model.draw_tokens):
-        logits = hidden @ head.T
-        if guided:
-            logits = guide(*logits.chunk(2), cfg)
-        codes.append(choose(logits, noise[:, step], temperature, top_k))
-        if step + 1 < model.draw_tokens:
-            ids = codes[-1] + model.vocabulary.first_code
-            hidden = rows.feed(torch.cat([ids, ids]) if guided else ids, step)
-    return torch.stack(codes, 1)
+    words, special = model.vocabulary.text_size, model.vocabulary.special
+    closing = torch.tensor([special("end"), special("begin_image")], device=features.device)
+    rows = Continuation(model, prompts, features)
+    bare = rows.bare(limit) if is_bare(model.trunk) else None
+    head = torch.cat([model.text_head, model.vision_head[closing - words]])  # no code can be chosen
+    done = torch.zeros(len(prompts), dtype=torch.bool, device=features.device)
+    hidden = rows.last
+    for step in range(limit):
+        best = (hidden @ head.T).argmax(-1)
+        closes = best >= words
+        ids = torch.where(closes, closing[(best - words).clamp_min(0)], best)
+        yield torch.where(done, -1, ids)
+        done |= closes
+        if step + 1 == limit or (_looks(done, step) and done.all()):
+            return
+        embedded = model.embed(ids[:, None])[:, 0]
+        hidden = rows.read(embedded) if bare is None else bare.step(embedded)
 
 
-@torch.no_grad()
 def write_text(
     model: UnifiedLM, prompts: Sequence[Segment], features: Tensor, limit: int = 64
 ) -> list[list[int]]:
-    """Greedy words for each prompt, up to and without the token that ends them (`end` or `begin_image`).
+    """Greedy words for each prompt: for each row its text ids, then the closing token if one came within `limit`."""
+    written = torch.stack(list(write_words(model, prompts, features, limit)), 1)
+    return [[i for i in row if i >= 0] for row in written.tolist()]
 
-    Returns:
-        For each row its text ids, the closing special token last if one came within `limit`.
-    """
-    special = model.vocabulary.special
-    rows = Continuation(model, prompts, features)
-    allowed_ids = torch.zeros(model.vocabulary.size, dtype=torch.bool, device=features.device)
-    allowed_ids[: model.vocabulary.text_size] = True
-    closing = [special("end"), special("begin_image")]
-    allowed_ids[closing] = True
-    done = torch.zeros(len(prompts), dtype=torch.bool, device=features.device)
-    written: list[Tensor] = []
-    for _ in range(limit):
-        ids = model.logits(rows.last).masked_fill(~allowed_ids, -torch.inf).argmax(-1)
-        written.append(torch.where(done, -1, ids))
-        done |= (ids[:, None] == torch.tensor(closing, device=ids.device)).any(1)
-        if done.all():
-            break
-        rows.feed(ids)
-    return [[i for i in row if i >= 0] for row in torch.stack(written, 1).tolist()]
+
+def _looks(done: Tensor, step: int) -> bool:
+    """Whether to ask if all rows are done: on a device of its own that makes the host wait, so it is asked seldom."""
+    return done.device.type == "cpu" or step % LOOK_EVERY == LOOK_EVERY - 1

@@ -1,13 +1,21 @@
-"""Choosing the next token: guidance, temperature, top-k, and noise that belongs to a sample and not to its batch."""
+"""Choosing the next token: guidance, temperature, top-k, top-p, and noise that is a sample's own, not its batch's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+LEAST = 1e-6  # temperature of rows that take the best anyway
 
-def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Classifier-free guidance on log-probabilities: u + s (c - u). (B, V) each (ILLUME+ section 8.5)."""
-    c, u = conditional.log_softmax(-1), unconditional.log_softmax(-1)
-    return u + scale * (c - u)
+
+def guide(conditional: Tensor, unconditional: Tensor, scale: float | Tensor) -> Tensor:
+    """Classifier-free guidance: u + s (c - u) (ILLUME+ section 8.5).
+
+    It is taken of logits, or of the hidden states before a linear head, which is the same. On log-probabilities it gives
+    the same distribution: what they have beside logits is one number a row.
+    """
+    return unconditional + scale * (conditional - unconditional)
 
 
 def uniforms(seeds: list[int], length: int) -> Tensor:
@@ -15,13 +23,97 @@ def uniforms(seeds: list[int], length: int) -> Tensor:
     return torch.stack([torch.rand(length, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-def choose(logits: Tensor, noise: Tensor, temperature: float = 1.0, top_k: int = 0) -> Tensor:
-    """Samples by inverse CDF: logits (B, V), noise (B,) -> (B,). Temperature 0 takes the best."""
-    if temperature == 0:
-        return logits.argmax(-1)
-    logits = logits / temperature
-    if 0 < top_k < logits.shape[-1]:
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -torch.inf)
-    cumulative = logits.softmax(-1).cumsum(-1)
-    drawn = torch.searchsorted(cumulative, noise[:, None].to(cumulative) * cumulative[:, -1:], right=True)
-    return drawn[:, 0].clamp_max(logits.shape[-1] - 1)
+def by_row(value: float | Sequence[float] | Tensor, rows: int, name: str) -> Tensor:
+    """One number for all rows, or one for each -> (B,) on the host.
+
+    Raises:
+        ValueError: there are not as many numbers as rows.
+    """
+    numbers = torch.as_tensor(value, dtype=torch.float32, device="cpu")
+    if numbers.ndim > 1 or numbers.ndim == 1 and len(numbers) != rows:
+        raise ValueError(
+            f"{name} has the shape {tuple(numbers.shape)}: give one number, or one for each of {rows}"
+        )
+    return numbers.expand(rows)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How each row chooses. What no row wants costs nothing, and nothing of it asks the device.
+
+    Attributes:
+        temperature: (B, 1), never 0.
+        greedy: (B,) rows that take the best; None: there are none.
+        all_greedy: whether all rows do.
+        top_k: (B, 1) place of the last logit that counts, from 0; None: no row has a top-k.
+        most: the largest top-k.
+        every: (B, 1) rows without a top-k.
+        top_p: (B, 1); None: no row has a top-p.
+    """
+
+    temperature: Tensor
+    greedy: Tensor | None
+    all_greedy: bool
+    top_k: Tensor | None
+    most: int
+    every: Tensor
+    top_p: Tensor | None
+
+    @classmethod
+    def of(
+        cls,
+        rows: int,
+        temperature: float | Sequence[float] | Tensor = 1.0,
+        top_k: int | Sequence[int] | Tensor = 0,
+        top_p: float | Sequence[float] | Tensor = 1.0,
+        device: torch.device | str = "cpu",
+    ) -> "Choice":
+        """Each setting is one number or one for each row: temperature 0 takes the best; top-k 0 and top-p 1 leave all.
+
+        Raises:
+            ValueError: a setting is out of range.
+        """
+        heat, k, p = (
+            by_row(value, rows, name)
+            for value, name in ((temperature, "temperature"), (top_k, "top_k"), (top_p, "top_p"))
+        )
+        if heat.min() < 0 or k.min() < 0 or not 0 < float(p.min()) <= float(p.max()) <= 1:
+            raise ValueError(
+                "temperature and top_k are at least 0, top_p above 0 and at most 1: "
+                f"got {heat.min():g}, {k.min():g} and {p.min():g} to {p.max():g}"
+            )
+        greedy, most = heat == 0, int(k.max())
+        return cls(
+            temperature=heat.clamp_min(LEAST)[:, None].to(device),
+            greedy=greedy.to(device) if greedy.any() else None,
+            all_greedy=bool(greedy.all()),
+            top_k=(k.long()[:, None] - 1).clamp_min(0).to(device) if most else None,
+            most=most,
+            every=(k == 0)[:, None].to(device),
+            top_p=p[:, None].to(device) if bool((p < 1).any()) else None,
+        )
+
+    def __call__(self, logits: Tensor, noise: Tensor) -> Tensor:
+        """Samples by inverse CDF: logits (B, V), noise (B,) -> (B,)."""
+        if self.all_greedy:
+            return logits.argmax(-1)
+        scaled = logits.float() / self.temperature
+        if self.top_k is not None:
+            best = scaled.topk(min(self.most, scaled.shape[-1])).values
+            last = best.gather(1, self.top_k.clamp_max(best.shape[1] - 1))
+            scaled = scaled.masked_fill((scaled < last) & ~self.every, -torch.inf)
+        weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
+        if self.top_p is not None:
+            weights = _nucleus(weights, self.top_p)
+        cumulative = weights.cumsum(-1)
+        drawn = torch.searchsorted(cumulative, noise[:, None] * cumulative[:, -1:], right=True)[:, 0]
+        drawn = drawn.clamp_max(logits.shape[-1] - 1)
+        return drawn if self.greedy is None else torch.where(self.greedy, logits.argmax(-1), drawn)
+
+
+def _nucleus(weights: Tensor, top_p: Tensor) -> Tensor:
+    """Only the heaviest (B, V) that together reach `top_p` (B, 1) of all; the others become 0."""
+    heaviest, order = weights.sort(-1, descending=True)
+    before = heaviest.cumsum(-1) - heaviest
+    kept = before < top_p * heaviest.sum(-1, keepdim=True)
+    return torch.zeros_like(weights).scatter(-1, order, heaviest * kept)

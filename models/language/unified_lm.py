@@ -166,13 +166,24 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         Returns:
             (B, L, D).
         """
-        embedded = F.embedding(ids, torch.cat([self.text_embedding, self.vision_embedding]))
+        vision = (
+            ids >= self.vocabulary.text_size
+        )  # two lookups, for one table of both would be a copy of them each time
+        words = F.embedding(ids.masked_fill(vision, 0), self.text_embedding)
+        others = F.embedding((ids - self.vocabulary.text_size).clamp_min(0), self.vision_embedding)
+        embedded = torch.where(vision[..., None], others, words)
         if features is not None and see_mask is not None and len(features):
             adapted = self.adapter(features).to(embedded.dtype).flatten(0, 1)
             embedded = embedded.masked_scatter(see_mask[..., None], adapted)
         if self.places is None or places is None:
             return embedded
         return embedded + F.embedding(places.clamp_min(0), self.places) * (places >= 0)[..., None]
+
+    def embed_codes(self, codes: Tensor, place: int) -> Tensor:
+        """Embeds codes (B,) that all stand at one place of their images -> (B, D)."""
+        first = self.vocabulary.first_code - self.vocabulary.text_size
+        embedded = F.embedding(codes + first, self.vision_embedding)
+        return embedded if self.places is None else embedded + self.places[place]
 
     def hidden(self, batch: PackedBatch, ids: Tensor, features: Tensor) -> Tensor:
         """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks."""

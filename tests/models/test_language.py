@@ -5,8 +5,9 @@ import torch
 
 from models.attention import allowed
 from models.document import Branches, Draw, See, Text, describe_document, draw_document
-from models.language.decoding import Continuation, draw_codes
-from models.language.sampling import choose, guide, uniforms
+from models.language.decoding import Continuation
+from models.language.drawing import draw_codes
+from models.language.sampling import guide
 from models.language.unified_lm import UnifiedLM, image_places
 from models.sequence import collate
 from tests.models.conftest import TRUNK
@@ -82,7 +83,7 @@ def test_cached_writing_agrees_with_a_plain_forward(illume, images):
         rows = Continuation(illume.language, [prompt], torch.zeros(0, 36, 32))
         cached = [rows.last]
         for place, code in enumerate(codes[0]):
-            cached.append(rows.feed(code[None] + illume.language.vocabulary.first_code, place))
+            cached.append(rows.read(illume.language.embed_codes(code[None], place)))
     start = len(prompt) - 1
     assert torch.allclose(torch.cat(cached), plain[start : start + 37], atol=1e-4)
 
@@ -99,7 +100,7 @@ def test_places_need_one_grid():
 
 def test_a_drawn_image_stands_in_the_prompt_as_its_codes(illume, images):
     document = [Text("draw"), Draw(images[0]), Text("which one")]
-    prompt = illume._segment(document, ask=True)
+    prompt = illume.segment(document, ask=True)
     batch = collate([prompt], [[0]], len(prompt), 0)
     with torch.no_grad():
         ids = illume.language.with_codes(batch, illume.encode(images[:1]))
@@ -141,7 +142,9 @@ def test_the_loss_falls_on_a_few_documents(illume, images):
 
 def test_guidance_of_one_equals_none(illume):
     c, u = torch.randn(2, 9), torch.randn(2, 9)
-    assert torch.allclose(guide(c, u, 1.0), c.log_softmax(-1), atol=1e-6)
+    assert torch.allclose(guide(c, u, 1.0), c, atol=1e-6)
+    logs = [x.log_softmax(-1) for x in (c, u)]
+    assert torch.allclose(guide(c, u, 3.0).softmax(-1), guide(*logs, 3.0).softmax(-1), atol=1e-6)
     prompts = [illume.sequencer.segment(draw_document("a red circle"))]
     nulls = [illume.sequencer.segment(draw_document(None))]
     nothing = torch.zeros(0, 36, 32)
@@ -149,16 +152,6 @@ def test_guidance_of_one_equals_none(illume):
     almost = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], cfg=1.0 + 1e-7)
     strong = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], cfg=4.0)
     assert torch.equal(plain, almost) and not torch.equal(plain, strong)
-
-
-def test_choosing_follows_the_distribution_and_its_limits():
-    logits = torch.log(torch.tensor([[0.5, 0.2, 0.3]])).expand(4000, 3)
-    noise = uniforms([0], 4000)[0]
-    share = torch.bincount(choose(logits, noise), minlength=3) / 4000
-    assert torch.allclose(share, torch.tensor([0.5, 0.2, 0.3]), atol=0.03)
-    assert set(choose(logits, noise, top_k=2).tolist()) == {0, 2}
-    assert set(choose(logits, noise, temperature=0).tolist()) == {0}
-    assert torch.equal(uniforms([7, 3], 5)[1], uniforms([3], 5)[0])
 
 
 def test_vision_rows_train_alone(illume, images):

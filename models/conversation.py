@@ -1,0 +1,72 @@
+"""Any-to-any: text and images in, text and images out in the order that the model makes them (ILLUME section 3.2)."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from models.document import Draw, See, Text, draw_document
+from models.language.decoding import write_words
+from models.sequence import Segment
+
+if TYPE_CHECKING:
+    from models.unified import Illume
+
+MOST_IMAGES = 4  # in one answer
+HALF = "\ufffd"  # what a text tokenizer writes for a character of which bytes are missing
+
+
+def converse(
+    model: "Illume",
+    parts: Sequence[str | Tensor],
+    seed: int = 0,
+    cfg: float = 1.0,
+    temperature: float = 0.7,
+    limit: int = 96,
+) -> Iterator[str | Tensor]:
+    """Answers one turn of the user, as it comes about.
+
+    Args:
+        model: with all parts.
+        parts: of the user's turn: text and images (3, H, W).
+        seed: of what is drawn.
+        cfg: guidance of what is drawn.
+        temperature: the same.
+        limit: tokens of one text.
+
+    Yields:
+        Pieces of text, which belong together up to the next image, and images (3, H, W) uint8.
+
+    Raises:
+        ValueError: what was said has become longer than the context.
+    """
+    document: list[Text | See | Draw] = [Text(p) if isinstance(p, str) else See(p) for p in parts]
+    for number in range(MOST_IMAGES):
+        segment = model.segment(document, ask=not number)
+        if number:  # go on inside the assistant's turn: take back the `end` that closes it in training
+            segment = segment.until(-1)
+        written: list[int] = []
+        yield from _speak(model, segment, limit, written)
+        if words := model.words(written):
+            document.append(Text(words, learn=True))
+        if not written or written[-1] != model.language.vocabulary.special("begin_image"):
+            return
+        opened = [*document, Draw(None)]
+        null = opened if cfg == 1.0 else draw_document(None)
+        own = seed + len(document) - len(parts)
+        (image,) = model.draw_documents([opened], [null], [own], cfg, temperature)
+        yield image
+        document.append(Draw(image))
+
+
+def _speak(model: "Illume", segment: Segment, limit: int, written: list[int]) -> Iterator[str]:
+    """Words, piece by piece; `written` is given the ids."""
+    told = ""
+    for ids in write_words(model.language, [segment], model.seen([segment]), limit):
+        written += ids.tolist()
+        words = model.words(written)
+        if len(words) > len(told) and not words.endswith(HALF):
+            yield words[len(told) :]
+            told = words
+    if len(words := model.words(written)) > len(told):
+        yield words[len(told) :]

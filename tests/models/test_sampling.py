@@ -1,0 +1,70 @@
+"""Choosing by inverse CDF: the distribution, its limits, and rows that choose each in their own way."""
+
+import pytest
+import torch
+
+from models.language.sampling import Choice, uniforms
+
+LOGITS = torch.log(torch.tensor([[0.5, 0.2, 0.3]])).expand(4000, 3)
+NOISE = uniforms([0], 4000)[0]
+
+
+def drawn(**settings):
+    return Choice.of(4000, **settings)(LOGITS, NOISE)
+
+
+def shares(codes):
+    return torch.bincount(codes, minlength=3) / len(codes)
+
+
+def test_choosing_follows_the_distribution():
+    assert torch.allclose(shares(drawn()), torch.tensor([0.5, 0.2, 0.3]), atol=0.03)
+    sharper = torch.tensor([0.25, 0.04, 0.09]) / 0.38
+    assert torch.allclose(shares(drawn(temperature=0.5)), sharper, atol=0.03)
+    assert torch.equal(uniforms([7, 3], 5)[1], uniforms([3], 5)[0])
+
+
+def test_the_limits_leave_out_what_is_least():
+    assert set(drawn(top_k=2).tolist()) == {0, 2} and set(drawn(top_k=3).tolist()) == {0, 1, 2}
+    assert torch.allclose(shares(drawn(top_k=2)), torch.tensor([0.625, 0.0, 0.375]), atol=0.03)
+    assert set(drawn(top_p=0.4).tolist()) == {0}
+    assert torch.allclose(shares(drawn(top_p=0.75)), torch.tensor([0.625, 0.0, 0.375]), atol=0.03)
+    assert set(drawn(temperature=0).tolist()) == set(drawn(top_k=1).tolist()) == {0}
+    assert torch.equal(drawn(top_k=500), drawn())
+
+
+def test_each_row_chooses_in_its_own_way():
+    torch.manual_seed(0)
+    logits, noise = torch.randn(5, 40), uniforms([4], 5)[0]
+    ways = {
+        "temperature": [1.0, 0.0, 0.5, 2.0, 1.0],
+        "top_k": [0, 3, 2, 0, 5],
+        "top_p": [1.0, 1.0, 0.9, 0.3, 0.5],
+    }
+    together = Choice.of(5, **ways)(logits, noise)
+    for i in range(5):
+        alone = Choice.of(1, **{name: of[i] for name, of in ways.items()})
+        assert alone(logits[i : i + 1], noise[i : i + 1]) == together[i]
+    assert together[1] == logits[1].argmax()
+
+
+def test_the_last_number_is_in_reach_and_no_further():
+    sure = torch.tensor([[0.0, 0.0, -torch.inf]])
+    for noise in (0.0, 0.4999, 0.9999999):
+        assert Choice.of(1)(sure, torch.tensor([noise])) < 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -0.1},
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"temperature": [1.0, 1.0]},
+        {"top_k": [[1]]},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError):
+        Choice.of(3, **wrong)
