@@ -100,8 +100,7 @@ def generate_draw(model: UnifiedLM, prompts: Tensor, nulls: Tensor) -> Draw:
             negative_prompt_ids=nulls,
             negative_prompt_attention_mask=torch.ones_like(nulls),
             guidance_scale=CFG,
-            do_sample=not greedy,
-            top_k=0,
+            **_sampling(greedy),
             max_new_tokens=model.draw_tokens,
             min_new_tokens=model.draw_tokens,
             logits_processor=only,
@@ -135,8 +134,9 @@ def janus_draw(model: UnifiedLM, prompts: Tensor) -> tuple[Draw, Tensor, Tensor]
     head.proj_out.bias.fill_(BIAS)
     head.vision_head.weight.copy_(model.vision_head[SPECIAL:])
     head.vision_head.bias.copy_(-BIAS * model.vision_head[SPECIAL:].sum(1))
-    settings = {"pad_token_id": 0, "bos_token_id": 1, "generation_kwargs": {"boi_token_id": 2}}
-    peer.generation_config.update(**settings, guidance_scale=CFG, max_length=prompts.shape[1] + 1)
+    settings = peer.generation_config
+    settings.pad_token_id, settings.bos_token_id, settings.max_length = 0, 1, prompts.shape[1] + 1
+    settings.generation_kwargs = {"boi_token_id": 2}
     asked = torch.cat(
         [torch.ones_like(prompts[:, :1]), prompts[:, 1:-1], torch.full_like(prompts[:, :1], 2)], 1
     )
@@ -147,12 +147,15 @@ def janus_draw(model: UnifiedLM, prompts: Tensor) -> tuple[Draw, Tensor, Tensor]
             asked,
             attention_mask=torch.ones_like(asked),
             generation_mode="image",
-            do_sample=not greedy,
-            top_k=0,
             guidance_scale=CFG,
+            **_sampling(greedy),
         )
 
     return draw, asked, nulls
+
+
+def _sampling(greedy: bool) -> dict[str, Any]:
+    return {"do_sample": False} if greedy else {"do_sample": True, "top_k": 0}
 
 
 def _shared(model: UnifiedLM) -> dict[str, Any]:
