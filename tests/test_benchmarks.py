@@ -4,7 +4,7 @@ import random
 
 import torch
 
-from benchmarks import data, drawing, packing
+from benchmarks import data, drawing, loss, packing
 
 
 def test_packed_and_padded_batches_hold_the_same_documents():
@@ -42,3 +42,11 @@ def test_the_peers_of_drawing_write_what_we_write():
     ours = drawing.our_draw(model, asked, without)
     assert torch.equal(ours(True), theirs(True)) and theirs(False).shape == (3, 6)
     assert 0 < drawing.matrix_share(ours) < 1
+
+
+def test_both_losses_are_measured_and_agree(monkeypatch):
+    monkeypatch.setattr("models.language.chunked_loss.WHOLE_ENTRIES", 0)
+    monkeypatch.setattr("models.language.chunked_loss.CHUNK_ENTRIES", 2**20)
+    found = loss.measure(tokens=512, width=8, rounds=1)
+    assert found["largest_difference"] < 1e-4 and found["seconds_over_full"] > 0
+    assert 90 < found["full_mib"] < 1000 and found["chunked_mib"] < found["full_mib"]

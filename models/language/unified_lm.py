@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from models.attention import Attend, Backend, attention_inputs
+from models.language.chunked_loss import summed_cross_entropy
 from models.recipe import check_keys
 from models.sequence import PackedBatch
 from models.vocabulary import Vocabulary
@@ -199,7 +200,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V): text rows, then vision rows."""
-        return F.linear(hidden, torch.cat([self.text_head, self.vision_head]))
+        return torch.cat([F.linear(hidden, head) for head in (self.text_head, self.vision_head)], -1)
 
     def with_codes(self, batch: PackedBatch, codes: Tensor) -> Tensor:
         """The batch's ids with the codes (n, N) of its Draw blocks in place."""
@@ -216,6 +217,9 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         ids = self.with_codes(batch, codes)
         hidden = self.hidden(batch, ids, features)
         learn = batch.learn[:, 1:] & (batch.documents[:, 1:] == batch.documents[:, :-1])
-        targets, drawn = ids[:, 1:][learn], batch.draw_mask[:, 1:][learn]
-        losses = F.cross_entropy(self.logits(hidden[:, :-1][learn]), targets, reduction="none")
-        return LanguageLoss(losses[~drawn].sum(), losses[drawn].sum(), (~drawn).sum(), drawn.sum())
+        drawn = batch.draw_mask[:, 1:]
+        text, draw = (
+            summed_cross_entropy(hidden[:, :-1][kind], (self.text_head, self.vision_head), ids[:, 1:][kind])
+            for kind in (learn & ~drawn, learn & drawn)
+        )
+        return LanguageLoss(text, draw, (learn & ~drawn).sum(), (learn & drawn).sum())

@@ -1,0 +1,116 @@
+"""The chunked loss against full logits: `python -m benchmarks.loss [--json]`.
+
+4,096 tokens, a vocabulary of 48,384, width 1,024, forward and backward: seconds in turn in one process, and what memory
+grows by in a process of its own for each side.
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.language import chunked_loss
+
+TEXT, VISION = 32_000, 16_384
+Loss = Callable[[Tensor, list[Tensor], Tensor], Tensor]
+
+
+def full(hidden: Tensor, heads: list[Tensor], targets: Tensor) -> Tensor:
+    """All logits at once."""
+    return F.cross_entropy(F.linear(hidden, torch.cat(heads)), targets, reduction="sum")
+
+
+SIDES: dict[str, Loss] = {"full": full, "chunked": chunked_loss.summed_cross_entropy}
+
+
+def inputs(tokens: int, width: int) -> tuple[Tensor, list[Tensor], Tensor]:
+    """Random hidden states, heads and targets."""
+    torch.manual_seed(0)
+    hidden = torch.randn(tokens, width, requires_grad=True)
+    heads = [(0.02 * torch.randn(rows, width)).requires_grad_() for rows in (TEXT, VISION)]
+    return hidden, heads, torch.randint(0, TEXT + VISION, (tokens,))
+
+
+def step(side: str, data: tuple[Tensor, list[Tensor], Tensor]) -> tuple[float, list[Tensor]]:
+    """Seconds of forward and backward, and the loss and gradients that came of it."""
+    hidden, heads, targets = data
+    start = time.perf_counter()
+    loss = SIDES[side](hidden, heads, targets)
+    made = torch.autograd.grad(loss, [hidden, *heads])
+    return time.perf_counter() - start, [loss.detach(), *made]
+
+
+def _growth(side: str, tokens: int, width: int, answer: Any) -> None:
+    data = inputs(tokens, width)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew (Linux)
+    before = _peak()
+    step(side, data)
+    answer.put(_peak() - before)
+
+
+def _peak() -> int:
+    """The most bytes that this process had since its peak was set back."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+
+
+def growth(side: str, tokens: int, width: int) -> float:
+    """Bytes by which a process grows at most in one step."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.SimpleQueue()
+    process = context.Process(target=_growth, args=(side, tokens, width, answer))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"measuring {side} ended with {process.exitcode}")
+    return answer.get()
+
+
+def measure(tokens: int, width: int, rounds: int) -> dict[str, Any]:
+    """Both sides in turn."""
+    data = inputs(tokens, width)
+    ours, theirs = step("chunked", data)[1], step("full", data)[1]
+    apart = max(
+        ((a - b).norm() / b.norm()).item() for a, b in zip(ours, theirs, strict=True)
+    )  # relative, of loss and gradients
+    del ours, theirs
+    pairs = [(step("full", data)[0], step("chunked", data)[0]) for _ in range(rounds)]
+    ratios = [chunked / whole for whole, chunked in pairs]
+    peaks = {side: growth(side, tokens, width) for side in SIDES}
+    return {
+        "seconds_over_full": round(statistics.median(ratios), 3),
+        "spread": [round(min(ratios), 3), round(max(ratios), 3)],
+        "full_seconds": round(statistics.median(whole for whole, _ in pairs), 3),
+        "memory_over_full": round(peaks["chunked"] / peaks["full"], 3),
+        "full_mib": round(peaks["full"] / 2**20),
+        "chunked_mib": round(peaks["chunked"] / 2**20),
+        "largest_difference": apart,
+        "versions": {"torch": torch.__version__},
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.loss", description=__doc__.splitlines()[0], allow_abbrev=False
+    )
+    parser.add_argument("--tokens", type=int, default=4096, help="default: %(default)s")
+    parser.add_argument("--width", type=int, default=1024, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="JSON alone")
+    options = parser.parse_args(arguments)
+    found = measure(options.tokens, options.width, options.rounds)
+    print(json.dumps(found, indent=1) if options.json else "\n".join(f"{k:22}{v}" for k, v in found.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Cross-entropy whose logits never exist all at once: one for each token and word would be most of a step's memory.
+
+Each chunk of tokens has its logits made, its loss taken and its gradients laid down before the next one's; the backward
+pass then only scales what is there, so no product is made twice.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CHUNK_ENTRIES = 2**23  # logits at once
+WHOLE_ENTRIES = 2**26  # logits up to which they are made whole, which for so few is as good
+
+
+def summed_cross_entropy(hidden: Tensor, heads: Sequence[Tensor], targets: Tensor) -> Tensor:
+    """The sum of next-token losses.
+
+    Args:
+        hidden: (n, D).
+        heads: (V_i, D) each; their logits stand side by side.
+        targets: (n,) below the sum of V_i.
+
+    Returns:
+        () in single precision, differentiable in hidden and heads.
+    """
+    vocabulary = sum(len(head) for head in heads)
+    if len(hidden) * vocabulary <= WHOLE_ENTRIES:
+        logits = torch.cat([F.linear(hidden, head) for head in heads], -1)
+        return F.cross_entropy(logits.float(), targets, reduction="sum")
+    device = hidden.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    cast = [x.to(dtype) for x in (hidden, *heads)]  # what a linear layer would do
+    return _Chunked.apply(max(1, CHUNK_ENTRIES // vocabulary), targets, *cast)
+
+
+class _Chunked(torch.autograd.Function):
+    """The sum, with gradients made on the way."""
+
+    @staticmethod
+    def forward(ctx: Any, chunk: int, targets: Tensor, hidden: Tensor, *heads: Tensor) -> Tensor:
+        ctx.wanted = ctx.needs_input_grad[2], ctx.needs_input_grad[3:]
+        total = torch.zeros((), device=hidden.device)
+        to_hidden = torch.empty_like(hidden) if ctx.wanted[0] else None
+        to_heads = [
+            torch.zeros(head.shape, device=head.device) if wanted else None
+            for head, wanted in zip(heads, ctx.wanted[1], strict=True)
+        ]
+        logits = hidden.new_empty(chunk, sum(map(len, heads)))
+        for start in range(0, len(hidden), chunk):
+            part = slice(start, start + chunk)
+            x, right = hidden[part], targets[part, None]
+            made = logits[: len(x)]
+            for columns, head in zip(made.split([*map(len, heads)], 1), heads, strict=True):
+                torch.mm(x, head.T, out=columns)
+            exact = made.float()  # the buffer itself, where it is in single precision already
+            normal = exact.logsumexp(-1, keepdim=True)
+            total += (normal - exact.gather(1, right)).sum()
+            if ctx.wanted[0] or any(ctx.wanted[1]):
+                slope = exact.sub_(normal).exp_()  # softmax
+                slope.scatter_add_(1, right, -torch.ones_like(right, dtype=slope.dtype))
+                _lay_down(slope.to(hidden.dtype), x, heads, to_hidden, part, to_heads)
+        ctx.to_hidden, ctx.to_heads, ctx.dtypes = to_hidden, to_heads, [head.dtype for head in heads]
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        to_hidden = None if ctx.to_hidden is None else ctx.to_hidden.mul_(slope)
+        to_heads = [
+            None if made is None else made.mul_(slope).to(dtype)
+            for made, dtype in zip(ctx.to_heads, ctx.dtypes, strict=True)
+        ]
+        ctx.to_hidden, ctx.to_heads = None, []  # they were changed in place, and serve once
+        return None, None, to_hidden, *to_heads
+
+
+def _lay_down(
+    slope: Tensor,
+    x: Tensor,
+    heads: Sequence[Tensor],
+    to_hidden: Tensor | None,
+    part: slice,
+    to_heads: Sequence[Tensor | None],
+) -> None:
+    """Adds a chunk's gradients: `slope` (c, V) of its logits, which came of `x` (c, D)."""
+    columns = slope.split([*map(len, heads)], 1)
+    if to_hidden is not None:
+        own = to_hidden[part]
+        torch.mm(columns[0], heads[0], out=own)
+        for of, head in zip(columns[1:], heads[1:], strict=True):
+            own.addmm_(of, head)
+    for of, made in zip(columns, to_heads, strict=True):
+        if made is not None:  # in single precision, however the weights are kept
+            made.addmm_(of.T, x) if x.dtype == made.dtype else made.add_(of.T @ x)
