@@ -1,0 +1,108 @@
+"""What is exported computes what it did, under the same ids, and says what it is."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from models import export
+from models.document import Text, draw_document
+from models.language.decoding import Continuation
+from models.language.drawing import draw_codes
+from models.unified import Illume
+
+TURNS = [
+    {"role": "user", "content": "draw a red circle"},
+    {"role": "assistant", "content": "describe"},
+    {"role": "user", "content": "a blue square"},
+]
+DOCUMENT = [Text("draw a red circle"), Text("describe", learn=True), Text("a blue square")]
+
+
+@pytest.fixture
+def folder(illume, tmp_path):
+    illume.save_pretrained(str(tmp_path / "model"))
+    return tmp_path / "model"
+
+
+def run(folder, *words):
+    out = folder.parent / "out"
+    export.main(["--model", str(folder), "--out", str(out), *words])
+    return out
+
+
+def refused(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        export.main(list(map(str, words)))
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_causal_lm_gives_the_same_logits(illume, folder):
+    out = run(folder, "--language")
+    ids = torch.tensor([illume.sequencer.segment(DOCUMENT, ask=True).ids])
+    batch = illume.segment(DOCUMENT, ask=True)
+    model = AutoModelForCausalLM.from_pretrained(out)
+    with torch.no_grad():
+        ours = illume.language.logits(Continuation(illume.language, [batch], torch.zeros(0, 36, 32)).last)
+        theirs = model(ids).logits
+    assert theirs.shape[-1] == illume.language.vocabulary.size
+    assert torch.allclose(theirs[:, -1], ours, atol=1e-3) and theirs.abs().max() > 1
+    assert model.config.eos_token_id == illume.language.vocabulary.special("end")
+
+
+def test_its_tokenizer_spells_what_the_model_reads(illume, folder):
+    tokenizer = AutoTokenizer.from_pretrained(run(folder, "--language"))
+    vocabulary = illume.language.vocabulary
+    laid_out = tokenizer.apply_chat_template(TURNS, add_generation_prompt=True, return_dict=False)
+    assert laid_out == illume.sequencer.segment(DOCUMENT, ask=True).ids
+    answered = [*TURNS, {"role": "assistant", "content": "which"}]
+    whole = illume.sequencer.segment([*DOCUMENT, Text("which", learn=True)]).ids
+    assert tokenizer.apply_chat_template(answered, return_dict=False) == whole
+    assert tokenizer.convert_tokens_to_ids("<|code_5|>") == vocabulary.first_code + 5
+    assert len(tokenizer) == vocabulary.size
+    hostile = tokenizer("<|end|>", add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    assert max(hostile) < vocabulary.text_size
+
+
+def test_it_writes_the_codes_that_the_whole_model_writes(illume, folder):
+    illume.language.places.data.zero_()  # which a causal LM has no place for
+    illume.save_pretrained(str(folder))
+    model = AutoModelForCausalLM.from_pretrained(run(folder, "--language"))
+    segment = illume.segment(draw_document("a red circle"))
+    nothing = torch.zeros(0, 36, 32)
+    ours = draw_codes(illume.language, [segment], [segment], nothing, nothing, [0], cfg=1.0, temperature=0.0)
+    first = illume.language.vocabulary.first_code
+    ids = torch.tensor([segment.ids])
+    for code in ours[0]:
+        with torch.no_grad():
+            best = model(ids).logits[0, -1, first:].argmax()
+        assert best == code
+        ids = torch.cat([ids, best[None, None] + first], 1)
+
+
+def test_a_whole_model_is_read_back_and_says_what_it_is(illume, folder, tmp_path):
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"geneval/overall": 0.61, "seed": 0, "seconds/evals": 3, "suite": "x"}))
+    out = run(folder, "--report", str(report))
+    again = Illume.from_pretrained(str(out))
+    assert torch.equal(again.draw(["red"], [3]), illume.draw(["red"], [3]))
+    said = (out / "README.md").read_text()
+    parameters = sum(p.numel() for p in illume.language.parameters())
+    assert f"| language | `UnifiedLM` | {parameters:,} |" in said and "| geneval/overall | 0.61 |" in said
+    assert "seconds" not in said and said.startswith("---\nlicense: apache-2.0\n")
+
+
+def test_what_cannot_be_exported_is_said(illume, folder, tmp_path, capsys):
+    assert "is not a model folder" in refused(capsys, "--model", tmp_path, "--out", tmp_path / "a")
+    assert "is there already" in refused(capsys, "--model", folder, "--out", folder)
+    absent = ("--model", folder, "--out", tmp_path / "a", "--report", tmp_path / "no.json")
+    assert "there is no such file" in refused(capsys, *absent)
+    (tmp_path / "odd.json").write_text("[1]")
+    assert "names no measure" in refused(capsys, *absent[:-1], tmp_path / "odd.json")
+    illume.language = illume.text_tokenizer = None
+    illume.save_pretrained(str(tmp_path / "mute"))
+    mute = ("--model", tmp_path / "mute", "--out", tmp_path / "a", "--language")
+    assert "no language half" in refused(capsys, *mute)
+    assert not (tmp_path / "a").exists()
