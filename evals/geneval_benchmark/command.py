@@ -6,33 +6,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from evals.drawing import read_record
+from evals.drawing_options import BATCH, check_sampling, load_model, record_of, sampling_of
 from evals.geneval_benchmark import exact_judge, images
 from evals.geneval_benchmark.detectors import OFFICIAL, kind_of, load_detector
 from evals.geneval_benchmark.metadata import Prompt, read_prompts
 from evals.geneval_benchmark.rules import Rules
 from evals.geneval_benchmark.suite import Scorer, check_colours, draw, score
 from evals.geneval_benchmark.vocabulary import GENEVAL
-from models.model_folder import folder_hash
-from models.unified import Illume
+from evals.ranks import Ranks, joined
+from evals.suite import DRAWS
 
 PLAYGROUND = "playground"  # as --prompts: its evaluation prompts; as --detector: its exact judge
-SAMPLES, CFG, TEMPERATURE, BATCH = 4, 1.25, 0.6, 16
+SAMPLES = 4
 THRESHOLDS = ("threshold", "counting_threshold", "overlap")
-OF_DRAWING = ("cfg", "temperature", "batch")
 
 
 def geneval_suite(options: argparse.Namespace) -> dict[str, Any]:
     """Draws what is missing, if there is a model, then scores; returns the report.
 
+    Of several processes that torchrun started, all draw and the first scores; the others return nothing.
+
     Raises:
         FileNotFoundError: a file, a folder or an image is not there.
         ValueError: options, prompts, images, detector or model that do not fit each other.
     """
-    start = time.monotonic()
     _check(options)
-    samples = options.seeds or images.read_record(options.images).get("samples", SAMPLES)
+    with joined() as ranks:
+        return _evaluate(options, ranks)
+
+
+def _evaluate(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
+    start = time.monotonic()
+    samples = options.seeds or read_record(options.images).get("samples", SAMPLES)
     prompts = _prompts(options)
-    record = _record(options, prompts, samples)
+    record = record_of(options, samples=samples, **sampling_of(options), prompts=len(prompts))
     if record:
         images.check_record(options.images, record, prompts, samples)
     else:
@@ -41,12 +49,13 @@ def geneval_suite(options: argparse.Namespace) -> dict[str, Any]:
     scorer = _scorer(options, prompts)
     check_colours(prompts, scorer)
     if record:
-        model = Illume.from_pretrained(options.model).to(options.device)
-        _check_model(model, options)
-        draw(model, options.images, prompts, record, options.batch or BATCH)
+        model = load_model(options, DRAWS, "draw")
+        draw(model, options.images, prompts, record, options.batch or BATCH, ranks)
         del model
+    if not ranks.first:
+        return {}
     scores = score(options.images, prompts, samples, scorer)
-    drawn = images.read_record(options.images)
+    drawn = read_record(options.images)
     about = {"seed": drawn.get("seed"), "model": drawn.get("model")}
     about |= {name: drawn[name] for name in ("cfg", "temperature") if name in drawn}
     return scores | about | {"seconds": round(time.monotonic() - start, 1)}
@@ -63,9 +72,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(
             "--per-category is of the playground's prompts: give --prompts playground, or leave it out"
         )
-    given = [name for name in OF_DRAWING if getattr(options, name) is not None]
-    if options.model is None and given:
-        raise ValueError(f"--{given[0]} is of drawing, and nothing is drawn without --model DIR")
+    check_sampling(options)
     on_playground = options.detector == PLAYGROUND
     if on_playground and options.clip is not None:
         raise ValueError("--detector playground tells colours itself: leave out --clip")
@@ -81,22 +88,6 @@ def _prompts(options: argparse.Namespace) -> list[Prompt]:
     if options.prompts is None:
         return images.read_folder(options.images, words)
     return read_prompts(Path(options.prompts), words)
-
-
-def _record(options: argparse.Namespace, prompts: Sequence[Prompt], samples: int) -> dict[str, Any]:
-    """What tells these drawings from others; empty where nothing is drawn."""
-    if options.model is None:
-        return {}
-    if not (options.model / "illume.json").is_file():
-        raise FileNotFoundError(f"{options.model} is not a model folder: there is no illume.json in it")
-    return {
-        "model": folder_hash(options.model),
-        "seed": options.seed,
-        "samples": samples,
-        "cfg": CFG if options.cfg is None else options.cfg,
-        "temperature": TEMPERATURE if options.temperature is None else options.temperature,
-        "prompts": len(prompts),
-    }
 
 
 def _scorer(options: argparse.Namespace, prompts: Sequence[Prompt]) -> Scorer:
@@ -120,9 +111,3 @@ def _scorer(options: argparse.Namespace, prompts: Sequence[Prompt]) -> Scorer:
     from evals.geneval_benchmark.colours import ClipColours
 
     return Scorer(detector, ClipColours(options.clip, options.device), rules)
-
-
-def _check_model(model: Illume, options: argparse.Namespace) -> None:
-    parts = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer")
-    if missing := [name for name in parts if getattr(model, name) is None]:
-        raise ValueError(f"{options.model} cannot draw: it has no {' and no '.join(missing)}")

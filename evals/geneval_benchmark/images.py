@@ -4,26 +4,21 @@
     DIR/00000/metadata.jsonl     the first prompt's line
     DIR/00000/samples/0000.png   its first image
 
-Each file is there whole or not at all, and each image has a seed of its own: a command that was killed goes on with
-what is missing and leaves what it would have left.
+What is missing is drawn as `evals/drawing.py` says, resumably and by every process its share.
 """
 
-import io
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import numpy as np
-from PIL import Image
-from torch import Tensor
-
+from evals.drawing import Draws, Order, check_known, check_same, draws, make_missing, seed_of, write_record
 from evals.geneval_benchmark.metadata import Prompt, parse_line
 from evals.geneval_benchmark.vocabulary import GENEVAL, Vocabulary
+from evals.image_files import write_whole
+from evals.ranks import ALONE, Ranks
 
-RECORD = "drawn.json"
 PICTURE = re.compile(r"(\d+)\.png")
 
 
@@ -35,24 +30,6 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.prompt:05d}/samples/{self.sample:04d}.png"
-
-
-class Draws(Protocol):
-    """What draws, as `Illume` does."""
-
-    def draw(self, prompts: Sequence[str], seeds: list[int], cfg: float, temperature: float) -> Tensor:
-        """Images (B, 3, H, W) uint8, one for each prompt and seed."""
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Writes a file whole or not at all; the scratch file beside it has a name that no scorer takes for an image."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.tmp")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, target)
 
 
 def read_folder(folder: Path, vocabulary: Vocabulary = GENEVAL) -> list[Prompt]:
@@ -138,48 +115,26 @@ def check_whole(folder: Path, found: Mapping[Place, Path], prompts: Sequence[Pro
         )
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """Who drew the images of a folder, as it says; empty where it does not.
-
-    Raises:
-        ValueError: the record is damaged.
-    """
-    path = folder / RECORD
-    if not path.is_file():
-        return {}
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is no JSON ({error}): take it away to score images that others drew"
-        ) from error
-    if not isinstance(said, dict):
-        raise ValueError(f"{path} is no record of drawing: take it away to score images that others drew")
-    return said
-
-
 def check_record(folder: Path, record: Mapping[str, Any], prompts: Sequence[Prompt], samples: int) -> None:
     """Makes sure that a folder's images are those that `record` would draw, or that it has none yet.
 
     Raises:
         ValueError: it has images of somebody else, drawn otherwise, of other prompts, or too many.
     """
-    if not folder.exists():
-        return
-    said = read_record(folder)
-    if differ := [key for key, value in record.items() if said and said.get(key) != value]:
-        told = ", ".join(f"{key} {said.get(key)!r} and not {record[key]!r}" for key in differ)
-        raise ValueError(f"{folder} holds images that were drawn with {told}: name another folder")
-    if existing(folder, prompts, samples) and not said:
-        raise ValueError(
-            f"{folder} holds images but no {RECORD}, so nobody knows who drew them: leave out --model to score them"
-        )
+    if folder.exists():
+        check_same(folder, record)
+        check_known(folder, existing(folder, prompts, samples))
 
 
 def draw_missing(
-    model: Draws, folder: Path, prompts: Sequence[Prompt], record: Mapping[str, Any], batch: int
-) -> Iterator[Place]:
-    """Draws what is missing, a batch at a time, and yields each image's place once it is written.
+    model: Draws,
+    folder: Path,
+    prompts: Sequence[Prompt],
+    record: Mapping[str, Any],
+    batch: int,
+    ranks: Ranks = ALONE,
+) -> Iterator[Order]:
+    """Draws what is missing of this process's share, a batch at a time; yields each image once it is written.
 
     Args:
         model: draws.
@@ -187,32 +142,24 @@ def draw_missing(
         prompts: what to draw.
         record: seed, samples, cfg and temperature among it; is written down.
         batch: images drawn at once.
+        ranks: the processes that share the drawing.
     """
     samples, seed = record["samples"], record["seed"]
-    write_whole(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+    if ranks.first:
+        write_record(folder, record)
+        _write_metadata(folder, prompts)
+    ranks.wait()
+    found = existing(folder, prompts, samples)
+    mine = [place for place in ranks.share(wanted(prompts, samples)) if place not in found]
+    orders = [
+        Order(str(p), seed_of(seed, p.prompt * samples + p.sample), prompts[p.prompt].text) for p in mine
+    ]
+    yield from make_missing(draws(model, record), folder, orders, batch)
+    ranks.wait()
+
+
+def _write_metadata(folder: Path, prompts: Sequence[Prompt]) -> None:
     for i, prompt in enumerate(prompts):
         path = folder / f"{i:05d}" / "metadata.jsonl"
         if not path.is_file():
             write_whole(path, (prompt.line + "\n").encode())
-    found = existing(folder, prompts, samples)
-    missing = [place for place in wanted(prompts, samples) if place not in found]
-    for start in range(0, len(missing), batch):
-        part = missing[start : start + batch]
-        seeds = [seed_of(place, seed, samples) for place in part]
-        words = [prompts[place.prompt].text for place in part]
-        images = model.draw(words, seeds, cfg=record["cfg"], temperature=record["temperature"])
-        for place, image in zip(part, images, strict=True):
-            write_whole(folder / str(place), png(image))
-            yield place
-
-
-def seed_of(place: Place, seed: int, samples: int) -> int:
-    """An image's own seed; those of `evals.geneval`, so that both draw the same of the same prompts."""
-    return seed * 1_000_003 + place.prompt * samples + place.sample
-
-
-def png(image: Tensor) -> bytes:
-    """An image (3, H, W) uint8 as a file."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())).save(buffer, "png")
-    return buffer.getvalue()

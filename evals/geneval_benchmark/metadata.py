@@ -1,13 +1,13 @@
 """GenEval's prompts with what each asks for: one JSON object a line, `tag`, `prompt`, `include` and perhaps `exclude`."""
 
-import difflib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evals.geneval_benchmark.vocabulary import GENEVAL, RELATIONS, TAGS, Vocabulary
+from evals.known import one_of
 from models.recipe import check_keys
 
 
@@ -77,7 +77,7 @@ def prompt_of(said: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENE
     Raises:
         ValueError: it lacks something, or names what nobody knows; begins with `where`.
     """
-    tag = _one_of(said.get("tag"), TAGS, f"{where}: tag")
+    tag = one_of(said.get("tag"), TAGS, f"{where}: tag")
     text = said.get("prompt")
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{where}: prompt must be some words, not {text!r}")
@@ -99,13 +99,13 @@ def prompt_of(said: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENE
 def _wanted(item: Mapping[str, Any], index: int, where: str, vocabulary: Vocabulary) -> Wanted:
     check_keys(item, ("class", "count", "color", "position"), where)
     name, count = _counted(item, where, vocabulary)
-    colour = _one_of(item["color"], vocabulary.colours, f"{where}: color") if "color" in item else None
+    colour = one_of(item["color"], vocabulary.colours, f"{where}: color") if "color" in item else None
     if "position" not in item:
         return Wanted(name, count, colour)
     position = item["position"]
     if not isinstance(position, list) or len(position) != 2:
         raise ValueError(f'{where}: position must be ["left of", 0], a relation and whose, not {position!r}')
-    relation, target = _one_of(position[0], RELATIONS, f"{where}: position"), position[1]
+    relation, target = one_of(position[0], RELATIONS, f"{where}: position"), position[1]
     if type(target) is not int or not 0 <= target < index:
         raise ValueError(f"{where}: position must refer to an earlier one of the list, not to {target!r}")
     return Wanted(name, count, colour, relation, target)
@@ -117,15 +117,7 @@ def _unwanted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> Wa
 
 
 def _counted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> tuple[str, int]:
-    name, count = _one_of(item.get("class"), vocabulary.classes, f"{where}: class"), item.get("count")
+    name, count = one_of(item.get("class"), vocabulary.classes, f"{where}: class"), item.get("count")
     if type(count) is not int or count < 1:
         raise ValueError(f"{where}: count must be a whole number from 1, not {count!r}")
     return name, count
-
-
-def _one_of(value: Any, known: Collection[str], where: str) -> str:
-    if isinstance(value, str) and value in known:
-        return value
-    close = difflib.get_close_matches(str(value), known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(known)}"
-    raise ValueError(f"{where} {value!r} is not known: {hint}")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.geneval_benchmark.images import write_whole
+from evals.image_files import write_whole
 
 Result = dict[str, Any]
 TEXTS = ("filename", "tag", "prompt", "reason", "metadata", "details", "image")

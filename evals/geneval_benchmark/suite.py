@@ -1,7 +1,6 @@
 """GenEval from beginning to end: what is missing is drawn, what is unscored is scored, and all of it summed up."""
 
 import hashlib
-import io
 import json
 import logging
 import time
@@ -10,20 +9,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from evals.drawing import OFTEN, Draws, count
 from evals.geneval_benchmark import images
 from evals.geneval_benchmark.detection import ColourReader, Detector, selected
-from evals.geneval_benchmark.images import Draws, Place
+from evals.geneval_benchmark.images import Place
 from evals.geneval_benchmark.metadata import Prompt
 from evals.geneval_benchmark.results import Result, Results
 from evals.geneval_benchmark.rules import Rules, judge
 from evals.geneval_benchmark.scores import summary
+from evals.image_files import open_image
+from evals.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)
 
 VERSION = "1"  # of the rules and of how detections are made; a change that moves a figure moves it
-OFTEN = 20.0  # seconds between two lines that tell how far it is
 
 
 @dataclass(frozen=True)
@@ -76,21 +77,21 @@ def check_colours(prompts: Sequence[Prompt], scorer: Scorer) -> None:
         raise ValueError(f"--clip is missing: {asked.text!r} asks for a colour, which CLIP tells")
 
 
-def draw(model: Draws, folder: Path, prompts: Sequence[Prompt], record: Mapping[str, Any], batch: int) -> int:
-    """Draws the images that are missing in a folder; returns how many that were.
+def draw(
+    model: Draws,
+    folder: Path,
+    prompts: Sequence[Prompt],
+    record: Mapping[str, Any],
+    batch: int,
+    ranks: Ranks = ALONE,
+) -> int:
+    """Draws the images that are missing in a folder; returns how many of them this process drew.
 
     Raises:
         ValueError: the folder's images are not those that this would draw.
     """
     images.check_record(folder, record, prompts, record["samples"])
-    start = told = time.monotonic()
-    count = 0
-    for place in images.draw_missing(model, folder, prompts, record, batch):
-        count += 1
-        if time.monotonic() - told > OFTEN:
-            told = time.monotonic()
-            log.info("%d images drawn after %.0f s, the last is %s", count, told - start, place)
-    return count
+    return count(images.draw_missing(model, folder, prompts, record, batch, ranks))
 
 
 def score(folder: Path, prompts: Sequence[Prompt], samples: int, scorer: Scorer) -> dict[str, Any]:
@@ -111,7 +112,8 @@ def score(folder: Path, prompts: Sequence[Prompt], samples: int, scorer: Scorer)
     for place, name in names.items():
         if name in results.known:
             continue
-        said = scorer.score(_open(found[place]), prompts[place.prompt])
+        image = open_image(found[place].read_bytes(), str(found[place]), upright=True)
+        said = scorer.score(image, prompts[place.prompt])
         results.add({"filename": name, **said, "image": hashes[name]})
         if time.monotonic() - told > OFTEN:
             told = time.monotonic()
@@ -135,12 +137,3 @@ def _by_task(
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _open(path: Path) -> Image.Image:
-    """An image in RGB, turned as its camera says."""
-    try:
-        with Image.open(io.BytesIO(path.read_bytes())) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is no image that can be read ({error}): draw it again") from error

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evals import image_files
 from evals.geneval_benchmark import images
 from evals.geneval_benchmark.images import Place
 from evals.geneval_benchmark.metadata import Prompt, prompt_of
@@ -29,9 +30,9 @@ def prompts_of(*classes: str) -> list[Prompt]:
 PROMPTS = prompts_of("cow", "cat", "pizza")
 
 
-def drawn(folder: Path, painter: Painter, batch: int = 2, record: dict[str, Any] = RECORD) -> list[Place]:
+def drawn(folder: Path, painter: Painter, batch: int = 2, record: dict[str, Any] = RECORD) -> list[str]:
     images.check_record(folder, record, PROMPTS, record["samples"])
-    return list(images.draw_missing(painter, folder, PROMPTS, record, batch))
+    return [order.path for order in images.draw_missing(painter, folder, PROMPTS, record, batch)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -51,7 +52,7 @@ def as_the_official_scorer_reads(folder: Path) -> list[tuple[str, dict[str, Any]
 
 
 def test_the_layout_is_the_official_scorers(tmp_path: Path) -> None:
-    assert drawn(tmp_path / "new", Painter()) == [Place(i, j) for i in range(3) for j in range(3)]
+    assert drawn(tmp_path / "new", Painter()) == [str(Place(i, j)) for i in range(3) for j in range(3)]
     wanted = [(f"{i:05d}", json.loads(PROMPTS[i].line), f"{j:04d}.png") for i in range(3) for j in range(3)]
     assert as_the_official_scorer_reads(tmp_path / "new") == wanted
     with Image.open(tmp_path / "new/00002/samples/0001.png") as image:
@@ -103,7 +104,7 @@ def test_killed_by_the_system_between_any_two_writes(tmp_path: Path, monkeypatch
             cut = tmp_path / f"cut{at}{before}"
             child = os.fork()
             if child == 0:
-                images.os.replace = dies
+                image_files.os.replace = dies
                 drawn(cut, Painter())
                 os._exit(1)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -1,0 +1,51 @@
+"""Image files: written whole or not at all, and read with care, as they may be anybody's."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Writes a file whole or not at all; the scratch file beside it has a name that no scorer takes for an image."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f".{target.name}.tmp")
+    with scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, target)
+
+
+def png(image: Tensor) -> bytes:
+    """An image (3, H, W) uint8 as a file."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def open_image(content: bytes, where: str, upright: bool = False) -> Image.Image:
+    """An image in RGB.
+
+    Args:
+        content: the file's bytes.
+        where: what an error calls it.
+        upright: whether it is turned as its camera says.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"{where} is no image that can be read ({said}): make it again") from error
+
+
+def squared(image: Image.Image, side: int) -> Image.Image:
+    """The centre square of an image, resized."""
+    return ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)

@@ -1,0 +1,55 @@
+"""The processes that `torchrun` started, which share the making of images; one process alone is the usual case."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+PATIENCE = timedelta(days=30)  # a process that is done waits for the slowest, and images may take days
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which process this is, of how many."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that checks, scores and reports."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[Item]) -> list[Item]:
+        """The items that are this process's own; each item is one process's, whatever was done before."""
+        return list(items[self.rank :: self.world])
+
+    def wait(self) -> None:
+        """Returns once every process has come here."""
+        if self.world > 1:
+            distributed.barrier()
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """Joins the processes that torchrun started; without it, this process is alone."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield ALONE
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    distributed.init_process_group("gloo", timeout=PATIENCE)  # it only waits: nothing is sent
+    try:
+        yield Ranks(distributed.get_rank(), world)
+    finally:
+        distributed.destroy_process_group()
