@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule
 
 from callbacks.periodic_scores import PeriodicScores
 from callbacks.stage_model import evaluated
-from evals.frechet import check_inception
+from evals.fidelity.inception import check_weights, torch_fidelity
 from evals.suite import measures_of, playground_suite
 
 ABOUT = ("seed", "samples", "seconds")  # what the suite tells that is no measure
@@ -43,7 +43,8 @@ class Evaluation(PeriodicScores):
             raise ValueError("Evaluation: per_category, seeds and samples are at least 1")
         self.inception = None if inception is None else Path(inception)
         if self.inception is not None:
-            check_inception(self.inception)
+            torch_fidelity()
+            check_weights(self.inception)
         self.sizes = {"seed": seed, "per_category": per_category, "seeds": seeds, "samples": samples}
 
     def scores(self, pl_module: LightningModule) -> dict[str, float]:

@@ -3,6 +3,12 @@
 GenEval on its own prompts:
 
     python -m evals --suite geneval --model DIR --prompts FILE --images DIR --detector DIR --clip DIR
+
+FID of drawings, of MJHQ-30K's prompts, and of reconstructions:
+
+    python -m evals --suite fid --model DIR --prompts FILE --images DIR --real DIR
+    python -m evals --suite mjhq --model DIR --images DIR --real MJHQ-30K
+    python -m evals --suite rfid --model DIR --images DIR --real DIR
 """
 
 import argparse
@@ -20,7 +26,11 @@ SUITES = {
         *("prompts", "detector", "clip", "threshold", "counting_threshold", "overlap", "batch"),
         "per_category",
     ),
+    "fid": ("prompts", "batch", "real", "inception", "limit", "features"),
+    "mjhq": ("batch", "real", "inception", "limit", "features"),
+    "rfid": ("batch", "real", "inception", "limit", "features"),
 }
+FIDELITY = ("fid", "mjhq", "rfid")
 QUICK = {"per_category": 8, "seeds": 1, "samples": 72}
 
 
@@ -55,14 +65,17 @@ def build_parser() -> SuiteParser:
         "--model",
         type=Path,
         metavar="DIR",
-        help="model folder; geneval without it scores images that are there",
+        help="model folder; geneval, fid and mjhq without it score images that are there",
     )
     parser.add_argument("--suite", choices=tuple(SUITES), default="playground", help="default: %(default)s")
     parser.add_argument(
         "--out", type=Path, default="report.json", metavar="FILE", help="default: %(default)s"
     )
     parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="playground: contact sheets; geneval: where its images are"
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="playground: contact sheets; others: where their images are",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--seeds", type=count, metavar="N", help="images of each GenEval prompt (4)")
@@ -71,6 +84,7 @@ def build_parser() -> SuiteParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     _add_playground(parser.add_argument_group("--suite playground"))
     _add_geneval(parser.add_argument_group("--suite geneval (docs/geneval.md)"))
+    _add_fidelity(parser.add_argument_group("--suite fid, mjhq and rfid (docs/fid.md)"))
     return parser
 
 
@@ -85,7 +99,6 @@ def _add_playground(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="held-out scenes to reconstruct; questions and edits follow it (600)",
     )
-    group.add_argument("--inception", type=Path, metavar="FILE", help="Inception weights, for FID as well")
     group.add_argument(
         "--assess", action="store_true", help="has the model assess GenEval's drawings itself as well"
     )
@@ -93,7 +106,9 @@ def _add_playground(group: argparse._ArgumentGroup) -> None:
 
 def _add_geneval(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--prompts", metavar="FILE", help="GenEval's evaluation_metadata.jsonl; or the word playground"
+        "--prompts",
+        metavar="FILE",
+        help="GenEval's evaluation_metadata.jsonl; or the word playground; fid: a prompt a line",
     )
     group.add_argument(
         "--detector", metavar="DIR", help="Mask2Former, OWLv2 or Grounding DINO; or the word playground"
@@ -103,6 +118,23 @@ def _add_geneval(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--counting-threshold", type=float, help="the same where objects are counted (0.9)")
     group.add_argument("--overlap", type=float, help="IoU from which two of a class are one (1: never)")
     group.add_argument("--batch", type=count, metavar="N", help="images drawn at once (16)")
+
+
+def _add_fidelity(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--real",
+        type=Path,
+        metavar="DIR",
+        help="real images: folder, .zip, .tar, statistics; MJHQ-30K's folder",
+    )
+    group.add_argument(
+        "--inception",
+        type=Path,
+        metavar="FILE",
+        help="Inception weights (downloaded); playground: for FID as well",
+    )
+    group.add_argument("--limit", type=count, metavar="N", help="of so many images (all)")
+    group.add_argument("--features", type=Path, metavar="DIR", help="keeps features there, to go on with")
 
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
@@ -122,10 +154,18 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("--device cuda: this machine has no CUDA device; leave it out, or give --device cpu")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    report = _geneval(options) if options.suite == "geneval" else _playground(options)
-    report |= {"suite": options.suite}
-    write_text(options.out, json.dumps(report, indent=1) + "\n")
+    runs = {"geneval": _geneval, "playground": _playground} | dict.fromkeys(FIDELITY, _fidelity)
+    report = runs[options.suite](options)
+    if report:  # of several processes only the first has one
+        report |= {"suite": options.suite}
+        write_text(options.out, json.dumps(report, indent=1) + "\n")
     return report
+
+
+def _fidelity(options: argparse.Namespace) -> dict[str, Any]:
+    from evals.fidelity.command import fidelity_suite
+
+    return fidelity_suite(options)
 
 
 def _geneval(options: argparse.Namespace) -> dict[str, Any]:

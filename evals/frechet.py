@@ -1,11 +1,10 @@
-"""Frechet distances between two sets of images, by the features of a frozen encoder or of Inception.
+"""Frechet distances between two sets of images, by the features of a network.
 
-Only the distance on Inception features may be called FID. `fd_encoder` takes the frozen encoder's: each image by the
-mean and the standard deviation of its features over the grid.
+Only the distance on Inception features may be called FID (`evals/fidelity/`). `fd_encoder` takes the frozen encoder's:
+each image by the mean and the standard deviation of its features over the grid.
 """
 
-import pickle
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,16 +14,59 @@ from models.unified import Illume
 BATCH = 100
 
 
+@dataclass(frozen=True)
+class Gaussian:
+    """What a Frechet distance takes of a set, in float64.
+
+    Args:
+        mean: (D,).
+        covariance: (D, D), symmetric.
+        rows: (N, D), whose products are the covariance, where they are fewer than D; they spare its decomposition.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    rows: Tensor | None = None
+
+    @classmethod
+    def fitted(cls, features: Tensor) -> "Gaussian":
+        """The Gaussian of features (N, D).
+
+        Raises:
+            ValueError: there are fewer than two.
+        """
+        if len(features) < 2:
+            raise ValueError(f"a Frechet distance takes 2 images or more on each side, not {len(features)}")
+        features = features.double()
+        mean = features.mean(0)
+        rows = (features - mean) / (len(features) - 1) ** 0.5
+        return cls(mean, rows.T @ rows, rows if len(rows) < len(mean) else None)
+
+    @property
+    def root(self) -> Tensor:
+        """(K, D), R with R^T R the covariance."""
+        if self.rows is not None:
+            return self.rows
+        values, vectors = torch.linalg.eigh(self.covariance)
+        return values.clamp_min(0).sqrt()[:, None] * vectors.T
+
+
+def gaussian_distance(a: Gaussian, b: Gaussian) -> float:
+    """Frechet distance of two Gaussians, by symmetric matrices throughout.
+
+    The trace of sqrt(S T) is the sum of the roots of the eigenvalues of R T R^T, where R^T R = S.
+    """
+    if b.rows is not None and (a.rows is None or len(b.rows) < len(a.rows)):
+        a, b = b, a
+    root = a.root
+    cross = torch.linalg.eigvalsh(root @ b.covariance @ root.T).clamp_min(0).sqrt().sum()
+    apart = (a.mean - b.mean).square().sum()
+    return float(apart + a.covariance.trace() + b.covariance.trace() - 2 * cross)
+
+
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Distance of the Gaussians fitted to features (M, D) and (N, D), in float64; symmetric matrices throughout."""
-    if min(len(a), len(b)) < 2:
-        raise ValueError(f"a Frechet distance takes 2 images or more on each side, not {len(a)} and {len(b)}")
-    a, b = a.double(), b.double()
-    s, t = torch.cov(a.T), torch.cov(b.T)
-    values, vectors = torch.linalg.eigh(s)
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ t @ root).clamp_min(0).sqrt().sum()
-    return float((a.mean(0) - b.mean(0)).square().sum() + s.trace() + t.trace() - 2 * cross)
+    """Distance of the Gaussians fitted to features (M, D) and (N, D), in float64."""
+    return gaussian_distance(Gaussian.fitted(a), Gaussian.fitted(b))
 
 
 @torch.no_grad()
@@ -38,40 +80,3 @@ def encoder_statistics(model: Illume, images: Tensor) -> Tensor:
 def fd_encoder(model: Illume, images: Tensor, real: Tensor) -> float:
     """Frechet distance on the frozen encoder's features."""
     return frechet_distance(encoder_statistics(model, images), encoder_statistics(model, real))
-
-
-def check_inception(weights: Path) -> None:
-    """Makes sure that a file holds tensors and nothing else, before a less careful loader opens it.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no file of tensors by name.
-    """
-    if not weights.is_file():
-        raise FileNotFoundError(
-            f"there are no Inception weights at {weights}: give their path, or leave it out"
-        )
-    try:
-        tensors = torch.load(weights, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{weights} does not load as plain tensors, so it is not opened") from error
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise ValueError(f"{weights} holds no Inception weights: give a file of tensors by name")
-
-
-def fid(images: Tensor, real: Tensor, inception: Path) -> float:
-    """FID by torchmetrics, on Inception weights given by path (the torch-fidelity file); needs the extra `evals`."""
-    check_inception(inception)  # torch-fidelity itself loads without weights_only
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    try:
-        metric = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=str(inception))
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            "FID needs torch-fidelity, and a torchvision of torch's own build: see the extra `evals` in pyproject.toml"
-        ) from error
-    for part in real.split(BATCH):
-        metric.update(part, real=True)
-    for part in images.split(BATCH):
-        metric.update(part, real=False)
-    return float(metric.compute())

@@ -13,7 +13,9 @@ from torch import Tensor
 from evals import contact
 from evals.codebook import codebook_scores
 from evals.editing import Edited, edit_and_judge, editing_scores
-from evals.frechet import check_inception, fd_encoder, fid
+from evals.fidelity.inception import check_weights, torch_fidelity
+from evals.fidelity.scores import fid
+from evals.frechet import fd_encoder
 from evals.geneval import Drawing, draw_and_judge, geneval_scores
 from evals.own_assessment import assess_drawings, own_assessment_scores
 from evals.pictures import write_pictures
@@ -118,7 +120,8 @@ def _check(model: Illume, able: list[str], inception: Path | None) -> None:
             f"the model takes images of {model.encoder.image_size} pixels, the playground's have {IMAGE_SIZE}"
         )
     if inception is not None:
-        check_inception(inception)
+        torch_fidelity()
+        check_weights(inception)
 
 
 def _reconstruct(

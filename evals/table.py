@@ -61,6 +61,12 @@ GENEVAL = (
     "those of the official scorer, whose detector is mmdet's, so a difference may be the detector's"
 )
 
+MJHQ = (
+    "FID on {samples} images of MJHQ-30K's 30,000, resized as the original FID does; the papers do not say how they "
+    "resized, which moves it"
+)
+OTHER_FID = "FID against {real}, not MJHQ-30K, on {samples} images: it cannot be compared with the papers'"
+
 
 @dataclass
 class Row:
@@ -106,7 +112,9 @@ def _notes(report: dict[str, Any]) -> list[str]:
         return [PLAYGROUND]
     if report.get("suite") == "geneval":
         return [GENEVAL.format(detector=detector, clip=report.get("clip") or "nothing")]
-    return []
+    notes = {"mjhq": MJHQ, "fid": OTHER_FID}
+    about = {key: report.get(key) for key in ("real", "samples")}
+    return [notes[suite].format(**about)] if (suite := report.get("suite")) in notes else []
 
 
 def published(section: str) -> list[Row]:

@@ -89,3 +89,20 @@ def test_genevals_own_prompts_have_a_footnote_that_names_the_detector(
     assert table.main([str(path)]) == 0
     printed = capsys.readouterr().out
     assert all(text in printed for text in says) and not_says not in printed
+
+
+@pytest.mark.parametrize(
+    ("suite", "says"),
+    [
+        ("mjhq", "on 200 images of MJHQ-30K's 30,000"),
+        ("fid", "against coco.zip, not MJHQ-30K, on 200 images"),
+    ],
+)
+def test_fid_has_a_footnote_that_says_of_what(tmp_path, suite, says, capsys):
+    path = tmp_path / "r.json"
+    path.write_text(
+        json.dumps({"fid": 9.87, "kid/std": 0.1, "suite": suite, "real": "coco.zip", "samples": 200})
+    )
+    assert table.main([str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "9.87" in printed and says in printed

@@ -1,0 +1,102 @@
+"""FID, MJHQ-30K and rFID as suites of `python -m evals`: checked before work is spent, made, then scored."""
+
+import argparse
+import time
+from importlib.metadata import version
+from typing import Any
+
+from evals.drawing import count, make_missing, read_record, write_record
+from evals.drawing_options import BATCH, check_sampling, load_model
+from evals.fidelity.extractor import Extractor, features_of
+from evals.fidelity.inception import load_inception
+from evals.fidelity.picture_sets import picture_width
+from evals.fidelity.scores import all_scores
+from evals.fidelity.tasks import TASKS, Task
+from evals.frechet import Gaussian
+from evals.ranks import ALONE, Ranks, joined
+
+VERSION = "1"  # of how images are read and scored; a change that moves a figure moves it
+TOLD = ("seed", "model", "cfg", "temperature")  # what a report says of who drew
+REBUILT = "both sides: the centre square at {} pixels, Pillow's bicubic"
+
+
+def fidelity_suite(options: argparse.Namespace) -> dict[str, Any]:
+    """Makes what is missing, if there is a model, then scores; returns the report.
+
+    Of several processes that torchrun started, all make images and the first scores; the others return nothing.
+
+    Raises:
+        FileNotFoundError: a file, a folder or an image is not there.
+        ValueError: options, prompts, images, weights or model that are not what they should be.
+    """
+    _check(options)
+    with joined() as ranks:
+        start = time.monotonic()
+        task = TASKS[options.suite](options)
+        task.check(options.images)
+        extractor = load_inception(options.inception, options.device)
+        if task.record:
+            make(task, options, ranks)
+        if not ranks.first:
+            return {}
+        report = evaluate(task, options, extractor)
+        return report | {"seconds": round(time.monotonic() - start, 1)}
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What can be told from the options alone."""
+    if lost := [f"--{name}" for name in ("images", "real") if getattr(options, name) is None]:
+        raise ValueError(f"--suite {options.suite} needs {' and '.join(lost)}")
+    if options.suite == "rfid" and options.model is None:
+        raise ValueError("--suite rfid needs --model DIR, which rebuilds the images")
+    check_sampling(options)
+    if options.suite == "rfid" and (options.cfg is not None or options.temperature is not None):
+        raise ValueError("--cfg and --temperature are of drawing prompts: --suite rfid only rebuilds")
+    if options.seeds is not None:
+        raise ValueError(f"--seeds is not of --suite {options.suite}: each prompt is drawn once")
+
+
+def make(task: Task, options: argparse.Namespace, ranks: Ranks = ALONE) -> int:
+    """Makes the wanted images that are missing, every process its share; returns how many this one made."""
+    model = load_model(options, task.parts, "rebuild images" if task.rebuilds else "draw")
+    if ranks.first:
+        write_record(options.images, task.record)
+    ranks.wait()
+    found = task.existing(options.images)
+    missing = [order for order in ranks.share(task.wanted) if order.stem not in found]
+    made = count(make_missing(task.maker(model), options.images, missing, options.batch or BATCH))
+    ranks.wait()
+    return made
+
+
+def evaluate(task: Task, options: argparse.Namespace, extractor: Extractor) -> dict[str, Any]:
+    """The report on images that are all there.
+
+    Raises:
+        FileNotFoundError: some are not.
+        ValueError: one cannot be read.
+    """
+    pictures = task.pictures(options.images)
+    side = (
+        picture_width(pictures[0]) if task.rebuilds else None
+    )  # of the real images too, cut as the model saw them
+    generated = features_of(pictures, extractor, options.features)
+    real = task.real
+    if not isinstance(real, Gaussian):
+        real = features_of(real, extractor, options.features, side)
+    scores = all_scores(generated, real, extractor.layers, task.groups)
+    if task.rebuilds:
+        scores = {"rfid" if name == "fid" else name: value for name, value in scores.items()}
+    return scores | _about(options, extractor, side)
+
+
+def _about(options: argparse.Namespace, extractor: Extractor, side: int | None) -> dict[str, Any]:
+    """How the scores were had."""
+    drawn = read_record(options.images)
+    about = {"version": VERSION, "real": options.real.name, **extractor.about}
+    if side is not None:
+        about["resize"] = f"{REBUILT.format(side)}; then {about['resize']}"
+    elif options.real.suffix == ".npz":
+        about["resize"] += "; of the real images' statistics it is not known"
+    about |= {"torch": version("torch"), "pillow": version("pillow")}
+    return about | {name: drawn.get(name) for name in TOLD if name in drawn or name in TOLD[:2]}
