@@ -5,6 +5,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
+# torch-fidelity and its torchvision are held against ours in a folder of their own: beside a CPU build of torch,
+# PyPI's torchvision would stop lightning and transformers from importing.
+FIDELITY := .venv/fidelity
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .PHONY: install demo reference test lint clean
@@ -32,8 +35,15 @@ demo: install
 reference: install
 	$(BIN)/python demo.py --scale reference
 
-test: install
+test: install $(FIDELITY)/.installed
 	$(BIN)/python -m pytest -q
+	PYTHONPATH=$(FIDELITY) $(BIN)/python -m pytest -q tests/evals/fidelity tests/callbacks/test_fidelity.py
+
+$(FIDELITY)/.installed: $(STAMP)
+	@rm -rf $(FIDELITY)
+	@$(PIP) --quiet --no-deps -c constraints.txt --target $(FIDELITY) torch-fidelity torchvision
+	@rm -rf $(FIDELITY)/tests  # torch-fidelity's own, which would stand before ours
+	@touch $@
 
 lint: install
 	$(BIN)/ruff check .

@@ -7,6 +7,10 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.torchvision_beside_cpu_torch import let_torchvision_import  # noqa: E402
+
+let_torchvision_import()  # before anything imports what looks for it: lightning, transformers, torchmetrics
 torch.set_num_threads(2)
 
 
