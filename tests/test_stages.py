@@ -115,7 +115,12 @@ def test_no_config_is_left_out():
     paths = {path.relative_to(CONFIGS).as_posix().removesuffix(".yaml") for path in CONFIGS.rglob("*.yaml")}
     ours = {*(f"playground/{stage}" for stage in STAGES), *OTHERS}
     mixtures = {f"mixtures/stage{number}" for number in (1, 2, 3)}  # of data that are not here
-    elsewhere = {"playground/base", "ablations/figure6", "playground/self_enhancement"}  # tests of their own
+    elsewhere = {
+        "playground/base",
+        "ablations/figure6",
+        "playground/self_enhancement",
+        "fid",
+    }  # tests of their own
     assert paths == ours | ABLATIONS | mixtures | elsewhere
 
 
