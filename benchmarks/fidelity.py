@@ -1,0 +1,106 @@
+"""Our FID and torch-fidelity's on the same features: `python -m benchmarks.fidelity [--json]`; needs the extra `evals`.
+
+The features are drawn from a seed, with a spectrum that falls as those of images do, as many numbers as Inception has.
+Compared are the figures and the seconds from features to figure, both sides in turn: torch-fidelity takes the
+eigenvalues of a product that is not symmetric, ours those of symmetric matrices, as large as the fewer of images and
+features. `--images DIR --real DIR` take the features of images by Inception instead (`--inception FILE`).
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evals.fidelity.extractor import features_of
+from evals.fidelity.inception import LAYERS, load_inception, torch_fidelity
+from evals.fidelity.picture_sets import pictures_in
+from evals.frechet import frechet_distance
+from explain import user_errors
+
+
+def drawn(count: int, width: int, seed: int) -> Tensor:
+    """Features (count, width) with a falling spectrum; another seed moves their mean and scales them."""
+    generator = torch.Generator().manual_seed(seed)
+    spectrum = torch.arange(1, width + 1) ** -0.5
+    mixed = torch.linalg.qr(torch.randn(width, width, generator=torch.Generator().manual_seed(0))).Q
+    return (
+        torch.randn(count, width, generator=generator) * spectrum * (1 + 0.05 * seed)
+    ) @ mixed + 0.01 * seed
+
+
+def theirs(a: Tensor, b: Tensor) -> float:
+    """torch-fidelity's FID of features."""
+    from torch_fidelity.metric_fid import (
+        KEY_METRIC_FID,
+        fid_features_to_statistics,
+        fid_statistics_to_metric,
+    )
+
+    sides = [fid_features_to_statistics(side) for side in (a, b)]
+    return fid_statistics_to_metric(*sides, verbose=False)[KEY_METRIC_FID]
+
+
+def timed(measure: Callable[[Tensor, Tensor], float], a: Tensor, b: Tensor) -> tuple[float, float]:
+    """A figure, and the seconds that it took."""
+    start = time.perf_counter()
+    return measure(a, b), time.perf_counter() - start
+
+
+def compare(a: Tensor, b: Tensor, rounds: int) -> dict[str, Any]:
+    """Both sides in turn, on features (M, D) and (N, D)."""
+    pairs = [(timed(frechet_distance, a, b), timed(theirs, a, b)) for _ in range(rounds)]
+    ours, other = pairs[0][0][0], pairs[0][1][0]
+    return {
+        "images": [len(a), len(b)],
+        "features": a.shape[1],
+        "ours": ours,
+        "torch_fidelity": other,
+        "relative_difference": abs(ours - other) / abs(other),
+        "our_seconds": round(statistics.median(own[1] for own, _ in pairs), 3),
+        "their_seconds": round(statistics.median(their[1] for _, their in pairs), 3),
+    }
+
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options ask for."""
+    torch_fidelity()
+    if options.images is None:
+        sets = {f"{n} images": [drawn(n, options.width, seed) for seed in (0, 1)] for n in options.counts}
+    else:
+        extractor = load_inception(options.inception, layers=LAYERS[:1])
+        sides = [pictures_in(path) for path in (options.images, options.real)]
+        sets = {"images": [features_of(side, extractor)[LAYERS[0]] for side in sides]}
+    found: dict[str, Any] = {name: compare(*pair, options.rounds) for name, pair in sets.items()}
+    found["versions"] = {name: version(name) for name in ("torch", "torch-fidelity", "numpy")}
+    return found | {"threads": torch.get_num_threads()}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fidelity", description=__doc__.splitlines()[0], allow_abbrev=False
+    )
+    parser.add_argument("--counts", type=int, nargs="+", default=[200, 3000], help="images of each side")
+    parser.add_argument("--width", type=int, default=int(LAYERS[0]), help="features (default: %(default)s)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="images in place of drawn features")
+    parser.add_argument("--real", type=Path, metavar="DIR", help="images to hold them against")
+    parser.add_argument("--inception", type=Path, metavar="FILE", help="weights (downloaded)")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="JSON alone")
+    options = parser.parse_args(arguments)
+    if (options.images is None) != (options.real is None):
+        parser.error("--images and --real go together")
+    with user_errors("benchmarks.fidelity"):
+        found = measured(options)
+    print(json.dumps(found, indent=1) if options.json else "\n".join(f"{k:16}{v}" for k, v in found.items()))
+
+
+if __name__ == "__main__":
+    main()
