@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
+from benchmarks import fidelity as benchmark
 from evals.__main__ import main
 from evals.fidelity import command
 from evals.fidelity.inception import load_inception
@@ -16,6 +18,7 @@ from tests.evals.fidelity.small_network import LAYERS, Small, paint, small_extra
 torch_fidelity = pytest.importorskip("torch_fidelity", reason="make test has it in .venv/fidelity")
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase  # noqa: E402
 
+ORIENTATION = 0x0112  # of EXIF
 PAIRS = {
     "fid": torch_fidelity.KEY_METRIC_FID,
     "kid": torch_fidelity.KEY_METRIC_KID_MEAN,
@@ -63,6 +66,10 @@ def test_the_same_figures_on_a_small_network(
     monkeypatch.setattr(command, "load_inception", lambda *_: small_extractor())
     paint(Path("drawn"), [f"{i:03d}.png" for i in range(drawn)], 1)
     paint(Path("real"), [f"{i % 2}/{i:03d}.jpg" for i in range(real)], 2)
+    turned = Image.Exif()
+    turned[ORIENTATION] = 6
+    with Image.open("real/0/002.jpg") as image:  # it is not turned back there, so it is not here
+        image.save("real/0/002.jpg", exif=turned)
     main(["--suite", "fid", "--images", "drawn", "--real", "real", "--out", "r.json"])
     report = json.loads(Path("r.json").read_text())
     wanted = theirs(Path("drawn"), Path("real"), LAYERS, min(drawn, real), feature_extractor="small")
@@ -114,3 +121,10 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="other.pth holds other weights than torch-fidelity's Inception has"):
         load_inception(tmp_path / "other.pth")
+
+
+def test_the_benchmark_compares_the_same_features() -> None:
+    for images in ((50, 40), (9, 40)):
+        pair = [benchmark.drawn(count, 12, seed) for seed, count in enumerate(images)]
+        found = benchmark.compare(*pair, rounds=1)
+        assert found["relative_difference"] < 1e-4 and found["ours"] > 0 and found["images"] == list(images)
