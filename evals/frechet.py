@@ -47,7 +47,10 @@ class Gaussian:
         """(K, D), R with R^T R the covariance."""
         if self.rows is not None:
             return self.rows
-        values, vectors = torch.linalg.eigh(self.covariance)
+        factor, failed = torch.linalg.cholesky_ex(self.covariance)
+        if not failed:
+            return factor.T
+        values, vectors = torch.linalg.eigh(self.covariance)  # it has no full rank
         return values.clamp_min(0).sqrt()[:, None] * vectors.T
 
 

@@ -52,6 +52,14 @@ def test_frechet_distance_of_fewer_images_than_features(many: int, few: int) -> 
     assert frechet_distance(a, b) == pytest.approx(gaussian_distance(*plain), rel=1e-6)
 
 
+def test_a_covariance_has_a_root_whatever_its_rank() -> None:
+    generator = torch.Generator().manual_seed(3)
+    for count in (7, 40):
+        x = torch.randn(count, 12, generator=generator).double()
+        for one in (Gaussian.fitted(x), Gaussian(x.mean(0), torch.cov(x.T))):
+            assert torch.allclose(one.root.T @ one.root, torch.cov(x.T), atol=1e-12)
+
+
 def test_frechet_distance_of_one_image_is_refused() -> None:
     with pytest.raises(ValueError, match="2 images or more"):
         frechet_distance(torch.zeros(1, 3), torch.zeros(5, 3))
