@@ -219,6 +219,7 @@ def test_what_a_model_rebuilds(place: Path, tiny_illume: Illume, monkeypatch: py
         (["fid", *FID, "--prompts", "prompts.txt"], "give --model DIR as well"),
         (["fid", *FID, "--model", "model"], "needs --prompts FILE"),
         (["fid", *FID, "--model", "model", "--prompts", "none.txt"], "no prompt file none.txt"),
+        (["fid", *FID, "--model", "model", "--prompts", "gap.txt"], "gap.txt:2 is empty"),
         (["fid", *FID, "--model", "real", "--prompts", "prompts.txt"], "real is not a model folder"),
         (["fid", *FID, "--model", "model", "--prompts", "prompts.txt"], "000.png is one image too many"),
         (["fid", *FID, "--images", "none"], "there is no none"),
@@ -235,6 +236,7 @@ def test_what_a_user_gets_wrong_is_one_line_before_work(
     place: Path, words: list[str], says: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("empty").mkdir()
+    Path("gap.txt").write_text("a cow\n\na cat\n")
     painter = painted_by(monkeypatch)
     monkeypatch.setattr(command, "evaluate", lambda *_: pytest.fail("scored"))
     assert says in error_of(capsys, "--suite", *words) and painter.seeds == []
