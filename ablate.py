@@ -8,14 +8,12 @@ import argparse
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,9 +24,9 @@ from evals.ablation import PUBLISHED, Ablation, check_seeds, read_ablation
 from evals.arms import Runs, column, gains, markdown, paired_gain, summary, table
 from explain import Parser, user_errors
 from models.model_folder import folder_hash
+from processes import ended_by_sigterm, failure, log_of, run_lock, start
 from train import CONFIGS, find_config
 
-ROOT = Path(__file__).resolve().parent
 SHOWN = {
     "geneval/overall": "GenEval",
     "vqa/accuracy": "VQA",
@@ -103,51 +101,18 @@ class Runner:
                 process.terminate()
 
     def _call(self, folder: Path, lock: tuple[int, ...], *words: str) -> None:
-        log = folder.with_name(f"{folder.name}.log")
-        words = (str(ROOT / words[0]), *words[1:]) if words[0].endswith(".py") else words
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        own = {"OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": path}  # from any folder
-        with log.open("ab") as out:
-            before = out.tell()
-            with self._lock:
-                if self._stopped:
-                    raise ValueError("the ablation was ended")
-                process = subprocess.Popen(
-                    [sys.executable, *words], stdout=out, stderr=out, env={**os.environ, **own}, pass_fds=lock
-                )
-                self._running.add(process)
-            code = process.wait()
-            with self._lock:
-                self._running.discard(process)
+        log = log_of(folder)
+        before = log.stat().st_size if log.exists() else 0
+        with self._lock:
+            if self._stopped:
+                raise ValueError("the ablation was ended")
+            process = start(folder, lock, words, self.threads)
+            self._running.add(process)
+        code = process.wait()
+        with self._lock:
+            self._running.discard(process)
         if code:
-            told = log.read_bytes()[before:].decode("utf-8", "replace").strip().splitlines()[-1:]
-            how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-            raise ValueError(f"{folder.name} failed: {''.join(told)} ({how}; all of it is in {log})")
-
-
-@contextmanager
-def run_lock(folder: Path) -> Iterator[tuple[int, ...]]:
-    """Keeps a run to one process: what is handed on holds the lock too, so a child that outlives us keeps it.
-
-    Yields:
-        The file descriptors to hand on; none where the system has no such locks.
-
-    Raises:
-        ValueError: another process has the run.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system
-        yield ()
-        return
-    with folder.with_name(f"{folder.name}.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(
-                f"{folder} is still worked on by another process (or what it began): end that first"
-            ) from error
-        yield (file.fileno(),)
+            raise ValueError(failure(folder, code, before))
 
 
 def run(path: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -264,16 +229,6 @@ def say(text: str) -> None:
     print(f"ablate.py: {text}", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM becomes an exit like any other, so that what runs is ended too."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="ablate.py", description=__doc__.splitlines()[0], allow_abbrev=False)
@@ -285,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--out", type=Path, help="JSON of all figures (default: beside the runs)")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="default: runs")
     options = parser.parse_args(arguments)
-    with user_errors("ablate.py"), _ended_by_sigterm():
+    with user_errors("ablate.py"), ended_by_sigterm():
         if options.jobs < 1:
             raise ValueError(f"--jobs {options.jobs}: must be at least 1")
         return run(find_config(options.ablation, Path.cwd(), "the command line"), options)

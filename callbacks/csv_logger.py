@@ -13,8 +13,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks.durable import write_text
-
-Row = dict[str, str]
+from callbacks.metrics_file import read_rows
 
 
 def last_step(trainer: Trainer) -> int:
@@ -23,15 +22,6 @@ def last_step(trainer: Trainer) -> int:
     A resume cuts rows from its own step on, and would cut those of an epoch's end if they bore the next.
     """
     return max(0, trainer.global_step - 1)
-
-
-def read_rows(path: Path) -> tuple[list[str], list[Row]]:
-    """The columns and the whole rows of a metrics file; a row that was torn off while written is left out."""
-    if not path.is_file():
-        return [], []
-    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-    reader = csv.DictReader(io.StringIO(whole))
-    return list(reader.fieldnames or []), list(reader)
 
 
 class AppendingCSVLogger(Logger):

@@ -7,9 +7,7 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.durable import write_text
-
-# Where things lie does not change what a run computes, and the resolved config holds what the files did.
-IGNORED = ("config", "extends", "name", "runs_dir")
+from callbacks.settings import differences
 
 
 class RunRecord(Callback):
@@ -30,29 +28,9 @@ def check_same_config(folder: Path, config: dict[str, Any]) -> None:
     path = folder / "config.yaml"
     if not path.exists():
         return
-    old, new = _flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(config)
-    keys = [key for key in sorted(old.keys() | new.keys()) if key.split(".")[0] not in IGNORED]
-    differing = [
-        f"{key} ({_show(old, key)} -> {_show(new, key)})" for key in keys if old.get(key) != new.get(key)
-    ]
+    differing = differences(yaml.safe_load(path.read_text(encoding="utf-8")), config)
     if differing:
         raise ValueError(
             f"the run in {folder} was made with another config: {', '.join(differing)}; "
             "give the new one a --name of its own, or remove the old run"
         )
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as {"model.init_args.lr": 0.1}."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.")
-            if isinstance(value, dict) and value
-            else {f"{prefix}{key}": value}
-        )
-    return flat
-
-
-def _show(flat: dict[str, Any], key: str) -> str:
-    return str(flat[key]) if key in flat else "unset"

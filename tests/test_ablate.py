@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import ablate
+import processes
 import train
 from evals.__main__ import build_parser
 from experiment import Experiment
@@ -202,12 +203,12 @@ def test_a_folder_is_not_written_over(folder, calls, capsys):
 def test_a_run_belongs_to_one_process(folder):
     (folder / "runs").mkdir()
     with (
-        ablate.run_lock(folder / "runs/plain-3"),
+        processes.run_lock(folder / "runs/plain-3"),
         pytest.raises(ValueError, match="still worked on"),
-        ablate.run_lock(folder / "runs/plain-3"),
+        processes.run_lock(folder / "runs/plain-3"),
     ):
         pass
-    with ablate.run_lock(folder / "runs/plain-3"):
+    with processes.run_lock(folder / "runs/plain-3"):
         pass
 
 
@@ -215,8 +216,8 @@ def test_one_that_is_ended_takes_its_runs_with_it(folder):
     """The child of this one would sleep for ten minutes."""
     (folder / "train.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(600)\n")
     (folder / "wrapper.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(Path(ablate.__file__).parent)!r})\nimport ablate\n"
-        f"from pathlib import Path\nablate.ROOT = Path({str(folder)!r})\n"
+        f"import sys\nsys.path.insert(0, {str(Path(ablate.__file__).parent)!r})\nimport ablate, processes\n"
+        f"from pathlib import Path\nprocesses.ROOT = Path({str(folder)!r})\n"
         f"ablate.main([{str(folder / 'small.yaml')!r}, '--runs_dir', {str(folder / 'runs')!r}])\n"
     )
     words = [sys.executable, str(folder / "wrapper.py")]

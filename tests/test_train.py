@@ -12,7 +12,7 @@ import torch
 import yaml
 
 import train
-from callbacks.csv_logger import read_rows
+from callbacks.metrics_file import read_rows
 from tests.tiny import BASE, TinyModule, error_of, write
 
 ROOT = Path(train.__file__).parent

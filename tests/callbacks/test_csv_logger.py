@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from callbacks.csv_logger import AppendingCSVLogger, read_rows
+from callbacks.csv_logger import AppendingCSVLogger
+from callbacks.metrics_file import read_rows
 
 
 def test_each_row_is_on_disk_at_once(tmp_path: Path) -> None:

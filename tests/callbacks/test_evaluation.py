@@ -6,8 +6,9 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from callbacks.csv_logger import AppendingCSVLogger, read_rows
+from callbacks.csv_logger import AppendingCSVLogger
 from callbacks.evaluation import Evaluation
+from callbacks.metrics_file import read_rows
 from callbacks.samples import SampleGrids
 from callbacks.stage_model import evaluated
 from evals.suite import measures_of
