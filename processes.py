@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 ROOT = Path(__file__).resolve().parent
+_asked: list[int] = []  # signals that came
 GRACE = 120.0  # seconds in which a training that is asked to end saves a checkpoint
 
 
@@ -109,6 +111,7 @@ def end_orphan(folder: Path) -> None:
                 os.kill(int(number), how)
         asked = time.monotonic()
         while is_busy(folder) and (how == signal.SIGKILL or time.monotonic() - asked < GRACE):
+            stop_if_asked()
             time.sleep(0.2)
 
 
@@ -126,13 +129,31 @@ def failure(folder: Path, code: int, since: int) -> str:
 
 
 @contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM becomes an exit like any other, so that what runs is ended too."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+def ended_by_sigterm(at_once: bool = True) -> Iterator[None]:
+    """SIGTERM becomes an exit like any other, so that what runs is ended too.
+
+    Args:
+        at_once: whether wherever the program is; else where it calls `stop_if_asked`. Python drops what a handler raises
+            inside a finalizer, so a program that has many of them had better look for itself.
+    """
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        _asked.append(number)
+        if at_once:
+            stop_if_asked()
+
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        _asked.clear()
+
+
+def stop_if_asked() -> None:
+    """Exits if SIGTERM came."""
+    if _asked:
+        sys.exit(128 + _asked[0])
 
 
 def _lock_file(folder: Path) -> Path:

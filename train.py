@@ -72,6 +72,8 @@ def expand(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     if "arms" in content:
         name = path.relative_to(CONFIGS).as_posix() if path.is_relative_to(CONFIGS) else path
         raise ValueError(f"{path.name} is an ablation, of several arms: run `python ablate.py {name}`")
+    if "space" in content and "base" in content:
+        raise ValueError(f"{path.name} is a sweep, of many trials: run `python sweep.py --config {path}`")
     parents = content.get("extends") or []
     paths = []
     for parent in [parents] if isinstance(parents, str) else parents:

@@ -170,6 +170,7 @@ class LanguageModule(L.LightningModule):
             self.log("val/loss_text", text / text_tokens, prog_bar=True)
         if draw_tokens:
             self.log("val/loss_draw", draw / draw_tokens, prog_bar=True)
+        self.log("val/loss", (self.text_weight * text + draw) / (text_tokens + draw_tokens).clamp_min(1))
 
     def transfer_batch_to_device(
         self, batch: PackedBatch, device: torch.device, dataloader_idx: int

@@ -121,6 +121,7 @@ def test_no_config_is_left_out():
         "playground/self_enhancement",
         "fid",
     }  # tests of their own
+    elsewhere |= {"sweeps/stage2", "sweeps/language"}
     assert paths == ours | ABLATIONS | mixtures | elsewhere
 
 

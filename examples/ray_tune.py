@@ -1,0 +1,69 @@
+"""The sweep of configs/sweeps/language.yaml with Ray Tune: `python -m examples.ray_tune [--trials 12]`, in the root.
+
+    pip install "ray[tune]"
+
+Each trial is a run of train.py in a process of its own, whose metrics.csv is reported to Ray; ASHA ends those that fall
+behind. What sweep.py has beside this is not here: checks before work is spent, going on after a kill, the page.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from typing import Any
+
+from processes import ROOT, end, project_environment
+from sweeps.trial_run import Metrics
+
+METRIC = "val/loss"
+
+
+def trial(values: dict[str, Any]) -> None:
+    """One trial, called by Ray in a worker's folder: values by dotted key of train.py."""
+    from ray import tune
+
+    name = f"ray/{tune.get_context().get_trial_id()}"
+    words = [f"--{key}={value}" for key, value in values.items()]
+    command = [sys.executable, str(ROOT / "train.py"), "--config", "language.yaml", "--name", name, *words]
+    process = subprocess.Popen(command, cwd=ROOT, env=project_environment())
+    metrics, told = Metrics(ROOT / "runs" / name), 0
+    try:
+        while True:
+            over = process.poll() is not None  # looked at first, so that what is logged last is told
+            for step, value in metrics.of(METRIC)[told:]:
+                tune.report({METRIC: value, "step": step})
+                told += 1
+            if over:
+                break
+            time.sleep(1)
+    finally:
+        end(process)  # where ASHA has raised in tune.report
+    if process.returncode:
+        raise RuntimeError(f"train.py ended with exit code {process.returncode}")
+
+
+def main() -> None:
+    """The command line."""
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=12)
+    options = parser.parse_args()
+    space = {
+        "model.init_args.rates.trunk": tune.loguniform(1e-4, 3e-2),
+        "model.init_args.rates.text": tune.loguniform(1e-4, 3e-2),
+        "model.init_args.warmup_steps": tune.randint(5, 51),
+        "trainer.max_steps": 60,
+        "trainer.enable_progress_bar": False,
+        "data.init_args.batches_per_epoch": 10,
+        "data.init_args.sequences_per_batch": 8,
+    }
+    scheduler = ASHAScheduler(time_attr="step", max_t=60, grace_period=15)
+    settings = tune.TuneConfig(METRIC, "min", num_samples=options.trials, scheduler=scheduler)
+    found = tune.Tuner(trial, param_space=space, tune_config=settings).fit().get_best_result()
+    print(found.config, found.metrics[METRIC])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The search space of a sweep: dotted keys of a config, and what each may be, as Optuna's distributions.
+
+Optuna keeps choices as plain values; a list or a mapping among them is kept as its JSON text.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import Trial
+
+from explain import suggest
+
+# What each type needs, and what it may have.
+TYPES = {
+    "float": (("low", "high"), ("log", "step")),
+    "int": (("low", "high"), ("log", "step")),
+    "categorical": (("choices",), ()),
+}
+ENCODED = ("[", "{", '"')  # how a choice begins that is kept as JSON
+
+
+def read_space(content: Any, where: str) -> dict[str, BaseDistribution]:
+    """The space as a sweep's YAML gives it.
+
+    Args:
+        content: key and a mapping of type and bounds, as {type: float, low: 1e-4, high: 1e-2, log: true}.
+        where: whose space it is, for errors.
+
+    Raises:
+        ValueError: something is wrong with it; says what.
+    """
+    if not isinstance(content, dict) or not content:
+        raise ValueError(
+            f"{where}: space must name what is searched, as 'model.init_args.lr: {{type: float, ...}}'"
+        )
+    return {str(key): _distribution(given, f"{where}: space, {key}") for key, given in content.items()}
+
+
+def propose(trial: Trial, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """The values of a trial: those it has, and new ones from the study's sampler."""
+    return {key: decoded(_propose(trial, key, found)) for key, found in space.items()}
+
+
+def decoded(value: Any) -> Any:
+    """A value as a config has it, from what Optuna keeps."""
+    return json.loads(value) if isinstance(value, str) and value.startswith(ENCODED) else value
+
+
+def candidates(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
+    """Sets of values in which every end and every choice of a space is found."""
+    all_ends = {key: _ends(found) for key, found in space.items()}
+    count = max(len(values) for values in all_ends.values())
+    return [{key: values[min(i, len(values) - 1)] for key, values in all_ends.items()} for i in range(count)]
+
+
+def middle(found: BaseDistribution) -> Any:
+    """A value to try first: the geometric or the plain mean of both ends, or the first choice."""
+    if isinstance(found, CategoricalDistribution):
+        return decoded(found.choices[0])
+    mean = (found.low * found.high) ** 0.5 if found.log else (found.low + found.high) / 2
+    if found.step is None:
+        return mean
+    return type(found.low)(found.low + (mean - found.low) // found.step * found.step)
+
+
+def told(found: BaseDistribution) -> str:
+    """What a key may be, in words: two that are the same read the same."""
+    if isinstance(found, CategoricalDistribution):
+        return f"one of {', '.join(map(str, found.choices))}"
+    kind = "int" if isinstance(found, IntDistribution) else "float"
+    step = "" if found.step in (None, 1) else f" in steps of {found.step:g}"
+    return f"{kind} {found.low:g} to {found.high:g}{' log' if found.log else ''}{step}"
+
+
+def _ends(found: BaseDistribution) -> list[Any]:
+    """The values that must all be fit for a config: both ends, or every choice."""
+    if isinstance(found, CategoricalDistribution):
+        return [decoded(choice) for choice in found.choices]
+    return [found.low, found.high]
+
+
+def _propose(trial: Trial, key: str, found: BaseDistribution) -> Any:
+    if isinstance(found, CategoricalDistribution):
+        return trial.suggest_categorical(key, found.choices)
+    if isinstance(found, IntDistribution):
+        return trial.suggest_int(key, found.low, found.high, step=found.step, log=found.log)
+    return trial.suggest_float(key, found.low, found.high, step=found.step, log=found.log)
+
+
+def _distribution(given: Any, where: str) -> BaseDistribution:
+    kind = given.get("type") if isinstance(given, dict) else None
+    if kind not in TYPES:
+        raise ValueError(f"{where}: type is {kind!r}, and there is {', '.join(TYPES)}")
+    needed, more = TYPES[kind]
+    for key in given:
+        if key not in (*needed, *more, "type"):
+            raise ValueError(f"{where}: {kind} has no {key!r}: {suggest(str(key), (*needed, *more))}")
+    for key in needed:
+        if key not in given:
+            raise ValueError(f"{where}: {kind} needs {key}")
+    try:
+        if kind == "categorical":
+            return CategoricalDistribution(_choices(given["choices"]))
+        number = float if kind == "float" else _whole
+        sizes = {key: number(given[key]) for key in ("low", "high", "step") if key in given}
+        made = FloatDistribution if kind == "float" else IntDistribution
+        return made(log=_flag(given.get("log", False)), **sizes)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _choices(given: Any) -> list[Any]:
+    if not isinstance(given, list) or not given:
+        raise ValueError("choices must be a list of values")
+    kept = [_encoded(choice) for choice in given]
+    if len({(type(choice), choice) for choice in kept}) < len(kept):
+        raise ValueError("choices has a value twice")
+    return kept
+
+
+def _encoded(choice: Any) -> Any:
+    plain = choice is None or isinstance(choice, bool | int | float | str)
+    if plain and not (isinstance(choice, str) and choice.startswith(ENCODED)):
+        return choice
+    return json.dumps(choice)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != float(value):
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"log is {value!r}: true or false")
+    return value
