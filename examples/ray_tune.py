@@ -53,13 +53,13 @@ def main() -> None:
     space = {
         "model.init_args.rates.trunk": tune.loguniform(1e-4, 3e-2),
         "model.init_args.rates.text": tune.loguniform(1e-4, 3e-2),
-        "model.init_args.warmup_steps": tune.randint(5, 51),
-        "trainer.max_steps": 60,
+        "model.init_args.warmup_steps": tune.randint(5, 31),
+        "trainer.max_steps": 40,
         "trainer.enable_progress_bar": False,
-        "data.init_args.batches_per_epoch": 10,
-        "data.init_args.sequences_per_batch": 8,
+        "data.init_args.batches_per_epoch": 8,
+        "data.init_args.sequences_per_batch": 6,
     }
-    scheduler = ASHAScheduler(time_attr="step", max_t=60, grace_period=15)
+    scheduler = ASHAScheduler(time_attr="step", max_t=40, grace_period=15)
     settings = tune.TuneConfig(METRIC, "min", num_samples=options.trials, scheduler=scheduler)
     found = tune.Tuner(trial, param_space=space, tune_config=settings).fit().get_best_result()
     print(found.config, found.metrics[METRIC])

@@ -104,8 +104,9 @@ class Store:
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise StoreAway(f"the store {self.shown} {_why(error)}") from error
         except ImportError as error:
+            module = getattr(error.__cause__, "name", None) or "of its database"
             raise StoreAway(
-                f"the store {self.shown} needs its database's driver: pip install psycopg2-binary for PostgreSQL"
+                f"the store {self.shown} needs the Python module {module}; PostgreSQL's is in 'psycopg[binary]'"
             ) from error
         except OSError as error:
             raise StoreAway(f"the store {self.shown} cannot be opened: {error.strerror or error}") from error
