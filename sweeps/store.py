@@ -1,5 +1,6 @@
 """Where a sweep's trials are kept: an SQLite file, a database's URL or a journal file, and what can be wrong with it."""
 
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,7 @@ class Store:
         self.spec = recipe.storage or f"sqlite:///{(folder / 'study.db').resolve()}"
         if recipe.storage is None:
             folder.mkdir(parents=True, exist_ok=True)
+        self.storage: BaseStorage | None = None
         with self.errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a journal is experimental to Optuna
             self.storage = self._opened()
@@ -102,6 +104,8 @@ class Store:
         try:
             yield
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            if self.storage is not None:
+                self.storage.remove_session()  # else a broken connection is used again
             raise StoreAway(f"the store {self.shown} {_why(error)}") from error
         except ImportError as error:
             module = getattr(error.__cause__, "name", None) or "of its database"
@@ -109,6 +113,8 @@ class Store:
                 f"the store {self.shown} needs the Python module {module}; PostgreSQL's is in 'psycopg[binary]'"
             ) from error
         except OSError as error:
+            if "://" in self.spec:  # a database says so otherwise: this is a file of the sweep's
+                raise
             raise StoreAway(f"the store {self.shown} cannot be opened: {error.strerror or error}") from error
 
     def _opened(self) -> BaseStorage:
@@ -139,7 +145,7 @@ class Store:
 
 def _why(error: Exception) -> str:
     """What a database says, in words that help."""
-    said = " ".join(str(error.__cause__ or error).split())
+    said = re.split(r"\[SQL:|\(Background", " ".join(str(error.__cause__ or error).split()))[0].strip()
     if "locked" in said:
         return "is locked by another process: end what holds it, or try again later"
     if "unable to open" in said:

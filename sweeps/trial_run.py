@@ -27,6 +27,7 @@ from sweeps.store import Store, StoreAway
 from train import CONFIGS
 
 POLL = 1.0  # seconds between two looks at a run
+PATIENCE = 120.0  # seconds that a store may be away when a run has ended
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class TrialRun:
 
     def _watch(self, going: Callable[[], bool], stop: Callable[[], None]) -> bool:
         """Follows a run while it goes; True: it is hopeless, and was stopped."""
-        away = False
+        away: float | None = None  # since when the store is
         while True:
             over = not going()  # looked at first, so that what is logged last is seen
             try:
@@ -169,14 +170,15 @@ class TrialRun:
                         stop()
                         return True
                     self.claim.beat()
-            except StoreAway as error:
                 if over:
+                    return False
+                away = None
+            except StoreAway as error:
+                if away is None:
+                    away = time.monotonic()
+                    self.say(f"{error}; {self.folder.name} goes on")
+                elif over and time.monotonic() - away > PATIENCE:
                     raise
-                if not away:
-                    self.say(f"{error}; {self.folder.name} goes on training")
-                away = True
-            if over:
-                return False
             stop_if_asked()
             time.sleep(POLL)
 
