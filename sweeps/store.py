@@ -2,6 +2,7 @@
 
 import re
 import time
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,12 +16,15 @@ from optuna.study import Study
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from callbacks.durable import write_text
 from callbacks.settings import differences
+from processes import run_lock
 from sweeps.recipe import Recipe
 
+SETTLE = 1.0  # seconds in which processes that begin a sweep at once see each other
 LOCK_WAIT = 20.0  # seconds that another process may hold an SQLite file
 TRIES = 10  # where several processes make the same store
-ASKED, SETTINGS = "asked", "settings"  # what a study remembers of its sweep
+ASKED, SETTINGS, IDENTITY = "asked", "settings", "identity"  # what a study remembers of its sweep
 
 
 class StoreAway(ValueError):
@@ -39,7 +43,7 @@ class Store:
     """
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
-        self.recipe = recipe
+        self.recipe, self.folder = recipe, folder
         self.spec = recipe.storage or f"sqlite:///{(folder / 'study.db').resolve()}"
         if recipe.storage is None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +84,7 @@ class Store:
         """The sweep's study, made if it is not there.
 
         Raises:
-            ValueError: another sweep of this name is there.
+            ValueError: another sweep of this name is there, or its folder holds the runs of one in another store.
         """
         self.check(ASKED, self.recipe.asked)
         self.check(SETTINGS, settings)
@@ -93,10 +97,29 @@ class Store:
                 sampler=self.recipe.sampler_for(0),
                 pruner=self.recipe.make_pruner(),
             )
-            if SETTINGS not in study.user_attrs:
-                study.set_user_attr(ASKED, self.recipe.asked)
-                study.set_user_attr(SETTINGS, dict(settings))
+            if IDENTITY not in study.user_attrs:
+                for key, value in (
+                    (ASKED, self.recipe.asked),
+                    (SETTINGS, dict(settings)),
+                    (IDENTITY, uuid.uuid4().hex),
+                ):
+                    study.set_user_attr(key, value)
+                time.sleep(SETTLE)  # of several processes that begin at once, the last one's holds
+            self._mark(study.user_attrs[IDENTITY])
         return study
+
+    def _mark(self, identity: str) -> None:
+        """Says in the folder whose runs it holds."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mark = self.folder / "study"
+        with run_lock(mark, wait=True):
+            if not mark.exists():
+                write_text(mark, identity)
+        if mark.read_text() != identity:
+            raise ValueError(
+                f"{self.folder} holds the runs of a sweep in another store than {self.shown}: "
+                "give this one a name: of its own, or remove the folder"
+            )
 
     @contextmanager
     def errors(self) -> Iterator[None]:

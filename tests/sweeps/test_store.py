@@ -117,6 +117,15 @@ def test_a_store_that_cannot_be_had_is_one_line(world, capsys, storage, line):
     assert not starts(world)
 
 
+def test_a_folder_with_the_runs_of_another_store_is_left_alone(world, capsys):
+    """Else a new trial 0 would be told what the old one logged."""
+    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 1"))
+    sweep.main(COMMAND)
+    line = error_of(capsys, "--storage", "journal.log")
+    assert "runs/sweeps/small holds the runs of a sweep in another store than journal.log" in line
+    assert len(starts(world)) == 1
+
+
 def test_a_journal_that_was_torn_is_told(world, capsys):
     (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 1"))
     sweep.main([*COMMAND, "--storage", "journal.log"])

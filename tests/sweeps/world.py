@@ -12,7 +12,7 @@ import pytest
 
 import processes
 import sweep
-from sweeps import claims, rehearsal, trial_run, worker
+from sweeps import claims, rehearsal, store, trial_run, worker
 
 ROOT = Path(sweep.__file__).parent
 STEPS = 8
@@ -90,6 +90,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(trial_run, "POLL", 0.02)
     monkeypatch.setattr(worker, "WAIT", 0.02)
     monkeypatch.setattr(claims, "SETTLE", 0.0)
+    monkeypatch.setattr(store, "SETTLE", 0.0)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return tmp_path
 
