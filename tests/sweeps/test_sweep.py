@@ -158,6 +158,16 @@ def test_a_trial_elsewhere_is_taken_over_only_when_its_beat_stands_still(world, 
         mine.beat()
 
 
+def test_a_trial_that_two_made_too_many_does_not_count(world):
+    recipe = read_recipe(world / "small.yaml")
+    study = optuna.create_study(storage=f"sqlite:///{world / 'shared.db'}")
+    here, there = (Claims(study, world / name, 2, recipe.sampler_for) for name in ("here", "there"))
+    first, second = here.next(), there.next()
+    assert [first.trial.number, second.trial.number] == [0, 1]
+    assert there._new() is None, "as if both had found room for one more"
+    assert len(here.made()) == 2 and here.next() is None
+
+
 def test_a_trial_that_fails_is_told_and_the_others_go_on(world, monkeypatch, capsys):
     monkeypatch.setenv("CRASH_ABOVE", "0.3")
     (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 8").replace("seed: 0", "seed: 3"))
