@@ -88,6 +88,21 @@ def test_a_window_is_one_mean(ranks, accumulate, tiny_illume, tmp_path):
     assert any(not torch.allclose(wanted[name], before[name], atol=1e-4) for name in before)
 
 
+def test_the_validation_loss_is_one_mean_over_words_and_codes(tiny_illume):
+    images = torch.zeros((2, 3, 48, 48), dtype=torch.uint8)
+    micro = batches(tiny_illume, images)[:3]
+    trainer = L.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    (found,) = trainer.validate(
+        Module(tiny_illume), DataLoader(OfRank(micro, 1), batch_size=None), verbose=False
+    )
+    losses = [tiny_illume.language.loss(batch, *tiny_illume.inputs(batch)) for batch in micro]
+    text, draw, *tokens = (sum(float(loss[i]) for loss in losses) for i in range(4))
+    assert found["val/loss"] == pytest.approx((text + draw) / sum(tokens), rel=1e-4)
+    assert found["val/loss_text"] != pytest.approx(found["val/loss_draw"], rel=1e-2), "nothing is told apart"
+
+
 def _by_hand(before, model, micro):
     """Two steps of plain gradient descent on the mean over all tokens of four micro-batches."""
     model.language.load_state_dict(before)
