@@ -60,7 +60,7 @@ def main() -> None:
         "data.init_args.sequences_per_batch": 6,
     }
     scheduler = ASHAScheduler(time_attr="step", max_t=40, grace_period=15)
-    settings = tune.TuneConfig(METRIC, "min", num_samples=options.trials, scheduler=scheduler)
+    settings = tune.TuneConfig(metric=METRIC, mode="min", num_samples=options.trials, scheduler=scheduler)
     found = tune.Tuner(trial, param_space=space, tune_config=settings).fit().get_best_result()
     print(found.config, found.metrics[METRIC])
 
