@@ -6,6 +6,7 @@ import pytest
 
 import sweep
 from sweeps import store
+from sweeps.trial_run import Judge
 from tests.sweeps.world import SETTINGS, SWEEP, error_of, starts
 
 COMMAND = ["--config", "small.yaml"]
@@ -68,11 +69,7 @@ def test_a_locked_store_is_told(world, capsys, monkeypatch):
 def test_a_store_that_is_locked_for_a_while_ends_no_training(world, capsys, monkeypatch):
     monkeypatch.setattr(store, "LOCK_WAIT", 0.05)
     (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 1"))
-    held, run = [], sweep.run
-    watch = "sweeps.trial_run.Judge.hopeless"
-    from sweeps.trial_run import Judge
-
-    hopeless = Judge.hopeless
+    held, hopeless = [], Judge.hopeless
 
     def locked(self, metrics):
         seen = len(metrics.of("val/loss"))
@@ -83,19 +80,12 @@ def test_a_store_that_is_locked_for_a_while_ends_no_training(world, capsys, monk
             held[0].close()
         return hopeless(self, metrics)
 
-    monkeypatch.setattr(watch, locked)
+    monkeypatch.setattr(Judge, "hopeless", locked)
     monkeypatch.setenv("SECONDS", "0.1")
-    study = run(sweep_options())
+    study = sweep.main(COMMAND)
     assert held and study.trials[0].state.name == "COMPLETE" and len(starts(world)) == 1
     assert "is locked by another process" in capsys.readouterr().err
     assert len(study.trials[0].intermediate_values) == 8
-
-
-def sweep_options():
-    from argparse import Namespace
-    from pathlib import Path
-
-    return Namespace(config="small.yaml", storage=None, runs_dir=Path("runs"))
 
 
 @pytest.mark.parametrize(
