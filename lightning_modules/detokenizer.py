@@ -92,7 +92,6 @@ class DetokenizerModule(L.LightningModule):
         )
         optimizers[which].zero_grad()
         self.manual_backward(loss)
-        self.clip_gradients(optimizers[which], 1.0, "norm")
         optimizers[which].step()
         schedules[which].step()
         if not stem:
@@ -100,6 +99,10 @@ class DetokenizerModule(L.LightningModule):
         self.log_dict(
             {"train/loss": loss, f"train/loss_{'stem' if stem else 'diffusion'}": loss}, prog_bar=True
         )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clips, after the callbacks have seen the gradients as they came."""
+        self.clip_gradients(optimizer, 1.0, "norm")
 
     def validation_step(self, batch: ImageBatch, batch_index: int) -> None:
         """Both losses on the fixed validation set, with fixed noise."""

@@ -20,7 +20,7 @@ from lightning_modules.optimization import adamw, train_only
 from lightning_modules.predecessor import parts_of
 from models.document import PROMPTS
 from models.language.text_tokenizer import train_text_tokenizer
-from models.language.unified_lm import LanguageLoss, UnifiedLM
+from models.language.unified_lm import TASKS, LanguageLoss, UnifiedLM
 from models.recipe import build
 from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
@@ -130,47 +130,70 @@ class LanguageModule(L.LightningModule):
         loss = self._loss(batch)
         tokens = loss.text_tokens + loss.draw_tokens
         total = self.text_weight * loss.text + loss.draw
-        self.window = self.window + tokens
+        self.window, self.tasks = self.window + tokens, self.tasks + loss.by_task
         rows = len(batch.ids)
         self.log("train/loss", total.detach() / tokens.clamp_min(1), prog_bar=True, batch_size=rows)
-        if loss.text_tokens:
-            self.log("train/loss_text", loss.text / loss.text_tokens, batch_size=rows)
-        if loss.draw_tokens:
-            self.log("train/loss_draw", loss.draw / loss.draw_tokens, batch_size=rows)
+        if self._is_logged():
+            self._log_means("train", loss, rows)
         return total * self.trainer.accumulate_grad_batches / NOMINAL  # by which Lightning divides
+
+    def _is_logged(self) -> bool:
+        """Whether this step is written down: looking at counts makes the host wait for the device."""
+        every = self.trainer.log_every_n_steps
+        return every > 0 and (self.trainer.global_step + 1) % every == 0
+
+    def _log_means(self, split: str, loss: LanguageLoss, rows: int | None = None) -> None:
+        """Logs means by token of words and of codes, as far as there are any."""
+        for name, total, tokens in (
+            ("text", loss.text, loss.text_tokens), ("draw", loss.draw, loss.draw_tokens),
+        ):  # fmt: skip
+            if tokens:
+                self.log(f"{split}/loss_{name}", total / tokens, prog_bar=split == "val", batch_size=rows)
 
     def on_train_start(self) -> None:
         """An empty window."""
         self.window = torch.zeros((), device=self.device)
+        self.tasks = torch.zeros(2, len(TASKS), device=self.device)
+
+    def gradient_factor(self) -> Tensor:
+        """By which gradients of the summed loss become means by learned token, over all ranks."""
+        tokens = self.trainer.strategy.reduce(self.window.clone(), reduce_op="sum").clamp_min(1)
+        return NOMINAL * self.trainer.world_size / tokens  # data parallelism averages over ranks
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divides the gradients by all tokens learned since the last step, on all ranks.
 
         So a token counts the same in whatever micro-batch or rank it came; a mean of means would not do that.
         """
-        tokens = self.trainer.strategy.reduce(self.window.clone(), reduce_op="sum").clamp_min(1)
-        factor = NOMINAL * self.trainer.world_size / tokens  # data parallelism averages over ranks
+        factor = self.gradient_factor()
         for parameter in self.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
+        if self._is_logged():
+            # `self.log` would repeat a task's last value in steps that have none of it
+            for logger in self.loggers:
+                logger.log_metrics(task_means("train", self.tasks), step=self.trainer.global_step)
         self.window.zero_()
+        self.tasks.zero_()
 
     def on_validation_epoch_start(self) -> None:
         """Sums anew."""
-        self.sums = torch.zeros(4, device=self.device)
+        self.sums = torch.zeros(4 + 2 * len(TASKS), device=self.device)
 
     def validation_step(self, batch: PackedBatch) -> None:
         """The same loss on the fixed validation set."""
-        self.sums += torch.stack([x.detach().float() for x in self._loss(batch)])
+        *kinds, tasks = self._loss(batch)
+        self.sums += torch.cat([torch.stack([x.detach().float() for x in kinds]), tasks.flatten()])
 
     def on_validation_epoch_end(self) -> None:
         """Means by token, over all ranks."""
-        text, draw, text_tokens, draw_tokens = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
-        if text_tokens:
-            self.log("val/loss_text", text / text_tokens, prog_bar=True)
-        if draw_tokens:
-            self.log("val/loss_draw", draw / draw_tokens, prog_bar=True)
-        self.log("val/loss", (self.text_weight * text + draw) / (text_tokens + draw_tokens).clamp_min(1))
+        sums = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
+        tasks = sums[4:].view(2, -1)
+        loss = LanguageLoss(*sums[:4], tasks)
+        self._log_means("val", loss)
+        tokens = (loss.text_tokens + loss.draw_tokens).clamp_min(1)
+        self.log("val/loss", (self.text_weight * loss.text + loss.draw) / tokens)
+        self.log_dict(task_means("val", tasks))
 
     def transfer_batch_to_device(
         self, batch: PackedBatch, device: torch.device, dataloader_idx: int
@@ -178,9 +201,9 @@ class LanguageModule(L.LightningModule):
         """Moves a packed batch."""
         return batch.to(device, non_blocking=True)
 
-    def items_in_batch(self, batch: PackedBatch) -> int:
-        """Tokens, padding not counted."""
-        return int((batch.documents >= 0).sum())
+    def items_in_batch(self, batch: PackedBatch) -> Tensor:
+        """Tokens, padding not counted; on the device, so that nobody has to wait for it."""
+        return (batch.documents >= 0).sum()
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW, or Muon, with a rate for each part."""
@@ -190,6 +213,15 @@ class LanguageModule(L.LightningModule):
     def export(self, folder: str) -> None:
         """Writes every part that is there."""
         self.model.save_pretrained(folder)
+
+
+def task_means(split: str, tasks: Tensor) -> dict[str, float]:
+    """Means by token, from sums and counts (2, 4), of the tasks that there are."""
+    return {
+        f"{split}/by_task/{task}": total / tokens
+        for task, total, tokens in zip(TASKS, *tasks.tolist(), strict=True)
+        if tokens
+    }
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ CHUNK_ENTRIES = 2**23  # logits at once
 WHOLE_ENTRIES = 2**26  # logits up to which they are made whole, which for so few is as good
 
 
-def summed_cross_entropy(hidden: Tensor, heads: Sequence[Tensor], targets: Tensor) -> Tensor:
-    """The sum of next-token losses.
+def summed_cross_entropy(
+    hidden: Tensor, heads: Sequence[Tensor], targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The sum of next-token losses, and each of them.
 
     Args:
         hidden: (n, D).
@@ -25,12 +27,13 @@ def summed_cross_entropy(hidden: Tensor, heads: Sequence[Tensor], targets: Tenso
         targets: (n,) below the sum of V_i.
 
     Returns:
-        () in single precision, differentiable in hidden and heads.
+        () differentiable in hidden and heads, and (n,) without gradients; both in single precision.
     """
     vocabulary = sum(len(head) for head in heads)
     if len(hidden) * vocabulary <= WHOLE_ENTRIES:
         logits = torch.cat([F.linear(hidden, head) for head in heads], -1)
-        return F.cross_entropy(logits.float(), targets, reduction="sum")
+        losses = F.cross_entropy(logits.float(), targets, reduction="none")
+        return losses.sum(), losses.detach()
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     cast = [x.to(dtype) for x in (hidden, *heads)]  # what a linear layer would do
@@ -41,9 +44,11 @@ class _Chunked(torch.autograd.Function):
     """The sum, with gradients made on the way."""
 
     @staticmethod
-    def forward(ctx: Any, chunk: int, targets: Tensor, hidden: Tensor, *heads: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, chunk: int, targets: Tensor, hidden: Tensor, *heads: Tensor
+    ) -> tuple[Tensor, Tensor]:
         ctx.wanted = ctx.needs_input_grad[2], ctx.needs_input_grad[3:]
-        total = torch.zeros((), device=hidden.device)
+        losses = torch.zeros(len(hidden), device=hidden.device)
         to_hidden = torch.empty_like(hidden) if ctx.wanted[0] else None
         to_heads = [
             torch.zeros(head.shape, device=head.device) if wanted else None
@@ -58,17 +63,18 @@ class _Chunked(torch.autograd.Function):
                 torch.mm(x, head.T, out=columns)
             exact = made.float()  # the buffer itself, where it is in single precision already
             normal = exact.logsumexp(-1, keepdim=True)
-            total += (normal - exact.gather(1, right)).sum()
+            losses[part] = (normal - exact.gather(1, right))[:, 0]
             if ctx.wanted[0] or any(ctx.wanted[1]):
                 slope = exact.sub_(normal).exp_()  # softmax
                 slope.scatter_add_(1, right, -torch.ones_like(right, dtype=slope.dtype))
                 _lay_down(slope.to(hidden.dtype), x, heads, to_hidden, part, to_heads)
         ctx.to_hidden, ctx.to_heads, ctx.dtypes = to_hidden, to_heads, [head.dtype for head in heads]
-        return total
+        ctx.mark_non_differentiable(losses)
+        return losses.sum(), losses
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         to_hidden = None if ctx.to_hidden is None else ctx.to_hidden.mul_(slope)
         to_heads = [
             None if made is None else made.mul_(slope).to(dtype)

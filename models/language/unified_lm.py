@@ -22,13 +22,22 @@ from models.vocabulary import Vocabulary
 NO_TEXT_ROWS = {"vocab_size": 1, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
 
 
+# What a learned token is for, by its document: it has no image, shows some, draws some, or does both.
+TASKS = ("words", "understanding", "generation", "editing")
+
+
 class LanguageLoss(NamedTuple):
-    """Sums over learned tokens, and their counts: text and image codes apart."""
+    """Sums over learned tokens, and their counts: text and image codes apart.
+
+    Attributes:
+        by_task: (2, 4) sums and counts of each of TASKS, without gradients.
+    """
 
     text: Tensor
     draw: Tensor
     text_tokens: Tensor
     draw_tokens: Tensor
+    by_task: Tensor
 
     @property
     def mean(self) -> Tensor:
@@ -40,6 +49,19 @@ def image_places(mask: Tensor, tokens: int) -> Tensor:
     """(B, L) mask of features and codes, whole images of `tokens` each -> (B, L) place in the image, -1 elsewhere."""
     counted = mask.flatten().cumsum(0).view_as(mask) - 1
     return torch.where(mask, counted % tokens, -1)
+
+
+def holds(documents: Tensor, mask: Tensor) -> Tensor:
+    """(B, L) document of each token, and a mask of tokens -> (B, L) whether its document has any of those."""
+    index = documents + 1  # padding is 0
+    found = torch.zeros(index.shape[0], index.shape[1] + 1, device=index.device)
+    return found.scatter_add_(1, index, mask.float()).gather(1, index) > 0
+
+
+def by_task(losses: Tensor, shows: Tensor, draws: Tensor) -> Tensor:
+    """Sums and counts (2, 4) of each of TASKS, from the tokens' losses (T,) and what their documents do."""
+    told = torch.stack([losses.float(), torch.ones_like(losses, dtype=torch.float)])  # (2, T)
+    return torch.zeros(2, len(TASKS), device=losses.device).index_add_(1, shows + 2 * draws, told)
 
 
 def _trunk_config(trunk: dict[str, Any]) -> PretrainedConfig:
@@ -218,8 +240,11 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         hidden = self.hidden(batch, ids, features)
         learn = batch.learn[:, 1:] & (batch.documents[:, 1:] == batch.documents[:, :-1])
         drawn = batch.draw_mask[:, 1:]
-        text, draw = (
-            summed_cross_entropy(hidden[:, :-1][kind], (self.text_head, self.vision_head), ids[:, 1:][kind])
-            for kind in (learn & ~drawn, learn & drawn)
-        )
-        return LanguageLoss(text, draw, (learn & ~drawn).sum(), (learn & drawn).sum())
+        about = [holds(batch.documents, mask)[:, 1:].long() for mask in (batch.see_mask, batch.draw_mask)]
+        heads, sums, tasks = (self.text_head, self.vision_head), [], []
+        for kind in (learn & ~drawn, learn & drawn):
+            total, each = summed_cross_entropy(hidden[:, :-1][kind], heads, ids[:, 1:][kind])
+            sums.append(total)
+            tasks.append(by_task(each, *(does[kind] for does in about)))
+        counts = [(learn & ~drawn).sum(), (learn & drawn).sum()]
+        return LanguageLoss(*sums, *counts, tasks[0] + tasks[1])

@@ -31,25 +31,26 @@ def test_loss_and_gradients_equal_the_plain_ones(tokens):
     hidden, heads, targets = sample(tokens)
     leaves = [x.requires_grad_() for x in (hidden, *heads)]
     plain = F.cross_entropy(hidden @ torch.cat(heads).T, targets, reduction="sum")
-    chunked = summed_cross_entropy(hidden, heads, targets)
-    assert torch.allclose(chunked.double(), plain, rtol=1e-6)
+    chunked, each = summed_cross_entropy(hidden, heads, targets)
+    assert torch.allclose(chunked.double(), plain, rtol=1e-6) and not each.requires_grad
+    assert torch.allclose(each.double(), F.cross_entropy(hidden @ torch.cat(heads).T, targets, reduction="none"))
     for ours, theirs in zip(gradients(chunked, *leaves), gradients(plain, *leaves), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
 def test_few_logits_are_made_whole_and_are_as_good(monkeypatch):
     hidden, heads, targets = sample(dtype=torch.float32)
-    chunked = summed_cross_entropy(hidden, heads, targets)
+    chunked = summed_cross_entropy(hidden, heads, targets)[0]
     monkeypatch.setattr(chunked_loss, "WHOLE_ENTRIES", 37 * 41)
     monkeypatch.setattr(chunked_loss, "_Chunked", None)
-    assert torch.allclose(summed_cross_entropy(hidden, heads, targets), chunked, rtol=1e-5)
+    assert torch.allclose(summed_cross_entropy(hidden, heads, targets)[0], chunked, rtol=1e-5)
 
 
 @pytest.mark.parametrize("learns", [(True, False, False), (False, False, True), (False, False, False)])
 def test_what_does_not_learn_gets_no_gradient(learns):
     hidden, heads, targets = sample(dtype=torch.float32)
     leaves = [x.requires_grad_(on) for x, on in zip((hidden, *heads), learns, strict=True)]
-    loss = summed_cross_entropy(hidden, heads, targets)
+    loss = summed_cross_entropy(hidden, heads, targets)[0]
     assert loss.requires_grad == any(learns)
     if any(learns):
         loss.backward()
@@ -62,13 +63,14 @@ def test_what_does_not_learn_gets_no_gradient(learns):
 
 def test_no_token_is_no_loss():
     hidden, heads, targets = sample(0)
-    assert summed_cross_entropy(hidden.requires_grad_(), heads, targets) == 0
+    loss, each = summed_cross_entropy(hidden.requires_grad_(), heads, targets)
+    assert loss == 0 and len(each) == 0
 
 
 def test_in_half_precision_the_heads_gradients_are_summed_in_single():
     hidden, heads, targets = sample(200, dtype=torch.bfloat16)
     leaves = [x.requires_grad_() for x in (hidden, *heads)]
-    loss = summed_cross_entropy(hidden, heads, targets)
+    loss = summed_cross_entropy(hidden, heads, targets)[0]
     assert loss.dtype == torch.float32
     exact = [x.detach().float().requires_grad_() for x in leaves]
     F.cross_entropy(exact[0] @ torch.cat(exact[1:]).T, targets, reduction="sum").backward()
@@ -81,9 +83,9 @@ def test_in_half_precision_the_heads_gradients_are_summed_in_single():
 def test_autocast_makes_the_products_in_its_precision():
     hidden, heads, targets = sample(dtype=torch.float32)
     leaves = [x.requires_grad_() for x in (hidden, *heads)]
-    plain = summed_cross_entropy(*(leaves[0], leaves[1:]), targets)
+    plain = summed_cross_entropy(*(leaves[0], leaves[1:]), targets)[0]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = summed_cross_entropy(leaves[0], leaves[1:], targets)
+        loss = summed_cross_entropy(leaves[0], leaves[1:], targets)[0]
     assert loss != plain and torch.allclose(loss, plain, rtol=0.02)
     assert all(g.dtype == torch.float32 for g in gradients(loss, *leaves))
 
@@ -106,5 +108,5 @@ def test_all_logits_never_exist():
     hidden, heads, targets = sample(400, dtype=torch.float32)
     leaves = [x.requires_grad_() for x in (hidden, *heads)]
     with Largest() as largest:
-        gradients(summed_cross_entropy(hidden, heads, targets), *leaves)
+        gradients(summed_cross_entropy(hidden, heads, targets)[0], *leaves)
     assert largest.entries == hidden.numel() < 400 * 41 // 4

@@ -8,7 +8,7 @@ from models.document import Branches, Draw, See, Text, describe_document, draw_d
 from models.language.decoding import Continuation
 from models.language.drawing import draw_codes
 from models.language.sampling import guide
-from models.language.unified_lm import UnifiedLM, image_places
+from models.language.unified_lm import TASKS, UnifiedLM, image_places
 from models.sequence import collate
 from tests.models.conftest import TRUNK
 
@@ -39,6 +39,23 @@ def test_packed_loss_and_gradients_equal_those_of_documents_alone(illume, images
     assert torch.allclose(ours[0], illume.language.vision_head.grad, atol=1e-4)
     assert torch.allclose(ours[1], illume.language.adapter[0].weight.grad, atol=1e-4)
     assert together.draw_tokens == 36 and together.text_tokens == sum(x.text_tokens for x in alone)
+
+
+def test_losses_by_task_are_those_of_its_documents(illume, images):
+    """In one row: a picture drawn, one described, words alone, one edited; whatever else stands there."""
+    tasks = {
+        "generation": draw_document("a red circle", images[0]),
+        "understanding": describe_document(images[1], "a blue square"),
+        "words": [Text("which"), Text("red", learn=True)],
+        "editing": [See(images[2]), Text("red"), Draw(images[0])],
+    }
+    segments = [illume.sequencer.segment(document) for document in tasks.values()]
+    together = packed_loss(illume, segments, [[0, 1, 2, 3]], 260)
+    for name, segment in zip(tasks, segments, strict=True):
+        alone = packed_loss(illume, [segment], [[0]], len(segment))
+        total, tokens = together.by_task[:, TASKS.index(name)]
+        assert tokens == alone.text_tokens + alone.draw_tokens, name
+        assert torch.allclose(total, alone.text + alone.draw, rtol=1e-5), name
 
 
 def test_a_branch_learns_what_it_would_learn_alone(illume, images):
