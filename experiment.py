@@ -20,9 +20,11 @@ from callbacks.csv_logger import AppendingCSVLogger
 from callbacks.data_record import DataRecord
 from callbacks.durable import write_text
 from callbacks.export import ExportModelFolder
+from callbacks.gradient_norms import GradientNorms
 from callbacks.parameter_table import ParameterTable
 from callbacks.progress import StageProgress
 from callbacks.run_record import RunRecord, check_same_config
+from callbacks.speed import Speed
 from callbacks.step_seed import StepSeed
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
@@ -88,6 +90,7 @@ class Experiment(LightningCLI):
         parser.add_argument("--name", type=str, default=self.default_name, help="the run's name")
         parser.add_argument("--runs_dir", type=str, default="runs", help="where run folders are made")
         parser.add_lightning_class_args(ResumeCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(Speed, "speed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
         """As Lightning's, without its warning that sys.argv was not used."""
@@ -122,6 +125,7 @@ class Experiment(LightningCLI):
             RunRecord(self.settings),
             ParameterTable(),
             DataRecord(),
+            GradientNorms(),
             ExportModelFolder(),
         ]
         if not isinstance(config.seed_everything, bool):
@@ -131,7 +135,7 @@ class Experiment(LightningCLI):
         return callbacks
 
     def _loggers(self) -> list[Logger] | bool:
-        """metrics.csv, TensorBoard and those of the config; an evaluation adds nothing to the record."""
+        """The run's files, TensorBoard and what the config adds; an evaluation adds nothing to the record."""
         chosen = self.config_init.trainer.logger
         more = chosen if isinstance(chosen, list) else [chosen] if isinstance(chosen, Logger) else []
         if self.action != "fit" or self.trial:
@@ -139,7 +143,11 @@ class Experiment(LightningCLI):
         board = TensorBoardLogger(
             self.folder, "", "tensorboard", default_hp_metric=False, purge_step=self.resume.step
         )
-        return [AppendingCSVLogger(self.folder / "metrics.csv"), board, *more]
+        files = [
+            AppendingCSVLogger(self.folder / f"{name}.csv", name == "machine")
+            for name in ("metrics", "machine")
+        ]
+        return [*files, board, *more]
 
     def execute(self) -> Any:
         """Runs the action, from the run's checkpoint if it has one."""

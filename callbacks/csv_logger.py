@@ -1,6 +1,7 @@
-"""metrics.csv: one row a logged step, on disk as soon as it is logged, and never wiped.
+"""metrics.csv and machine.csv: one row a logged step, on disk as soon as it is logged, and never wiped.
 
-Lightning's own CSVLogger keeps up to 100 rows in memory and starts an existing file over when a run resumes.
+Lightning's own CSVLogger keeps up to 100 rows in memory and starts an existing file over when a run resumes. Speed and
+memory are in a file of their own, for no second run gives them again, and metrics.csv holds only what one would give.
 """
 
 import csv
@@ -15,6 +16,14 @@ from lightning.pytorch.utilities import rank_zero_only
 from callbacks.durable import write_text
 from callbacks.metrics_file import read_rows
 
+MACHINE = ("speed/", "memory/")  # families of what depends on the machine, and on what else it was doing
+
+
+def is_logged(trainer: Trainer, done: bool = False) -> bool:
+    """Whether the step that is under way is written down; `done` asks of the one that was just done."""
+    every, step = trainer.log_every_n_steps, trainer.global_step + (0 if done else 1)
+    return every > 0 and step % every == 0
+
 
 def last_step(trainer: Trainer) -> int:
     """What is measured between two steps is logged at this one, the last that was done.
@@ -28,11 +37,15 @@ class AppendingCSVLogger(Logger):
     """Appends rows to `path`; the first row after a resume cuts what was logged from that step on.
 
     A resumed run goes on from a checkpoint, and logs again each step past it: the rows that are cut.
+
+    Args:
+        path: the file.
+        machine: it holds the families of MACHINE, and no others.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, machine: bool = False) -> None:
         super().__init__()
-        self.path = Path(path)
+        self.path, self.machine = Path(path), machine
         self.columns: list[str] = []
         self.started = False
 
@@ -62,9 +75,12 @@ class AppendingCSVLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Appends one row. A column not seen before widens the file."""
+        """Appends one row of what belongs into this file. A column not seen before widens it."""
         step = 0 if step is None else step
-        row = {"step": str(step), **{key: repr(value) for key, value in metrics.items()}}
+        mine = {key: value for key, value in metrics.items() if key.startswith(MACHINE) == self.machine}
+        if not mine.keys() - {"epoch"}:  # Lightning adds it to everything
+            return
+        row = {"step": str(step), **{key: repr(value) for key, value in mine.items()}}
         if not self.started:
             self._rewrite([], before=step)
             self.started = True

@@ -13,11 +13,22 @@ EVERY = 50  # steps between two looks
 
 
 class DataRecord(Callback):
-    """Logs `data/packed` (real tokens over all) and `data/tokens_<source>`, and keeps `skipped.json`.
+    """Logs `data/skipped` (samples so far), `data/packed` (real tokens over all) and `data/tokens_<source>`.
+
+    Of what was skipped, and why, it keeps `skipped.json`.
 
     Each rank's own part: in a run of several, rank 0's is what is logged, and every rank that skipped something writes
     a file of its own.
     """
+
+    def __init__(self) -> None:
+        self.served = 0  # batches that were told of: a resume comes by the end of its epoch again
+
+    def state_dict(self) -> dict[str, int]:
+        return {"served": self.served}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.served = state_dict["served"]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
@@ -36,14 +47,17 @@ class DataRecord(Callback):
         if not isinstance(loader, RankLoader) or trainer.fast_dev_run:
             return
         self._write(trainer)
-        if not loader.room:
+        if loader.deliveries.served == self.served:
             return
-        shares = {"data/packed": loader.tokens.total() / loader.room}
-        shares |= {f"data/tokens_{name}": float(count) for name, count in sorted(loader.tokens.items())}
+        self.served = loader.deliveries.served
+        found = {"data/skipped": float(loader.skipped.total)}
+        if loader.room:  # images are not packed
+            found["data/packed"] = loader.tokens.total() / loader.room
+            found |= {f"data/tokens_{name}": float(count) for name, count in sorted(loader.tokens.items())}
         loader.tokens.clear()
         loader.room = 0
         for logger in trainer.loggers:
-            logger.log_metrics(shares, step=last_step(trainer))
+            logger.log_metrics(found, step=last_step(trainer))
 
     def _write(self, trainer: Trainer) -> None:
         loader = trainer.train_dataloader

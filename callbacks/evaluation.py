@@ -13,7 +13,7 @@ ABOUT = ("seed", "samples", "seconds")  # what the suite tells that is no measur
 
 
 class Evaluation(PeriodicScores):
-    """Logs `eval/<name>` for every score of the suite that the stage's model has the parts for.
+    """Logs every score of the suite that the stage's model has the parts for, by its name in a report.
 
     Args:
         every_n_epochs: how often; 0: only at the end.
@@ -53,4 +53,4 @@ class Evaluation(PeriodicScores):
             scores = (
                 playground_suite(model, **self.sizes, inception=self.inception) if measures_of(model) else {}
             )
-        return {f"eval/{name}": float(value) for name, value in scores.items() if name not in ABOUT}
+        return {name: float(value) for name, value in scores.items() if name not in ABOUT}

@@ -1,11 +1,12 @@
 """One line that says where training is: stage, step, loss, speed and the time that is left."""
 
 import sys
-import time
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
+
+from callbacks.pace import Pace
 
 TERMINAL_SECONDS, FILE_SECONDS = 0.5, 30.0
 
@@ -13,8 +14,7 @@ TERMINAL_SECONDS, FILE_SECONDS = 0.5, 30.0
 class StageProgress(ProgressBar):
     """Redraws its line in a terminal; in a log file it writes a new one every half minute.
 
-    A module that has `items_in_batch(batch) -> int` gets its speed shown, in units of its `items_name`. The
-    speed is not logged: metrics.csv holds only what a second run would give again.
+    A module that has `items_in_batch(batch)` gets its speed shown, in units of its `items_name`.
     """
 
     def __init__(self, name: str) -> None:
@@ -22,8 +22,8 @@ class StageProgress(ProgressBar):
         self.name = name
         self.enabled = True
         self.live = sys.stderr.isatty()
-        self.items_per_second = 0.0
-        self.items, self.steps, self.since, self.steps_per_second = 0, 0, 0.0, 0.0
+        self.pace = Pace()
+        self.steps_per_second, self.items_per_second = 0.0, 0.0
 
     def enable(self) -> None:
         """Shows the line again."""
@@ -41,16 +41,14 @@ class StageProgress(ProgressBar):
         print(*args, **kwargs)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.since, self.steps, self.items = time.monotonic(), trainer.global_step, 0
+        self.pace.restart(trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        count = getattr(pl_module, "items_in_batch", None)
-        self.items += count(batch) * trainer.world_size if count else 0
-        now = time.monotonic()
-        if now - self.since >= (TERMINAL_SECONDS if self.live else FILE_SECONDS):
-            self._measure(trainer.global_step, now)
+        self.pace.add(trainer, pl_module, batch)
+        if self.pace.seconds() >= (TERMINAL_SECONDS if self.live else FILE_SECONDS):
+            self._measure(trainer.global_step)
             self._write(self._line(trainer, pl_module))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -58,17 +56,15 @@ class StageProgress(ProgressBar):
             self._write(f"{self.name}  validating at step {trainer.global_step:,}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.since, self.steps, self.items = time.monotonic(), trainer.global_step, 0
+        self.pace.restart(trainer.global_step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._measure(trainer.global_step, time.monotonic())
+        self._measure(trainer.global_step)
         self._write(self._line(trainer, pl_module), end="\n")
 
-    def _measure(self, step: int, now: float) -> None:
-        elapsed = max(now - self.since, 1e-9)
-        self.items_per_second = self.items / elapsed
-        self.steps_per_second = (step - self.steps) / elapsed
-        self.since, self.steps, self.items = now, step, 0
+    def _measure(self, step: int) -> None:
+        self.steps_per_second, self.items_per_second = self.pace.per_second(step)
+        self.pace.restart(step)
 
     def _line(self, trainer: Trainer, pl_module: LightningModule) -> str:
         step, total = trainer.global_step, _total_steps(trainer)

@@ -32,3 +32,13 @@ def test_a_resumed_run_cuts_what_it_logs_again(tmp_path: Path) -> None:
     resumed.log_metrics({"a": -1.0}, 3)
     resumed.log_metrics({"a": -2.0}, 3)
     assert resumed.path.read_text() == "step,a,b\n0,0.0,0.5\n1,1.0,0.5\n2,2.0,0.5\n3,-1.0,\n3,-2.0,\n"
+
+
+def test_speed_and_memory_are_in_a_file_of_their_own(tmp_path: Path) -> None:
+    metrics, machine = (AppendingCSVLogger(tmp_path / f"{m}.csv", m) for m in (False, True))
+    for logger in (metrics, machine):
+        logger.log_metrics({"train/loss": 2.0, "speed/mfu": 0.5, "epoch": 0}, 0)
+        logger.log_metrics({"memory/peak": 3.0, "epoch": 0}, 1)
+        logger.log_metrics({"epoch": 0}, 2)
+    assert metrics.path.read_text() == "step,epoch,train/loss\n0,0,2.0\n"
+    assert machine.path.read_text() == "step,speed/mfu,memory/peak\n0,0.5,\n1,,3.0\n"

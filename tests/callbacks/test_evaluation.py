@@ -81,8 +81,8 @@ def test_it_evaluates_every_n_epochs_and_once_at_the_end(
     monkeypatch.setattr("callbacks.evaluation.playground_suite", lambda model, **sizes: {"vqa/accuracy": 0.5})
     trainer = fit(Stage(tiny_illume), tmp_path, few(every_n_epochs=every, at_end=at_end))
     rows = read_rows(tmp_path / "metrics.csv")[1]
-    assert [int(row["step"]) for row in rows if row.get("eval/vqa/accuracy")] == steps
-    assert float(trainer.callback_metrics["eval/vqa/accuracy"]) == 0.5
+    assert [int(row["step"]) for row in rows if row.get("vqa/accuracy")] == steps
+    assert float(trainer.callback_metrics["vqa/accuracy"]) == 0.5
 
 
 def test_what_was_measured_before_a_resume_is_not_measured_again(
@@ -106,13 +106,13 @@ def test_a_stage_that_draws(monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume
     monkeypatch.setattr("callbacks.evaluation.playground_suite", suite)
     trainer = fit(Stage(tiny_illume), tmp_path, few(), SampleGrids(), epochs=1)
     assert seen == [(["codebook", "reconstruction", "vqa", "geneval", "editing"], False, 6)]
-    assert float(trainer.callback_metrics["eval/geneval/overall"]) == 0.25
+    assert float(trainer.callback_metrics["geneval/overall"]) == 0.25
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step-0000002.png"]
 
 
 def test_the_scores_of_a_stage_that_decodes(tiny_illume: Illume, tmp_path: Path) -> None:
     trainer = fit(Decoding(tiny_illume), tmp_path, few(), SampleGrids(), epochs=1)
-    assert {"eval/reconstruction/exact", "eval/codebook/used"} <= trainer.callback_metrics.keys()
+    assert {"reconstruction/exact", "codebook/used"} <= trainer.callback_metrics.keys()
     assert not [name for name in trainer.callback_metrics if "geneval" in name or "vqa" in name]
     assert (tmp_path / "samples" / "step-0000002.png").is_file()
 
@@ -120,7 +120,7 @@ def test_the_scores_of_a_stage_that_decodes(tiny_illume: Illume, tmp_path: Path)
 def test_a_stage_that_cannot_see_is_left_alone(tiny_illume: Illume, tmp_path: Path) -> None:
     words = Illume(language=tiny_illume.language, text_tokenizer=tiny_illume.text_tokenizer)
     trainer = fit(Stage(words), tmp_path, few(), SampleGrids(), epochs=1)
-    assert not [name for name in trainer.callback_metrics if name.startswith("eval/")]
+    assert not [name for name in trainer.callback_metrics if "/" in name]
     assert not (tmp_path / "samples").exists()
 
 

@@ -75,14 +75,14 @@ def test_parameter_table_names_parts_and_rates() -> None:
 def test_progress_shows_stage_step_loss_and_speed(
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter([0.0, 40.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     trainer = trainer_in(
         Path(), global_step=0, max_steps=100, world_size=2, callback_metrics={"train/loss": torch.tensor(0.5)}
     )
     module = SimpleNamespace(items_in_batch=len, items_name="images")
     bar = StageProgress("stage1")
     bar.on_train_start(trainer, module)
-    trainer.global_step = 10
+    trainer.global_step, now[0] = 10, 40.0
     bar.on_train_batch_end(trainer, module, None, [0] * 400, 9)
     assert capsys.readouterr().err == "stage1  step 10/100  loss 0.5  20 images/s  6 min left\n"

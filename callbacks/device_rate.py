@@ -1,0 +1,51 @@
+"""What a device can do and what was taken of it: its matrix rate, and memory."""
+
+import resource
+import sys
+import time
+
+import torch
+
+SIDES = {"cpu": 1024}  # of the square matrices that are multiplied; a GPU needs large ones to be busy
+SIDE = 8192
+ROUNDS = 5
+
+
+def precision_of(name: str) -> torch.dtype:
+    """The type that the matrices of a Trainer of this `precision` have."""
+    for mark, dtype in (("bf16", torch.bfloat16), ("16", torch.float16), ("64", torch.float64)):
+        if mark in name:
+            return dtype
+    return torch.float32
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating point operations a second of one large product of matrices: the best of a few, after one to warm up.
+
+    It draws its numbers from a generator of its own: training goes on as if nothing had been.
+    """
+    side = SIDES.get(device.type, SIDE)
+    generator = torch.Generator(device=device).manual_seed(0)
+    one = torch.rand(side, side, generator=generator, device=device).to(dtype)
+    product = torch.empty_like(one)
+    best = float("inf")
+    for number in range(ROUNDS + 1):
+        _wait(device)
+        start = time.perf_counter()
+        torch.mm(one, one, out=product)
+        _wait(device)
+        best = min(best, time.perf_counter() - start) if number else best
+    return 2 * side**3 / best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def peak_memory(device: torch.device) -> float:
+    """GiB: the most that torch's tensors took of a CUDA device, or that this process held in memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held / (2**30 if sys.platform == "darwin" else 2**20)  # bytes there, KiB elsewhere
