@@ -26,6 +26,7 @@ from callbacks.progress import StageProgress
 from callbacks.run_record import RunRecord, check_same_config
 from callbacks.speed import Speed
 from callbacks.step_seed import StepSeed
+from callbacks.tracking import MLflow, Wandb, close
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 FINISHED = "finished.json"
@@ -89,6 +90,8 @@ class Experiment(LightningCLI):
         )
         parser.add_argument("--name", type=str, default=self.default_name, help="the run's name")
         parser.add_argument("--runs_dir", type=str, default="runs", help="where run folders are made")
+        parser.add_argument("--track.wandb", type=Wandb | None, default=None, help="a run in W&B, too")
+        parser.add_argument("--track.mlflow", type=MLflow | None, default=None, help="a run in MLflow, too")
         parser.add_lightning_class_args(ResumeCheckpoint, "checkpoint")
         parser.add_lightning_class_args(Speed, "speed")
 
@@ -136,7 +139,7 @@ class Experiment(LightningCLI):
 
     def _loggers(self) -> list[Logger] | bool:
         """The run's files, TensorBoard and what the config adds; an evaluation adds nothing to the record."""
-        chosen = self.config_init.trainer.logger
+        config, chosen = self.config, self.config_init.trainer.logger
         more = chosen if isinstance(chosen, list) else [chosen] if isinstance(chosen, Logger) else []
         if self.action != "fit" or self.trial:
             return more or False
@@ -147,7 +150,9 @@ class Experiment(LightningCLI):
             AppendingCSVLogger(self.folder / f"{name}.csv", name == "machine")
             for name in ("metrics", "machine")
         ]
-        return [*files, board, *more]
+        recipes = [recipe for recipe in vars(self.config_init.track).values() if recipe is not None]
+        tracked = [recipe.logger(Path(config.runs_dir), config.name) for recipe in recipes]
+        return [*files, board, *tracked, *more]
 
     def execute(self) -> Any:
         """Runs the action, from the run's checkpoint if it has one."""
@@ -157,8 +162,10 @@ class Experiment(LightningCLI):
         try:
             result = function(self.model, datamodule=self.datamodule, weights_only=True)
         except BaseException:
+            close(self.trainer.loggers, failed=True)
             self._leave_no_trace()
             raise
+        close(self.trainer.loggers, failed=False)
         if self.action == "fit" and not self.trial and self.trainer.is_global_zero:
             done = {"step": self.trainer.global_step, "epoch": self.trainer.current_epoch}
             write_text(self.folder / FINISHED, json.dumps(done) + "\n")
@@ -168,7 +175,7 @@ class Experiment(LightningCLI):
         """Takes back what a run that never began to train has put down; config.yaml is written when it begins."""
         if self.action != "fit" or (self.folder / "config.yaml").exists():
             return
-        for name in ("tensorboard", "predecessors"):
+        for name in ("tensorboard", "predecessors", "wandb"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for place in (self.folder, *self.folder.parents):
             if place in Path(self.config.runs_dir).parents or not place.is_dir() or any(place.iterdir()):

@@ -1,4 +1,4 @@
-"""A run's own config.yaml: written when its training starts, and compared when the same name is run again."""
+"""A run's own config.yaml: written when its training starts, logged, and compared when the same name is run again."""
 
 from pathlib import Path
 from typing import Any
@@ -7,20 +7,30 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.durable import write_text
+from callbacks.logged_settings import log_settings
 from callbacks.settings import differences
+from callbacks.tracking import remember_ids
 
 
 class RunRecord(Callback):
-    """Writes the resolved config when training starts: a run that could not be built leaves none."""
+    """Writes the resolved config when training starts: a run that could not be built leaves none.
+
+    The loggers that keep settings get them then, again when a run goes on, which changes nothing.
+    """
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero or trainer.fast_dev_run:
+            return
         path = Path(trainer.default_root_dir) / "config.yaml"
-        if trainer.is_global_zero and not trainer.fast_dev_run and not path.exists():
-            kept = {key: value for key, value in self.config.items() if key not in ("config", "extends")}
+        kept = {key: value for key, value in self.config.items() if key not in ("config", "extends")}
+        if not path.exists():
             write_text(path, yaml.safe_dump(kept, sort_keys=False))
+        for logger in trainer.loggers:
+            log_settings(logger, kept, path)
+        remember_ids(path.parent, trainer.loggers)
 
 
 def check_same_config(folder: Path, config: dict[str, Any]) -> None:

@@ -1,13 +1,12 @@
-"""Pictures while training: what the stage's model draws or rebuilds, in TensorBoard and in the run's `samples/`."""
+"""Pictures while training: what the stage's model draws or rebuilds, in the run's `samples/` and in its loggers."""
 
 from pathlib import Path
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
+from callbacks.logged_picture import log_picture
 from callbacks.stage_model import evaluated
 from evals.contact import COLUMNS, reconstruction_sheet
 from evals.pixels import arrays
@@ -20,7 +19,7 @@ from playground.prompts import evaluation_prompts
 
 
 class SampleGrids(Callback):
-    """Writes `samples/step-*.png` at each end of validation, the same prompts or scenes each time.
+    """Writes `samples/step-*.png` at each end of validation, the same prompts or scenes each time, captions under each.
 
     A model that draws draws 8 prompts, framed green or red by the judge; one that only decodes shows 8 held-out
     scenes above what its stem alone and its whole detokenizer make of them; any other stage shows nothing.
@@ -42,8 +41,7 @@ class SampleGrids(Callback):
         step = trainer.global_step
         save_sheet(sheet, Path(trainer.default_root_dir) / "samples" / f"step-{step:07d}.png")
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("samples", np.asarray(sheet), step, dataformats="HWC")
+            log_picture(logger, "samples", sheet, step)
 
     def _sheet(self, model: Illume) -> Image.Image | None:
         able = measures_of(model)
