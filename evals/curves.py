@@ -16,21 +16,27 @@ COLOURS = ("a", "b", "c", "d")  # classes of report.css
 Curve = list[tuple[float, float]]  # (step, value)
 
 
-def read_curves(path: Path) -> dict[str, Curve]:
-    """The losses of a metrics file by column; `train/loss` only where it is not split into parts."""
+def read_metrics(path: Path) -> dict[str, Curve]:
+    """Every column of a metrics file that bears a metric's name, with its points in order."""
     if not path.is_file():
         return {}
     curves: dict[str, Curve] = defaultdict(list)
     with open(path, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             for name, text in row.items():
-                split, _, rest = (name or "").partition("/")
-                if split in ("train", "val") and rest.startswith("loss") and (point := _point(row, text)):
+                if name and name not in ("step", "epoch") and (point := _point(row, text)):
                     curves[name].append(point)
-    for split in ("train", "val"):
-        if any(name.startswith(f"{split}/loss_") for name in curves):
-            curves.pop(f"{split}/loss", None)
     return dict(curves)
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """The losses of a metrics file by column; `train/loss` only where it is not split into parts."""
+    losses = ("train/loss", "val/loss")
+    curves = {name: curve for name, curve in read_metrics(path).items() if name.startswith(losses)}
+    for name in losses:
+        if any(other.startswith(f"{name}_") for other in curves):
+            curves.pop(name, None)
+    return curves
 
 
 def _point(row: dict[str, str], text: str | None) -> tuple[float, float] | None:

@@ -71,14 +71,18 @@ def write_report(folder: Path, metrics: Mapping[str, Any], runs: Mapping[str, Pa
 
 def write_page(path: Path, title: str, body: Sequence[str]) -> Path:
     """Writes a page that needs nothing beside it, whole or not at all; returns its path."""
-    page = (
+    return replace_text(path, page(title, body))
+
+
+def page(title: str, body: Sequence[str]) -> str:
+    """A page that needs nothing beside it."""
+    return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>\n{STYLE.read_text(encoding='utf-8')}</style></head>\n<body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
     )
-    return replace_text(path, page)
 
 
 def replace_text(path: Path, text: str) -> Path:

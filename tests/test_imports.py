@@ -15,7 +15,7 @@ BELOW = {
     "playground": set(),
     "lightning_modules": {"models"},
     "datamodules": {"models", "playground"},
-    "evals": {"models", "playground"},
+    "evals": {"models", "playground", "explain"},  # command lines of their own; explain needs nothing
     "callbacks": {
         "models",
         "playground",

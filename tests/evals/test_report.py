@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from PIL import Image
 
 from evals.curves import average, chart, read_curves
 from evals.report import write_report
+from tests.evals.page import Page
 
-VOID = {"meta", "img", "br", "line", "circle", "polyline"}
 METRICS: dict[str, Any] = {
     "scale": "demo",
     "command": "python demo.py --scale demo",
@@ -23,29 +22,6 @@ METRICS: dict[str, Any] = {
     "editing/accuracy": 0.3,
     "codebook/used": 0.5,
 }
-
-
-class Page(HTMLParser):
-    """Checks that tags nest, and collects text and addresses."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.sources: list[str] = []
-        self.text = ""
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert tag in VOID or self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 @pytest.fixture

@@ -1,0 +1,194 @@
+"""Two runs of one stage on a page: `python -m evals.compare runs/a runs/b [--out compare.html]`.
+
+Curves of both on one axis, scores side by side, the settings in which they differ, and the same prompts drawn by both
+models under the same seeds. Scores are the last of every metric, and those of a report.json in the run's folder.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from evals.curves import HEIGHT, WIDTH, Curve, average, plot
+from evals.report import write_page
+from evals.run_folder import RunFolder, read_run
+from evals.settings import differing, shown
+from explain import Parser, user_errors
+
+FIRST = ("val/", "train/")  # whose curves come first; those of LAST are folded away
+LAST = ("grad_norm/", "data/", "speed/", "memory/", "self_enhancement/")
+IGNORED = ("name", "runs_dir")
+
+
+def compare(
+    folders: tuple[Path, Path],
+    out: Path,
+    prompts: int = 12,
+    seed: int = 0,
+    device: str = "cpu",
+    across: bool = False,
+) -> Path:
+    """Writes the page.
+
+    Args:
+        folders: of the two runs.
+        out: the page.
+        prompts: drawn by both; 0: none.
+        seed: of prompts and drawings.
+        device: that draws.
+        across: whether the runs may be of different stages.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        FileNotFoundError: a folder is no run's.
+        ValueError: the runs are of different stages, or the same one, or a file in them cannot be read.
+    """
+    one, other = (read_run(folder) for folder in folders)
+    if one.folder.resolve() == other.folder.resolve():
+        raise ValueError(f"{one.folder} and {other.folder} are the same run")
+    if one.stage != other.stage and not across:
+        raise ValueError(
+            f"these are runs of different stages: {one.folder} trains {one.stage}, {other.folder} {other.stage}; "
+            "their losses do not mean the same (--across-stages compares them all the same)"
+        )
+    runs = (one, other)
+    names = _names(runs)
+    body = [_opening(names, runs), _curves(names, runs), _scores(names, runs), _settings(names, runs)]
+    body.insert(2, _drawings(names, runs, prompts, seed, device))
+    return write_page(out, f"{names[0]} and {names[1]}", body)
+
+
+def _names(runs: tuple[RunFolder, RunFolder]) -> tuple[str, str]:
+    """Their names; where these are equal, their folders."""
+    one, other = runs
+    return (one.name, other.name) if one.name != other.name else (str(one.folder), str(other.folder))
+
+
+def _opening(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> str:
+    keys = " ".join(
+        f'<span class="key {colour}">{escape(name)}</span>' for name, colour in zip(names, "ab", strict=True)
+    )
+    stages = " and ".join(dict.fromkeys(escape(run.stage) for run in runs))
+    return f'<h1>Two runs</h1><p class="lead">{keys}</p><p class="hint">{stages}</p>'
+
+
+def _order(name: str) -> tuple[int, str]:
+    rank = next((i for i, family in enumerate(FIRST) if name.startswith(family)), len(FIRST))
+    return (len(FIRST) + 1 if name.startswith(LAST) else rank, name)
+
+
+def _curves(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> str:
+    """A chart of every metric that one of them has at more than one step."""
+    found = sorted({name for run in runs for name, curve in run.curves.items() if len(curve) > 1}, key=_order)
+    charts = {name: _chart(name, names, [run.curves.get(name, []) for run in runs]) for name in found}
+    main = "\n".join(chart for name, chart in charts.items() if not name.startswith(LAST))
+    rest = "\n".join(chart for name, chart in charts.items() if name.startswith(LAST))
+    folded = (
+        f'<details><summary>Gradients, data, speed</summary><div class="charts">\n{rest}\n</div></details>'
+        if rest
+        else ""
+    )
+    hint = "Both on one axis; the number is the last value. Long curves are averaged."
+    return f'<h2>How they learned</h2><p class="hint">{hint}</p><div class="charts">\n{main}\n</div>{folded}'
+
+
+def _chart(title: str, names: tuple[str, str], curves: Sequence[Curve]) -> str:
+    """One metric of both runs on one axis."""
+    rows = [(name, colour, curve) for name, colour, curve in zip(names, "ab", curves, strict=True) if curve]
+    legend = " ".join(f'<span class="key {colour}">{curve[-1][1]:.4g}</span>' for _, colour, curve in rows)
+    last = max(step for *_, curve in rows for step, _ in curve)
+    drawing = plot([(f"val {colour}", average(curve)) for _, colour, curve in rows], f"step {last + 1:,.0f}")
+    label = escape(f"{title} of {' and '.join(name for name, *_ in rows)}")
+    svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{drawing}</svg>'
+    return f'<figure class="chart"><figcaption><b>{escape(title)}</b> {legend}</figcaption>{svg}</figure>'
+
+
+def _drawings(
+    names: tuple[str, str], runs: tuple[RunFolder, RunFolder], count: int, seed: int, device: str
+) -> str:
+    """The same prompts by both, or the line that says why there are none."""
+    head = "<h2>The same prompts</h2>"
+    if not count:
+        return f'{head}<p class="hint">Nothing was drawn: no prompts were asked for.</p>'
+    for name, run in zip(names, runs, strict=True):
+        if run.model is None:
+            return f'{head}<p class="hint">Nothing was drawn: {escape(name)} has no model folder yet.</p>'
+    from evals import same_prompts  # imports torch, which a wrong folder should not wait for
+
+    prompts = same_prompts.prompts_of(count, seed)
+    drawn = [same_prompts.draw(run.model, prompts, seed, device) for run in runs]
+    for name, pictures in zip(names, drawn, strict=True):
+        if pictures is None:
+            return f'{head}<p class="hint">Nothing was drawn: the model of {escape(name)} cannot draw.</p>'
+    right = [sum(bool(one.ok) for one in pictures) for pictures in drawn]
+    judged = all(one.ok is not None for pictures in drawn for one in pictures)
+    tally = f" Right: {right[0]} and {right[1]} of {len(prompts)}." if judged else ""
+    hint = f"Left {escape(names[0])}, right {escape(names[1])}, under the same seeds.{tally}"
+    return f'{head}<p class="hint">{hint}</p>{same_prompts.pairs(prompts, names, tuple(drawn))}'
+
+
+def _scores(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> str:
+    one, other = (run.scores() for run in runs)
+    rows = []
+    for name in sorted(one.keys() | other.keys(), key=_order):
+        both = name in one and name in other
+        gap = f"{other[name] - one[name]:+.4g}" if both else ""
+        cells = (name, _number(one.get(name)), _number(other.get(name)), gap)
+        rows.append("<tr>" + "".join(f"<td>{_breakable(cell)}</td>" for cell in cells) + "</tr>")
+    return f"<h2>Scores</h2>{_table((*names, 'change'), rows)}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _settings(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> str:
+    one, other = (run.settings for run in runs)
+    keys = [key for key in differing(one, other) if key not in IGNORED and not key.startswith("track.")]
+    if not keys:
+        return '<h2>Settings</h2><p class="hint">They do not differ.</p>'
+    rows = []
+    for key in keys:
+        values = "".join(f"<td>{escape(shown(settings, key))}</td>" for settings in (one, other))
+        rows.append(f"<tr><td><code>{_breakable(key)}</code></td>{values}</tr>")
+    return f"<h2>Settings that differ</h2>{_table(names, rows)}"
+
+
+def _table(headings: Sequence[str], rows: Sequence[str]) -> str:
+    head = "".join(f"<th>{_breakable(heading)}</th>" for heading in ("", *headings))
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>{"".join(rows)}</table></div>'
+
+
+def _breakable(name: str) -> str:
+    """A name that a phone may break after its slashes and dots."""
+    return escape(name).replace("/", "/<wbr>").replace(".", ".<wbr>")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line. A user's error is one line and exit code 2."""
+    parser = Parser(prog="python -m evals.compare", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument(
+        "runs", nargs=2, type=Path, metavar="RUN", help="the folders of two runs of one stage"
+    )
+    parser.add_argument(
+        "--out", type=Path, default="compare.html", metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--prompts", type=int, default=12, metavar="N", help="that both draw (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of prompts and drawings (default: %(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    parser.add_argument("--across-stages", action="store_true", help="compares runs of different stages too")
+    options = parser.parse_args(arguments)
+    with user_errors("compare"):
+        if options.prompts < 0:
+            raise ValueError(f"--prompts {options.prompts} is not a whole number from 0")
+        if options.out.is_dir():
+            raise ValueError(f"--out {options.out} is a folder: name a file in it")
+        settings = options.prompts, options.seed, options.device, options.across_stages
+        print(compare(tuple(options.runs), options.out, *settings))
+
+
+if __name__ == "__main__":
+    main()

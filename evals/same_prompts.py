@@ -1,0 +1,77 @@
+"""The same prompts drawn by two models under the same seeds, each drawing judged where a judge can read it."""
+
+import io
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from evals.geneval import judged
+from evals.pixels import arrays
+from evals.report import data_url
+from evals.suite import measures_of
+from models.unified import Illume
+from playground.prompts import Prompt, evaluation_prompts
+from playground.scene import CATEGORIES, IMAGE_SIZE
+
+SIDE = 512  # pixels at most that a page holds of a picture
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One model's drawing of a prompt: a PNG, and the judge's verdict (None: nobody could judge it)."""
+
+    png: bytes
+    ok: bool | None
+
+
+def prompts_of(count: int, seed: int) -> list[Prompt]:
+    """So many held-out prompts of the playground, from every category in turn."""
+    each = -(-count // len(CATEGORIES))
+    found = evaluation_prompts(each, seed)
+    return [found[category * each + turn] for turn in range(each) for category in range(len(CATEGORIES))][
+        :count
+    ]
+
+
+def draw(folder: Path, prompts: list[Prompt], seed: int, device: str) -> list[Drawn] | None:
+    """What the model in a folder draws, prompt number i under seed + i; None if it has not the parts to draw."""
+    model = Illume.from_pretrained(folder).to(device)
+    if "geneval" not in measures_of(model):
+        return None
+    with torch.no_grad():
+        images = model.draw([prompt.text for prompt in prompts], [seed + i for i in range(len(prompts))])
+    readable = model.encoder.image_size == IMAGE_SIZE
+    verdicts = [one.ok for one in judged(prompts, images)] if readable else [None] * len(prompts)
+    return [Drawn(_png(pixels), ok) for pixels, ok in zip(arrays(images), verdicts, strict=True)]
+
+
+def pairs(prompts: list[Prompt], names: tuple[str, str], drawn: tuple[list[Drawn], list[Drawn]]) -> str:
+    """A figure a prompt: what the first model drew, what the second, and the verdicts."""
+    figures = []
+    for prompt, *both in zip(prompts, *drawn, strict=True):
+        images = "".join(
+            f'<img alt="{escape(name)}" src="{data_url(one.png)}">'
+            for name, one in zip(names, both, strict=True)
+        )
+        marks = "".join(_mark(one.ok) for one in both)
+        figures.append(
+            f"<figure><div>{images}</div><figcaption>{marks} {escape(prompt.text)}</figcaption></figure>"
+        )
+    return f'<div class="sheet pairs">\n{"".join(figures)}\n</div>'
+
+
+def _mark(ok: bool | None) -> str:
+    return "" if ok is None else '<span class="good">✓</span>' if ok else '<span class="bad">✗</span>'
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """An image (H, W, 3) as PNG."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((SIDE, SIDE))
+    memory = io.BytesIO()
+    picture.save(memory, format="PNG")
+    return memory.getvalue()
