@@ -153,9 +153,11 @@ def evaluate(scale: Scale) -> dict[str, Any]:
 def report(scale: Scale, metrics: dict[str, Any], seconds: dict[str, float], memory: float) -> Path:
     """Writes report.json and report.html; returns the latter's path."""
     from evals.report import write_report
+    from evals.suite import VERSION
 
     circumstances = {
         "suite": "playground",
+        "version": VERSION,
         "scale": scale.name,
         "command": f"python demo.py --scale {scale.name}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

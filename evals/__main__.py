@@ -175,7 +175,7 @@ def _geneval(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _playground(options: argparse.Namespace) -> dict[str, Any]:
-    from evals.suite import playground_suite
+    from evals.suite import VERSION, playground_suite
     from models.unified import Illume
 
     names = (*QUICK, "cfg", "temperature")
@@ -184,7 +184,7 @@ def _playground(options: argparse.Namespace) -> dict[str, Any]:
     model = Illume.from_pretrained(options.model).to(options.device)
     about = {"images": options.images, "folder": options.model, "inception": options.inception}
     about |= {"assess": options.assess}
-    return playground_suite(model, options.seed, **settings, **about)
+    return playground_suite(model, options.seed, **settings, **about) | {"version": VERSION}
 
 
 def main(argv: list[str] | None = None) -> None:

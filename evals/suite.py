@@ -30,6 +30,7 @@ from playground.scene import IMAGE_SIZE
 
 log = logging.getLogger(__name__)
 
+VERSION = "1"  # of prompts, scenes and judge; a change that moves a figure moves it
 DRAWS = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer")
 NEEDS = {  # the parts of a model that each measure works with
     "codebook": ("encoder", "tokenizer"),

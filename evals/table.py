@@ -1,17 +1,19 @@
 """Reports beside published figures: `python -m evals.table REPORT... [--section generation] [--format markdown]`.
 
-Rows are models, columns measures; a measure that a row has not is left empty, and one that no row has is left out. Where
-a report's protocol is another than the papers', a footnote says so.
+Rows are models, columns measures; a measure that a row has not is left empty, and one that no row has is left out.
+Reports of one model (by its hash) share a row. A column is of one benchmark in one version: reports of several are
+refused. Where a report's protocol is another than the papers', a footnote says so.
 """
 
-import argparse
 import html
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from evals.report import page as whole_page
+from explain import Parser, user_errors
 
 PUBLISHED = Path(__file__).resolve().parent / "published.json"
 COLUMNS = {
@@ -50,31 +52,55 @@ COLUMNS = {
         "editing/accuracy": "playground edits",
     },
 }
+# As the papers print them, by family; percentages have one.
+DECIMALS = {"geneval": 2, "genai": 2, "fid": 2, "emu_edit": 3, "ocrbench": 0, "vqa": 2, "editing": 2}
 PLAYGROUND = (
     "on the playground: its own world of coloured shapes, held-out combinations, read by its exact judge; "
     "only the categories are those of the papers, so the figures cannot be compared with theirs"
 )
-
-
 GENEVAL = (
     "GenEval's own prompts and rules, with {detector} as the detector and {clip} for colours; the papers' figures are "
     "those of the official scorer, whose detector is mmdet's, so a difference may be the detector's"
 )
-
-MJHQ = (
+MJHQ = "mjhq"  # the only suite whose `fid` is the papers'
+MJHQ_NOTE = (
     "FID on {samples} images of MJHQ-30K's 30,000, resized as the original FID does; the papers do not say how they "
     "resized, which moves it"
 )
-OTHER_FID = "FID against {real}, not MJHQ-30K, on {samples} images: it cannot be compared with the papers'"
+NOT_MJHQ = "its FID is to other images than MJHQ-30K's, and is left out"
+ABOUT = ("suite", "version", "model", "results")  # of a report: texts that tell nothing of its protocol
 
 
 @dataclass
 class Row:
-    """One model: what it is called, its figures by measure, and what differs in how they were had."""
+    """One model.
+
+    Attributes:
+        name: what it is called.
+        figures: by measure.
+        notes: what differs in how they were had, or where they were published.
+    """
 
     name: str
     figures: dict[str, float]
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """A report of `python -m evals`.
+
+    Attributes:
+        path: of its file.
+        benchmark: its suite and that suite's version, in words.
+        model: the hash of the model folder, where it is known.
+        row: what it adds to a table.
+    """
+
+    path: Path
+    benchmark: str
+    model: str | None
+    row: Row
 
 
 @dataclass
@@ -86,35 +112,55 @@ class Table:
     notes: list[str]
 
 
-def read_report(path: Path) -> Row:
-    """A report of `python -m evals`, named after its folder or file.
+def read_report(path: Path) -> Report:
+    """A report, named after its folder or file.
 
     Raises:
-        ValueError: it is not there, or is no report.
+        FileNotFoundError: it is not there.
+        ValueError: it is no report, or does not say of which benchmark.
     """
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"{path} is not there: give a report of `python -m evals`") from error
+        raise FileNotFoundError(f"{path} is not there: give a report of `python -m evals`") from error
     except ValueError as error:
         raise ValueError(f"{path} is no report: {error}") from error
-    if not isinstance(report, dict) or not any("/" in name for name in report):
+    figures = _figures(content) if isinstance(content, dict) else {}
+    if not any("/" in name for name in figures) and "fid" not in figures:
         raise ValueError(f"{path} is no report of `python -m evals`: it names no measure")
+    if not isinstance(content.get("suite"), str):
+        raise ValueError(f"{path} does not say of which suite it is: make it again with `python -m evals`")
+    notes = _notes(content)
+    if content["suite"] != MJHQ and figures.pop("fid", None) is not None:
+        notes.append(NOT_MJHQ)
     name = path.parent.name if path.stem == "report" and path.parent.name else path.stem
-    figures = {key: float(value) for key, value in report.items() if isinstance(value, (int, float))}
-    return Row(f"{name} (ours)", figures, _notes(report))
+    where = " on the playground" if _plays(content) and content["suite"] != "playground" else ""
+    benchmark = f"suite {content['suite']}{where}, version {content.get('version') or 'unknown'}"
+    return Report(path, benchmark, content.get("model"), Row(f"{name} (ours)", figures, notes))
+
+
+def _figures(report: dict[str, Any]) -> dict[str, float]:
+    numbers = {key: value for key, value in report.items() if isinstance(value, (int, float))}
+    return {key: float(value) for key, value in numbers.items() if not isinstance(value, bool)}
+
+
+def _plays(report: dict[str, Any]) -> bool:
+    """Whether it is of the playground's world, by its own suite or by GenEval's rules on it."""
+    return report["suite"] == "playground" or str(report.get("detector")).startswith("playground")
 
 
 def _notes(report: dict[str, Any]) -> list[str]:
-    """What differs from the papers' protocol."""
-    detector = str(report.get("detector"))
-    if report.get("suite") == "playground" or detector.startswith("playground"):
+    """What differs from the papers' protocol, or else what the report tells of its own."""
+    if _plays(report):
         return [PLAYGROUND]
-    if report.get("suite") == "geneval":
-        return [GENEVAL.format(detector=detector, clip=report.get("clip") or "nothing")]
-    notes = {"mjhq": MJHQ, "fid": OTHER_FID}
-    about = {key: report.get(key) for key in ("real", "samples")}
-    return [notes[suite].format(**about)] if (suite := report.get("suite")) in notes else []
+    if report["suite"] == "geneval":
+        return [GENEVAL.format(detector=report.get("detector"), clip=report.get("clip") or "nothing")]
+    if report["suite"] == MJHQ:
+        return [MJHQ_NOTE.format(samples=report.get("samples", "an unknown number of"))]
+    told = {key: value for key, value in report.items() if isinstance(value, str) and key not in ABOUT}
+    told |= {"samples": report["samples"]} if "samples" in report else {}
+    words = ", ".join(f"{key} {value}" for key, value in told.items())
+    return [f"by `python -m evals --suite {report['suite']}`" + (f": {words}" if words else "")]
 
 
 def published(section: str) -> list[Row]:
@@ -124,15 +170,56 @@ def published(section: str) -> list[Row]:
         Row(
             f"{row['model']} {row['size']}" if "size" in row else row["model"],
             {key: value for key, value in row.items() if isinstance(value, (int, float))},
-            [f"as printed in {row['source']}"],
+            [f"as printed in {row['source']}", *([row["note"]] if "note" in row else [])],
         )
         for row in rows
     ]
 
 
-def build(section: str, ours: Sequence[Row]) -> Table:
-    """The table of a section: published rows, then ours."""
-    rows = [*published(section), *ours]
+def check_alike(section: str, reports: Sequence[Report]) -> None:
+    """Makes sure that each column is of one benchmark.
+
+    Raises:
+        ValueError: two reports fill one column, and are of two suites, or of two versions of one.
+    """
+    first: dict[str, Report] = {}
+    for report in reports:
+        for measure in filter(report.row.figures.__contains__, COLUMNS[section]):
+            other = first.setdefault(measure, report)
+            if other.benchmark != report.benchmark:
+                raise ValueError(
+                    f"{other.path} ({other.benchmark}) and {report.path} ({report.benchmark}) both give {measure}, and "
+                    "mean different things by it: make a table of each"
+                )
+
+
+def joined(reports: Sequence[Report]) -> list[Row]:
+    """A row for each model: reports of one model folder that measured different things are one row."""
+    rows: list[tuple[str | None, Row]] = []
+    for report in reports:
+        new = report.row
+        for model, row in rows:
+            if model == report.model and model is not None and not _measures(row) & _measures(new):
+                row.figures |= new.figures
+                row.notes += [note for note in new.notes if note not in row.notes]
+                break
+        else:
+            rows.append((report.model, Row(new.name, dict(new.figures), list(new.notes))))
+    return [row for _, row in rows]
+
+
+def _measures(row: Row) -> set[str]:
+    return {measure for columns in COLUMNS.values() for measure in columns} & row.figures.keys()
+
+
+def build(section: str, reports: Sequence[Report]) -> Table:
+    """The table of a section: published rows, then ours.
+
+    Raises:
+        ValueError: the reports cannot stand in one table.
+    """
+    check_alike(section, reports)
+    rows = [*published(section), *joined(reports)]
     columns = {key: name for key, name in COLUMNS[section].items() if any(key in row.figures for row in rows)}
     notes: list[str] = []
     cells = []
@@ -143,20 +230,13 @@ def build(section: str, ours: Sequence[Row]) -> Table:
                 notes.append(note)
             marks.append(notes.index(note) + 1)
         name = row.name + (f" [{', '.join(map(str, marks))}]" if marks else "")
-        cells.append([name, *(_number(row.figures.get(key)) for key in columns)])
+        cells.append([name, *(_number(key, row.figures.get(key)) for key in columns)])
     return Table(["model", *columns.values()], cells, notes)
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return (
-        f"{value:.0f}"
-        if value >= 200 and value == int(value)
-        else f"{value:.1f}"
-        if value > 20
-        else f"{value:.2f}"
-    )
+def _number(measure: str, value: float | None) -> str:
+    """A figure with as many decimals as the papers print."""
+    return "" if value is None else f"{value:.{DECIMALS.get(measure.partition('/')[0], 1)}f}"
 
 
 def markdown(table: Table) -> str:
@@ -167,11 +247,16 @@ def markdown(table: Table) -> str:
 
 
 def page(table: Table) -> str:
-    """As HTML."""
-    head = "".join(f"<th>{html.escape(name)}" for name in table.headings)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in line) for line in table.cells)
-    notes = "".join(f"<li>{html.escape(note)}." for note in table.notes)
-    return f"<table><tr>{head}{body}</table><ol>{notes}</ol>\n"
+    """As an HTML page that needs nothing beside it."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in table.headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in table.cells
+    )
+    notes = "".join(f"<li>{html.escape(note)}.</li>" for note in table.notes)
+    grid = f'<div class="wide"><table><thead><tr>{head}</tr></thead>{body}</table></div>'
+    return whole_page(
+        "Beside published figures", ["<h1>Beside published figures</h1>", grid, f"<ol>{notes}</ol>"]
+    )
 
 
 def latex(table: Table) -> str:
@@ -192,25 +277,19 @@ def _tex(text: str) -> str:
 FORMATS: dict[str, Callable[[Table], str]] = {"markdown": markdown, "html": page, "latex": latex}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evals.table", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
+def main(arguments: list[str] | None = None) -> None:
+    """The command line. A user's error is one line and exit code 2."""
+    parser = Parser(prog="python -m evals.table", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("reports", nargs="*", type=Path, help="reports of `python -m evals`")
     parser.add_argument(
         "--section", choices=tuple(COLUMNS), default="generation", help="default: %(default)s"
     )
     parser.add_argument("--format", choices=tuple(FORMATS), default="markdown", help="default: %(default)s")
     options = parser.parse_args(arguments)
-    try:
+    with user_errors("table"):
         table = build(options.section, [read_report(path) for path in options.reports])
-    except ValueError as error:
-        print(f"table: {error}", file=sys.stderr)
-        return 2
-    print(FORMATS[options.format](table), end="")
-    return 0
+        print(FORMATS[options.format](table), end="")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -44,7 +44,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         vars(fake).update(content)
 
     module("train", main=train_main)
-    module("evals.suite", playground_suite=suite)
+    module("evals.suite", playground_suite=suite, VERSION="1")
     module("models.unified", Illume=SimpleNamespace(from_pretrained=lambda folder: folder))
     monkeypatch.setattr("playground.shards.main", make_data)
     return noted
