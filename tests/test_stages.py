@@ -4,6 +4,7 @@ import csv
 import functools
 import importlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from callbacks import enhancement_round, self_enhancement
 from callbacks.enhancement_round import Round
 from callbacks.enhancement_settings import RoundSettings
 from evals.assessment import Verdict
+from evals.curves import read_metrics
 from evals.judges.scene import SceneJudge
 from lightning_modules.language import LanguageModule
 from models.unified import Illume
@@ -47,7 +49,7 @@ def world(tmp_path_factory):
     return folder
 
 
-def arguments(stage: str, steps: int = 5) -> list[str]:
+def arguments(stage: str, steps: int = 6) -> list[str]:
     words = stage.startswith(("stage", "language", "self"))
     size = {"sequences_per_batch": 2} if words else {"batch_size": 4}
     data = [f"--data.init_args.{k}={v}" for k, v in (DATA | size).items()]
@@ -86,6 +88,35 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
     assert rows(again.folder) == rows(whole.folder)
     parts = Illume.from_pretrained(str(again.folder / "model"))
     assert parts is not None
+    assert_names_are_documented(whole.folder, stage)
+
+
+def assert_names_are_documented(folder: Path, stage: str) -> None:
+    """A stage logs what the table of docs/dashboards.md says that it logs, and nothing else."""
+    names = {name for file in ("metrics.csv", "machine.csv") for name in read_metrics(folder / file)}
+    assert names > {"train/loss"}
+    matched, lost = set(), []
+    for patterns, stages in documented_names():
+        if not {"all", stage, f"({stage})"} & set(stages):
+            continue
+        for pattern in patterns:
+            words = [re.escape(part) for part in re.split(r"<[a-z]+>", pattern)]
+            found = {name for name in names if re.fullmatch(r"[a-zA-Z0-9_/]+".join(words), name)}
+            matched |= found
+            if not found and f"({stage})" not in stages:
+                lost.append(pattern)
+    assert not lost, f"{stage} does not log {lost}"
+    assert names == matched, f"docs/dashboards.md does not say that {stage} logs {sorted(names - matched)}"
+
+
+def documented_names() -> list[tuple[list[str], list[str]]]:
+    """Of each row of the table of names: the names, with <part> where any word may stand, and the stages."""
+    page = (Path(train.__file__).parent / "docs/dashboards.md").read_text()
+    table = page.split("| name | stages |")[1].split("\n\n")[0].splitlines()[2:]
+    cells = [line.strip("|").split("|") for line in table]
+    return [
+        (re.findall("`([^`]+)`", names), stages.replace(" ", "").split(",")) for names, stages, *_ in cells
+    ]
 
 
 ARMS = ["self_enhancement/baseline", "self_enhancement/assessment", "self_enhancement/pairs"]
@@ -115,13 +146,8 @@ def test_no_config_is_left_out():
     paths = {path.relative_to(CONFIGS).as_posix().removesuffix(".yaml") for path in CONFIGS.rglob("*.yaml")}
     ours = {*(f"playground/{stage}" for stage in STAGES), *OTHERS}
     mixtures = {f"mixtures/stage{number}" for number in (1, 2, 3)}  # of data that are not here
-    elsewhere = {
-        "playground/base",
-        "ablations/figure6",
-        "playground/self_enhancement",
-        "fid",
-    }  # tests of their own
-    elsewhere |= {"sweeps/stage2", "sweeps/language"}
+    elsewhere = {"playground/base", "ablations/figure6", "playground/self_enhancement"}  # tests of their own
+    elsewhere |= {"sweeps/stage2", "sweeps/language", "fid", "wandb", "mlflow"}
     assert paths == ours | ABLATIONS | mixtures | elsewhere
 
 
@@ -196,6 +222,7 @@ def test_what_was_skipped_is_in_the_run_folder_and_too_much_stops_it(world, monk
         "a json is of another shape": 1,
         "a sample has no json": 1,
     }
+    assert read_metrics(run.folder / "metrics.csv")["data/skipped"][-1][1] == 3
     with pytest.raises(SystemExit) as stop:
         train.main([*given, "stopped", "--data.init_args.max_skipped_fraction=0.001"])
     line = [text for text in capsys.readouterr().err.splitlines() if "error" in text][-1]
@@ -391,7 +418,7 @@ def test_only_the_parts_of_table_5_learn(world):
     after = Illume.from_pretrained(str(world / "runs/playground/stage1/model")).language.state_dict()
     moved = {name for name in before if not before[name].equal(after[name])}
     assert moved and all(name.startswith(("adapter", "vision", "places")) for name in moved)
-    assert json.loads((world / "runs/playground/stage1/finished.json").read_text())["step"] == 5
+    assert json.loads((world / "runs/playground/stage1/finished.json").read_text())["step"] == 6
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2", "stage3"])
