@@ -16,9 +16,7 @@ CHUNK_ENTRIES = 2**23  # logits at once
 WHOLE_ENTRIES = 2**26  # logits up to which they are made whole, which for so few is as good
 
 
-def summed_cross_entropy(
-    hidden: Tensor, heads: Sequence[Tensor], targets: Tensor
-) -> tuple[Tensor, Tensor]:
+def summed_cross_entropy(hidden: Tensor, heads: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
     """The sum of next-token losses, and each of them.
 
     Args:

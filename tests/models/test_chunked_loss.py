@@ -33,7 +33,9 @@ def test_loss_and_gradients_equal_the_plain_ones(tokens):
     plain = F.cross_entropy(hidden @ torch.cat(heads).T, targets, reduction="sum")
     chunked, each = summed_cross_entropy(hidden, heads, targets)
     assert torch.allclose(chunked.double(), plain, rtol=1e-6) and not each.requires_grad
-    assert torch.allclose(each.double(), F.cross_entropy(hidden @ torch.cat(heads).T, targets, reduction="none"))
+    assert torch.allclose(
+        each.double(), F.cross_entropy(hidden @ torch.cat(heads).T, targets, reduction="none")
+    )
     for ours, theirs in zip(gradients(chunked, *leaves), gradients(plain, *leaves), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
