@@ -33,14 +33,17 @@ def load(make: Callable[..., Loaded], source: str, option: str, **settings: Any)
         raise ValueError(f"{option} {source}: {place}does not load: {said}") from error
 
 
-def load_network(kind: Any, source: str, option: str, device: str) -> nn.Module:
-    """A network of a `transformers` class, in eval mode and single precision.
+def load_network(
+    kind: Any, source: str, option: str, device: str, dtype: torch.dtype = torch.float32, **settings: Any
+) -> nn.Module:
+    """A network of a `transformers` class, in eval mode and single precision, or as `dtype` says.
 
     Raises:
         FileNotFoundError: there is no such folder, and it cannot be a hub name.
         ValueError: it does not load, or the folder lacks some of its weights.
     """
-    network, told = load(kind.from_pretrained, source, option, output_loading_info=True, dtype=torch.float32)
+    settings |= {"output_loading_info": True, "dtype": dtype}
+    network, told = load(kind.from_pretrained, source, option, **settings)
     if told["missing_keys"]:
         lost = sorted(told["missing_keys"])
         raise ValueError(f"{option} {source} lacks {len(lost)} of its weights, {lost[0]} among them")

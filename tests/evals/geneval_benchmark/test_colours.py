@@ -55,7 +55,7 @@ def test_the_nearest_of_the_mean_wordings(folder: Path) -> None:
             directions.append(mean / mean.norm())
         wanted = []
         for one in objects:
-            pixels = reader.processor(images=image.crop(one.box), return_tensors="pt")["pixel_values"]
+            pixels = reader.clip.processor(images=image.crop(one.box), return_tensors="pt")["pixel_values"]
             seen = network.get_image_features(pixels).pooler_output[0]
             wanted.append(COLOURS[int(torch.stack([d @ (seen / seen.norm()) for d in directions]).argmax())])
         assert torch.allclose(reader.colour_features("cow"), torch.stack(directions), atol=1e-5)
