@@ -20,8 +20,8 @@ from torch import Tensor
 
 from evals.fidelity.extractor import features_of
 from evals.fidelity.inception import LAYERS, load_inception, torch_fidelity
-from evals.fidelity.picture_sets import pictures_in
 from evals.frechet import frechet_distance
+from evals.picture_sets import pictures_in
 from explain import user_errors
 
 

@@ -16,9 +16,9 @@ from callbacks.stage_model import evaluated
 from evals.drawing import seed_of
 from evals.fidelity.extractor import Extractor
 from evals.fidelity.inception import LAYERS, check_weights, find_weights, load_inception, torch_fidelity
-from evals.fidelity.picture_sets import pictures_in, spread, square_of
 from evals.fidelity.scores import KID_SUBSET_SIZE
 from evals.fidelity.tasks import read_prompts
+from evals.picture_sets import pictures_in, spread, square_of
 from evals.suite import measures_of
 from models.unified import Illume
 

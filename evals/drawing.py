@@ -7,33 +7,46 @@ what is missing and leaves what it would have left, however many processes it is
 """
 
 import json
-import logging
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from evals.image_files import png, write_whole
-
-log = logging.getLogger(__name__)
+from evals.image_files import encoded, write_whole
+from evals.progress import telling
 
 RECORD = "drawn.json"
-OFTEN = 20.0  # seconds between two lines that tell how far it is
+TOLD = ("seed", "model", "cfg", "temperature")  # what a report says of who drew
 
 
 class Order(NamedTuple):
-    """An image to be made: its place in the folder, its own seed, and what of (a prompt, a picture)."""
+    """An image to be made.
+
+    Args:
+        path: its place in the folder.
+        seed: its own.
+        source: what it is made of (a prompt, a picture, an edit).
+        series: images that are made by one process, as some go on from others; none: it belongs to no other.
+        round: in a series, which ones it comes after: those of lower rounds.
+    """
 
     path: str
     seed: int
     source: Any
+    series: str = ""
+    round: int = 0
 
     @property
     def stem(self) -> str:
         """Its place without what kind of file it is."""
         return self.path.rpartition(".")[0]
+
+    @property
+    def group(self) -> str:
+        """What one process makes: its series, or it alone."""
+        return self.series or self.path
 
 
 Make = Callable[[Sequence[Order]], Tensor]  # orders to images (B, 3, H, W) uint8
@@ -53,24 +66,19 @@ def draws(model: Draws, record: Mapping[str, Any]) -> Make:
 
 
 def make_missing(make: Make, folder: Path, missing: Sequence[Order], batch: int) -> Iterator[Order]:
-    """Makes images, a batch at a time, and yields each one's order once it is written."""
-    for start in range(0, len(missing), batch):
-        part = missing[start : start + batch]
-        for order, image in zip(part, make(part), strict=True):
-            write_whole(folder / order.path, png(image))
-            yield order
+    """Makes images, a batch of one round at a time, and yields each one's order once it is written."""
+    for _, orders in groupby(sorted(missing, key=lambda o: o.round), key=lambda o: o.round):
+        of_round = list(orders)
+        for start in range(0, len(of_round), batch):
+            part = of_round[start : start + batch]
+            for order, image in zip(part, make(part), strict=True):
+                write_whole(folder / order.path, encoded(image, order.path))
+                yield order
 
 
 def count(made: Iterator[Order]) -> int:
     """Runs to the end, telling now and then how far it is; returns how many images that were."""
-    start = told = time.monotonic()
-    number = 0
-    for order in made:
-        number += 1
-        if time.monotonic() - told > OFTEN:
-            told = time.monotonic()
-            log.info("%d images made after %.0f s, the last is %s", number, told - start, order.path)
-    return number
+    return sum(1 for _ in telling(made, "images made"))
 
 
 def seed_of(seed: int, index: int) -> int:
@@ -101,6 +109,12 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise ValueError(f"{path} is no record of drawing: take it away to score images that others drew")
     return said
+
+
+def who_drew(folder: Path) -> dict[str, Any]:
+    """What a report says of it; seed and model are None where nobody knows."""
+    said = read_record(folder)
+    return {name: said.get(name) for name in TOLD if name in said or name in TOLD[:2]}
 
 
 def check_same(folder: Path, record: Mapping[str, Any]) -> None:

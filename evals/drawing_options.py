@@ -22,10 +22,15 @@ def check_sampling(options: argparse.Namespace) -> None:
         raise ValueError(f"--{given[0]} is of drawing, and nothing is drawn without --model DIR")
 
 
-def sampling_of(options: argparse.Namespace) -> dict[str, float]:
-    """Guidance and temperature."""
-    cfg = CFG if options.cfg is None else options.cfg
-    return {"cfg": cfg, "temperature": TEMPERATURE if options.temperature is None else options.temperature}
+def sampling_of(
+    options: argparse.Namespace, cfg: float = CFG, temperature: float = TEMPERATURE
+) -> dict[str, float]:
+    """Guidance and temperature: what the options say, or else what is given here."""
+    usual = {"cfg": cfg, "temperature": temperature}
+    return {
+        name: value if getattr(options, name) is None else getattr(options, name)
+        for name, value in usual.items()
+    }
 
 
 def record_of(options: argparse.Namespace, **about: Any) -> dict[str, Any]:

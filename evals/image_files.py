@@ -20,10 +20,14 @@ def write_whole(target: Path, content: bytes) -> None:
     os.replace(scratch, target)
 
 
-def png(image: Tensor) -> bytes:
-    """An image (3, H, W) uint8 as a file."""
+def encoded(image: Tensor, name: str) -> bytes:
+    """An image (3, H, W) uint8 as a file of that name: PNG, or JPEG at its best, which loses a level or two of 255."""
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())).save(buffer, "png")
+    picture = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
+    if name.endswith(".png"):
+        picture.save(buffer, "png")
+    else:
+        picture.save(buffer, "jpeg", quality=100, subsampling=0)
     return buffer.getvalue()
 
 

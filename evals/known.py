@@ -1,8 +1,19 @@
-"""A name that must be one of those that there are."""
+"""What a file's values must be: some words, or one of the names that there are."""
 
 import difflib
 from collections.abc import Collection
 from typing import Any
+
+
+def some_words(value: Any, where: str) -> str:
+    """The value, if it is text and not empty.
+
+    Raises:
+        ValueError: it is not; begins with `where`.
+    """
+    if isinstance(value, str) and value.strip():
+        return value
+    raise ValueError(f"{where} must be some words, not {value!r}")
 
 
 def one_of(value: Any, known: Collection[str], where: str) -> str:

@@ -5,18 +5,17 @@ import time
 from importlib.metadata import version
 from typing import Any
 
-from evals.drawing import count, make_missing, read_record, write_record
+from evals.drawing import who_drew
 from evals.drawing_options import BATCH, check_sampling, load_model
 from evals.fidelity.extractor import Extractor, features_of
 from evals.fidelity.inception import load_inception
-from evals.fidelity.picture_sets import picture_width
 from evals.fidelity.scores import all_scores
 from evals.fidelity.tasks import TASKS, Task
 from evals.frechet import Gaussian
+from evals.picture_sets import picture_width
 from evals.ranks import ALONE, Ranks, joined
 
 VERSION = "1"  # of how images are read and scored; a change that moves a figure moves it
-TOLD = ("seed", "model", "cfg", "temperature")  # what a report says of who drew
 REBUILT = "both sides: the centre square at {} pixels, Pillow's bicubic"
 
 
@@ -33,9 +32,9 @@ def fidelity_suite(options: argparse.Namespace) -> dict[str, Any]:
     with joined() as ranks:
         start = time.monotonic()
         task = TASKS[options.suite](options)
-        task.check(options.images)
+        task.check()
         extractor = load_inception(options.inception, options.device)
-        if task.record:
+        if task.images.record:
             make(task, options, ranks)
         if not ranks.first:
             return {}
@@ -59,14 +58,7 @@ def _check(options: argparse.Namespace) -> None:
 def make(task: Task, options: argparse.Namespace, ranks: Ranks = ALONE) -> int:
     """Makes the wanted images that are missing, every process its share; returns how many this one made."""
     model = load_model(options, task.parts, "rebuild images" if task.rebuilds else "draw")
-    if ranks.first:
-        write_record(options.images, task.record)
-    ranks.wait()
-    found = task.existing(options.images)
-    missing = [order for order in ranks.share(task.wanted) if order.stem not in found]
-    made = count(make_missing(task.maker(model), options.images, missing, options.batch or BATCH))
-    ranks.wait()
-    return made
+    return task.images.fill(task.maker(model), options.batch or BATCH, ranks)
 
 
 def evaluate(task: Task, options: argparse.Namespace, extractor: Extractor) -> dict[str, Any]:
@@ -76,7 +68,7 @@ def evaluate(task: Task, options: argparse.Namespace, extractor: Extractor) -> d
         FileNotFoundError: some are not.
         ValueError: one cannot be read.
     """
-    pictures = task.pictures(options.images)
+    pictures = list(task.images.pictures().values())
     side = (
         picture_width(pictures[0]) if task.rebuilds else None
     )  # of the real images too, cut as the model saw them
@@ -92,11 +84,10 @@ def evaluate(task: Task, options: argparse.Namespace, extractor: Extractor) -> d
 
 def _about(options: argparse.Namespace, extractor: Extractor, side: int | None) -> dict[str, Any]:
     """How the scores were had."""
-    drawn = read_record(options.images)
     about = {"version": VERSION, "real": options.real.name, **extractor.about}
     if side is not None:
         about["resize"] = f"{REBUILT.format(side)}; then {about['resize']}"
     elif options.real.suffix == ".npz":
         about["resize"] += "; of the real images' statistics it is not known"
     about |= {"torch": version("torch"), "pillow": version("pillow")}
-    return about | {name: drawn.get(name) for name in TOLD if name in drawn or name in TOLD[:2]}
+    return about | who_drew(options.images)

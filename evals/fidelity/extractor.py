@@ -3,8 +3,6 @@
 import hashlib
 import io
 import json
-import logging
-import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evals.drawing import OFTEN
-from evals.fidelity.picture_sets import Picture
 from evals.image_files import open_image, squared, write_whole
+from evals.picture_sets import Picture
 from evals.pixels import tensor_of
-
-log = logging.getLogger(__name__)
+from evals.progress import telling
 
 BATCH = 32
 Features = dict[str, Tensor]  # by layer, each (N, D) float32
@@ -64,9 +60,8 @@ def features_of(
     Raises:
         ValueError: a picture cannot be read.
     """
-    start = told = time.monotonic()
     parts: list[Features] = []
-    for at in range(0, len(pictures), BATCH):
+    for at in telling(range(0, len(pictures), BATCH), "batches of images have features"):
         contents = [(picture, picture.read()) for picture in pictures[at : at + BATCH]]
         kept = None if keep is None else keep / f"{_key(contents, extractor, side)}.npz"
         found = _read(kept, extractor.layers) if kept is not None else None
@@ -75,9 +70,6 @@ def features_of(
             if kept is not None:
                 write_whole(kept, _packed(found))
         parts.append(found)
-        if time.monotonic() - told > OFTEN:
-            told = time.monotonic()
-            log.info("features of %d of %d images after %.0f s", at + BATCH, len(pictures), told - start)
     return {name: torch.cat([part[name] for part in parts]) for name in extractor.layers}
 
 

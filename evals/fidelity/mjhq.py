@@ -6,7 +6,6 @@
 Drawings go to CATEGORY/ID.png of a folder of their own.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +13,9 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from evals.fidelity.picture_sets import Picture, by_stem, check_whole, pictures_in
-from evals.known import one_of
+from evals.json_files import read_object
+from evals.known import one_of, some_words
+from evals.picture_sets import Picture, by_stem, check_whole, pictures_in
 
 CATEGORIES = (
     "animals",
@@ -56,16 +56,7 @@ def read_items(folder: Path) -> list[Item]:
         ValueError: that is something else, or names a category that there is not.
     """
     path = folder / "meta_data.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no {path}: --real is the folder of MJHQ-30K, with meta_data.json and {IMAGES}"
-        )
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(said, dict) or not said:
-        raise ValueError(f"{path} holds no prompts: each is ID: {{category, prompt}}")
+    said = read_object(path, f"--real is the folder of MJHQ-30K, with meta_data.json and {IMAGES}")
     return [_item(path, index, name, one) for index, (name, one) in enumerate(said.items())]
 
 
@@ -73,8 +64,9 @@ def _item(path: Path, index: int, name: str, said: Any) -> Item:
     where = f"{path}: {name[:60]!r}"
     if not ID.fullmatch(name):
         raise ValueError(f"{where} is no id: it is letters, digits, _ and - alone")
-    if not isinstance(said, dict) or not isinstance(prompt := said.get("prompt"), str) or not prompt.strip():
-        raise ValueError(f"{where} has no prompt, which must be some words")
+    if not isinstance(said, dict):
+        raise ValueError(f"{where} must be an object with category and prompt")
+    prompt = some_words(said.get("prompt"), f"{where}: prompt")
     return Item(index, name, one_of(said.get("category"), CATEGORIES, f"{where}: category"), prompt)
 
 

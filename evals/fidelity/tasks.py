@@ -1,22 +1,21 @@
 """What each suite makes into its folder, of what, and against which real images it is held."""
 
 import argparse
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from evals.drawing import Make, Order, check_known, check_same, draws, read_record, seed_of
+from evals.drawing import Make, Order, draws, read_record, seed_of
 from evals.drawing_options import record_of, sampling_of
+from evals.drawn_folder import DrawnFolder
 from evals.fidelity import mjhq
-from evals.fidelity.picture_sets import Picture, by_stem, check_whole, pictures_in, spread, square_of
 from evals.fidelity.statistics import read_statistics
 from evals.frechet import Gaussian
+from evals.hashes import hash_of
+from evals.picture_sets import Picture, by_stem, pictures_in, spread, square_of
 from evals.suite import DRAWS, NEEDS
 from models.unified import Illume
 
@@ -29,67 +28,36 @@ class Task:
     """One evaluation, checked.
 
     Args:
-        orders: every image that the folder may hold.
-        wanted: those that are evaluated.
-        record: who makes them; empty where nothing is made.
+        images: what is evaluated.
         real: what they are held against.
         parts: of a model, that make them.
         groups: which of the wanted have a score of their own, by name.
         rebuilds: whether they are the real images' reconstructions, and not drawings of prompts.
     """
 
-    orders: Sequence[Order]
-    wanted: Sequence[Order]
-    record: Mapping[str, Any]
+    images: DrawnFolder
     real: Sequence[Picture] | Gaussian
     parts: Sequence[str] = DRAWS
     groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
     rebuilds: bool = False
 
-    def existing(self, folder: Path) -> dict[str, Picture]:
-        """The images that are in the folder, by stem.
-
-        Raises:
-            ValueError: there are some that nobody asked for.
-        """
-        try:
-            found = pictures_in(folder)
-        except FileNotFoundError:
-            return {}
-        return by_stem(found, {order.stem for order in self.orders}, "it is of no prompt and no real image")
-
-    def check(self, folder: Path) -> None:
-        """Makes sure that the folder's images are those that are to be made in it, or, if none are, all there.
+    def check(self) -> None:
+        """Makes sure that a distance can be had, and that the folder's images are those that are meant.
 
         Raises:
             FileNotFoundError: some are missing, and nothing is made.
             ValueError: there are others, or too few for a distance.
         """
-        real = len(self.wanted) if isinstance(self.real, Gaussian) else len(self.real)
-        if min(len(self.wanted), real) < 2:
-            raise ValueError(
-                f"a distance takes 2 images or more on each side, not {len(self.wanted)} and {real}"
-            )
-        if self.record:
-            if folder.exists():
-                check_same(folder, self.record)
-                check_known(folder, self.existing(folder))
-        else:
-            self.pictures(folder)
-
-    def pictures(self, folder: Path) -> list[Picture]:
-        """The wanted images, once they are made.
-
-        Raises:
-            FileNotFoundError: some are missing.
-        """
-        do = "draw them with --model DIR, or say with --limit N how many are meant"
-        return check_whole(self.existing(folder), [order.stem for order in self.wanted], folder, do)
+        wanted = len(self.images.wanted)
+        real = wanted if isinstance(self.real, Gaussian) else len(self.real)
+        if min(wanted, real) < 2:
+            raise ValueError(f"a distance takes 2 images or more on each side, not {wanted} and {real}")
+        self.images.check()
 
     def maker(self, model: Illume) -> Make:
         """How a model makes the images."""
         if not self.rebuilds:
-            return draws(model, self.record)
+            return draws(model, self.images.record)
 
         def rebuild(orders: Sequence[Order]) -> Tensor:
             images = torch.stack([square_of(order.source, model.encoder.image_size) for order in orders])
@@ -105,13 +73,14 @@ def fid_task(options: argparse.Namespace) -> Task:
         if options.prompts is not None:
             raise ValueError("--prompts says what to draw: give --model DIR as well, or leave it out")
         orders = _there(options.images)
-        return Task(orders, spread(orders, options.limit), {}, real)
+        return Task(DrawnFolder(options.images, orders, spread(orders, options.limit), {}), real)
     if options.prompts is None:
         raise ValueError("--suite fid with --model needs --prompts FILE, one prompt a line")
     prompts = read_prompts(Path(options.prompts))
     orders = [Order(NUMBERED.format(i), seed_of(options.seed, i), text) for i, text in enumerate(prompts)]
-    about = sampling_of(options) | {"suite": "fid", "prompts": len(prompts), "prompts_hash": _hash(prompts)}
-    return Task(orders, spread(orders, options.limit), record_of(options, **about), real)
+    about = sampling_of(options) | {"suite": "fid", "prompts": len(prompts), "prompts_hash": hash_of(prompts)}
+    wanted = spread(orders, options.limit)
+    return Task(DrawnFolder(options.images, orders, wanted, record_of(options, **about)), real)
 
 
 def _there(folder: Path) -> list[Order]:
@@ -153,10 +122,10 @@ def mjhq_task(options: argparse.Namespace) -> Task:
     wanted = mjhq.chosen(items, options.limit)
     real = mjhq.real_pictures(options.real, items, wanted)
     orders = [Order(f"{item.stem}.png", seed_of(options.seed, item.index), item.prompt) for item in items]
-    about = sampling_of(options) | {"suite": "mjhq", "prompts_hash": _hash([item.prompt for item in items])}
+    about = sampling_of(options) | {"suite": "mjhq", "prompts_hash": hash_of([item.prompt for item in items])}
     groups = {name: rows for name, rows in mjhq.by_category(wanted).items() if len(rows) > 1}
     mine = [orders[item.index] for item in wanted]
-    return Task(orders, mine, record_of(options, **about), real, groups=groups)
+    return Task(DrawnFolder(options.images, orders, mine, record_of(options, **about)), real, groups=groups)
 
 
 def rfid_task(options: argparse.Namespace) -> Task:
@@ -164,14 +133,11 @@ def rfid_task(options: argparse.Namespace) -> Task:
     found = pictures_in(options.real)
     by_stem(found, {picture.stem for picture in found}, "")  # two of one stem would be one reconstruction
     orders = [Order(f"{p.stem}.png", seed_of(options.seed, i), p) for i, p in enumerate(found)]
-    about = {"suite": "rfid", "real_hash": _hash([f"{p.name} {p.size}" for p in found])}
+    about = {"suite": "rfid", "real_hash": hash_of([f"{p.name} {p.size}" for p in found])}
     wanted = spread(orders, options.limit)
     real = [order.source for order in wanted]
-    return Task(orders, wanted, record_of(options, **about), real, NEEDS["reconstruction"], rebuilds=True)
-
-
-def _hash(lines: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(list(lines)).encode()).hexdigest()[:12]
+    images = DrawnFolder(options.images, orders, wanted, record_of(options, **about))
+    return Task(images, real, NEEDS["reconstruction"], rebuilds=True)
 
 
 TASKS = {"fid": fid_task, "mjhq": mjhq_task, "rfid": rfid_task}

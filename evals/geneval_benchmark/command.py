@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.drawing import read_record
+from evals.drawing import read_record, who_drew
 from evals.drawing_options import BATCH, check_sampling, load_model, record_of, sampling_of
 from evals.geneval_benchmark import exact_judge, images
 from evals.geneval_benchmark.detectors import OFFICIAL, kind_of, load_detector
@@ -55,10 +55,7 @@ def _evaluate(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
     if not ranks.first:
         return {}
     scores = score(options.images, prompts, samples, scorer)
-    drawn = read_record(options.images)
-    about = {"seed": drawn.get("seed"), "model": drawn.get("model")}
-    about |= {name: drawn[name] for name in ("cfg", "temperature") if name in drawn}
-    return scores | about | {"seconds": round(time.monotonic() - start, 1)}
+    return scores | who_drew(options.images) | {"seconds": round(time.monotonic() - start, 1)}
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.geneval_benchmark.vocabulary import GENEVAL, RELATIONS, TAGS, Vocabulary
-from evals.known import one_of
+from evals.known import one_of, some_words
 from models.recipe import check_keys
 
 
@@ -78,9 +78,7 @@ def prompt_of(said: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENE
         ValueError: it lacks something, or names what nobody knows; begins with `where`.
     """
     tag = one_of(said.get("tag"), TAGS, f"{where}: tag")
-    text = said.get("prompt")
-    if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"{where}: prompt must be some words, not {text!r}")
+    text = some_words(said.get("prompt"), f"{where}: prompt")
     lists = {key: said.get(key, []) for key in ("include", "exclude")}
     for key, items in lists.items():
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):

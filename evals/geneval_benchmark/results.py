@@ -6,13 +6,11 @@ another detector, CLIP or threshold has a file of its own. What is stale in it (
 dropped.
 """
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.image_files import write_whole
+from evals.json_files import append_line, read_lines, write_lines
 
 Result = dict[str, Any]
 TEXTS = ("filename", "tag", "prompt", "reason", "metadata", "details", "image")
@@ -30,35 +28,21 @@ class Results:
     def __init__(self, path: Path, images: Mapping[str, str], metadata: Mapping[str, str]) -> None:
         self.path = path
         self.known: dict[str, Result] = {}
-        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-        for line in lines:
-            said = _read(line)
-            if said is None or said["filename"] in self.known:
+        lines = read_lines(path)
+        for said in lines:
+            if said is None or not _is_whole(said) or said["filename"] in self.known:
                 continue
             name = said["filename"]
             if images.get(name) == said["image"] and metadata.get(name) == said["metadata"]:
                 self.known[name] = said
         if len(self.known) < len(lines):
-            write_whole(path, b"".join(_line(said) for said in self.known.values()))
+            write_lines(path, self.known.values())
 
     def add(self, result: Result) -> None:
         """Keeps one more verdict, on disk before it returns."""
-        with self.path.open("ab") as file:
-            file.write(_line(result))
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, result)
         self.known[result["filename"]] = result
 
 
-def _line(result: Result) -> bytes:
-    return (json.dumps(result) + "\n").encode()
-
-
-def _read(line: bytes) -> Result | None:
-    """A verdict; None for a line that is cut off or damaged."""
-    try:
-        said = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        return None
-    whole = isinstance(said, dict) and isinstance(said.get("correct"), bool)
-    return said if whole and all(isinstance(said.get(key), str) for key in TEXTS) else None
+def _is_whole(said: Result) -> bool:
+    return isinstance(said.get("correct"), bool) and all(isinstance(said.get(key), str) for key in TEXTS)

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from evals.drawing import OFTEN, Draws, count
+from evals.drawing import Draws, count
 from evals.geneval_benchmark import images
 from evals.geneval_benchmark.detection import ColourReader, Detector, selected
 from evals.geneval_benchmark.images import Place
@@ -19,10 +17,10 @@ from evals.geneval_benchmark.metadata import Prompt
 from evals.geneval_benchmark.results import Result, Results
 from evals.geneval_benchmark.rules import Rules, judge
 from evals.geneval_benchmark.scores import summary
+from evals.hashes import hash_of
 from evals.image_files import open_image
+from evals.progress import telling
 from evals.ranks import ALONE, Ranks
-
-log = logging.getLogger(__name__)
 
 VERSION = "1"  # of the rules and of how detections are made; a change that moves a figure moves it
 
@@ -44,7 +42,7 @@ class Scorer:
     @property
     def key(self) -> str:
         """Twelve hex digits of it."""
-        return hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:12]
+        return hash_of(self.about)
 
     def score(self, image: Image.Image, prompt: Prompt) -> dict[str, Any]:
         """The verdict on an RGB image in the official scorer's words, with the boxes that it rests on."""
@@ -108,16 +106,11 @@ def score(folder: Path, prompts: Sequence[Prompt], samples: int, scorer: Scorer)
     hashes = {name: _hash(found[place].read_bytes()) for place, name in names.items()}
     lines = {name: prompts[place.prompt].line for place, name in names.items()}
     results = Results(folder / f"results-{scorer.key}.jsonl", hashes, lines)
-    start = told = time.monotonic()
-    for place, name in names.items():
-        if name in results.known:
-            continue
+    missing = [(place, name) for place, name in names.items() if name not in results.known]
+    for place, name in telling(missing, "images scored"):
         image = open_image(found[place].read_bytes(), str(found[place]), upright=True)
         said = scorer.score(image, prompts[place.prompt])
         results.add({"filename": name, **said, "image": hashes[name]})
-        if time.monotonic() - told > OFTEN:
-            told = time.monotonic()
-            log.info("%d of %d images scored after %.0f s", len(results.known), len(names), told - start)
     about = {"samples": len(names), "prompts": len(prompts), "results": results.path.name}
     return summary(_by_task(names, results.known, prompts)) | about | scorer.about
 

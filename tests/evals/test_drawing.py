@@ -1,9 +1,6 @@
 """Several processes share the drawing of a folder: none is drawn twice or left out, and the folder is the same."""
 
 import argparse
-import json
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,42 +10,12 @@ from evals.drawing import make_missing
 from evals.fidelity import command, tasks
 from evals.geneval_benchmark import images
 from evals.geneval_benchmark.exact_judge import playground_prompts
-from evals.ranks import ALONE, Ranks, joined
+from evals.ranks import ALONE, Ranks
 from tests.evals.fidelity.small_network import write_mjhq
 from tests.evals.geneval_benchmark.painter import Painter
+from tests.evals.processes import contents, in_processes
 
 RECORD = {"model": "abc", "seed": 2, "samples": 3, "cfg": 1.25, "temperature": 0.6}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def in_processes(world: int, work: Callable[[Painter, Ranks], object], notes: Path) -> list[list[int]]:
-    """Runs `work` in so many processes joined as torchrun joins them; returns the seeds that each drew."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    children = []
-    for rank in range(world):
-        if (child := os.fork()) == 0:
-            os.environ |= {
-                "RANK": str(rank),
-                "WORLD_SIZE": str(world),
-                "MASTER_PORT": port,
-                "MASTER_ADDR": "127.0.0.1",
-            }
-            try:
-                painter = Painter()
-                with joined() as ranks:
-                    work(painter, ranks)
-                (notes / str(rank)).write_text(json.dumps(painter.seeds))
-            finally:
-                os._exit(0)
-        children.append(child)
-    for child in children:
-        os.waitpid(child, 0)
-    return [json.loads((notes / str(rank)).read_text()) for rank in range(world)]
 
 
 def mjhq_options(folder: Path, real: Path) -> argparse.Namespace:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from evals.kept_scores import KeptScores, stamp
+from evals.hashes import hash_of, stamp
+from evals.kept_scores import KeptScores, Numbers, scores_file
 
 STAMPS = {name: f"stamp {name}" for name in "abc"}
 
@@ -48,6 +49,26 @@ def test_a_smaller_run_costs_nothing_of_a_larger_one(tmp_path: Path) -> None:
     path.write_text(line("a") + line("b") + line("c"))
     assert KeptScores(path, {"b": STAMPS["b"]}).known.keys() == {"b"}
     assert KeptScores(path, STAMPS).known.keys() == set(STAMPS)
+
+
+def test_only_what_is_not_known_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_text(line("b"))
+    measured: list[str] = []
+
+    def measure(name: str) -> Numbers:
+        measured.append(name)
+        return {"x": 0.75}
+
+    kept = KeptScores(path, STAMPS)
+    kept.complete(measure)
+    assert measured == ["a", "c"] and kept.known["b"] == {"x": 0.5}
+    assert path.read_text() == line("b") + line("a", 0.75) + line("c", 0.75)
+
+
+def test_each_scorer_has_a_file_of_its_own(tmp_path: Path) -> None:
+    names = [scores_file(tmp_path, {"vlm": vlm, "version": "1"}).name for vlm in "ab"]
+    assert names[0] != names[1] and names[0] == f"scores-{hash_of({'version': '1', 'vlm': 'a'})}.jsonl"
 
 
 def test_a_stamp_tells_where_one_content_ends() -> None:

@@ -14,8 +14,8 @@ from evals.__main__ import main
 from evals.fidelity import command, extractor, tasks
 from evals.fidelity.extractor import features_of
 from evals.fidelity.mjhq import CATEGORIES
-from evals.fidelity.picture_sets import pictures_in
 from evals.frechet import frechet_distance
+from evals.picture_sets import pictures_in
 from models.model_folder import folder_hash
 from models.unified import Illume
 from tests.evals.fidelity.small_network import Small, paint, small_extractor, write_mjhq
@@ -228,7 +228,7 @@ def test_what_a_model_rebuilds(place: Path, tiny_illume: Illume, monkeypatch: py
         (["fid", *FID, "--real", "none.npz"], "no statistics none.npz"),
         (["mjhq", "--images", "drawn", "--real", "mjhq"], "000.png is one image too many"),
         (["mjhq", "--images", "empty", "--real", "mjhq"], "empty lacks 200 of 200 images"),
-        (["mjhq", "--images", "empty", "--real", "real"], "there is no real/meta_data.json"),
+        (["mjhq", "--images", "empty", "--real", "real"], "real/meta_data.json is not there"),
         (["mjhq", *MJHQ, "--limit", "1"], "a distance takes 2 images or more on each side, not 1 and 1"),
     ],
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evals.fidelity import picture_sets
-from evals.fidelity.picture_sets import by_stem, check_whole, pictures_in, spread
+from evals import picture_sets
+from evals.picture_sets import by_stem, check_whole, pictures_in, spread
 from tests.evals.fidelity.small_network import paint
 
 NAMES = ["b/2.jpg", "a.png", "b/1.PNG", "c.webp"]

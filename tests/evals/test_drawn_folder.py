@@ -1,0 +1,114 @@
+"""A folder of named images: what is there, who made it, and going on wherever it was killed, series by series."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from evals.drawing import Make, Order, draws
+from evals.drawn_folder import DrawnFolder
+from evals.image_files import encoded
+from evals.pixels import tensor_of
+from evals.ranks import ALONE, Ranks
+from tests.evals.geneval_benchmark.painter import Painter
+from tests.evals.processes import contents, in_processes
+
+RECORD = {"model": "abc", "seed": 2, "cfg": 1.25, "temperature": 0.6}
+ORDERS = [
+    Order(f"{name}/{i}.png", 10 * at + i, f"{name} {i}", name, i)
+    for at, name in enumerate("abc")
+    for i in range(3)
+]
+
+
+def folder_at(path: Path, wanted: list[Order] = ORDERS) -> DrawnFolder:
+    return DrawnFolder(path, ORDERS, wanted, RECORD)
+
+
+def fill(path: Path, painter: Painter, wanted: list[Order] = ORDERS, ranks: Ranks = ALONE) -> int:
+    folder = folder_at(path, wanted)
+    folder.check()
+    return folder.fill(draws(painter, RECORD), 2, ranks)
+
+
+def test_rounds_are_made_one_after_another(tmp_path: Path) -> None:
+    painter, calls = Painter(), []
+
+    def noted(make: Make) -> Make:
+        return lambda orders: (calls.append([order.round for order in orders]), make(orders))[1]
+
+    assert folder_at(tmp_path).fill(noted(draws(painter, RECORD)), 2) == 9
+    assert painter.seeds == [0, 10, 20, 1, 11, 21, 2, 12, 22]
+    assert all(len(set(rounds)) == 1 for rounds in calls)  # a batch never goes on from itself
+    assert list(folder_at(tmp_path).pictures()) == [order.path for order in ORDERS]
+
+
+@pytest.mark.parametrize("after", [0, 1, 4, 8])
+def test_killed_it_goes_on_without_drawing_twice(tmp_path: Path, after: int) -> None:
+    fill(tmp_path / "whole", Painter())
+    first, second, third = Painter(after), Painter(), Painter()
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path / "cut", first)
+    fill(tmp_path / "cut", second)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    assert sorted(first.seeds + second.seeds) == sorted(order.seed for order in ORDERS)
+    assert fill(tmp_path / "cut", third) == 0 and third.seeds == []
+
+
+def test_only_what_is_wanted_is_drawn(tmp_path: Path) -> None:
+    painter = Painter()
+    fill(tmp_path, painter, ORDERS[:2])
+    assert painter.seeds == [0, 1]
+    assert fill(tmp_path, painter) == 7
+
+
+def test_a_series_is_one_processes_own(tmp_path: Path) -> None:
+    fill(tmp_path / "alone", Painter())
+    (tmp_path / "notes").mkdir()
+
+    def work(painter: Painter, ranks: Ranks) -> None:
+        fill(tmp_path / "shared", painter, ORDERS, ranks)
+        assert contents(tmp_path / "shared") == contents(tmp_path / "alone")  # the other's are there too
+
+    first, second = in_processes(2, work, tmp_path / "notes")
+    assert (first, second) == ([0, 20, 1, 21, 2, 22], [10, 11, 12])
+
+
+def test_what_is_missing_too_many_or_nobodys(tmp_path: Path) -> None:
+    scored = DrawnFolder(tmp_path, ORDERS, ORDERS, {})
+    with pytest.raises(FileNotFoundError, match="lacks 9 of 9 images"):
+        scored.check()
+    fill(tmp_path, Painter())
+    scored.check()
+    (tmp_path / "b/1.png").rename(tmp_path / "b/1.jpg")  # another program's kind
+    assert scored.pictures()["b/1.png"].name == "b/1.jpg"
+    (tmp_path / "b/1.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1.png is there twice, .*1.jpg too: take one away"):
+        scored.check()
+    (tmp_path / "b/1.png").rename(tmp_path / "b/9.png")
+    with pytest.raises(ValueError, match=r"9.png is one image too many: nothing here asks for it .*a/0.png"):
+        scored.check()
+    (tmp_path / "b/9.png").unlink()
+    (tmp_path / "b/1.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of 9 images, the first is b/1: draw them with"):
+        scored.check()
+
+
+def test_images_that_were_drawn_otherwise_are_not_mixed(tmp_path: Path) -> None:
+    fill(tmp_path, Painter())
+    with pytest.raises(ValueError, match="drawn with model 'abc' and not 'n': name another folder"):
+        DrawnFolder(tmp_path, ORDERS, ORDERS, RECORD | {"model": "n"}).check()
+    (tmp_path / "drawn.json").unlink()
+    with pytest.raises(ValueError, match="leave out --model"):
+        folder_at(tmp_path).check()
+
+
+def test_a_jpeg_loses_next_to_nothing(tmp_path: Path) -> None:
+    image = torch.zeros(3, 16, 16, dtype=torch.uint8)
+    image[0, :8], image[2, :, 8:] = 255, 200  # edges of pure colour, where chroma at half size would bleed
+    (tmp_path / "x.jpeg").write_bytes(encoded(image, "x.jpeg"))
+    with Image.open(tmp_path / "x.jpeg") as picture:
+        assert picture.format == "JPEG"
+        back = tensor_of(picture)
+    assert (back.int() - image.int()).abs().max() <= 3
