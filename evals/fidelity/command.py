@@ -51,8 +51,6 @@ def _check(options: argparse.Namespace) -> None:
     check_sampling(options)
     if options.suite == "rfid" and (options.cfg is not None or options.temperature is not None):
         raise ValueError("--cfg and --temperature are of drawing prompts: --suite rfid only rebuilds")
-    if options.seeds is not None:
-        raise ValueError(f"--seeds is not of --suite {options.suite}: each prompt is drawn once")
 
 
 def make(task: Task, options: argparse.Namespace, ranks: Ranks = ALONE) -> int:

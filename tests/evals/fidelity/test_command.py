@@ -214,7 +214,7 @@ def test_what_a_model_rebuilds(place: Path, tiny_illume: Illume, monkeypatch: py
             ["mjhq", *MJHQ, "--prompts", "prompts.txt"],
             "--prompts is an option of --suite geneval, not of mjhq",
         ),
-        (["fid", *FID, "--seeds", "2"], "--seeds is not of --suite fid"),
+        (["fid", *FID, "--seeds", "2"], "--seeds is an option of --suite playground, not of fid"),
         (["fid", *FID, "--cfg", "2"], "--cfg is of drawing"),
         (["fid", *FID, "--prompts", "prompts.txt"], "give --model DIR as well"),
         (["fid", *FID, "--model", "model"], "needs --prompts FILE"),

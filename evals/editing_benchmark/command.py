@@ -1,0 +1,171 @@
+"""Emu Edit and MagicBrush as suites of `python -m evals`: checked, drawn where there is a model, measured and summed up.
+
+IMAGES/NAME                  a result (the names are told in emu_edit.py and magicbrush.py)
+IMAGES/drawn.json            model, seed and settings of the drawings
+IMAGES/scores-HASH.jsonl     a result's measures a line; the hash is that of CLIP, DINO and protocol
+"""
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from evals.clip_network import ClipNetwork
+from evals.drawing import Make, Order, seed_of, who_drew
+from evals.drawing_options import BATCH, check_sampling, load_model, record_of, sampling_of
+from evals.drawn_folder import DrawnFolder
+from evals.editing_benchmark.dino import Dino
+from evals.editing_benchmark.edits import Benchmark, Comparison
+from evals.editing_benchmark.emu_edit import read_emu_edit
+from evals.editing_benchmark.magicbrush import read_magicbrush
+from evals.editing_benchmark.measures import Measures
+from evals.editing_benchmark.scores import summary
+from evals.hashes import hash_of, stamp
+from evals.image_files import open_image
+from evals.kept_scores import KeptScores, Numbers, scores_file
+from evals.picture_sets import Picture
+from evals.pixels import tensor_of
+from evals.ranks import Ranks, joined
+from evals.suite import NEEDS
+
+CFG, TEMPERATURE = 1.0, 0.3
+VERSION = "1"  # of the measures; a change that moves a figure moves it
+
+
+class Edits(Protocol):
+    """What edits, as `Illume` does."""
+
+    device: torch.device
+
+    def edit(
+        self, images: Tensor, instructions: Sequence[str], seeds: list[int], cfg: float, temperature: float
+    ) -> Tensor:
+        """Images (B, 3, H, W) uint8 by instructions; same shape out."""
+
+
+def editing_suite(options: argparse.Namespace) -> dict[str, Any]:
+    """Draws what is missing, if there is a model, then measures; returns the report.
+
+    Of several processes that torchrun started, all draw and the first measures; the others return nothing.
+
+    Raises:
+        FileNotFoundError: a file, a folder or an image is not there.
+        ValueError: options, benchmark, results, networks or model that do not fit each other.
+    """
+    _check(options)
+    with joined() as ranks:
+        return _evaluate(options, ranks)
+
+
+def _evaluate(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
+    start = time.monotonic()
+    benchmark = _benchmark(options)
+    asked = hash_of([[one.name, one.instruction] for one in benchmark.edits])
+    about = sampling_of(options, CFG, TEMPERATURE) | {"suite": options.suite, "edits_hash": asked}
+    results = folder_of(options.images, benchmark, record_of(options, **about), options.seed)
+    results.check()
+    measures = _measures(options) if ranks.first else None
+    if results.record:
+        model = load_model(options, NEEDS["editing"], "edit")
+        results.fill(edits(model, model.encoder.image_size, results.record), options.batch or BATCH, ranks)
+        del model
+    if measures is None:
+        return {}
+    scores = measure(results, benchmark, measures)
+    return scores | who_drew(options.images) | {"seconds": round(time.monotonic() - start, 1)}
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What can be told from the options alone."""
+    needed = ("images", "data", "clip", "dino")
+    if lost := [f"--{name}" for name in needed if getattr(options, name) is None]:
+        raise ValueError(f"--suite {options.suite} needs {' and '.join(lost)}")
+    check_sampling(options)
+
+
+def _benchmark(options: argparse.Namespace) -> Benchmark:
+    if options.suite == "emu_edit":
+        return read_emu_edit(Path(options.data), options.split or "test", options.limit)
+    return read_magicbrush(Path(options.data), options.images, options.multi_turn, options.limit)
+
+
+def _measures(options: argparse.Namespace) -> Measures:
+    clip = ClipNetwork(options.clip, options.device, "clip-vit-base-patch32")
+    return Measures(clip, Dino(options.dino, options.device))
+
+
+def folder_of(path: Path, benchmark: Benchmark, record: Mapping[str, Any], seed: int) -> DrawnFolder:
+    """The folder of a benchmark's results.
+
+    Args:
+        path: where it is.
+        benchmark: what is asked for; an edit's place in it fixes its seed.
+        record: who edits; empty where nothing is drawn.
+        seed: of the whole.
+    """
+    orders = [
+        Order(edit.name, seed_of(seed, i), edit, edit.series, edit.round)
+        for i, edit in enumerate(benchmark.edits)
+    ]
+    return DrawnFolder(path, orders, [order for order in orders if order.path in benchmark.wanted], record)
+
+
+def edits(model: Edits, size: int, record: Mapping[str, Any]) -> Make:
+    """How a model makes results.
+
+    Args:
+        model: edits.
+        size: pixels a side of the images that it takes; others are resized to that, whatever their shape.
+        record: cfg and temperature.
+    """
+
+    def make(orders: Sequence[Order]) -> Tensor:
+        before = [
+            open_image(one.source.before(), f"the image before {one.path}", upright=True) for one in orders
+        ]
+        images = torch.stack([as_input(image, size) for image in before]).to(model.device)
+        words, seeds = [one.source.instruction for one in orders], [one.seed for one in orders]
+        return model.edit(images, words, seeds, cfg=record["cfg"], temperature=record["temperature"])
+
+    return make
+
+
+def as_input(image: Image.Image, size: int) -> Tensor:
+    """An RGB image as the model takes it (3, size, size) uint8; resized whole, so that the result has all of it."""
+    return tensor_of(image.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def measure(results: DrawnFolder, benchmark: Benchmark, measures: Measures) -> dict[str, Any]:
+    """Measures the results, each once however often this is begun, and sums up.
+
+    Raises:
+        FileNotFoundError: one is missing.
+        ValueError: there is one that nobody asked for, or an image that cannot be read.
+    """
+    pictures = results.pictures()
+    ones = {one.name: one for group in benchmark.comparisons.values() for one in group}
+    about = {"clip": measures.clip.name, "dino_network": measures.dino.name}
+    about |= {"protocol": benchmark.protocol, "version": VERSION}
+    stamps = {name: _stamp(pictures[name], one) for name, one in ones.items()}
+    kept = KeptScores(scores_file(results.path, about), stamps)
+
+    def numbers(name: str) -> Numbers:
+        image = open_image(pictures[name].read(), pictures[name].where, upright=True)
+        return measures.of(image, ones[name])
+
+    kept.complete(numbers)
+    report: dict[str, Any] = {}
+    for prefix, comparisons in benchmark.comparisons.items():
+        report |= summary(prefix, comparisons, kept.known)
+    return report | {"samples": len(ones), "results": kept.path.name} | about
+
+
+def _stamp(picture: Picture, one: Comparison) -> str:
+    """All that a result's measures rest on."""
+    words = (one.words_before.encode(), one.words_after.encode())
+    return stamp(picture.read(), one.before(), one.reference(), *words)

@@ -1,0 +1,266 @@
+"""The whole path from the command line: a real class from disk, the playground's judge, and what a user gets wrong."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from evals.__main__ import main
+from evals.drawing import draws
+from evals.genai_bench import command
+from evals.genai_bench.playground import ExactScorer, playground_prompts
+from evals.genai_bench.vqa_score import VlmScorer
+from evals.geneval import draw_and_judge, geneval_scores
+from models.unified import Illume
+from tests.evals.genai_bench.test_prompts import save_prompts
+from tests.evals.genai_bench.tiny_vlms import save_llava
+from tests.evals.geneval_benchmark.painter import Painter
+from tests.evals.oracle import Oracle
+
+TEXTS = {f"{i:05d}": text for i, text in enumerate(["a red cow", "two cat", "a dog", "all red", "not a cat"])}
+SKILLS = {"basic": [0, 2], "attribute": [0], "advanced": [1, 3], "counting": [1], "universal": [3]}
+SCORE = ["--prompts", "prompts", "--images", "images", "--vlm", "llava"]
+
+
+@pytest.fixture(scope="module")
+def vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_llava(tmp_path_factory.mktemp("vlm") / "llava")
+
+
+@pytest.fixture
+def place(tmp_path: Path, vlm: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with prompts, a VLM, and images of the prompts by somebody else."""
+    monkeypatch.chdir(tmp_path)
+    save_prompts(tmp_path / "prompts", TEXTS, SKILLS)
+    (tmp_path / "llava").symlink_to(vlm)
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for number in TEXTS:
+        image = Image.fromarray(rng.integers(0, 256, (40, 48, 3), dtype=np.uint8))
+        image.save(tmp_path / f"images/{number}.jpeg")
+    return tmp_path
+
+
+def run(*words: str) -> dict[str, Any]:
+    main(["--suite", "genai_bench", "--out", "r.json", *words])
+    return json.loads(Path("r.json").read_text())
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, most: int = 10**9) -> list[str]:
+    """Every text that is asked about from now on; after so many, Ctrl-C."""
+    asked: list[str] = []
+    score = VlmScorer.score
+
+    def watched(self: VlmScorer, image: Image.Image, text: str) -> float:
+        if len(asked) == most:
+            raise KeyboardInterrupt
+        asked.append(text)
+        return score(self, image, text)
+
+    monkeypatch.setattr(VlmScorer, "score", watched)
+    return asked
+
+
+def without_time(report: dict[str, Any]) -> dict[str, Any]:
+    return report | {"seconds": 0}
+
+
+def test_images_are_scored_without_a_model(place: Path) -> None:
+    report = run(*SCORE)
+    rows = [json.loads(line) for line in (place / "images" / report["results"]).read_text().splitlines()]
+    own = {row["name"].removesuffix(".jpeg"): row["numbers"]["vqa_score"] for row in rows}
+    scorer = VlmScorer("llava")
+    for number, text in TEXTS.items():
+        with Image.open(f"images/{number}.jpeg") as image:
+            assert own[number] == pytest.approx(scorer.score(image.convert("RGB"), text))
+    assert report["genai/basic"] == pytest.approx((own["00000"] + own["00002"]) / 2)
+    assert report["genai/advanced"] == pytest.approx((own["00001"] + own["00003"]) / 2)
+    assert report["genai/counting"] == pytest.approx(own["00001"])
+    assert report["genai/overall"] == pytest.approx(np.mean([own[f"{i:05d}"] for i in range(4)]))
+    assert report["genai/overall/low"] < report["genai/overall"] < report["genai/overall/high"]
+    assert report["samples"] == 5 and report["without_skill"] == 1 and report["suite"] == "genai_bench"
+    assert report["vlm"] == scorer.name and "VQAScore" in report["protocol"] and report["seed"] is None
+
+
+def test_scoring_goes_on_where_it_was_killed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree("images", "other")
+    whole = run(*SCORE, "--images", "other")
+    with monkeypatch.context() as patch:
+        first = counted(patch, most=2)
+        with pytest.raises(SystemExit) as stop:
+            run(*SCORE)
+        assert stop.value.code == 130 and len(first) == 2
+    (results,) = Path("images").glob("scores-*.jsonl")
+    results.write_bytes(results.read_bytes()[:-10])  # and the last line was not written whole
+    second = counted(monkeypatch)
+    assert without_time(run(*SCORE)) == without_time(whole)
+    assert len(second) == 5 - 1
+    Image.new("RGB", (48, 40)).save("images/00001.jpeg")
+    run(*SCORE)
+    assert second[4:] == ["two cat"]  # only what is stale is scored again
+
+
+def test_a_limit_takes_the_first(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = counted(monkeypatch)
+    report = run(*SCORE, "--limit", "2")
+    assert report["samples"] == 2 and report["of_prompts"] == 5 and asked == ["a red cow", "two cat"]
+    assert "genai/universal" not in report
+    run(*SCORE)
+    assert len(asked) == 5
+    run(*SCORE, "--limit", "1")
+    run(*SCORE)
+    assert len(asked) == 5  # the smaller run took nothing away
+
+
+def test_a_model_draws_what_is_missing_and_is_scored(
+    place: Path, tiny_illume: Illume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_illume.save_pretrained("model")
+    words = [*SCORE, "--model", "model", "--images", "new", "--seed", "3", "--batch", "2"]
+    drawn: list[int] = []
+    draw = Illume.draw
+
+    def watched(self: Illume, prompts: Sequence[str], seeds: list[int], **sampling: float) -> Tensor:
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.extend(seeds)
+        return draw(self, prompts, seeds, **sampling)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Illume, "draw", watched)
+        with pytest.raises(SystemExit):
+            run(*words)
+        drawn.append(-1)
+        report = run(*words)
+    assert sorted(drawn) == [-1, *(3_000_009 + i for i in range(5))]
+    assert report["seed"] == 3 and report["cfg"] == 1.25 and report["temperature"] == 0.6 and report["model"]
+    whole = run(*words, "--images", "whole")
+    assert without_time(report) == without_time(whole)
+    assert sorted(p.name for p in Path("new").glob("*.jpeg")) == [f"{number}.jpeg" for number in TEXTS]
+    alone = run("--prompts", "prompts", "--images", "new", "--vlm", "llava")
+    assert without_time(alone) == without_time(report)  # the folder knows who drew
+
+
+def test_200_images_are_each_drawn_once_however_often_it_is_killed(tmp_path: Path) -> None:
+    texts = {f"{i:05d}": f"prompt {'x' * i}" for i in range(200)}
+    prompts = command.read_prompts(save_prompts(tmp_path / "prompts", texts, {"basic": list(range(200))}))
+    record = {"seed": 0, "cfg": 1.25, "temperature": 0.6}
+
+    class Fair:
+        name, protocol = "fair", "none"
+
+        def score(self, image: Image.Image, text: str) -> float:
+            return float(np.array(image).mean()) / 255
+
+    def drawn(name: str, painter: Painter) -> None:
+        command.folder_of(tmp_path / name, prompts, record, 0).fill(draws(painter, record), 7)
+
+    seeds: list[int] = []
+    for most in (30, 100, 10**9):
+        painter = Painter(most)
+        try:
+            drawn("cut", painter)
+        except KeyboardInterrupt:
+            assert most < 200
+        seeds += painter.seeds
+    drawn("whole", Painter())
+    assert sorted(seeds) == list(range(200))
+    reports = [
+        command.score(command.folder_of(tmp_path / name, prompts, record, 0), prompts, Fair())
+        for name in ("cut", "whole")
+    ]
+    assert reports[0] == reports[1] and reports[0]["samples"] == 200
+
+
+def test_the_playground_scores_as_its_direct_judge(tmp_path: Path) -> None:
+    for shift in (0, 7):  # drawings that are right, and those of other prompts
+        judged = draw_and_judge(Oracle(0, shift), 8, 1)
+        prompts = playground_prompts(8)
+        record = {"seed": 0, "cfg": 1.25, "temperature": 0.6}
+        folder = command.folder_of(tmp_path / str(shift), prompts, record, 0)
+        folder.fill(draws(Oracle(0, shift), record), 100)
+        report = command.score(folder, prompts, ExactScorer(8))
+        assert report["genai/overall"] == pytest.approx(np.mean([one.ok for one in judged]))
+        assert report["genai/counting"] == pytest.approx(geneval_scores(judged)["geneval/counting"])
+        assert (report["genai/overall"] == 1) == (shift == 0)
+
+
+def test_the_playground_from_the_command_line(
+    tmp_path: Path, tiny_illume: Illume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_illume.save_pretrained("model")
+    words = ["--images", "i", "--prompts", "playground", "--vlm", "playground", "--per-category", "1"]
+    report = run("--model", "model", *words)
+    assert report["samples"] == 6 and report["vlm"].startswith("playground")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([*SCORE, "--seeds", "2"], "--seeds is an option of --suite playground"),
+        ([*SCORE, "--detector", "x"], "--detector is an option of --suite geneval, not of genai_bench"),
+        (["--images", "images"], "needs --prompts and --vlm"),
+        ([*SCORE, "--cfg", "2"], "--cfg is of drawing"),
+        ([*SCORE, "--per-category", "2"], "--per-category is of the playground's prompts"),
+        ([*SCORE, "--vlm", "playground"], "go together"),
+        ([*SCORE, "--prompts", "playground"], "go together"),
+        ([*SCORE, "--vlm-tokenizer", "llava"], "--vlm-tokenizer is CLIP-FlanT5's, which llava is not"),
+        ([*SCORE, "--prompts", "none"], "none/genai_image.json is not there"),
+        ([*SCORE, "--images", "none"], "none lacks 5 of 5 images"),
+        ([*SCORE, "--vlm", "no/such/one"], "--vlm no/such/one: there is no such folder"),
+        ([*SCORE, "--vlm", "llava@0123456789ab"], "and not 0123456789ab"),
+        ([*SCORE, "--vlm", "llava@0123"], "after @ come the twelve hex digits"),
+        ([*SCORE, "--vlm", "prompts"], "--vlm prompts: does not load"),
+        ([*SCORE, "--model", "x"], "x is not a model folder"),
+        ([*SCORE, "--limit", "0"], "'0' is not a whole number from 1"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line_before_work(
+    place: Path, words: list[str], says: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = counted(monkeypatch)
+    with pytest.raises(SystemExit) as stop:
+        main(["--suite", "genai_bench", "--out", "r.json", *words])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert says in line
+    assert not asked and not Path("r.json").exists() and not list(place.glob("**/scores-*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda: Path("images/00003.jpeg").unlink(), "lacks 1 of 5 images, the first is 00003:"),
+        (lambda: shutil.copy("images/00003.jpeg", "images/00009.jpeg"), "00009.jpeg is one image too many"),
+        (lambda: shutil.copy("images/00003.jpeg", "images/00003.png"), "00003.png is there twice"),
+        (lambda: Path("images/00003.jpeg").write_bytes(b"x"), "00003.jpeg is no image that can be read"),
+        (lambda: save_prompts(Path("prompts"), TEXTS, {"basics": [0]}), "'basics' is not known: did you mean basic?"),
+        (lambda: save_llava(Path("llava2"), yes=("Ja",)), 'llava2 has no token "Yes"'),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_one_line(
+    place: Path, change: Any, says: str, capsys: pytest.CaptureFixture
+) -> None:
+    change()
+    words = [*SCORE, "--vlm", "llava2"] if Path("llava2").exists() else SCORE
+    with pytest.raises(SystemExit) as stop:
+        run(*words)
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert says in line and not Path("r.json").exists()
+
+
+def test_images_of_somebody_else_are_not_drawn_over(
+    place: Path, tiny_illume: Illume, capsys: pytest.CaptureFixture
+) -> None:
+    tiny_illume.save_pretrained("model")
+    with pytest.raises(SystemExit):
+        run(*SCORE, "--model", "model")
+    assert "leave out --model" in capsys.readouterr().err
