@@ -145,8 +145,9 @@ def _figures(report: dict[str, Any]) -> dict[str, float]:
 
 
 def _plays(report: dict[str, Any]) -> bool:
-    """Whether it is of the playground's world, by its own suite or by GenEval's rules on it."""
-    return report["suite"] == "playground" or str(report.get("detector")).startswith("playground")
+    """Whether it is of the playground's world, by its own suite or by its judge in another one's."""
+    judges = (str(report.get(key)) for key in ("detector", "vlm"))
+    return report["suite"] == "playground" or any(judge.startswith("playground") for judge in judges)
 
 
 def _notes(report: dict[str, Any]) -> list[str]:

@@ -165,3 +165,15 @@ def test_genevals_own_prompts_have_a_footnote_that_names_the_detector(
 ) -> None:
     told = printed(capsys, write("r.json", GENEVAL | {"detector": detector, "seed": None}))
     assert all(text in told for text in says) and not_says not in told
+
+
+@pytest.mark.parametrize(
+    ("vlm", "plays"), [("clip-flant5-xxl (0123)", False), ("playground (its exact judge)", True)]
+)
+def test_genai_bench_on_the_playground_is_told_from_its_own_prompts(
+    vlm: str, plays: bool, capsys: pytest.CaptureFixture
+) -> None:
+    report = {"genai/basic": 0.7, "genai/advanced": 0.6, "suite": "genai_bench", "version": "1", "vlm": vlm}
+    told = printed(capsys, write("r.json", report))
+    assert ("cannot be compared with theirs" in told) == plays
+    assert ("--suite genai_bench`: vlm clip-flant5-xxl (0123)" in told) != plays
