@@ -11,7 +11,7 @@ Z = 1.959964  # of a normal distribution, 95% lie within so many deviations
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean and its interval, which one group alone has not."""
+    """A mean and its interval, which one group alone has not, nor have values that are all the same."""
 
     value: float
     low: float | None
@@ -43,6 +43,8 @@ def mean_of(values: Sequence[float], groups: Sequence[Hashable], least: float, m
     if count < 2:
         return Mean(value, None, None)
     deviation = sqrt(count / (count - 1) * sum(total**2 for total in sums.values())) / len(values)
+    if deviation == 0:
+        return Mean(value, None, None)  # an interval of no width would be sure of what was never seen to vary
     reach = student(count - 1) * deviation
     return Mean(value, max(value - reach, least), min(value + reach, most))
 

@@ -26,6 +26,7 @@ def test_it_ends_where_values_do_and_one_group_has_none() -> None:
     assert mean.low == 0 and mean.high == 1
     assert mean.reported("m") == {"m": mean.value, "m/low": 0, "m/high": 1}
     assert mean_of([0.2, 0.4], "aa", 0, 1).reported("m") == {"m": pytest.approx(0.3)}
+    assert mean_of([1.0] * 5, range(5), 0, 1).reported("m") == {"m": 1.0}
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,9 @@ def test_it_scores_as_published(folder: Path) -> None:
     scorer = ClipT5Scorer(str(folder))
     for seed in range(3):
         assert scorer.score(noise(seed), "a red cow") == pytest.approx(
-            published(folder, noise(seed)), rel=1e-4
+            published(folder, noise(seed)), rel=1e-4, abs=0
         )
-    assert scorer.score(noise(0), "a red cow") != scorer.score(noise(1), "a red cow")
+    assert scorer.score(noise(0), "a red cow") != pytest.approx(scorer.score(noise(1), "a red cow"), rel=1e-3)
     assert scorer.name.startswith("flan (") and "geometric mean" in scorer.protocol
 
 

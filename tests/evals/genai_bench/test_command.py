@@ -78,7 +78,7 @@ def test_images_are_scored_without_a_model(place: Path) -> None:
     scorer = VlmScorer("llava")
     for number, text in TEXTS.items():
         with Image.open(f"images/{number}.jpeg") as image:
-            assert own[number] == pytest.approx(scorer.score(image.convert("RGB"), text))
+            assert own[number] == pytest.approx(scorer.score(image.convert("RGB"), text), abs=0)
     assert report["genai/basic"] == pytest.approx((own["00000"] + own["00002"]) / 2)
     assert report["genai/advanced"] == pytest.approx((own["00001"] + own["00003"]) / 2)
     assert report["genai/counting"] == pytest.approx(own["00001"])

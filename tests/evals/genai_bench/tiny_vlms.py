@@ -148,5 +148,5 @@ def save_clip_t5(folder: Path, tokenizer: bool = True, **config: str) -> Path:
 def t5_and_eye(clip: Path, vocabulary: int) -> tuple[T5ForConditionalGeneration, CLIPVisionModel]:
     """The two networks by themselves; T5's head is not its embedding, as FlanT5's is not."""
     text = T5ForConditionalGeneration(tiny_t5(vocabulary)).eval()
-    text.lm_head.weight = torch.nn.Parameter(torch.randn_like(text.lm_head.weight))
+    text.lm_head.weight = torch.nn.Parameter(torch.randn_like(text.lm_head.weight) / 20)
     return text, CLIPVisionModel.from_pretrained(clip).eval()
