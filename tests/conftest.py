@@ -1,5 +1,6 @@
 """What every test shares: the root on the path, two threads, and gpu tests only where there is a GPU."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.torchvision_beside_cpu_torch import let_torchvision_import  # noqa: E402
 
 let_torchvision_import()  # before anything imports what looks for it: lightning, transformers, torchmetrics
-torch.set_num_threads(2)
+if "OMP_NUM_THREADS" not in os.environ:  # where it is, Lightning leaves it alone too
+    torch.set_num_threads(2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
