@@ -19,12 +19,12 @@ def precision_of(name: str) -> torch.dtype:
     return torch.float32
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+def matrix_rate(device: torch.device, dtype: torch.dtype, side: int | None = None) -> float:
     """Floating point operations a second of one large product of matrices: the best of a few, after one to warm up.
 
     It draws its numbers from a generator of its own: training goes on as if nothing had been.
     """
-    side = SIDES.get(device.type, SIDE)
+    side = side or SIDES.get(device.type, SIDE)
     generator = torch.Generator(device=device).manual_seed(0)
     one = torch.rand(side, side, generator=generator, device=device).to(dtype)
     product = torch.empty_like(one)

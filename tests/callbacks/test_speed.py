@@ -113,7 +113,8 @@ def test_counting_changes_nothing_and_ends_where_training_breaks(tmp_path: Path)
 
 def test_the_peak_is_measured_without_touching_the_random_state() -> None:
     before = torch.get_rng_state()
-    assert 1e9 < matrix_rate(torch.device("cpu"), torch.float32) < 1e14
+    small = 64  # on one thread: tests of several ranks fork this process afterwards
+    assert 1e6 < matrix_rate(torch.device("cpu"), torch.float32, small) < 1e14
     assert torch.equal(torch.get_rng_state(), before)
     assert peak_memory(torch.device("cpu")) > 0.05
 
