@@ -33,6 +33,7 @@ SHOWN = {
     "editing/accuracy": "edits",
     "assessment/readable": "assessments",
     "assessment/balanced_accuracy": "balanced accuracy",
+    "best_of/first": "first of 4",
     "best_of/own": "best by itself",
     "best_of/judge": "best by the judge",
 }
