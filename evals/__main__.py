@@ -19,11 +19,20 @@ GenAI-Bench, and editing:
 import argparse
 import json
 import logging
+import time
+from importlib import import_module
 from typing import Any
 
 from evals.options import build_parser
 from explain import user_errors
 
+# The modules of the field's benchmarks: `check` says what the options alone can tell, `run` makes images and scores them.
+BENCHMARKS = {
+    "geneval": "evals.geneval_benchmark.command",
+    **dict.fromkeys(("fid", "mjhq", "rfid"), "evals.fidelity.command"),
+    "genai_bench": "evals.genai_bench.command",
+    **dict.fromkeys(("emu_edit", "magicbrush"), "evals.editing_benchmark.command"),
+}
 QUICK = {"per_category": 8, "seeds": 1, "samples": 72}
 
 
@@ -44,35 +53,23 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("--device cuda: this machine has no CUDA device; leave it out, or give --device cpu")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    report = RUNS[options.suite](options)
+    report = _benchmark(options) if options.suite in BENCHMARKS else _playground(options)
     if report:  # of several processes only the first has one
         report |= {"suite": options.suite}
         write_text(options.out, json.dumps(report, indent=1) + "\n")
     return report
 
 
-def _fidelity(options: argparse.Namespace) -> dict[str, Any]:
-    from evals.fidelity.command import fidelity_suite
+def _benchmark(options: argparse.Namespace) -> dict[str, Any]:
+    """One of the field's benchmarks; of several processes that torchrun started, all make images and the first scores."""
+    from evals.ranks import joined
 
-    return fidelity_suite(options)
-
-
-def _genai(options: argparse.Namespace) -> dict[str, Any]:
-    from evals.genai_bench.command import genai_suite
-
-    return genai_suite(options)
-
-
-def _editing(options: argparse.Namespace) -> dict[str, Any]:
-    from evals.editing_benchmark.command import editing_suite
-
-    return editing_suite(options)
-
-
-def _geneval(options: argparse.Namespace) -> dict[str, Any]:
-    from evals.geneval_benchmark.command import geneval_suite
-
-    return geneval_suite(options)
+    start = time.monotonic()
+    command = import_module(BENCHMARKS[options.suite])
+    command.check(options)
+    with joined() as ranks:
+        report = command.run(options, ranks)
+    return report | {"seconds": round(time.monotonic() - start, 1)} if report else {}
 
 
 def _playground(options: argparse.Namespace) -> dict[str, Any]:
@@ -86,15 +83,6 @@ def _playground(options: argparse.Namespace) -> dict[str, Any]:
     about = {"images": options.images, "folder": options.model, "inception": options.inception}
     about |= {"assess": options.assess}
     return playground_suite(model, options.seed, **settings, **about) | {"version": VERSION}
-
-
-RUNS = {
-    "playground": _playground,
-    "geneval": _geneval,
-    **dict.fromkeys(("fid", "mjhq", "rfid"), _fidelity),
-    "genai_bench": _genai,
-    **dict.fromkeys(("emu_edit", "magicbrush"), _editing),
-}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,6 +1,5 @@
 """Self-enhancement on one page: what each round drew, what was wrong, how far model and judge agree, and scores."""
 
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from evals.agreement import Bin, balanced_accuracy, calibration
 from evals.assessment import Assessment
+from evals.image_files import png
 from evals.judges.judge import Unjudged
 from evals.report import data_url, replace_text, write_page
 from evals.sheets import Cell, contact_sheet
@@ -134,10 +134,9 @@ def _sheet(one: RoundShown, good: bool, title: str) -> str:
     if not which:
         return ""
     cells = [Cell(one.image(i), one.prompts[i], good) for i in which]
-    buffer = io.BytesIO()
-    contact_sheet(cells, COLUMNS).save(buffer, "png")
+    sheet = data_url(png(contact_sheet(cells, COLUMNS)))
     reasons = "".join(f"<li>{escape(one.prompts[i])}: {escape(_why(one.opinions[i]))}</li>" for i in which)
-    return f'<h3>{title}</h3><div class="plates"><img alt="" src="{data_url(buffer.getvalue())}"></div><ul>{reasons}</ul>'
+    return f'<h3>{title}</h3><div class="plates"><img alt="" src="{sheet}"></div><ul>{reasons}</ul>'
 
 
 def _why(opinion: Assessment | Unjudged) -> str:

@@ -20,14 +20,20 @@ def write_whole(target: Path, content: bytes) -> None:
     os.replace(scratch, target)
 
 
+def png(picture: Image.Image) -> bytes:
+    """A picture as a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    return buffer.getvalue()
+
+
 def encoded(image: Tensor, name: str) -> bytes:
     """An image (3, H, W) uint8 as a file of that name: PNG, or JPEG at its best, which loses a level or two of 255."""
-    buffer = io.BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
     if name.endswith(".png"):
-        picture.save(buffer, "png")
-    else:
-        picture.save(buffer, "jpeg", quality=100, subsampling=0)
+        return png(picture)
+    buffer = io.BytesIO()
+    picture.save(buffer, "jpeg", quality=100, subsampling=0)
     return buffer.getvalue()
 
 

@@ -1,6 +1,5 @@
 """The same prompts drawn by two models under the same seeds, each drawing judged where a judge can read it."""
 
-import io
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from PIL import Image
 
 from evals.geneval import judged
+from evals.image_files import png
 from evals.pixels import arrays
 from evals.report import data_url
 from evals.suite import measures_of
@@ -72,6 +72,4 @@ def _png(pixels: np.ndarray) -> bytes:
     """An image (H, W, 3) as PNG."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((SIDE, SIDE))
-    memory = io.BytesIO()
-    picture.save(memory, format="PNG")
-    return memory.getvalue()
+    return png(picture)

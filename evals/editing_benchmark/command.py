@@ -6,7 +6,6 @@ IMAGES/scores-HASH.jsonl     a result's measures a line; the hash is that of CLI
 """
 
 import argparse
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +29,7 @@ from evals.image_files import open_image
 from evals.kept_scores import KeptScores, Numbers, scores_file
 from evals.picture_sets import Picture
 from evals.pixels import tensor_of
-from evals.ranks import Ranks, joined
+from evals.ranks import Ranks
 from evals.suite import NEEDS
 
 CFG, TEMPERATURE = 1.0, 0.3
@@ -48,22 +47,15 @@ class Edits(Protocol):
         """Images (B, 3, H, W) uint8 by instructions; same shape out."""
 
 
-def editing_suite(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
     """Draws what is missing, if there is a model, then measures; returns the report.
 
-    Of several processes that torchrun started, all draw and the first measures; the others return nothing.
+    Of several processes all draw and the first measures; the others return nothing.
 
     Raises:
         FileNotFoundError: a file, a folder or an image is not there.
         ValueError: options, benchmark, results, networks or model that do not fit each other.
     """
-    _check(options)
-    with joined() as ranks:
-        return _evaluate(options, ranks)
-
-
-def _evaluate(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
-    start = time.monotonic()
     benchmark = _benchmark(options)
     asked = hash_of([[one.name, one.instruction] for one in benchmark.edits])
     about = sampling_of(options, CFG, TEMPERATURE) | {"suite": options.suite, "edits_hash": asked}
@@ -77,10 +69,10 @@ def _evaluate(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
     if measures is None:
         return {}
     scores = measure(results, benchmark, measures)
-    return scores | who_drew(options.images) | {"seconds": round(time.monotonic() - start, 1)}
+    return scores | who_drew(options.images)
 
 
-def _check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace) -> None:
     """What can be told from the options alone."""
     needed = ("images", "data", "clip", "dino")
     if lost := [f"--{name}" for name in needed if getattr(options, name) is None]:

@@ -1,7 +1,6 @@
 """FID, MJHQ-30K and rFID as suites of `python -m evals`: checked before work is spent, made, then scored."""
 
 import argparse
-import time
 from importlib.metadata import version
 from typing import Any
 
@@ -13,36 +12,30 @@ from evals.fidelity.scores import all_scores
 from evals.fidelity.tasks import TASKS, Task
 from evals.frechet import Gaussian
 from evals.picture_sets import picture_width
-from evals.ranks import ALONE, Ranks, joined
+from evals.ranks import ALONE, Ranks
 
 VERSION = "1"  # of how images are read and scored; a change that moves a figure moves it
 REBUILT = "both sides: the centre square at {} pixels, Pillow's bicubic"
 
 
-def fidelity_suite(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
     """Makes what is missing, if there is a model, then scores; returns the report.
 
-    Of several processes that torchrun started, all make images and the first scores; the others return nothing.
+    Of several processes all make images and the first scores; the others return nothing.
 
     Raises:
         FileNotFoundError: a file, a folder or an image is not there.
         ValueError: options, prompts, images, weights or model that are not what they should be.
     """
-    _check(options)
-    with joined() as ranks:
-        start = time.monotonic()
-        task = TASKS[options.suite](options)
-        task.check()
-        extractor = load_inception(options.inception, options.device)
-        if task.images.record:
-            make(task, options, ranks)
-        if not ranks.first:
-            return {}
-        report = evaluate(task, options, extractor)
-        return report | {"seconds": round(time.monotonic() - start, 1)}
+    task = TASKS[options.suite](options)
+    task.check()
+    extractor = load_inception(options.inception, options.device)
+    if task.images.record:
+        make(task, options, ranks)
+    return evaluate(task, options, extractor) if ranks.first else {}
 
 
-def _check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace) -> None:
     """What can be told from the options alone."""
     if lost := [f"--{name}" for name in ("images", "real") if getattr(options, name) is None]:
         raise ValueError(f"--suite {options.suite} needs {' and '.join(lost)}")

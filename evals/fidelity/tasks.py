@@ -16,6 +16,7 @@ from evals.fidelity.statistics import read_statistics
 from evals.frechet import Gaussian
 from evals.hashes import hash_of
 from evals.picture_sets import Picture, by_stem, pictures_in, spread, square_of
+from evals.prompt_file import read_prompt_lines
 from evals.suite import DRAWS, NEEDS
 from models.unified import Illume
 
@@ -104,12 +105,7 @@ def read_prompts(path: Path) -> list[str]:
         FileNotFoundError: there is no such file.
         ValueError: it is no text, empty, or has an empty line.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no prompt file {path}: give one with a prompt a line")
-    try:
-        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text: {error}") from error
+    lines = read_prompt_lines(path, "one with a prompt a line")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             raise ValueError(f"{path}:{number} is empty: each line is a prompt")

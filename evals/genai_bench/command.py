@@ -6,7 +6,6 @@ IMAGES/scores-HASH.jsonl     a score a line; the hash is that of who scored and 
 """
 
 import argparse
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from evals.genai_bench.vqa_score import Scorer, VlmScorer
 from evals.hashes import hash_of, stamp
 from evals.image_files import open_image
 from evals.kept_scores import KeptScores, Numbers, scores_file
-from evals.ranks import Ranks, joined
+from evals.ranks import Ranks
 from evals.suite import DRAWS
 
 PLAYGROUND = "playground"  # as --prompts: its evaluation prompts; as --vlm: its exact judge
@@ -30,22 +29,15 @@ PER_CATEGORY = 50
 VERSION = "1"  # of how images are asked about; a change that moves a figure moves it
 
 
-def genai_suite(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
     """Draws what is missing, if there is a model, then scores; returns the report.
 
-    Of several processes that torchrun started, all draw and the first scores; the others return nothing.
+    Of several processes all draw and the first scores; the others return nothing.
 
     Raises:
         FileNotFoundError: a file, a folder or an image is not there.
         ValueError: options, prompts, images, VLM or model that do not fit each other.
     """
-    _check(options)
-    with joined() as ranks:
-        return _evaluate(options, ranks)
-
-
-def _evaluate(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
-    start = time.monotonic()
     prompts = _prompts(options)
     check_skills(prompts[: options.limit])
     about = {"suite": "genai_bench", "prompts_hash": hash_of([[one.number, one.text] for one in prompts])}
@@ -60,10 +52,10 @@ def _evaluate(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
     if scorer is None:
         return {}
     scores = score(images, prompts, scorer)
-    return scores | who_drew(options.images) | {"seconds": round(time.monotonic() - start, 1)}
+    return scores | who_drew(options.images)
 
 
-def _check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace) -> None:
     """What can be told from the options alone."""
     if lost := [f"--{name}" for name in ("images", "prompts", "vlm") if getattr(options, name) is None]:
         raise ValueError(f"--suite genai_bench needs {' and '.join(lost)}")

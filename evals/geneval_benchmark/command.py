@@ -1,7 +1,6 @@
 """GenEval as a suite of `python -m evals`: what its options mean, checked before work is spent."""
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from evals.geneval_benchmark.metadata import Prompt, read_prompts
 from evals.geneval_benchmark.rules import Rules
 from evals.geneval_benchmark.suite import Scorer, check_colours, draw, score
 from evals.geneval_benchmark.vocabulary import GENEVAL
-from evals.ranks import Ranks, joined
+from evals.ranks import Ranks
 from evals.suite import DRAWS
 
 PLAYGROUND = "playground"  # as --prompts: its evaluation prompts; as --detector: its exact judge
@@ -22,22 +21,15 @@ SAMPLES = 4
 THRESHOLDS = ("threshold", "counting_threshold", "overlap")
 
 
-def geneval_suite(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
     """Draws what is missing, if there is a model, then scores; returns the report.
 
-    Of several processes that torchrun started, all draw and the first scores; the others return nothing.
+    Of several processes all draw and the first scores; the others return nothing.
 
     Raises:
         FileNotFoundError: a file, a folder or an image is not there.
         ValueError: options, prompts, images, detector or model that do not fit each other.
     """
-    _check(options)
-    with joined() as ranks:
-        return _evaluate(options, ranks)
-
-
-def _evaluate(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
-    start = time.monotonic()
     samples = options.seeds or read_record(options.images).get("samples", SAMPLES)
     prompts = _prompts(options)
     record = record_of(options, samples=samples, **sampling_of(options), prompts=len(prompts))
@@ -55,10 +47,10 @@ def _evaluate(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
     if not ranks.first:
         return {}
     scores = score(options.images, prompts, samples, scorer)
-    return scores | who_drew(options.images) | {"seconds": round(time.monotonic() - start, 1)}
+    return scores | who_drew(options.images)
 
 
-def _check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace) -> None:
     """What can be told from the options alone."""
     lost = [f"--{name}" for name in ("images", "detector") if getattr(options, name) is None]
     if options.model is not None and options.prompts is None:

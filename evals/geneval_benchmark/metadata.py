@@ -8,6 +8,7 @@ from typing import Any
 
 from evals.geneval_benchmark.vocabulary import GENEVAL, RELATIONS, TAGS, Vocabulary
 from evals.known import one_of, some_words
+from evals.prompt_file import read_prompt_lines
 from models.recipe import check_keys
 
 
@@ -45,12 +46,7 @@ def read_prompts(path: Path, vocabulary: Vocabulary = GENEVAL) -> list[Prompt]:
         FileNotFoundError: it is not there.
         ValueError: it has none, or a line that is none; says which and why.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no prompt file {path}: give GenEval's evaluation_metadata.jsonl")
-    try:
-        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text: {error}") from error
+    lines = read_prompt_lines(path, "GenEval's evaluation_metadata.jsonl")
     if lines == [""]:
         raise ValueError(f"{path} is empty: give a file of prompts, one JSON object a line")
     return [parse_line(line, f"{path}:{i}", vocabulary) for i, line in enumerate(lines, 1)]

@@ -13,8 +13,8 @@ from math import sqrt
 from statistics import mean
 
 from evals.geneval_benchmark.vocabulary import TAGS
+from evals.intervals import Z
 
-Z = 1.959964  # of a normal distribution, 95% lie within so many deviations
 ByPrompt = Sequence[Sequence[bool]]  # of each prompt, which images are right
 
 

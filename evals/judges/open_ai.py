@@ -1,8 +1,6 @@
 """A multimodal model behind an OpenAI-compatible server as the judge: GPT-4o as in the paper, or any other."""
 
-import base64
 import hashlib
-import io
 import json
 import os
 import random
@@ -20,8 +18,10 @@ from PIL import Image
 from torch import Tensor
 
 from evals.assessment import HIGHEST, Assessment, Dimension, from_json, json_schema
+from evals.image_files import png
 from evals.judges.cache import OpinionCache
 from evals.judges.judge import Judge, JudgeAway, JudgeRefused, Unjudged
+from evals.report import data_url
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -280,9 +280,7 @@ def _data_url(image: Tensor) -> str:
     zoom = -(-SMALLEST_SIDE // min(picture.size))
     if zoom > 1:
         picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    picture.save(buffer, "png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url(png(picture))
 
 
 def _asked_to_wait(error: Any) -> float:
