@@ -206,7 +206,12 @@ class Illume(nn.Module):
         return self.draw_documents(documents, nulls, seeds, cfg, temperature, top_k, top_p)
 
     def draw_documents(
-        self, documents: Sequence[Document], nulls: Sequence[Document], seeds: list[int], *settings: Any
+        self,
+        documents: Sequence[Document],
+        nulls: Sequence[Document],
+        seeds: list[int],
+        cfg: Numbers,
+        *choice: Any,
     ) -> Tensor:
         """Draws the open Draw that each document ends in; `nulls` are the documents without what guidance is towards.
 
@@ -214,7 +219,8 @@ class Illume(nn.Module):
             documents: one for each image.
             nulls: as many.
             seeds: as many.
-            settings: cfg, temperature, top_k and top_p of `draw_codes`.
+            cfg: guidance, as in `draw_codes`.
+            choice: its temperature, top_k and top_p.
 
         Returns:
             (B, 3, H, W) uint8.
@@ -222,15 +228,13 @@ class Illume(nn.Module):
         Raises:
             ValueError: guidance out of range, or a document longer than the context.
         """
-        cfg = torch.as_tensor(settings[0], dtype=torch.float32)
-        if not (cfg.min() >= 0 and cfg.max() <= 100):
-            raise ValueError(
-                f"cfg {settings[0]} is out of range: 1 is no guidance, 1.25 is usual, 100 the most"
-            )
+        scale = torch.as_tensor(cfg, dtype=torch.float32)
+        if not (scale.min() >= 0 and scale.max() <= 100):
+            raise ValueError(f"cfg {cfg} is out of range: 1 is no guidance, 1.25 is usual, 100 the most")
         prompts = [self.segment(d) for d in documents]
         twins = [self.segment(d) for d in nulls]
         seen = self.seen(prompts), self.seen(twins)
-        codes = draw_codes(self.language, prompts, twins, *seen, seeds, *settings)
+        codes = draw_codes(self.language, prompts, twins, *seen, seeds, cfg, *choice)
         return self.decode(codes, seeds)
 
     def segment(self, document: Document, ask: bool = False) -> Segment:

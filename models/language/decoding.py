@@ -1,6 +1,6 @@
 """Prompts read once and continued token by token, and words written so."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -119,11 +119,16 @@ class Continuation:
         self.cache.batch_select_indices(rows)
         self.real, self.position, self.last = self.real[rows], self.position[rows], self.last[rows]
 
-    def bare(self, room: int) -> BareTrunk:
-        """What continues all rows by up to `room` tokens without the trunk's modules; it has a cache of its own."""
+    def reader(self, room: int, bare: bool = True) -> Callable[[Tensor], Tensor]:
+        """What reads up to `room` further tokens, one a row: embedded (R, D) in, last hidden states (R, D) out.
+
+        Where the trunk allows it and `bare` is set, it runs without its modules, on a cache of its own.
+        """
+        if not bare or not is_bare(self.model.trunk):
+            return self.read
         layers = self.cache.layers
         keys, values = [layer.keys for layer in layers], [layer.values for layer in layers]
-        return BareTrunk(self.model.trunk, keys, values, self.real, self.position[:, 0], room)
+        return BareTrunk(self.model.trunk, keys, values, self.real, self.position[:, 0], room).step
 
     def read(self, embedded: Tensor) -> Tensor:
         """Appends one embedded token (R, D) to each row; returns the last hidden state (R, D)."""
@@ -146,7 +151,7 @@ def write_words(
     words, special = model.vocabulary.text_size, model.vocabulary.special
     closing = torch.tensor([special("end"), special("begin_image")], device=features.device)
     rows = Continuation(model, prompts, features)
-    bare = rows.bare(limit) if is_bare(model.trunk) else None
+    read = rows.reader(limit)
     head = torch.cat([model.text_head, model.vision_head[closing - words]])  # no code can be chosen
     done = torch.zeros(len(prompts), dtype=torch.bool, device=features.device)
     hidden = rows.last
@@ -158,8 +163,7 @@ def write_words(
         done |= closes
         if step + 1 == limit or (_looks(done, step) and done.all()):
             return
-        embedded = model.embed(ids[:, None])[:, 0]
-        hidden = rows.read(embedded) if bare is None else bare.step(embedded)
+        hidden = read(model.embed(ids[:, None])[:, 0])
 
 
 def write_text(

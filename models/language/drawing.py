@@ -9,7 +9,6 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from models.language.bare_trunk import is_bare
 from models.language.decoding import Continuation
 from models.language.sampling import Choice, guide, uniforms
 from models.language.unified_lm import UnifiedLM
@@ -65,15 +64,14 @@ def draw_codes(
     first, rows = _distinct(asked)
     begun = Continuation(model, [asked[i] for i in first], torch.cat([seen[i] for i in first]))
     begun.select(torch.tensor(rows, device=device))
-    bare_trunk = begun.bare(tokens) if bare and is_bare(model.trunk) else None
+    read = begun.reader(tokens, bare)
     mix = _Mix(len(prompts), guided, scale, device)
     head = model.vision_head[model.vocabulary.first_code - model.vocabulary.text_size :]  # (K, D)
     hidden, codes = begun.last, []
     for step in range(tokens):
         codes.append(choice(mix.guided(hidden, step) @ head.T, noise[:, step]))
         if step + 1 < tokens:
-            embedded = model.embed_codes(mix.with_twins(codes[-1]), step)
-            hidden = begun.read(embedded) if bare_trunk is None else bare_trunk.step(embedded)
+            hidden = read(model.embed_codes(mix.with_twins(codes[-1]), step))
     return torch.stack(codes, 1)
 
 

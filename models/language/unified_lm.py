@@ -238,13 +238,13 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         """
         ids = self.with_codes(batch, codes)
         hidden = self.hidden(batch, ids, features)
-        learn = batch.learn[:, 1:] & (batch.documents[:, 1:] == batch.documents[:, :-1])
-        drawn = batch.draw_mask[:, 1:]
-        about = [holds(batch.documents, mask)[:, 1:].long() for mask in (batch.see_mask, batch.draw_mask)]
-        heads, sums, tasks = (self.text_head, self.vision_head), [], []
-        for kind in (learn & ~drawn, learn & drawn):
-            total, each = summed_cross_entropy(hidden[:, :-1][kind], heads, ids[:, 1:][kind])
+        learn = batch.learn & F.pad(batch.documents[:, 1:] == batch.documents[:, :-1], (1, 0))
+        about = [holds(batch.documents, mask).flatten().long() for mask in (batch.see_mask, batch.draw_mask)]
+        heads, sums, counts, tasks = (self.text_head, self.vision_head), [], [], []
+        for kind in (learn & ~batch.draw_mask, learn & batch.draw_mask):
+            at = kind.flatten().nonzero()[:, 0]  # of the tokens; each is told by what stands before it
+            total, each = summed_cross_entropy(hidden.flatten(0, 1)[at - 1], heads, ids.flatten()[at])
             sums.append(total)
-            tasks.append(by_task(each, *(does[kind] for does in about)))
-        counts = [(learn & ~drawn).sum(), (learn & drawn).sum()]
+            counts.append(kind.sum())
+            tasks.append(by_task(each, *(does[at] for does in about)))
         return LanguageLoss(*sums, *counts, tasks[0] + tasks[1])
