@@ -25,6 +25,7 @@ import torch
 import webdataset as wds
 from PIL import Image
 
+from benchmarks.figures import over, show
 from datamodules.packing import Packer
 from datamodules.stream import OPEN_SHARDS, MixedStream, Source
 from datamodules.templates import TEMPLATES
@@ -95,8 +96,7 @@ def throughput(rounds: int, seconds: float) -> dict[str, Any]:
     return {
         "bare_samples_per_second": round(statistics.median(theirs for theirs, _ in pairs), 1),
         "pipeline_samples_per_second": round(statistics.median(mine for _, mine in pairs), 1),
-        "pipeline_over_bare": round(statistics.median(ratios), 3),
-        "spread": [round(min(ratios), 3), round(max(ratios), 3)],
+        **over(ratios, "pipeline_over_bare"),
     }
 
 
@@ -185,11 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
         "webdataset": wds.__version__,
         "pillow": Image.__version__,
     }
-    if options.json:
-        print(json.dumps(found, indent=1))
-        return
-    for name, value in found.items():
-        print(f"{name:32}{value}")
+    show(found, options.json)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Before anything is timed, both sides write greedily, and the codes are compared.
 """
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -20,6 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import JanusConfig, JanusForConditionalGeneration, LlamaConfig, LlamaForCausalLM
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 
+from benchmarks.figures import over, show
 from models.language.drawing import draw_codes
 from models.language.unified_lm import UnifiedLM
 from models.sequence import Segment
@@ -184,8 +184,7 @@ def compare(ours: Draw, theirs: Draw, codes: int, rounds: int) -> dict[str, Any]
     pairs = [(seconds(theirs), seconds(ours)) for _ in range(rounds)]
     ratios = [slow / fast for slow, fast in pairs]
     return {
-        "speedup": round(statistics.median(ratios), 2),
-        "spread": [round(min(ratios), 2), round(max(ratios), 2)],
+        **over(ratios, "speedup", digits=2),
         "our_codes_per_second": round(codes / statistics.median(fast for _, fast in pairs)),
         "their_codes_per_second": round(codes / statistics.median(slow for slow, _ in pairs)),
         "equal_codes": round(same, 4),
@@ -236,7 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     transformers.utils.logging.set_verbosity_error()
     found = measure(options.rounds)
-    print(json.dumps(found, indent=1) if options.json else "\n".join(f"{k:42}{v}" for k, v in found.items()))
+    show(found, options.json)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ features. `--images DIR --real DIR` take the features of images by Inception ins
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.figures import show
 from evals.fidelity.extractor import features_of
 from evals.fidelity.inception import LAYERS, load_inception, torch_fidelity
 from evals.frechet import frechet_distance
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("--images and --real go together")
     with user_errors("benchmarks.fidelity"):
         found = measured(options)
-    print(json.dumps(found, indent=1) if options.json else "\n".join(f"{k:16}{v}" for k, v in found.items()))
+    show(found, options.json)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ grows by in a process of its own for each side.
 """
 
 import argparse
-import json
 import multiprocessing
 import statistics
 import time
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.figures import over, show
 from models.language import chunked_loss
 
 TEXT, VISION = 32_000, 16_384
@@ -86,8 +86,7 @@ def measure(tokens: int, width: int, rounds: int) -> dict[str, Any]:
     ratios = [chunked / whole for whole, chunked in pairs]
     peaks = {side: growth(side, tokens, width) for side in SIDES}
     return {
-        "seconds_over_full": round(statistics.median(ratios), 3),
-        "spread": [round(min(ratios), 3), round(max(ratios), 3)],
+        **over(ratios, "seconds_over_full"),
         "full_seconds": round(statistics.median(whole for whole, _ in pairs), 3),
         "memory_over_full": round(peaks["chunked"] / peaks["full"], 3),
         "full_mib": round(peaks["full"] / 2**20),
@@ -109,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="JSON alone")
     options = parser.parse_args(arguments)
     found = measure(options.tokens, options.width, options.rounds)
-    print(json.dumps(found, indent=1) if options.json else "\n".join(f"{k:22}{v}" for k, v in found.items()))
+    show(found, options.json)
 
 
 if __name__ == "__main__":

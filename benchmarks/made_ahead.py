@@ -5,7 +5,6 @@ model folder and the data of `make demo`; both sides in turn, on the same docume
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 import yaml
 
+from benchmarks.figures import over, show
 from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule
 from models.sequence import PackedBatch
@@ -78,12 +78,11 @@ def main(arguments: list[str] | None = None) -> None:
     found = {
         "on_the_fly_steps_per_second": round(statistics.median(fly for fly, _ in pairs), 3),
         "made_ahead_steps_per_second": round(statistics.median(codes for _, codes in pairs), 3),
-        "made_ahead_over_on_the_fly": round(statistics.median(ratios), 3),
-        "spread": [round(min(ratios), 3), round(max(ratios), 3)],
+        **over(ratios, "made_ahead_over_on_the_fly"),
         "versions": {"torch": torch.__version__},
         "threads": torch.get_num_threads(),
     }
-    print(json.dumps(found, indent=1) if options.json else "\n".join(f"{k:32}{v}" for k, v in found.items()))
+    show(found, options.json)
 
 
 if __name__ == "__main__":

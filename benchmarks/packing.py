@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.figures import over, show
 from datamodules.packing import Packer
 from models.language.unified_lm import UnifiedLM
 from models.sequence import SEE, PackedBatch, Segment, collate
@@ -120,8 +121,7 @@ def compare(mix: dict[str, Any], rows: int, count: int, rounds: int) -> dict[str
     return {
         "packed_tokens_per_second": round(statistics.median(ours for _, ours in pairs)),
         "padded_tokens_per_second": round(statistics.median(theirs for theirs, _ in pairs)),
-        "packed_over_padded": round(statistics.median(ratios), 3),
-        "spread": [round(min(ratios), 3), round(max(ratios), 3)],
+        **over(ratios, "packed_over_padded"),
         "padding_of_padded": round(1 - real / sum(batch.ids.numel() for batch in padded), 3),
     }
 
@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
         "versions": {"torch": torch.__version__},
         "threads": torch.get_num_threads(),
     }
-    print(json.dumps(found, indent=1) if options.json else "\n".join(f"{k:12}{v}" for k, v in found.items()))
+    show(found, options.json)
 
 
 if __name__ == "__main__":

@@ -140,12 +140,12 @@ class Round:
             JudgeAway, JudgeRefused: the judge cannot go on. What it said of whole batches is kept here, and of single
                 drawings in its own cache.
         """
-        prompts = self.prompts()
+        prompts, contrasts = self.prompts(), self._plan()["contrasts"]
         for batch in self._mine():
             path, part = self._judged(batch), self._part(batch)
             if path.is_file():
                 continue
-            images, others = self._images(batch), self._contrasts(part)
+            images, others = self._images(batch), [contrasts[i] for i in part]
             texts = [
                 [prompts[i] for i in part],
                 *map(list, zip(*others, strict=True)),
@@ -226,16 +226,13 @@ class Round:
 
     def _held_against(self) -> list[list[tuple[str, Opinion]]]:
         """For each drawing its contrasts, with what the judge said of them."""
-        found = []
+        contrasts, found = self._plan()["contrasts"], []
         for batch in self._batches():
             by_contrast = [map(opinion_from_json, said) for said in self._kept_opinions(batch)["contrasts"]]
-            others, part = self._contrasts(self._part(batch)), self._part(batch)
+            part = self._part(batch)
             said = zip(*by_contrast, strict=True) if by_contrast else [()] * len(part)
-            found += [list(zip(o, s, strict=True)) for o, s in zip(others, said, strict=True)]
+            found += [list(zip(contrasts[i], s, strict=True)) for i, s in zip(part, said, strict=True)]
         return found
-
-    def _contrasts(self, part: range) -> list[list[str]]:
-        return self._plan()["contrasts"][part.start : part.stop]
 
     def drawings(self) -> Tensor:
         """(count, 3, H, W) uint8."""
