@@ -5,23 +5,17 @@ everything, the vision encoder for understanding among it. `language` (playgroun
 nothing, and stands in for Vicuna.
 """
 
-import copy
-import json
-from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
 import torch
-import webdataset as wds
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
+from lightning_modules.language_start import join, keep_little, start_parts
 from lightning_modules.optimization import adamw, train_only
-from lightning_modules.predecessor import parts_of
-from models.document import PROMPTS
-from models.language.text_tokenizer import train_text_tokenizer
-from models.language.unified_lm import TASKS, LanguageLoss, UnifiedLM
-from models.recipe import build
+from models.language.lora import add_lora
+from models.language.unified_lm import TASKS, LanguageLoss
 from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
 
@@ -35,13 +29,19 @@ class LanguageModule(L.LightningModule):
         rates: learning rate of each part that learns: trunk, text, adapter, vision, understanding_encoder.
         start: model folder of each part that is there already: encoder, tokenizer, detokenizer, language,
             text_tokenizer; the key `all` takes every part from one folder.
-        language: sizes of a language model made from nothing.
+        language: sizes of a language model made from nothing, or, with `from`, a published one by folder or hub name
+            (`models/language/pretrained.py`), which brings its text tokenizer.
         words: for a text tokenizer made from nothing: `shards` to read words from, and `size` in pieces.
         warmup_steps, weight_decay: of schedule and AdamW.
         text_weight: weight of the loss on words beside that on codes (1 in the paper).
         muon: parts whose matrices Muon trains rather than AdamW (none in the paper).
         codebook_rows: gives the vision rows the tokenizer's number of codes and lays them out as its codebook lies,
             before they learn: for stage 1.
+        understanding: size and reduction at which the encoder sees from here on, where they are others than the
+            tokenizer's: `{image_size: 448, reduce: 2}`.
+        checkpointing: keeps the trunk's activations by layer alone and makes the rest again in the backward pass.
+        lora: settings of peft's LoraConfig: the trunk stays, and low-rank additions to its matrices learn in its place,
+            at the rate of the part `trunk`; the model folder holds them added up.
     """
 
     items_name = "tokens"  # what the progress line counts
@@ -57,37 +57,33 @@ class LanguageModule(L.LightningModule):
         text_weight: float = 1.0,
         muon: list[str] | None = None,
         codebook_rows: bool = False,
+        understanding: dict[str, Any] | None = None,
+        checkpointing: bool = False,
+        lora: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.rates, self.start, self.sizes, self.words = rates, start, language, words
         self.warmup_steps, self.weight_decay, self.text_weight = warmup_steps, weight_decay, text_weight
         self.muon, self.codebook_rows = muon or [], codebook_rows
+        self.understanding, self.checkpointing, self.lora = understanding, checkpointing, lora
         self.model: Illume | None = None
 
     def configure_model(self) -> None:
         """Loads what is there and builds the rest, once."""
         if self.model is not None:
             return
-        parts: dict[str, Any] = {}
-        for name, folder in self.start.items():
-            parts |= parts_of(self, folder, *(() if name == "all" else (name,)))
-        if self.words is not None:
-            parts["text_tokenizer"] = build(Words, self.words, "model.init_args.words").tokenizer()
-        if self.sizes is not None:
-            sizes = {"text_size": len(parts["text_tokenizer"])} | self.sizes
-            parts["language"] = build(UnifiedLM, sizes, "model.init_args.language")
-        if self.codebook_rows and parts["language"].vocabulary.codes != parts["tokenizer"].codes:
-            parts["language"].set_codes(parts["tokenizer"].codes)
-        self.model = Illume(**parts)
-        if self.codebook_rows:
-            self.model.language.begin_at_codebook(self.model.tokenizer.codebook)
-        for frozen in (self.model.encoder, self.model.tokenizer, self.model.detokenizer):
-            if frozen is not None:
-                frozen.requires_grad_(False)
-        if self.rates.get("understanding_encoder", 0) > 0 and self.model.understanding_encoder is None:
-            self.model.understanding_encoder = copy.deepcopy(self.model.encoder)
+        self._build()
         train_only(self._parts(), self.rates)
         self.train(self.training)  # Lightning never says it: a frozen codebook must not move
+
+    def _build(self) -> None:
+        learns = self.rates.get("understanding_encoder", 0) > 0
+        parts = start_parts(self, self.start, self.words, self.sizes)
+        self.model = join(parts, self.codebook_rows, learns, self.understanding)
+        if self.lora is not None:
+            add_lora(self.model.language, self.lora)
+        if self.checkpointing:
+            keep_little(self.model, learns)
 
     def _parts(self) -> dict[str, list[nn.Parameter]]:
         parts = self.model.language.parts()
@@ -222,36 +218,3 @@ def task_means(split: str, tasks: Tensor) -> dict[str, float]:
         for task, total, tokens in zip(TASKS, *tasks.tolist(), strict=True)
         if tokens
     }
-
-
-@dataclass(frozen=True)
-class Words:
-    """Recipe of a text tokenizer made from nothing.
-
-    Args:
-        shards: of documents or pairs, whose words are read.
-        size: how many pieces are made of them, bytes among them.
-        more: other words that training will use, which would else be spelled by letters.
-    """
-
-    shards: str
-    size: int
-    more: str = ""
-
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """Learns the pieces."""
-        return train_text_tokenizer(self._texts(), self.size)
-
-    def _texts(self, limit: int = 20000) -> list[str]:
-        """The project's own prompts, and texts out of shards of documents or raw pairs."""
-        texts = [*PROMPTS, self.more]
-        every_rank = iter  # each learns the same pieces from the same words
-        for sample in wds.WebDataset(self.shards, shardshuffle=False, nodesplitter=every_rank):
-            if "json" in sample:
-                parts = json.loads(sample["json"])["parts"]
-                parts += [part for last in parts for way in last.get("branches", ()) for part in way]
-                texts += [part["text"] for part in parts if "text" in part]
-            texts += [sample[k].decode() for k in ("txt", "dense.txt") if k in sample]
-            if len(texts) >= limit:
-                break
-        return texts

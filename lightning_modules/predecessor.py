@@ -1,7 +1,9 @@
-"""Where a stage starts: the model folder of another, or a clear word that it is not there."""
+"""Where a stage starts: the model folder of another, a published model, or a clear word that it is not there."""
 
 import json
 import shutil
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,35 @@ import lightning as L
 import yaml
 
 from models.model_folder import folder_hash, load_parts
+from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.pretrained_encoder import PretrainedEncoder, read_encoder
+from models.tokenizer.unit import is_unit, read_unit
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 SHORT = (CONFIGS, CONFIGS / "playground")  # configs in these are named without their folder
+
+# While a run is only planned: gives the parts of a predecessor's folder, without weights, whether it is there or not.
+PLANNED: ContextVar[Callable[[str], dict[str, Any]] | None] = ContextVar("PLANNED", default=None)
+
+
+def encoder_of(
+    module: L.LightningModule, given: str | Mapping[str, Any]
+) -> VisionEncoder | PretrainedEncoder:
+    """The encoder of a model folder, or a published one: `{from: FOLDER_OR_NAME, image_size: 224, ...}`.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it does not load, or a setting of the recipe is not known.
+    """
+    if isinstance(given, str):
+        return parts_of(module, given, "encoder")["encoder"]
+    settings = dict(given)
+    source = settings.pop("from", None)
+    if not isinstance(source, str):
+        raise ValueError("model.init_args.encoder lacks `from`: a folder, or a name on the Hugging Face hub")
+    if is_unit(Path(source)):
+        return read_unit(source, weights=PLANNED.get() is None, **settings)
+    return read_encoder(source, weights=PLANNED.get() is None, **settings)
 
 
 def parts_of(module: L.LightningModule, folder: str, *names: str) -> dict[str, Any]:
@@ -23,6 +51,9 @@ def parts_of(module: L.LightningModule, folder: str, *names: str) -> dict[str, A
     Raises:
         FileNotFoundError: it is not there; the message names the command that makes it.
     """
+    if (planned := PLANNED.get()) is not None:
+        parts = planned(folder)
+        return {name: parts[name] for name in names or parts}
     trainer = module._trainer  # None where a module is used alone, as in a notebook
     run = Path(trainer.default_root_dir) if trainer else None
     kept = run / "predecessors" / "-".join(Path(folder).parts).strip("-/") if run else None

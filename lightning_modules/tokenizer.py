@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
-from lightning_modules.predecessor import parts_of
+from lightning_modules.predecessor import encoder_of
 from models.recipe import build
 from models.tokenizer.quantizer import perplexity
 from models.tokenizer.semantic import SemanticTokenizer
@@ -20,7 +20,7 @@ class TokenizerModule(L.LightningModule):
     """The semantic tokenizer on a frozen encoder.
 
     Args:
-        encoder: model folder that holds the encoder.
+        encoder: model folder that holds the encoder, or the recipe of a published one: `{from: NAME, image_size: 224}`.
         tokenizer: sizes of the tokenizer.
         lr: learning rate.
         warmup_steps: of the schedule.
@@ -32,14 +32,14 @@ class TokenizerModule(L.LightningModule):
 
     def __init__(
         self,
-        encoder: str,
+        encoder: str | dict[str, Any],
         tokenizer: dict[str, Any] | None = None,
         lr: float = 2e-3,
         warmup_steps: int = 50,
         view_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.folder, self.sizes, self.lr, self.warmup_steps = encoder, tokenizer or {}, lr, warmup_steps
+        self.given, self.sizes, self.lr, self.warmup_steps = encoder, tokenizer or {}, lr, warmup_steps
         self.view_weight = view_weight
         self.tokenizer: SemanticTokenizer | None = None
 
@@ -47,7 +47,7 @@ class TokenizerModule(L.LightningModule):
         """Loads the encoder and builds the tokenizer, once."""
         if self.tokenizer is not None:
             return
-        self.encoder = parts_of(self, self.folder, "encoder")["encoder"].eval().requires_grad_(False)
+        self.encoder = encoder_of(self, self.given).eval().requires_grad_(False)
         sizes = {"feature_width": self.encoder.width, "tokens": self.encoder.tokens} | self.sizes
         self.tokenizer = build(SemanticTokenizer, sizes, "model.init_args.tokenizer")
 

@@ -43,8 +43,8 @@ def converse(
     document: list[Text | See | Draw] = [Text(p) if isinstance(p, str) else See(p) for p in parts]
     for number in range(MOST_IMAGES):
         segment = model.segment(document, ask=not number)
-        if number:  # go on inside the assistant's turn: take back the `end` that closes it in training
-            segment = segment.until(-1)
+        if number:  # go on inside the assistant's turn: take back what closes it in training
+            segment = segment.until(-len(model.language.turns.end))
         written: list[int] = []
         yield from _speak(model, segment, limit, written)
         if words := model.words(written):

@@ -1,30 +1,40 @@
 """A model folder: a subfolder for each part, safetensors weights and a JSON config in each, `illume.json` on top."""
 
-import errno
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder
+from models.language.lora import added_up
 from models.language.unified_lm import UnifiedLM
 from models.recipe import build
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
+from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
+from models.weights import load_weights, save_weights
 
 if TYPE_CHECKING:
     from models.unified import Illume
 
-KNOWN = (VisionEncoder, SemanticTokenizer, PixelTokenizer, DiffusionDetokenizer, PixelDecoder, UnifiedLM)
+KNOWN = (
+    VisionEncoder,
+    PretrainedEncoder,
+    SemanticTokenizer,
+    PixelTokenizer,
+    DiffusionDetokenizer,
+    PixelDecoder,
+    UnifiedLM,
+)
 CLASSES = {c.__name__: c for c in KNOWN}
 PARTS = ("encoder", "understanding_encoder", "tokenizer", "detokenizer", "language")
 
@@ -40,19 +50,19 @@ def save_parts(model: "Illume", folder: str | Path) -> None:
             continue
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "config.json").write_text(json.dumps(part._hub_mixin_config, indent=2) + "\n")
-        _save(part.state_dict(), folder / name / "model.safetensors")
+        save_weights(_weights(part), folder / name)
         classes[name] = type(part).__name__
     if model.text_tokenizer is not None:
         model.text_tokenizer.save_pretrained(folder / "text_tokenizer")
     (folder / "illume.json").write_text(json.dumps({"parts": classes}, indent=2) + "\n")
 
 
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, path)
-    except SafetensorError as error:  # the library hides what the system said
-        full = f"os error {errno.ENOSPC}" in str(error)
-        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
+def _weights(part: nn.Module) -> dict[str, Tensor]:
+    """A part's tensors; low-rank additions to a trunk are added up, so that the folder holds a plain model."""
+    if not isinstance(part, UnifiedLM):
+        return part.state_dict()
+    own = {name: tensor for name, tensor in part.state_dict().items() if not name.startswith("trunk.")}
+    return own | added_up(part.trunk, "trunk.")
 
 
 def load_parts(folder: str | Path, only: Sequence[str] | None = None, weights: bool = True) -> dict[str, Any]:
@@ -84,12 +94,11 @@ def _load_part(folder: Path, class_name: str, weights: bool) -> Any:
             f"{folder} holds a {class_name}, which is not known here; there is: {', '.join(CLASSES)}"
         )
     try:
-        part = build(CLASSES[class_name], json.loads((folder / "config.json").read_text()), str(folder))
-        if weights:
-            part.load_state_dict(load_file(folder / "model.safetensors"))
+        recipe = json.loads((folder / "config.json").read_text())
+        make = partial(build, CLASSES[class_name], recipe, str(folder))
+        return load_weights(make, folder) if weights else make()
     except (OSError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(f"{folder} does not load: {' '.join(str(error).split())[:300]}") from error
-    return part
 
 
 def folder_hash(folder: str | Path) -> str:

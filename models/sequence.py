@@ -4,6 +4,8 @@ A document becomes turns: consecutive given parts are the user's, consecutive le
 
     begin | user See Text | assistant Text end | user Text | assistant begin_image Draw end_image end | ...
 
+What opens and closes a turn is the model's own (`models/turns.py`).
+
 Branches, as many questions about one image, share what stands before them: each looks at that and at itself, and its
 positions go on from there, so that it learns what it would learn alone, for the price of its own tokens.
 
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor
 
 from models.document import Branches, Document, Draw, See, Text
+from models.turns import Turns
 from models.vocabulary import Vocabulary
 
 TEXT, SEE, DRAW = 0, 1, 2
@@ -111,42 +114,48 @@ class Sequencer:
         encode_text: words to text ids, without special tokens.
         see_tokens: features an image enters as.
         draw_tokens: codes an image leaves as.
+        turns: what opens and closes turns; None: our own special tokens.
     """
 
     vocabulary: Vocabulary
     encode_text: Callable[[str], list[int]]
     see_tokens: int
     draw_tokens: int
+    turns: Turns | None = None
+
+    def __post_init__(self) -> None:
+        if self.turns is None:
+            object.__setattr__(self, "turns", Turns.of(None, self.vocabulary))
 
     def segment(self, document: Document, *, ask: bool = False) -> Segment:
         """One document as tokens. With `ask` it ends where the assistant's answer would begin."""
-        special, out = self.vocabulary.special, Segment()
+        turns, out = self.turns, Segment()
         before, ways = _split(document)
-        out.add([special("begin")])
+        out.add(turns.begin)
         turn = self._add_turns(out, before, None)
         for number, way in enumerate(ways):
             out.branch = number
             if self._add_turns(out, way, turn):
-                out.add([special("end")], learn=True)
+                out.add(turns.end, learn=True)
         if ways:
             return out
         if document and isinstance(document[-1], Draw) and document[-1].open:
             return out
         if ask:
-            out.add([special("end"), special("assistant")] if turn else [special("assistant")])
+            out.add([*turns.end, *turns.assistant] if turn else turns.assistant)
         elif turn:
-            out.add([special("end")], learn=True)
+            out.add(turns.end, learn=True)
         return out
 
     def _add_turns(self, out: Segment, parts: Document, turn: bool | None) -> bool | None:
         """Adds parts; `turn` and the answer say whose turn it is: the assistant's, the user's or nobody's."""
-        special = self.vocabulary.special
+        turns = self.turns
         for part in parts:
             mine = isinstance(part, Draw) or (isinstance(part, Text) and part.learn)
             if mine != turn:
                 if turn:
-                    out.add([special("end")], learn=True)
-                out.add([special("assistant" if mine else "user")])
+                    out.add(turns.end, learn=True)
+                out.add(turns.assistant if mine else turns.user)
                 turn = mine
             self._add_part(out, part)
         return turn

@@ -43,6 +43,11 @@ class Spelling:
         return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
+def _agree(one: str, here: int, other: str, there: int, what: str) -> None:
+    if here != there:
+        raise ValueError(f"{one} {here} {what}, {other} {there}: they are of different runs")
+
+
 class Illume(nn.Module):
     """Sees and draws. Parts that a stage has not made yet are None; what needs one says so.
 
@@ -71,17 +76,34 @@ class Illume(nn.Module):
         self._check()
 
     def _check(self) -> None:
-        if self.language is None or self.tokenizer is None:
+        """Makes sure that parts are of one model, before anything is spent on them."""
+        codes, language, words = self.tokenizer, self.language, self.text_tokenizer
+        eye = self.understanding_encoder or self.encoder
+        if codes is not None and self.encoder is not None and codes.reads == "features":
+            _agree("the encoder makes", self.encoder.tokens, "the tokenizer reads", codes.tokens, "features")
+            _agree("the encoder's are", self.encoder.width, "the tokenizer's", codes.feature_width, "wide")
+        if language is None:
             return
-        ours, theirs = self.language.vocabulary.codes, self.tokenizer.codes
-        if ours != theirs:
-            raise ValueError(
-                f"the language model writes {ours} codes, the tokenizer has {theirs}: they are of different runs"
+        if codes is not None:
+            _agree(
+                "the language model writes",
+                language.vocabulary.codes,
+                "the tokenizer has",
+                codes.codes,
+                "codes",
             )
-        if self.text_tokenizer is not None and len(self.text_tokenizer) > self.language.vocabulary.text_size:
+            _agree("a drawing is", language.draw_tokens, "the tokenizer's image", codes.tokens, "codes long")
+        if eye is not None:
+            _agree(
+                "the language model sees", language.see_tokens, "the encoder makes", eye.tokens, "features"
+            )
+            _agree(
+                "the adapter reads", language.adapter[0].in_features, "the encoder's are", eye.width, "wide"
+            )
+        if words is not None and len(words) > language.vocabulary.text_size:
             raise ValueError(
-                f"the text tokenizer has {len(self.text_tokenizer)} pieces, "
-                f"the language model {self.language.vocabulary.text_size} text rows: they are of different runs"
+                f"the text tokenizer has {len(words)} pieces, "
+                f"the language model {language.vocabulary.text_size} text rows: they are of different runs"
             )
 
     @classmethod
@@ -111,6 +133,7 @@ class Illume(nn.Module):
             Spelling(self.text_tokenizer),
             self.language.see_tokens,
             self.language.draw_tokens,
+            self.language.turns,
         )
 
     @torch.no_grad()
@@ -279,8 +302,9 @@ class Illume(nn.Module):
         return [self.words(row) for row in written]
 
     def words(self, ids: list[int]) -> str:
-        """Text ids to words; others are left out."""
-        return self.text_tokenizer.decode([i for i in ids if i < self.language.vocabulary.text_size]).strip()
+        """Text ids to words; what ends a turn, and what is no text's, is left out."""
+        stop, words = self.language.turns.stop, self.language.vocabulary.text_size
+        return self.text_tokenizer.decode([i for i in ids if i < words and i != stop]).strip()
 
     def ask(self, images: Tensor, questions: Sequence[str]) -> list[str]:
         """Answers one question about each image (B, 3, H, W)."""

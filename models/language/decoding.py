@@ -143,24 +143,27 @@ class Continuation:
 def write_words(
     model: UnifiedLM, prompts: Sequence[Segment], features: Tensor, limit: int = 64
 ) -> Iterator[Tensor]:
-    """Greedy words for each prompt, token by token, up to the one that ends them (`end` or `begin_image`).
+    """Greedy words for each prompt, token by token, up to the one that ends them (the turn's or `begin_image`).
 
     Yields:
         (B,) ids; -1 for rows that are done.
     """
-    words, special = model.vocabulary.text_size, model.vocabulary.special
-    closing = torch.tensor([special("end"), special("begin_image")], device=features.device)
+    words, stop, opening = (
+        model.vocabulary.text_size,
+        model.turns.stop,
+        model.vocabulary.special("begin_image"),
+    )
+    own = torch.tensor([i for i in (stop, opening) if i >= words], device=features.device)
     rows = Continuation(model, prompts, features)
     read = rows.reader(limit)
-    head = torch.cat([model.text_head, model.vision_head[closing - words]])  # no code can be chosen
+    head = torch.cat([model.text_head, model.vision_head[own - words]])  # no code can be chosen
     done = torch.zeros(len(prompts), dtype=torch.bool, device=features.device)
     hidden = rows.last
     for step in range(limit):
         best = (hidden @ head.T).argmax(-1)
-        closes = best >= words
-        ids = torch.where(closes, closing[(best - words).clamp_min(0)], best)
+        ids = torch.where(best >= words, own[(best - words).clamp_min(0)], best)
         yield torch.where(done, -1, ids)
-        done |= closes
+        done |= (ids == stop) | (ids == opening)
         if step + 1 == limit or (_looks(done, step) and done.all()):
             return
         hidden = read(model.embed(ids[:, None])[:, 0])

@@ -16,6 +16,7 @@ from models.attention import Attend, Backend, attention_inputs
 from models.language.chunked_loss import summed_cross_entropy
 from models.recipe import check_keys
 from models.sequence import PackedBatch
+from models.turns import Turns
 from models.vocabulary import Vocabulary
 
 # the trunk's own embedding is never used: text and vision rows are this module's
@@ -93,9 +94,10 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         places: adds to every feature and code a learned row for its place in the image, shared by seen and written
             images. Not ILLUME's: there a pretrained model counts by rotary positions alone (docs/decisions.md).
         backend: how attention keeps the documents of a packed row apart (`models/attention.py`).
+        turns: ids that open and close turns, where they are a chat template's (`models/turns.py`).
 
     Raises:
-        ValueError: places are asked for, and images do not enter on the grid that they leave on.
+        ValueError: turns are no ids of text; places are asked for, and images enter on another grid than they leave on.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         attend: Attend = "image",
         places: bool = False,
         backend: Backend = "auto",
+        turns: dict[str, list[int]] | None = None,
     ) -> None:
         super().__init__()
         if places and see_tokens != draw_tokens:
@@ -120,6 +123,8 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         self.trunk.get_input_embeddings().requires_grad_(False)  # never used: see NO_TEXT_ROWS
         width = config.hidden_size
         self.vocabulary = Vocabulary(text_size, codes)
+        self._turns = turns
+        Turns.of(turns, self.vocabulary)  # checks them
         self.see_tokens, self.draw_tokens = see_tokens, draw_tokens
         self.attend, self.backend = attend, backend
         self.text_embedding = nn.Parameter(0.02 * torch.randn(text_size, width))
@@ -129,12 +134,18 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         self.places = nn.Parameter(0.02 * torch.randn(draw_tokens, width)) if places else None
         self.adapter = nn.Sequential(nn.Linear(feature_width, width), nn.GELU(), nn.Linear(width, width))
 
+    @property
+    def turns(self) -> Turns:
+        """What opens and closes turns."""
+        return Turns.of(self._turns, self.vocabulary)
+
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by part: what the stages of ILLUME's table 5 freeze or train."""
+        unused = self.trunk.get_input_embeddings().weight
+        named = {name: p for name, p in self.trunk.named_parameters() if p is not unused}
+        added = [p for name, p in named.items() if "lora_" in name]  # then the rest never learns
         return {
-            "trunk": [
-                p for p in self.trunk.parameters() if p is not self.trunk.get_input_embeddings().weight
-            ],
+            "trunk": added or list(named.values()),
             "text": [self.text_embedding, self.text_head],
             "adapter": list(self.adapter.parameters()),
             "vision": [self.vision_embedding, self.vision_head]

@@ -8,7 +8,8 @@ from torch.utils.data import DataLoader
 
 from evals.assessment import to_text
 from evals.judges.scene import assess_reading
-from lightning_modules.language import LanguageModule, Words
+from lightning_modules.language import LanguageModule
+from lightning_modules.language_start import Words
 from models.document import PROMPTS, describe_document, draw_document
 from models.sequence import collate
 from playground.judge import Reading

@@ -1,0 +1,139 @@
+"""What a language stage starts from: parts of model folders, words and a language model from nothing, or a published one."""
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import webdataset as wds
+from transformers import PreTrainedTokenizerFast
+
+from lightning_modules.predecessor import PLANNED, parts_of
+from models.document import PROMPTS
+from models.language.pretrained import PretrainedLanguage
+from models.language.text_tokenizer import train_text_tokenizer
+from models.language.unified_lm import UnifiedLM
+from models.recipe import build
+from models.unified import Illume
+
+WHERE = "model.init_args.language"
+
+
+def start_parts(
+    module: L.LightningModule,
+    start: Mapping[str, str],
+    words: Mapping[str, Any] | None,
+    language: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """All parts by name: those of model folders, then those made new.
+
+    Args:
+        module: whose run it is.
+        start: model folder of each part; `all` takes every part of one.
+        words: recipe of a text tokenizer from nothing.
+        language: recipe of a language model from nothing, or, with `from`, of a published one.
+
+    Raises:
+        FileNotFoundError: something is not there.
+        ValueError: a recipe has a setting that is not known, or parts do not fit each other.
+    """
+    parts: dict[str, Any] = {}
+    for name, folder in start.items():
+        parts |= parts_of(module, folder, *(() if name == "all" else (name,)))
+    if words is not None:
+        parts["text_tokenizer"] = build(Words, words, "model.init_args.words").tokenizer()
+    if language is None:
+        return parts
+    if "from" not in language:
+        sizes = {"text_size": len(parts["text_tokenizer"])} | language
+        return parts | {"language": build(UnifiedLM, sizes, WHERE)}
+    return parts | _published(dict(language), parts)
+
+
+def _published(recipe: dict[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """A published language model with its text tokenizer, fitted to the encoder and the tokenizer that are there."""
+    sizes: dict[str, Any] = {"source": recipe.pop("from")}
+    if (encoder := parts.get("encoder")) is not None:
+        sizes |= {"feature_width": encoder.width, "see_tokens": encoder.tokens}
+    if (tokenizer := parts.get("tokenizer")) is not None:
+        sizes |= {"codes": tokenizer.codes, "draw_tokens": tokenizer.tokens}
+    published = build(PretrainedLanguage, sizes | recipe, WHERE)
+    language, words = published.load() if PLANNED.get() is None else published.plan()
+    return {"language": language, "text_tokenizer": words}
+
+
+def join(
+    parts: Mapping[str, Any], codebook_rows: bool, learns: bool, understanding: Mapping[str, int] | None
+) -> Illume:
+    """The model, of which nothing but the language model and an understanding encoder can learn.
+
+    Args:
+        parts: by name.
+        codebook_rows: gives the vision rows the tokenizer's number of codes, laid out as its codebook lies.
+        learns: whether seen images get an encoder of their own because it learns.
+        understanding: input of that encoder, where it is another than the tokenizer's encoder takes.
+
+    Raises:
+        ValueError: parts do not fit each other.
+    """
+    parts = dict(parts)
+    if codebook_rows and parts["language"].vocabulary.codes != parts["tokenizer"].codes:
+        parts["language"].set_codes(parts["tokenizer"].codes)
+    if (learns or understanding) and parts.get("understanding_encoder") is None:
+        parts["understanding_encoder"] = copy.deepcopy(parts["encoder"])
+    own = parts.get("understanding_encoder")
+    if understanding and not hasattr(own, "set_input"):
+        raise ValueError(f"a {type(own).__name__} takes one size of images: leave out `understanding`")
+    if understanding:
+        own.set_input(**understanding)
+    if own is not None and not learns:
+        own.requires_grad_(False)
+    model = Illume(**parts)
+    if codebook_rows and PLANNED.get() is None:
+        model.language.begin_at_codebook(model.tokenizer.codebook)
+    for frozen in (model.encoder, model.tokenizer, model.detokenizer):
+        if frozen is not None:
+            frozen.requires_grad_(False)
+    return model
+
+
+def keep_little(model: Illume, learns: bool) -> None:
+    """Activation checkpointing of the trunk, and of a published encoder that learns; ours is small."""
+    model.language.trunk.gradient_checkpointing_enable({"use_reentrant": False})
+    if learns and hasattr(model.understanding_encoder, "gradient_checkpointing_enable"):
+        model.understanding_encoder.gradient_checkpointing_enable()
+
+
+@dataclass(frozen=True)
+class Words:
+    """Recipe of a text tokenizer made from nothing.
+
+    Args:
+        shards: of documents or pairs, whose words are read.
+        size: how many pieces are made of them, bytes among them.
+        more: other words that training will use, which would else be spelled by letters.
+    """
+
+    shards: str
+    size: int
+    more: str = ""
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """Learns the pieces."""
+        return train_text_tokenizer(self._texts(), self.size)
+
+    def _texts(self, limit: int = 20000) -> list[str]:
+        """The project's own prompts, and texts out of shards of documents or raw pairs."""
+        texts = [*PROMPTS, self.more]
+        every_rank = iter  # each learns the same pieces from the same words
+        for sample in wds.WebDataset(self.shards, shardshuffle=False, nodesplitter=every_rank):
+            if "json" in sample:
+                parts = json.loads(sample["json"])["parts"]
+                parts += [part for last in parts for way in last.get("branches", ()) for part in way]
+                texts += [part["text"] for part in parts if "text" in part]
+            texts += [sample[k].decode() for k in ("txt", "dense.txt") if k in sample]
+            if len(texts) >= limit:
+                break
+        return texts

@@ -1,0 +1,180 @@
+"""A published causal LM becomes the trunk and the text rows of a `UnifiedLM`: Llama, Vicuna, Qwen, Mistral, Phi, ...
+
+ILLUME section 3.2 grows Vicuna-7B by a visual vocabulary; which language model it is, is one line of YAML here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from models.attention import Attend, Backend
+from models.language.unified_lm import NO_TEXT_ROWS, UnifiedLM
+from models.published import check_files, read_published
+from models.turns import VICUNA, template_turns
+from models.weights import told
+
+TURNS = ("own", "template", "vicuna")
+ABOUT_FILES = {
+    *(
+        "architectures",
+        "dtype",
+        "torch_dtype",
+        "transformers_version",
+        "_name_or_path",
+        "id2label",
+        "label2id",
+    ),
+    *("return_dict", "output_hidden_states", "output_attentions", "chunk_size_feed_forward", "problem_type"),
+    *("is_encoder_decoder", "tie_word_embeddings", *NO_TEXT_ROWS),
+}
+Language = tuple[UnifiedLM, PreTrainedTokenizerBase]
+
+
+@dataclass(frozen=True)
+class PretrainedLanguage:
+    """Recipe of a language model that starts from a published one.
+
+    Args:
+        source: a local folder, or a name on the Hugging Face hub.
+        codes: size of the visual codebook.
+        feature_width: width of the features that enter.
+        see_tokens: features an image enters as.
+        draw_tokens: codes an image leaves as.
+        attend: as in `UnifiedLM`.
+        backend: as in `UnifiedLM`.
+        turns: "template" opens and closes turns as the tokenizer's chat template does, "vicuna" as Vicuna v1.1's, whose
+            published tokenizer has none, "own" by special tokens of our own.
+        dtype: of the weights in memory.
+        revision: branch, tag or commit on the hub.
+        pickled: reads weights that are only there as pickles, with `weights_only=True`; they are refused otherwise.
+
+    Raises:
+        ValueError: a setting that there is not.
+    """
+
+    source: str
+    codes: int
+    feature_width: int
+    see_tokens: int
+    draw_tokens: int
+    attend: Attend = "image"
+    backend: Backend = "auto"
+    turns: str = "template"
+    dtype: str = "float32"
+    revision: str = "main"
+    pickled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.turns not in TURNS:
+            raise ValueError(f"language.turns is {self.turns!r}; there is {', '.join(TURNS)}")
+        if self.dtype not in ("float32", "bfloat16", "float16"):
+            raise ValueError(f"language.dtype is {self.dtype!r}; there is float32, bfloat16, float16")
+
+    def load(self) -> Language:
+        """The model, its new rows random, and the tokenizer.
+
+        Raises:
+            FileNotFoundError: weights are missing; the message names and counts them.
+            ValueError: the parts do not fit each other, or the weights are pickled and that was not asked for.
+        """
+        config, tokenizer = self.config(), self.tokenizer()
+        with torch.device("meta"):
+            model = self._build(config, tokenizer)
+        check_files(self.source, self.pickled)
+        causal = self._causal()
+        trunk, width = causal.base_model, config.get_text_config().hidden_size
+        reads, writes = (embedding.weight for embedding in _ends(causal, self.source))
+        rows = model.vocabulary.text_size
+        trunk.set_input_embeddings(nn.Embedding(1, width, dtype=reads.dtype).requires_grad_(False))
+        for name, value in NO_TEXT_ROWS.items():
+            setattr(trunk.config, name, value)
+        model.trunk = trunk
+        model.text_embedding = nn.Parameter(reads[:rows].detach().clone())
+        model.text_head = nn.Parameter(writes[:rows].detach().clone())
+        _begin_new(model, reads.dtype)
+        return model, tokenizer
+
+    def plan(self) -> Language:
+        """The same without weights, on the meta device: only config and tokenizer are read."""
+        config, tokenizer = self.config(), self.tokenizer()
+        with torch.device("meta"):
+            return self._build(config, tokenizer), tokenizer
+
+    def config(self) -> PretrainedConfig:
+        """The published model's config.
+
+        Raises:
+            FileNotFoundError: there is no such folder, nor such a name on the hub.
+        """
+        return read_published(AutoConfig.from_pretrained, self.source, self.revision)
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The published model's tokenizer, with the chat template that the turns are of."""
+        tokenizer = read_published(AutoTokenizer.from_pretrained, self.source, self.revision)
+        if self.turns == "vicuna":
+            tokenizer.chat_template = VICUNA
+        return tokenizer
+
+    def _build(self, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> UnifiedLM:
+        rows, there = len(tokenizer), config.get_text_config().vocab_size
+        if rows > there:
+            raise ValueError(
+                f"the tokenizer of {self.source} has {rows} pieces and its model {there} rows: "
+                "they are of different models"
+            )
+        turns = None if self.turns == "own" else template_turns(tokenizer, self.source).to_dict()
+        sizes = self.codes, self.feature_width, self.see_tokens, self.draw_tokens
+        return UnifiedLM(
+            trunk_recipe(config), rows, *sizes, attend=self.attend, backend=self.backend, turns=turns
+        )
+
+    def _causal(self) -> PreTrainedModel:
+        options = {"dtype": getattr(torch, self.dtype), "use_safetensors": None if self.pickled else True}
+        causal, found = read_published(
+            AutoModelForCausalLM.from_pretrained,
+            self.source,
+            self.revision,
+            output_loading_info=True,
+            **options,
+        )
+        for key, what in (("missing_keys", "lacks"), ("mismatched_keys", "has misshapen")):
+            if names := sorted(map(str, found[key])):
+                raise ValueError(f"{self.source} {what} {len(names)} tensors: {told(names)}")
+        return causal
+
+
+def trunk_recipe(config: PretrainedConfig) -> dict[str, Any]:
+    """What of a published config makes the trunk: what its family knows, without what is only about files."""
+    text = config.get_text_config()
+    known = AutoConfig.for_model(text.model_type).to_dict()
+    return {key: value for key, value in text.to_dict().items() if key in known and key not in ABOUT_FILES}
+
+
+def _ends(causal: PreTrainedModel, source: str) -> tuple[nn.Module, nn.Module]:
+    """The embedding and the head, which are one where the published model ties them; here they part."""
+    head = causal.get_output_embeddings()
+    if getattr(head, "bias", None) is not None:
+        raise ValueError(f"the head of {source} has a bias, which a unified head has no place for")
+    return causal.get_input_embeddings(), head
+
+
+@torch.no_grad()
+def _begin_new(model: UnifiedLM, dtype: torch.dtype) -> None:
+    """New rows as spread as the published ones, the adapter as torch begins it (both assumed)."""
+    for name, like in (("vision_embedding", model.text_embedding), ("vision_head", model.text_head)):
+        rows = torch.randn(getattr(model, name).shape) * like.float().std()
+        setattr(model, name, nn.Parameter(rows.to(dtype)))
+    fresh = [
+        type(layer)(layer.in_features, layer.out_features) for layer in (model.adapter[0], model.adapter[2])
+    ]
+    model.adapter = nn.Sequential(fresh[0], nn.GELU(), fresh[1]).to(dtype)

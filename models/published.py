@@ -1,0 +1,50 @@
+"""Reads what others published, by local folder or by a name on the Hugging Face hub: no code of theirs is run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from models.weights import INDEX, weight_files
+
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+def read_published(read: Callable[..., Any], source: str, revision: str, **options: Any) -> Any:
+    """Calls a `from_pretrained`, with one line for whatever is wrong.
+
+    Raises:
+        FileNotFoundError: there is no such folder, nor such a name on the hub.
+        ValueError: the folder is there and does not load.
+    """
+    try:
+        return read(source, revision=revision, trust_remote_code=False, **options)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        words = " ".join(str(error).split())[:300]
+        if Path(source).is_dir():
+            raise ValueError(f"{source} does not load: {words}") from error
+        raise FileNotFoundError(
+            f"{source} is no folder here, and the hub does not give it: {words}"
+        ) from error
+
+
+def check_files(source: str, pickled: bool) -> None:
+    """Looks over a local folder before minutes of loading; a name on the hub is the library's to check.
+
+    Raises:
+        FileNotFoundError: files that its index names are not there.
+        ValueError: its weights are pickles, and that was not asked for.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return
+    pickles = [name for name in PICKLES if (folder / name).is_file()]
+    try:
+        weight_files(folder)
+    except FileNotFoundError:
+        if not pickles or (folder / INDEX).is_file():
+            raise
+        if not pickled:
+            raise ValueError(
+                f"{source} holds {pickles[0]}: pickled weights are not read unless `pickled: true` asks for it "
+                "(they are then read with weights_only, which runs no code)"
+            ) from None

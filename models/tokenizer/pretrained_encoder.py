@@ -1,0 +1,235 @@
+"""Published vision encoders behind the interface of ours: CLIP, SigLIP, DINOv2 and RADIO, of `transformers`.
+
+ILLUME's encoder is UNIT (section 3.1), whose weights `models/tokenizer/unit.py` reads; OpenCLIP's ViT-H/14, from which
+the smaller UNIT began, stands in for it.
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    CLIPVisionModel,
+    Dinov2Model,
+    PretrainedConfig,
+    PreTrainedModel,
+    RadioModel,
+    SiglipVisionModel,
+)
+
+from models.published import check_files, read_published
+from models.recipe import check_keys
+from models.weights import told
+
+FAMILIES: dict[str, type[PreTrainedModel]] = {
+    "clip_vision_model": CLIPVisionModel,
+    "siglip_vision_model": SiglipVisionModel,
+    "dinov2": Dinov2Model,
+    "radio": RadioModel,
+}
+WHOLE = {
+    "clip": "clip_vision_model",
+    "siglip": "siglip_vision_model",
+}  # models of both towers, by their vision's
+CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+PIXELS = {  # mean and deviation that the published weights of each family expect
+    "clip_vision_model": CLIP,
+    "siglip_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "dinov2": IMAGENET,
+    "radio": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # it does so itself
+}
+
+
+class PretrainedEncoder(nn.Module, PyTorchModelHubMixin):
+    """A published ViT: images of any size in, resized to its own; a grid of features out.
+
+    Args:
+        model: its config as a dict, `model_type` among it: one of FAMILIES.
+        image_size: side in pixels that images are resized to, a multiple of the patch; positions are interpolated.
+        reduce: side of the squares of features that are averaged into one: 2 makes 256 of 1,024 (ILLUME takes 448
+            pixels to 256 tokens; how it reduces is not published, so averaging is assumed).
+        drop_layers: last layers that are left out (1 in LLaVA, 0 here; assumed).
+        final_norm: whether a norm with weights of its own follows the last layer (UNIT's).
+        norm: brings features to zero mean and unit variance, which UNIT's authors call crucial before a language model.
+        mean: of the pixels, by channel; None: the family's.
+        std: their deviation.
+
+    Raises:
+        ValueError: a family that is not known, or sizes that do not go with each other.
+    """
+
+    def __init__(
+        self,
+        model: dict[str, Any],
+        image_size: int = 224,
+        reduce: int = 1,
+        drop_layers: int = 0,
+        final_norm: bool = False,
+        norm: bool = True,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+    ) -> None:
+        super().__init__()
+        config = _vision_config(model, drop_layers)
+        self.patch, self.width = config.patch_size, config.hidden_size
+        self.set_input(image_size, reduce)
+        self.model = FAMILIES[config.model_type](config)
+        if hasattr(self.model, "post_layernorm") and isinstance(self.model, CLIPVisionModel):
+            self.model.post_layernorm = nn.Identity()  # of the pooled token, which nobody reads
+        self.final_norm = nn.LayerNorm(self.width, eps=1e-6) if final_norm else None
+        self.norm = nn.LayerNorm(self.width, elementwise_affine=False) if norm else nn.Identity()
+        self.mean, self.std = (
+            list(given or usual) for given, usual in zip((mean, std), PIXELS[config.model_type], strict=True)
+        )
+
+    def set_input(self, image_size: int, reduce: int = 1) -> None:
+        """Makes it take images of another size, or average other squares; the weights are the same.
+
+        Raises:
+            ValueError: they do not go with the patch.
+        """
+        if image_size % (self.patch * reduce):
+            raise ValueError(
+                f"the encoder's image_size {image_size} is not a multiple of patch {self.patch} x reduce {reduce}"
+            )
+        self.image_size, self.reduce = image_size, reduce
+        self.grid = image_size // (self.patch * reduce)
+        if isinstance(getattr(self, "_hub_mixin_config", None), dict):
+            self._hub_mixin_config |= {"image_size": image_size, "reduce": reduce}
+
+    @property
+    def tokens(self) -> int:
+        """Features an image becomes."""
+        return self.grid * self.grid
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Keeps activations by layer alone."""
+        self.model.gradient_checkpointing_enable()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> (B, N, D) features."""
+        dtype = next(self.model.parameters()).dtype
+        pixels = resized(images, self.image_size).to(dtype) / 255
+        mean, std = (
+            torch.tensor(x, device=pixels.device, dtype=dtype)[:, None, None] for x in (self.mean, self.std)
+        )
+        side = self.image_size // self.patch
+        options = {"interpolate_pos_encoding": True} if self._interpolates else {}
+        hidden = self.model((pixels - mean) / std, **options).last_hidden_state  # (B, prefix + P, D)
+        hidden = hidden[:, -side * side :]
+        if self.final_norm is not None:
+            hidden = self.final_norm(hidden)
+        if self.reduce > 1:
+            grid = hidden.transpose(1, 2).unflatten(2, (side, side))  # (B, D, h, w)
+            hidden = F.avg_pool2d(grid, self.reduce).flatten(2).transpose(1, 2)
+        return self.norm(hidden)
+
+    @property
+    def _interpolates(self) -> bool:
+        """DINOv2 and RADIO always do; CLIP and SigLIP must be asked."""
+        return "interpolate_pos_encoding" in inspect.signature(type(self.model).forward).parameters
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """(B, 3, H, W) uint8 -> (B, 3, size, size) uint8, bicubic with antialiasing, as the published preprocessing does."""
+    if images.shape[-2:] == (size, size):
+        return images
+    made = F.interpolate(
+        images.float(), size=(size, size), mode="bicubic", antialias=True, align_corners=False
+    )
+    return made.round().clamp(0, 255).to(torch.uint8)
+
+
+def _vision_config(model: dict[str, Any], drop_layers: int) -> PretrainedConfig:
+    kind = model.get("model_type")
+    if kind not in FAMILIES:
+        raise ValueError(
+            f"an encoder of model_type {kind!r} is not known here; there is {', '.join(FAMILIES)}"
+        )
+    settings = {key: value for key, value in model.items() if key != "model_type"}
+    check_keys(settings, AutoConfig.for_model(kind).to_dict(), "the encoder's model")
+    config = AutoConfig.for_model(kind, **settings)
+    if not 0 <= drop_layers < config.num_hidden_layers:
+        raise ValueError(f"drop_layers {drop_layers}: the encoder has {config.num_hidden_layers} layers")
+    config.num_hidden_layers -= drop_layers
+    if kind == "siglip_vision_model":
+        config.vision_use_head = False  # it pools, and nobody reads that
+    return config
+
+
+def vision_recipe(config: PretrainedConfig, source: str) -> dict[str, Any]:
+    """What of a published config, of the encoder alone or of both towers, makes the encoder.
+
+    Raises:
+        ValueError: it is no encoder that is known here.
+    """
+    vision = config.vision_config if config.model_type in WHOLE else config
+    kind = WHOLE.get(config.model_type, config.model_type)
+    if kind not in FAMILIES:
+        known = ", ".join([*FAMILIES, *WHOLE])
+        raise ValueError(
+            f"{source} is a {config.model_type}, which is no encoder known here; there is {known}"
+        )
+    known = AutoConfig.for_model(kind).to_dict()
+    own = {key: value for key, value in vision.to_dict().items() if key in known}
+    return {"model_type": kind} | {key: value for key, value in own.items() if key not in ABOUT_FILES}
+
+
+ABOUT_FILES = {
+    "architectures",
+    "dtype",
+    "transformers_version",
+    "_name_or_path",
+    "id2label",
+    "label2id",
+    "model_type",
+}
+
+
+def read_encoder(
+    source: str, weights: bool = True, revision: str = "main", pickled: bool = False, **settings: Any
+) -> PretrainedEncoder:
+    """A published encoder by folder or hub name.
+
+    Args:
+        source: a local folder, or a name on the Hugging Face hub.
+        weights: without them it is made on the meta device, and only its config is read.
+        revision: branch, tag or commit on the hub.
+        pickled: reads weights that are only there as pickles, with `weights_only=True`.
+        settings: of `PretrainedEncoder`, beside `model`.
+
+    Raises:
+        FileNotFoundError: there is no such folder or name, or files are missing.
+        ValueError: it is no encoder known here, or tensors are missing.
+    """
+    config = read_published(AutoConfig.from_pretrained, source, revision)
+    recipe = vision_recipe(config, source)
+    known = inspect.signature(PretrainedEncoder.__init__).parameters.keys() - {"self", "model"}
+    check_keys(settings, known, "the encoder")
+    with torch.device("meta"):
+        encoder = PretrainedEncoder(recipe, **settings)
+    if not weights:
+        return encoder
+    if Path(source).is_dir():
+        check_files(source, pickled)
+    model, found = read_published(
+        FAMILIES[recipe["model_type"]].from_pretrained,
+        source,
+        revision,
+        config=encoder.model.config,
+        output_loading_info=True,
+        use_safetensors=None if pickled else True,
+        dtype=torch.float32,
+    )
+    if names := sorted(map(str, found["missing_keys"])):
+        raise ValueError(f"{source} lacks {len(names)} tensors: {told(names)}")
+    if isinstance(model, CLIPVisionModel):
+        model.post_layernorm = nn.Identity()
+    encoder.model = model
+    return encoder

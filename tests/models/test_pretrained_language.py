@@ -1,0 +1,180 @@
+"""Published causal LMs, tiny and of the real classes, saved to disk by the test and loaded by a recipe alone."""
+
+import json
+
+import pytest
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from models.document import Text, describe_document, draw_document
+from models.language.decoding import Continuation, write_text
+from models.language.pretrained import PretrainedLanguage
+from models.unified import Illume
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+FAMILIES = {
+    "llama": {},
+    "qwen2": {"tie_word_embeddings": True},
+    "qwen3": {"head_dim": 16},
+    "mistral": {"sliding_window": None},
+    "phi3": {"pad_token_id": None, "eos_token_id": 1, "bos_token_id": 0},
+}
+SIZES = {"codes": 64, "feature_width": 32, "see_tokens": 36, "draw_tokens": 36}
+
+
+def byte_level(size):
+    """As Qwen's: bytes, whitespace kept."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(["draw a red circle", "describe the image", "user assistant"] * 3, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def publish(folder, family="llama", template=CHATML, rows=320, shard="5GB", **more):
+    """A tiny published model: weights, config and tokenizer of the real classes; its vocabulary is padded."""
+    torch.manual_seed(0)
+    words = byte_level(290)
+    words.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    words.add_tokens(
+        [AddedToken(t, special=True) for t in ("<|im_start|>", "<|im_end|>")], special_tokens=True
+    )
+    words.chat_template = template
+    words.save_pretrained(folder)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes |= {"num_key_value_heads": 2, "vocab_size": rows, "max_position_embeddings": 256}
+    config = AutoConfig.for_model(family, **(sizes | FAMILIES[family] | more))
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder, max_shard_size=shard)
+    return words
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_published_model_keeps_its_logits_and_its_folder_loads_again(family, tmp_path):
+    words = publish(tmp_path / "llm", family)
+    language, tokenizer = PretrainedLanguage(str(tmp_path / "llm"), **SIZES).load()
+    assert language.vocabulary.text_size == len(tokenizer) < 320  # rows of padding stay behind
+    ids = torch.randint(0, len(words), (2, 12))
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "llm").eval()
+    with torch.no_grad():
+        hidden = language.eval().trunk(inputs_embeds=language.embed(ids), use_cache=False).last_hidden_state
+        ours = language.logits(hidden)
+        wanted = theirs(ids).logits[..., : len(tokenizer)]
+    assert torch.allclose(ours[..., : len(tokenizer)], wanted, atol=1e-5)
+    Illume(language=language, text_tokenizer=tokenizer).save_pretrained(str(tmp_path / "model"))
+    again = Illume.from_pretrained(str(tmp_path / "model"))
+    with torch.no_grad():
+        hidden = again.language.trunk(
+            inputs_embeds=again.language.embed(ids), use_cache=False
+        ).last_hidden_state
+    assert torch.equal(again.language.logits(hidden), ours)
+    assert again.language.turns.stop == tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+
+def test_turns_are_the_chat_templates(tmp_path):
+    words = publish(tmp_path)
+    language, tokenizer = PretrainedLanguage(str(tmp_path), **SIZES).load()
+    model = Illume(language=language, text_tokenizer=tokenizer)
+    document = [Text("describe"), Text("red", learn=True), Text("draw"), Text("circle", learn=True)]
+    segment = model.sequencer.segment(document)
+    said = [{"role": ("user", "assistant")[i % 2], "content": part.text} for i, part in enumerate(document)]
+    theirs = words.apply_chat_template(said, tokenize=False)
+    assert words.decode(segment.ids).replace(" ", "") == theirs.replace(" ", "")
+    learned = [i for i, learn in zip(segment.ids, segment.learn, strict=True) if learn]
+    assert words.decode(learned).replace(" ", "") == "red<|im_end|>\ncircle<|im_end|>\n"
+    asked = model.sequencer.segment(document[:1], ask=True)
+    assert asked.ids == segment.ids[: len(asked.ids)]
+    injected = model.sequencer.segment([Text("<|im_end|>")])
+    assert injected.ids.count(words.convert_tokens_to_ids("<|im_end|>")) == 0
+
+
+def test_vicunas_turns_and_our_own(tmp_path):
+    publish(tmp_path, template=None)
+    with pytest.raises(ValueError, match="has no chat template: set `turns` to vicuna"):
+        PretrainedLanguage(str(tmp_path), **SIZES).load()
+    language, words = PretrainedLanguage(str(tmp_path), **SIZES, turns="vicuna").load()
+    segment = Illume(language=language, text_tokenizer=words).sequencer.segment(
+        [Text("draw"), Text("red", learn=True)]
+    )
+    text = words.decode(segment.ids)
+    assert text.startswith("<s>") and text.endswith("</s>")
+    assert language.turns.stop == words.eos_token_id
+    own = PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()[0]
+    assert own.turns.stop == own.vocabulary.special("end")
+
+
+def test_an_answer_ends_where_the_template_ends_it(tmp_path):
+    publish(tmp_path)
+    language, words = PretrainedLanguage(str(tmp_path), **SIZES).load()
+    model = Illume(language=language, text_tokenizer=words).eval()
+    prompt = model.segment([Text("describe")], ask=True)
+    other, seen = words.convert_tokens_to_ids("a"), model.seen([prompt])
+    with torch.no_grad():
+        hidden = Continuation(language, [prompt], seen).last[0]
+        language.vision_head.zero_()
+        for wanted, written in ((language.turns.stop, [language.turns.stop]), (other, [other] * 4)):
+            language.text_head.zero_()
+            language.text_head[wanted] = hidden
+            assert write_text(language, [prompt], seen, limit=4)[0][: len(written)] == written[:1] * len(
+                written
+            )
+    assert model.words([language.turns.stop]) == ""
+
+
+def test_a_sharded_folder_and_one_that_lacks_a_shard(tmp_path):
+    publish(tmp_path, shard="20KB")
+    files = sorted(tmp_path.glob("model-*.safetensors"))
+    assert len(files) > 2
+    PretrainedLanguage(str(tmp_path), **SIZES).load()
+    files[1].unlink()
+    with pytest.raises(FileNotFoundError, match=rf"lacks 1 of {len(files)} files: {files[1].name}"):
+        PretrainedLanguage(str(tmp_path), **SIZES).load()
+
+
+def test_pickles_are_read_only_when_asked_for(tmp_path):
+    publish(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="pickled weights are not read unless `pickled: true`"):
+        PretrainedLanguage(str(tmp_path), **SIZES).load()
+    language, _ = PretrainedLanguage(str(tmp_path), **SIZES, pickled=True).load()
+    assert torch.equal(language.text_head, model.lm_head.weight[: language.vocabulary.text_size])
+
+
+def test_what_does_not_fit_is_told(tmp_path):
+    publish(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"vocab_size": 200}))
+    with pytest.raises(ValueError, match="tokenizer of .* pieces and its model 200 rows"):
+        PretrainedLanguage(str(tmp_path), **SIZES).load()
+    with pytest.raises(FileNotFoundError, match="no folder here, and the hub does not give it"):
+        PretrainedLanguage("nobody/nothing", **SIZES).load()
+    with pytest.raises(ValueError, match="language.turns is 'chatml'"):
+        PretrainedLanguage(str(tmp_path), **SIZES, turns="chatml")
+
+
+def test_a_plan_needs_no_weights(tmp_path):
+    publish(tmp_path)
+    whole = PretrainedLanguage(str(tmp_path), **SIZES).load()[0]
+    (tmp_path / "model.safetensors").unlink()
+    planned = PretrainedLanguage(str(tmp_path), **SIZES).plan()[0]
+    assert all(p.is_meta for p in planned.parameters())
+    assert {n: p.shape for n, p in planned.named_parameters()} == {
+        n: p.shape for n, p in whole.named_parameters()
+    }
+
+
+def test_the_whole_document_grammar_runs_on_a_published_model(tmp_path):
+    publish(tmp_path)
+    language, words = PretrainedLanguage(str(tmp_path), **SIZES).load()
+    model = Illume(language=language, text_tokenizer=words)
+    image = torch.zeros(3, 48, 48, dtype=torch.uint8)
+    for document in (draw_document("a red circle", image), describe_document(image, "a red circle")):
+        segment = model.sequencer.segment(document)
+        assert max(segment.ids) < language.vocabulary.size
