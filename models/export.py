@@ -1,4 +1,4 @@
-"""A model to share: `python -m models.export --model DIR --out FOLDER [--language] [--report report.json]`.
+"""A model to share: `python -m models.export --model DIR --out FOLDER [--detokenizer DIR] [--language] [--report FILE]`.
 
 FOLDER then holds the model's parts, which `Illume.from_pretrained` reads, and a README that says what it is. With
 --language it holds the language half as a plain Hugging Face causal LM with its tokenizer.
@@ -26,6 +26,14 @@ def export(options: argparse.Namespace) -> None:
         raise ValueError(f"--out {out} is there already: name a folder that is not, or an empty one")
     figures = read_figures(options.report) if options.report else {}
     model = Illume.from_pretrained(options.model)
+    if options.detokenizer:
+        drawing = Illume.from_pretrained(options.detokenizer, ("encoder", "tokenizer", "detokenizer"))
+        if drawing.stamp("encoder", "tokenizer") != model.stamp("encoder", "tokenizer"):
+            raise ValueError(
+                f"{options.detokenizer} draws the codes of another tokenizer than {options.model}'s: "
+                "both must start from one tokenizer's folder"
+            )
+        model.detokenizer = drawing.detokenizer
     if options.language:
         if model.language is None or model.text_tokenizer is None:
             raise ValueError(
@@ -44,6 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(prog="python -m models.export", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model folder")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to; not there yet")
+    parser.add_argument(
+        "--detokenizer",
+        metavar="DIR",
+        help="model folder whose detokenizer is put in, where stages went without",
+    )
     parser.add_argument("--language", action="store_true", help="the language half alone, as a causal LM")
     parser.add_argument("--report", type=Path, metavar="FILE", help="of python -m evals, for the README")
     options = parser.parse_args(arguments)
