@@ -1,4 +1,4 @@
-"""What a language stage starts from: parts of model folders, words and a language model from nothing, or a published one."""
+"""What a language stage starts from: parts of folders, words and a language model from nothing, or a published one."""
 
 import copy
 import json
