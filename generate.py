@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explain import Parser, explain, user_errors
+from models.device import DEVICES, check_device
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,10 +49,7 @@ try: draw : two red circles     describe the image     edit the image : make the
 
 def load(options: argparse.Namespace, *parts: str) -> "Illume":
     """The model folder that --model names (or the newest there is) on --device, with these parts in it."""
-    import torch
-
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: this machine has no CUDA device; leave it out, or give --device cpu")
+    check_device(options.device)
     folder = options.model or newest_model()
     from transformers.utils import logging
 
@@ -351,7 +349,7 @@ def add_task(tasks: Any, run: Callable[[argparse.Namespace], None], *, sampling:
         metavar="DIR",
         help="model folder (default: the newest in runs/, else the one that came along)",
     )
-    task.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=SHOW)
+    task.add_argument("--device", choices=DEVICES, default="cpu", help=SHOW)
     for (name, convert, what), default in zip(SAMPLING, sampling.split(), strict=False):
         task.add_argument(name, type=convert, default=default, help=f"{what} ({SHOW})")
     return task

@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from types import ModuleType
 
 import torch
 
@@ -43,9 +44,21 @@ def _wait(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Has `peak_memory` begin anew, where the device itself keeps count."""
+    if (kept := _memory_of(device)) is not None:
+        kept.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> float:
-    """GiB: the most that torch's tensors took of a CUDA device, or that this process held in memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
+    """GiB: the most that torch's tensors took of a CUDA device or NPU, or that this process held in memory."""
+    if (kept := _memory_of(device)) is not None:
+        return kept.max_memory_allocated(device) / 2**30
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return held / (2**30 if sys.platform == "darwin" else 2**20)  # bytes there, KiB elsewhere
+
+
+def _memory_of(device: torch.device) -> ModuleType | None:
+    """torch.cuda or torch.npu, where the device is one of theirs."""
+    module = None if device.type == "cpu" else torch.get_device_module(device)
+    return module if hasattr(module, "max_memory_allocated") else None

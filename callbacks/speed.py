@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.csv_logger import is_logged
-from callbacks.device_rate import matrix_rate, peak_memory, precision_of
+from callbacks.device_rate import forget_peak_memory, matrix_rate, peak_memory, precision_of
 from callbacks.matrix_work import MatrixWork
 from callbacks.pace import Pace
 
@@ -38,8 +38,7 @@ class Speed(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.peak is None:
             self.peak = matrix_rate(pl_module.device, precision_of(str(trainer.precision)))
-        if pl_module.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(pl_module.device)
+        forget_peak_memory(pl_module.device)
         self.pace.restart(trainer.global_step)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

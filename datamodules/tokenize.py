@@ -20,6 +20,7 @@ from datamodules.decode import decode_image, image_endings
 from datamodules.made_ahead import MEMBER, member_name, packed
 from datamodules.places import Unreachable, find_shards, local
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard, add_member
+from models.device import check_device
 from models.unified import Illume
 
 BATCH = 256
@@ -128,8 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
-        if options.device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"--device {options.device}: this machine has no CUDA device")
+        check_device(options.device)
         shards = find_shards(options.shards)
         model = Illume.from_pretrained(options.model, only=("encoder", "tokenizer")).to(options.device)
         images, broken = tokenize(model, shards, options.out, options.features)

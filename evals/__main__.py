@@ -25,6 +25,7 @@ from typing import Any
 
 from evals.options import build_parser
 from explain import user_errors
+from models.device import check_device
 
 # The modules of the field's benchmarks: `check` says what the options alone can tell, `run` makes images and scores them.
 BENCHMARKS = {
@@ -44,13 +45,11 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         raise FileNotFoundError(f"--out {options.out}: there is no folder {options.out.parent}")
     if options.images is not None and options.images.exists() and not options.images.is_dir():
         raise ValueError(f"--images {options.images} is a file: name a folder")
-    import torch
     from transformers.utils import logging as transformers_logging
 
     from callbacks.durable import write_text
 
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: this machine has no CUDA device; leave it out, or give --device cpu")
+    check_device(options.device)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     report = _benchmark(options) if options.suite in BENCHMARKS else _playground(options)

@@ -13,6 +13,7 @@ from evals.report import write_page
 from evals.run_folder import RunFolder, read_run
 from evals.settings import differing, shown
 from explain import Parser, user_errors
+from models.device import DEVICES, check_device
 
 FIRST = ("val/", "train/")  # whose curves come first; those of LAST are folded away
 LAST = ("grad_norm/", "data/", "speed/", "memory/", "self_enhancement/")
@@ -178,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--prompts", type=int, default=12, metavar="N", help="that both draw (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of prompts and drawings (default: %(default)s)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: %(default)s")
     parser.add_argument("--across-stages", action="store_true", help="compares runs of different stages too")
     options = parser.parse_args(arguments)
     with user_errors("compare"):
@@ -186,6 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f"--prompts {options.prompts} is not a whole number from 0")
         if options.out.is_dir():
             raise ValueError(f"--out {options.out} is a folder: name a file in it")
+        check_device(options.device)
         settings = options.prompts, options.seed, options.device, options.across_stages
         print(compare(tuple(options.runs), options.out, *settings))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from explain import Parser
+from models.device import DEVICES
 
 # The options that not every suite has.
 MADE = ("batch", "limit")
@@ -73,7 +74,7 @@ def build_parser() -> SuiteParser:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--cfg", type=float, help="guidance of drawings (1.25) or edits (1)")
     parser.add_argument("--temperature", type=float, help="of drawings (0.6) or edits (0.3)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: %(default)s")
     _add_shared(parser.add_argument_group("several suites"))
     _add_playground(parser.add_argument_group("--suite playground"))
     _add_geneval(parser.add_argument_group("--suite geneval (docs/geneval.md)"))

@@ -46,8 +46,9 @@ def joined() -> Iterator[Ranks]:
     if world == 1:
         yield ALONE
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    if torch.accelerator.is_available():
+        own = int(os.environ.get("LOCAL_RANK", "0")) % torch.accelerator.device_count()
+        torch.accelerator.set_device_index(own)
     distributed.init_process_group("gloo", timeout=PATIENCE)  # it only waits: nothing is sent
     try:
         yield Ranks(distributed.get_rank(), world)

@@ -31,6 +31,7 @@ ENTRY_POINTS |= {"processes", "sweeps", "examples"}
 OUTSIDE = {
     "models": {
         "torch",
+        "torch_npu",
         "transformers",
         "diffusers",
         "tokenizers",

@@ -1,0 +1,48 @@
+"""The devices that a command line takes by name; torch and torch_npu are imported as they are asked for."""
+
+import importlib
+
+DEVICES = ("cpu", "cuda", "npu")
+
+
+def check_device(name: str) -> None:
+    """Makes sure that tensors can go to the device that --device names, as "cpu", "cuda:1" or "npu".
+
+    Raises:
+        ValueError: this machine has no such device, or torch_npu or CANN is missing.
+    """
+    import torch
+
+    kind = name.partition(":")[0]
+    if kind == "npu":
+        load_npu(f"--device {name}")
+    elif kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"--device {name}: this machine has no CUDA device; leave it out, or give --device cpu"
+        )
+
+
+def load_npu(asker: str) -> None:
+    """Has torch know Ascend NPUs: torch loads torch_npu itself, unless TORCH_DEVICE_BACKEND_AUTOLOAD is 0.
+
+    Args:
+        asker: the setting that asks for an NPU, for the message.
+
+    Raises:
+        ValueError: torch_npu is not installed, CANN is not found, or there is no NPU.
+    """
+    import torch
+
+    if not hasattr(torch, "npu"):
+        try:
+            importlib.import_module("torch_npu")
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"{asker} needs torch_npu, of the minor version of torch {torch.__version__}: pip install -e '.[npu]'"
+            ) from error
+        except (ImportError, OSError, RuntimeError) as error:
+            raise ValueError(
+                f"{asker}: torch_npu does not load ({error}): source CANN's set_env.sh first"
+            ) from error
+    if not torch.npu.is_available():
+        raise ValueError(f"{asker}: this machine has no Ascend NPU that answers (npu-smi info shows them)")
