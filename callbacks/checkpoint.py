@@ -16,8 +16,10 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.distributed.checkpoint import CheckpointException
 
 from callbacks.durable import put_in_place, remove, scratch_path
+from parallel.sharded_checkpoint import META, first_failure, read_metadata
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
@@ -49,10 +51,30 @@ def resume_point(folder: Path) -> ResumePoint:
     return ResumePoint(None, 0, "")
 
 
+def read_point(path: Path) -> ResumePoint:
+    """One checkpoint.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it cannot be read.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    step = _readable_step(path)
+    if step is None:
+        raise ValueError(f"{path} cannot be read: it is torn, or no checkpoint")
+    return ResumePoint(path, step, "")
+
+
 def _readable_step(path: Path) -> int | None:
-    """The number of steps a checkpoint has done, or None if it is torn or holds a wrong byte."""
-    file = path / "meta.pt" if path.is_dir() else path  # sharded strategies write a folder
+    """The number of steps a checkpoint has done, or None if it is torn or holds a wrong byte.
+
+    Of a sharded one, whose shares every process would have to read, only the sizes are looked at.
+    """
+    file = path / META if path.is_dir() else path
     try:
+        if path.is_dir():
+            read_metadata(path)
         with zipfile.ZipFile(file) as archive:
             if archive.testzip() is not None:
                 return None
@@ -159,10 +181,16 @@ class ResumeCheckpoint(Checkpoint):
         self._counted = trainer.fit_loop.epoch_loop._batches_that_stepped if counted is None else counted
         self.folder.mkdir(parents=True, exist_ok=True)
         scratch = scratch_path(self.folder / LAST)
+        if trainer.is_global_zero:
+            remove(scratch)  # shares that a killed run left would mix with new ones
+        trainer.strategy.barrier("scratch is empty")
         try:
             trainer.save_checkpoint(scratch, weights_only=False)
-        except BaseException:  # torch makes a RuntimeError of a full disk
-            remove(scratch)  # half a checkpoint would only keep the disk full
+        except BaseException as error:  # torch makes a RuntimeError of a full disk
+            if trainer.is_global_zero:
+                remove(scratch)  # half a checkpoint would only keep the disk full
+            if isinstance(error, CheckpointException):  # what befell any process, told to all
+                raise first_failure(error) from error
             raise
         self.saved_step = trainer.global_step
         self.pending = True

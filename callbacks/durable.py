@@ -19,7 +19,9 @@ def put_in_place(scratch: Path, target: Path) -> None:
         _sync(path)
     old = target.with_name(target.name + ".old")
     remove(old)
-    if target.is_dir():  # a folder that is not empty cannot be renamed over
+    if target.exists() and (
+        target.is_dir() or scratch.is_dir()
+    ):  # a folder and another thing cannot change places
         os.replace(target, old)
     os.replace(scratch, target)
     _sync(target.parent)

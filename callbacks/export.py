@@ -25,6 +25,8 @@ class ExportModelFolder(Callback):
         self.exported = True
         if not hasattr(pl_module, "export") or trainer.fast_dev_run:
             return
+        if hasattr(pl_module, "gather"):
+            pl_module.gather()
         if trainer.is_global_zero:
             target = Path(trainer.default_root_dir) / "model"
             scratch = scratch_path(target)

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.csv_logger import is_logged
+from models.sharding import total_norm
 
 
 class GradientNorms(Callback):
@@ -35,9 +36,7 @@ def gradient_norms(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     for number, group in enumerate(optimizer.param_groups):
         name = group.get("name", f"group_{number}")
         parts[name] += [p.grad for p in group["params"] if p.grad is not None]
-    norms = {
-        f"grad_norm/{name}": torch.nn.utils.get_total_norm(found) for name, found in parts.items() if found
-    }
+    norms = {f"grad_norm/{name}": total_norm(found) for name, found in parts.items() if found}
     if norms:
         norms["grad_norm/all"] = torch.stack(list(norms.values())).norm()
     return norms

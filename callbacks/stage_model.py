@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
+from models.sharding import gathered
 from models.unified import Illume
 
 
@@ -24,15 +25,16 @@ def stage_model(module: nn.Module) -> Illume:
 
 @contextmanager
 def evaluated(module: nn.Module) -> Iterator[Illume]:
-    """Yields the stage's model in eval mode, with the averaged UNet where there is one.
+    """Yields the stage's model in eval mode, with the averaged UNet where there is one; a sharded one is gathered.
 
-    After it every mode, weight and random state is as before, so that training goes on as if nothing had been.
+    Every process must enter. After it every mode, weight and random state is as before, so that training goes on as if
+    nothing had been.
     """
     modes = {part: part.training for part in module.modules()}
     average, model = getattr(module, "ema", None), stage_model(module)
     unet = model.detokenizer.unet if average is not None else None
     try:
-        with torch.no_grad(), isolate_rng():
+        with torch.no_grad(), isolate_rng(), gathered(model.language):
             model.eval()
             if unet is not None:
                 model.detokenizer.unet = average.module.eval()

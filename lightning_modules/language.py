@@ -14,8 +14,10 @@ from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.language_start import join, keep_little, start_parts
 from lightning_modules.optimization import adamw, train_only
+from models import sharding
 from models.language.lora import add_lora
 from models.language.unified_lm import TASKS, LanguageLoss
+from models.model_folder import save_parts
 from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
 
@@ -34,7 +36,7 @@ class LanguageModule(L.LightningModule):
         words: for a text tokenizer made from nothing: `shards` to read words from, and `size` in pieces.
         warmup_steps, weight_decay: of schedule and AdamW.
         text_weight: weight of the loss on words beside that on codes (1 in the paper).
-        muon: parts whose matrices Muon trains rather than AdamW (none in the paper).
+        muon: parts whose matrices Muon trains rather than AdamW (none in the paper); it wants them whole.
         codebook_rows: gives the vision rows the tokenizer's number of codes and lays them out as its codebook lies,
             before they learn: for stage 1.
         understanding: size and reduction at which the encoder sees from here on, where they are others than the
@@ -45,6 +47,7 @@ class LanguageModule(L.LightningModule):
     """
 
     items_name = "tokens"  # what the progress line counts
+    shards = True  # under a strategy with a device mesh
 
     def __init__(
         self,
@@ -67,13 +70,26 @@ class LanguageModule(L.LightningModule):
         self.muon, self.codebook_rows = muon or [], codebook_rows
         self.understanding, self.checkpointing, self.lora = understanding, checkpointing, lora
         self.model: Illume | None = None
+        self.whole_state: dict[str, Tensor] | None = None  # of a sharded language model, while it is exported
 
     def configure_model(self) -> None:
-        """Loads what is there and builds the rest, once."""
+        """Loads what is there and builds the rest, once; shards the language model where the strategy has a mesh."""
         if self.model is not None:
             return
+        if self.lora and self.device_mesh is not None:
+            raise ValueError(
+                "model.init_args.lora: additions are not sharded: use one device, or --config ddp.yaml"
+            )
+        if self.muon and self.device_mesh is not None:
+            raise ValueError(
+                f"model.init_args.muon: {self.muon}: Muon wants whole matrices, and this strategy shards them: "
+                "give --model.init_args.muon=[] (AdamW), or another strategy"
+            )
         self._build()
         train_only(self._parts(), self.rates)
+        if self.device_mesh is not None:
+            half = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
+            sharding.shard(self.model.language, self.device_mesh["data_parallel"], half)
         self.train(self.training)  # Lightning never says it: a frozen codebook must not move
 
     def _build(self) -> None:
@@ -156,6 +172,11 @@ class LanguageModule(L.LightningModule):
         tokens = self.trainer.strategy.reduce(self.window.clone(), reduce_op="sum").clamp_min(1)
         return NOMINAL * self.trainer.world_size / tokens  # data parallelism averages over ranks
 
+    def on_after_backward(self) -> None:
+        """Averages what a sharding strategy leaves to us, the gradients of whole parts, at the end of a window."""
+        if self.device_mesh is not None and not self.trainer.fit_loop._should_accumulate():
+            sharding.average(self.parameters())
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divides the gradients by all tokens learned since the last step, on all ranks.
 
@@ -164,13 +185,27 @@ class LanguageModule(L.LightningModule):
         factor = self.gradient_factor()
         for parameter in self.parameters():
             if parameter.grad is not None:
-                parameter.grad.mul_(factor)
+                sharding.local(parameter.grad).mul_(factor)
         if self._is_logged():
             # `self.log` would repeat a task's last value in steps that have none of it
             for logger in self.loggers:
                 logger.log_metrics(task_means("train", self.tasks), step=self.trainer.global_step)
         self.window.zero_()
         self.tasks.zero_()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Lightning's, but for gradients some of which are shares of a sharded model's."""
+        if self.device_mesh is None:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+            found = [gradient for gradient in gradients if gradient is not None]
+            sharding.clip(found, gradient_clip_val, gradient_clip_algorithm or "norm")
 
     def on_validation_epoch_start(self) -> None:
         """Sums anew."""
@@ -206,9 +241,16 @@ class LanguageModule(L.LightningModule):
         steps = self.trainer.max_steps, self.warmup_steps
         return adamw(self._parts(), self.rates, *steps, self.weight_decay, muon=self.muon)
 
+    def gather(self) -> None:
+        """Brings a sharded model's weights to the first process, for `export`; every process must call it."""
+        if sharding.is_sharded(self.model.language):
+            self.whole_state = sharding.whole_state(self.model.language)
+
     def export(self, folder: str) -> None:
-        """Writes every part that is there."""
-        self.model.save_pretrained(folder)
+        """Writes every part that is there; `gather` comes first."""
+        states = {} if self.whole_state is None else {"language": self.whole_state}
+        save_parts(self.model, folder, states)
+        self.whole_state = None
 
 
 def task_means(split: str, tasks: Tensor) -> dict[str, float]:

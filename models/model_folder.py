@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,10 @@ CLASSES = {c.__name__: c for c in KNOWN}
 PARTS = ("encoder", "understanding_encoder", "tokenizer", "detokenizer", "language")
 
 
-def save_parts(model: "Illume", folder: str | Path) -> None:
-    """Writes every part of `model` that is there."""
+def save_parts(
+    model: "Illume", folder: str | Path, states: Mapping[str, Mapping[str, Tensor]] | None = None
+) -> None:
+    """Writes every part of `model` that is there; `states` are the weights of parts that do not hold all of theirs."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     classes = {}
@@ -50,8 +52,8 @@ def save_parts(model: "Illume", folder: str | Path) -> None:
             continue
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "config.json").write_text(json.dumps(part._hub_mixin_config, indent=2) + "\n")
-        save_weights(_weights(part), folder / name)
-        classes[name] = type(part).__name__
+        save_weights((states or {}).get(name) or _weights(part), folder / name)
+        classes[name] = next(known for known, kind in CLASSES.items() if isinstance(part, kind))
     if model.text_tokenizer is not None:
         model.text_tokenizer.save_pretrained(folder / "text_tokenizer")
     (folder / "illume.json").write_text(json.dumps({"parts": classes}, indent=2) + "\n")

@@ -24,6 +24,11 @@ TRUNK = {
 @pytest.fixture
 def tiny_illume() -> Illume:
     """A random model of every part."""
+    return make_tiny_illume()
+
+
+def make_tiny_illume() -> Illume:
+    """A random model of every part, the same one each time."""
     torch.manual_seed(0)
     words = train_text_tokenizer(
         ["draw a red circle and a blue square", "what colour is the star ?"] * 3, 280

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BELOW = {
     "models": {"explain"},  # a command line; explain needs nothing
     "playground": set(),
+    "parallel": {"models"},
     "lightning_modules": {"models"},
     "datamodules": {"models", "playground"},
     "evals": {"models", "playground", "explain"},  # command lines of their own; explain needs nothing
@@ -21,6 +22,7 @@ BELOW = {
         "playground",
         "datamodules",
         "evals",
+        "parallel",
         "explain",
     },
 }

@@ -1,0 +1,1 @@
+"""Several processes, and devices that Lightning does not know: strategies, an accelerator, and their checkpoints."""
