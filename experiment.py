@@ -27,6 +27,7 @@ from callbacks.run_record import RunRecord, check_same_config
 from callbacks.speed import Speed
 from callbacks.step_seed import StepSeed
 from callbacks.tracking import MLflow, Wandb, close
+from parallel import placement
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 FINISHED = "finished.json"
@@ -54,6 +55,7 @@ class Experiment(LightningCLI):
         self.trainer: Trainer | None = None
         self.resume = ResumePoint(None, 0, "")
         _quieten()
+        placement.register()
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -90,6 +92,12 @@ class Experiment(LightningCLI):
         )
         parser.add_argument("--name", type=str, default=self.default_name, help="the run's name")
         parser.add_argument("--runs_dir", type=str, default="runs", help="where run folders are made")
+        parser.add_argument(
+            "--timeout",
+            type=float,
+            default=1800.0,
+            help="seconds that a process may wait for another in a step",
+        )
         parser.add_argument("--track.wandb", type=Wandb | None, default=None, help="a run in W&B, too")
         parser.add_argument("--track.mlflow", type=MLflow | None, default=None, help="a run in MLflow, too")
         parser.add_lightning_class_args(ResumeCheckpoint, "checkpoint")
@@ -100,7 +108,8 @@ class Experiment(LightningCLI):
         self.config = parser.parse_args(args)
 
     def before_instantiate_classes(self) -> None:
-        """Looks at the run folder before anything expensive is built."""
+        """Looks at machine and run folder before anything expensive is built."""
+        placement.check(self.config.trainer)
         dump = self.parser.dump(self.config, skip_link_targets=False, skip_none=False, format="yaml")
         self.settings: dict[str, Any] = yaml.safe_load(dump)
         if self.trial:
@@ -118,8 +127,9 @@ class Experiment(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with the run folder's loggers and callbacks beside those of the config."""
         self.trainer_defaults["callbacks"] = self._own_callbacks()
+        placed = placement.arguments(self.config_init.trainer, self.config.timeout)
         return super().instantiate_trainer(
-            default_root_dir=str(self.folder), logger=self._loggers(), **kwargs
+            default_root_dir=str(self.folder), logger=self._loggers(), **placed, **kwargs
         )
 
     def _own_callbacks(self) -> list[Callback]:

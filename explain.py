@@ -37,6 +37,11 @@ def explain(error: BaseException) -> str | None:
     """The line for an error that its user can mend; None for a bug, which needs its traceback."""
     if full := _disk_full(error):
         return full
+    if str(error).startswith("Failed to load the backend extension: torch_npu"):
+        return (
+            "torch_npu is installed, and does not load: source CANN's set_env.sh, "
+            "or set TORCH_DEVICE_BACKEND_AUTOLOAD=0 to do without NPUs"
+        )
     names = {kind.__name__ for kind in type(error).__mro__}
     if not isinstance(error, (ValueError, OSError)) and not names & USER_ERRORS:
         return None

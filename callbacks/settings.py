@@ -5,9 +5,9 @@ from typing import Any
 
 from evals.settings import differing, flat, shown
 
-# Where things lie, and who is told of them, does not change what a run computes; the resolved config holds what the
-# files did.
-IGNORED = ("config", "extends", "name", "runs_dir", "track")
+# Where things lie, who is told of them and how long processes wait does not change what a run computes; the resolved
+# config holds what the files did.
+IGNORED = ("config", "extends", "name", "runs_dir", "track", "timeout")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
