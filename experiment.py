@@ -22,6 +22,7 @@ from callbacks.durable import write_text
 from callbacks.export import ExportModelFolder
 from callbacks.gradient_norms import GradientNorms
 from callbacks.parameter_table import ParameterTable
+from callbacks.patience import Patience
 from callbacks.progress import StageProgress
 from callbacks.run_record import RunRecord, check_same_config
 from callbacks.speed import Speed
@@ -135,6 +136,7 @@ class Experiment(LightningCLI):
     def _own_callbacks(self) -> list[Callback]:
         config = self.config
         callbacks: list[Callback] = [
+            Patience(config.timeout),
             RunRecord(self.settings),
             ParameterTable(),
             DataRecord(),

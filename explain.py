@@ -31,12 +31,15 @@ NOISE = (
     "Expected a path",
 )
 TRAINER = "lightning.pytorch.Trainer"
+LOST = 75  # the exit code where other processes are gone: the same command goes on from the last checkpoint
 
 
 def explain(error: BaseException) -> str | None:
     """The line for an error that its user can mend; None for a bug, which needs its traceback."""
     if full := _disk_full(error):
         return full
+    if lost := lost_process(error):
+        return lost
     if str(error).startswith("Failed to load the backend extension: torch_npu"):
         return (
             "torch_npu is installed, and does not load: source CANN's set_env.sh, "
@@ -55,6 +58,22 @@ def explain(error: BaseException) -> str | None:
     return line
 
 
+def lost_process(error: BaseException) -> str:
+    """The line where a process waited for another that is gone; empty for any other error."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = " ".join(str(error).split())
+    if not names & {"DistBackendError", "DistNetworkError", "DistStoreError"} and not (
+        isinstance(error, RuntimeError) and re.search(r"\bgloo/|hccl", text, re.IGNORECASE)
+    ):
+        return ""
+    return f"another process of this run is gone or does not answer ({text[:120]}): {goes_on()}"
+
+
+def goes_on() -> str:
+    """What becomes of a run that has lost a process."""
+    return "the run ends here, and the same command goes on from its last checkpoint"
+
+
 class Parser(argparse.ArgumentParser):
     """argparse that says what is wrong in one line, without its usage."""
 
@@ -67,7 +86,8 @@ class Parser(argparse.ArgumentParser):
 def user_errors(program: str) -> Iterator[None]:
     """The end of every command line: Ctrl-C is exit code 130, a user's error one line and exit code 2.
 
-    A bug keeps its traceback; so does every error where the environment has TRACEBACK set.
+    Where other processes of the run are gone, it is one line and exit code 75. A bug keeps its traceback; so does every
+    error where the environment has TRACEBACK set.
     """
     try:
         yield
@@ -78,7 +98,7 @@ def user_errors(program: str) -> Iterator[None]:
         if line is None or os.environ.get("TRACEBACK"):
             raise
         print(f"{program}: error: {line}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(LOST if lost_process(error) else 2) from None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
