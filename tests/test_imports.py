@@ -28,7 +28,7 @@ BELOW = {
 }
 # Floor 3, which may import anything and one another, and which no package may import.
 ENTRY_POINTS = {"train", "experiment", "explain", "generate", "sweep", "demo", "ablate", "benchmarks"}
-ENTRY_POINTS |= {"processes", "sweeps", "examples"}
+ENTRY_POINTS |= {"processes", "sweeps", "examples", "gather"}
 # What the packages of floor 0 may import from outside, beside the standard library.
 OUTSIDE = {
     "models": {

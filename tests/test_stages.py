@@ -16,6 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 import demo
+import gather
 import train
 from callbacks import enhancement_round, self_enhancement
 from callbacks.enhancement_round import Round
@@ -27,6 +28,7 @@ from lightning_modules.language import LanguageModule
 from models.unified import Illume
 from playground import shards
 from tests.datamodules.tars import write_samples
+from tests.ranks import forked
 
 CONFIGS = Path(train.CONFIGS)
 STAGES = ("language", "encoder", "tokenizer", "pixel_tokenizer", "detokenizer", "stage1", "stage2", "stage3")
@@ -255,6 +257,39 @@ def test_two_ranks_go_on_where_they_were_cut(world, monkeypatch):
     again = train.main([*given, *two, "--name", "two"])
     assert again.resume.step == 2 and rows(again.folder) == rows(whole.folder)
     one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_sharded_run_is_cut_goes_on_and_is_gathered(world, monkeypatch):
+    """FSDP2 on two processes, through the command line; its checkpoint becomes a model folder without them."""
+    monkeypatch.chdir(world)
+    given = [
+        *arguments("language", 3),
+        "--config",
+        "fsdp.yaml",
+        "--trainer.accelerator=cpu",
+        "--trainer.devices=2",
+    ]
+    given += ["--trainer.precision=32-true", "--model.init_args.muon=[]", "--name", "sharded"]
+    given += ["--model.init_args.language.trunk.num_hidden_layers=1", "--speed.peak_tflops=0"]
+    step = LanguageModule.training_step
+
+    @functools.wraps(step)
+    def cut(self, batch):
+        if self.trainer.global_step >= 2:
+            raise KeyError("cut")
+        return step(self, batch)
+
+    monkeypatch.setattr(LanguageModule, "training_step", cut)
+    with pytest.raises(RuntimeError, match="cut"):
+        forked(lambda rank: train.main(given) and None, 2)
+    monkeypatch.setattr(LanguageModule, "training_step", step)
+    assert forked(lambda rank: train.main(given).resume.step, 2) == [2, 2]
+    assert [row["step"] for row in rows(Path("runs/sharded")) if row["train/loss"]] == ["0", "1", "2"]
+    gather.main(["runs/sharded", "--out", "gathered"])
+    one, other = (
+        load_file(f"{folder}/language/model.safetensors") for folder in ("runs/sharded/model", "gathered")
+    )
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
