@@ -1,6 +1,11 @@
-"""Stage `detokenizer`: from reconstructed features to pixels; first the stem, then diffusion on what it leaves open."""
+"""Stage `detokenizer`: from reconstructed features to pixels; first the stem, then diffusion on what it leaves open.
 
-from typing import Any
+Stable Diffusion has no stem, and starts from a published folder.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -10,6 +15,7 @@ from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import parts_of
 from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels
+from models.detokenizer.stable_diffusion import IMAGE_SIZE, StableDiffusionDetokenizer
 from models.recipe import build
 from models.unified import Illume
 
@@ -17,12 +23,18 @@ from models.unified import Illume
 class DetokenizerModule(L.LightningModule):
     """The detokenizer on a frozen encoder and tokenizer.
 
+    Without a stem there is one optimizer, which Lightning steps, so that it can accumulate gradients.
+
     Args:
         tokenizer: model folder that holds encoder and tokenizer.
-        detokenizer: sizes of the detokenizer.
+        detokenizer: sizes of the `DiffusionDetokenizer`; with `from: FOLDER_OR_NAME` among them, a
+            `StableDiffusionDetokenizer` from there, and its settings.
         stem_steps: steps in which the stem alone learns; it is frozen after them.
         stem_lr, lr: learning rates of stem and UNet, each with a cosine over its own steps.
-        ema: decay of the running mean of the UNet's weights, which is what is exported.
+        ema: decay of the running mean of the UNet's weights, which is what is exported; 0: none is kept (at SDXL's size
+            it takes 10 GB).
+        learns: all of the UNet, or of Stable Diffusion's only the attention layers and those the condition enters by.
+        gradient_checkpointing: whether the UNet's activations are made anew in the backward pass.
     """
 
     items_name = "images"  # what the progress line counts
@@ -36,12 +48,16 @@ class DetokenizerModule(L.LightningModule):
         lr: float = 1.5e-3,
         warmup_steps: int = 50,
         ema: float = 0.99,
+        learns: Literal["all", "attention"] = "all",
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.folder, self.sizes, self.stem_steps = tokenizer, detokenizer or {}, stem_steps
         self.stem_lr, self.lr, self.warmup_steps, self.ema_decay = stem_lr, lr, warmup_steps, ema
-        self.detokenizer: DiffusionDetokenizer | None = None
-        self.automatic_optimization = False
+        self.learns, self.gradient_checkpointing = learns, gradient_checkpointing
+        self.detokenizer: DiffusionDetokenizer | StableDiffusionDetokenizer | None = None
+        self.ema: torch.optim.swa_utils.AveragedModel | None = None
+        self.automatic_optimization = "from" in self.sizes or not self.sizes.get("stem", True)
 
     def configure_model(self) -> None:
         """Loads encoder and tokenizer and builds the detokenizer, once."""
@@ -55,17 +71,52 @@ class DetokenizerModule(L.LightningModule):
             )
         self.encoder = parts["encoder"].eval().requires_grad_(False)
         self.tokenizer = parts["tokenizer"].eval().requires_grad_(False)
-        sizes = {
-            "image_size": self.encoder.image_size,
-            "feature_width": self.encoder.width,
-            "grid": self.encoder.grid,
-        }
-        self.detokenizer = build(DiffusionDetokenizer, sizes | self.sizes, "model.init_args.detokenizer")
-        self.ema = torch.optim.swa_utils.AveragedModel(
-            self.detokenizer.unet, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(self.ema_decay)
-        )
+        self._check_sizes()
+        self.detokenizer = self._new_detokenizer()
+        if self.learns == "attention":
+            self.detokenizer.learn_attention_alone()
+        if self.gradient_checkpointing:
+            self.detokenizer.unet.enable_gradient_checkpointing()
+        if self.ema_decay:
+            average = torch.optim.swa_utils.get_ema_multi_avg_fn(self.ema_decay)
+            self.ema = torch.optim.swa_utils.AveragedModel(self.detokenizer.unet, multi_avg_fn=average)
+            self.ema.requires_grad_(False)  # else DDP would wait for its gradients
         if self.detokenizer.stem is None:
             self.stem_steps = 0
+
+    def _check_sizes(self) -> None:
+        """Makes sure that the recipe and the data are of the sizes of the encoder, before anything is loaded."""
+        stable = "from" in self.sizes
+        if self.learns == "attention" and not stable:
+            raise ValueError("model.init_args.learns: attention is for a detokenizer `from` Stable Diffusion")
+        for name, theirs in (("feature_width", self.encoder.width), ("grid", self.encoder.grid)):
+            if self.sizes.get(name, theirs) != theirs:
+                raise ValueError(
+                    f"model.init_args.detokenizer.{name} is {self.sizes[name]}, the encoder's in {self.folder} is "
+                    f"{theirs}: leave it out"
+                )
+        size = self.sizes.get("image_size", IMAGE_SIZE if stable else self.encoder.image_size)
+        data = getattr(self._trainer and self._trainer.datamodule, "image_size", size)
+        if data != size:
+            raise ValueError(
+                f"the data's images are {data} x {data}, the detokenizer makes {size} x {size}: "
+                f"set data.init_args.image_size to {size}"
+            )
+
+    def _new_detokenizer(self) -> DiffusionDetokenizer | StableDiffusionDetokenizer:
+        sizes = {"feature_width": self.encoder.width, "grid": self.encoder.grid} | self.sizes
+        where = "model.init_args.detokenizer"
+        if "from" not in sizes:
+            return build(DiffusionDetokenizer, {"image_size": self.encoder.image_size} | sizes, where)
+        trainer = self._trainer
+        kept = Path(trainer.default_root_dir) / "predecessors" / "detokenizer.json" if trainer else None
+        if kept and trainer.ckpt_path and kept.is_file():  # the weights are in the checkpoint
+            return StableDiffusionDetokenizer.empty(json.loads(kept.read_text()), str(kept))
+        made = StableDiffusionDetokenizer.from_diffusers(sizes.pop("from"), **sizes)
+        if kept and trainer.is_global_zero and not trainer.fast_dev_run:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(made._hub_mixin_config, indent=2) + "\n")
+        return made
 
     def train(self, mode: bool = True) -> "DetokenizerModule":
         """Encoder and tokenizer stay as they are."""
@@ -79,26 +130,36 @@ class DetokenizerModule(L.LightningModule):
     def _features(self, images: Tensor) -> Tensor:
         return self.tokenizer.decode(self.tokenizer.encode(self.encoder(images)))
 
-    def training_step(self, batch: ImageBatch) -> None:
-        """One step of the stem, or one of the UNet."""
+    def training_step(self, batch: ImageBatch) -> Tensor | None:
+        """The loss of the UNet for Lightning to step; with a stem, one step of it or of the UNet."""
         features, pixels = self._features(batch.images), to_pixels(batch.images)
-        optimizers, schedules = self.optimizers(), self.lr_schedulers()
-        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
-        schedules = schedules if isinstance(schedules, list) else [schedules]
         stem = self.global_step < self.stem_steps
-        which = 0 if stem else -1
         loss = (
             self.detokenizer.stem.loss(features, pixels) if stem else self.detokenizer.loss(features, pixels)
         )
-        optimizers[which].zero_grad()
-        self.manual_backward(loss)
-        optimizers[which].step()
-        schedules[which].step()
-        if not stem:
-            self.ema.update_parameters(self.detokenizer.unet)
         self.log_dict(
             {"train/loss": loss, f"train/loss_{'stem' if stem else 'diffusion'}": loss}, prog_bar=True
         )
+        if self.automatic_optimization:
+            return loss
+        which = 0 if stem else -1
+        optimizer, schedule = self.optimizers()[which], self.lr_schedulers()[which]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        schedule.step()
+        if not stem:
+            self._average()
+        return None
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """One step that Lightning takes."""
+        super().optimizer_step(*args, **kwargs)
+        self._average()
+
+    def _average(self) -> None:
+        if self.ema is not None:
+            self.ema.update_parameters(self.detokenizer.unet)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clips, after the callbacks have seen the gradients as they came."""
@@ -127,7 +188,7 @@ class DetokenizerModule(L.LightningModule):
     def configure_optimizers(self) -> list[dict[str, Any]]:
         """One AdamW for the stem, one for the rest."""
         model, total = self.detokenizer, self.trainer.max_steps
-        rest = [*model.condition.parameters(), *model.unet.parameters()]
+        rest = [p for p in (*model.condition.parameters(), *model.unet.parameters()) if p.requires_grad]
         both = [adamw({"unet": rest}, {"unet": self.lr}, total - self.stem_steps, self.warmup_steps)]
         if model.stem is not None:
             stem = {"stem": list(model.stem.parameters())}
@@ -135,7 +196,12 @@ class DetokenizerModule(L.LightningModule):
         return both
 
     def export(self, folder: str) -> None:
-        """Writes encoder, tokenizer and the averaged detokenizer."""
-        self.detokenizer.unet.load_state_dict(self.ema.module.state_dict())
-        model = Illume(encoder=self.encoder, tokenizer=self.tokenizer, detokenizer=self.detokenizer)
-        model.save_pretrained(folder)
+        """Writes encoder, tokenizer and the averaged detokenizer; what is in training stays as it is."""
+        own = self.detokenizer.unet
+        try:
+            if self.ema is not None:
+                self.detokenizer.unet = self.ema.module
+            model = Illume(encoder=self.encoder, tokenizer=self.tokenizer, detokenizer=self.detokenizer)
+            model.save_pretrained(folder)
+        finally:
+            self.detokenizer.unet = own

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder
+from models.detokenizer.stable_diffusion import StableDiffusionDetokenizer
 from models.language.lora import added_up
 from models.language.unified_lm import UnifiedLM
 from models.recipe import build
@@ -33,6 +34,7 @@ KNOWN = (
     PixelTokenizer,
     DiffusionDetokenizer,
     PixelDecoder,
+    StableDiffusionDetokenizer,
     UnifiedLM,
 )
 CLASSES = {c.__name__: c for c in KNOWN}

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from models.conversation import converse
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder
+from models.detokenizer.stable_diffusion import StableDiffusionDetokenizer
 from models.document import (
     Document,
     See,
@@ -64,7 +65,7 @@ class Illume(nn.Module):
         self,
         encoder: VisionEncoder | None = None,
         tokenizer: SemanticTokenizer | PixelTokenizer | None = None,
-        detokenizer: DiffusionDetokenizer | PixelDecoder | None = None,
+        detokenizer: DiffusionDetokenizer | StableDiffusionDetokenizer | PixelDecoder | None = None,
         language: UnifiedLM | None = None,
         text_tokenizer: PreTrainedTokenizerBase | None = None,
         understanding_encoder: VisionEncoder | None = None,

@@ -5,6 +5,7 @@ not published). With a stem, what is diffused is the residual: the image minus t
 """
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -74,9 +75,7 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
 
     def _condition(self, features: Tensor, coarse: Tensor | None) -> Tensor:
         """What is concatenated to the noisy latents: (B, C, h, w)."""
-        grid = self.condition(features).transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        side = self.image_size // self.patch
-        laid = F.interpolate(F.pixel_shuffle(grid, 2), size=(side, side), mode="bilinear")
+        laid = lay_over(self.condition(features), self.grid, self.image_size // self.patch)
         return laid if coarse is None else torch.cat([laid, F.pixel_unshuffle(coarse, self.patch)], 1)
 
     def _velocity(self, noisy: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
@@ -101,17 +100,25 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         """Features (B, N, D) -> images (B, 3, H, W) uint8. A seed fixes its image whatever the batch around it."""
         coarse = None if self.stem is None else self.stem(features)
         condition = self._condition(features, coarse)
-        x = torch.stack([self._noise(seed) for seed in seeds]).to(features.device)
+        side = self.image_size // self.patch
+        x = seeded_noise(seeds, 3 * self.patch**2, side, side).to(features.device)
         self.scheduler.set_timesteps(steps or self.steps, device=features.device)
         for t, sigma in zip(self.scheduler.timesteps, self.scheduler.sigmas, strict=False):
             x = self.scheduler.step(self._velocity(x, sigma.expand(len(x)), condition), t, x).prev_sample
         image = F.pixel_shuffle(x, self.patch) * self.scale
         return to_uint8(image if coarse is None else image + coarse)
 
-    def _noise(self, seed: int) -> Tensor:
-        side = self.image_size // self.patch
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(3 * self.patch**2, side, side, generator=generator)
+
+def lay_over(values: Tensor, grid: int, side: int) -> Tensor:
+    """Values (B, grid * grid, 4 C) of a feature grid -> (B, C, side, side): a pixel shuffle, then bilinearly."""
+    laid = F.pixel_shuffle(values.transpose(1, 2).unflatten(2, (grid, grid)), 2)
+    return F.interpolate(laid, size=(side, side), mode="bilinear")
+
+
+def seeded_noise(seeds: Sequence[int], *shape: int) -> Tensor:
+    """Normal noise (B, *shape) on the CPU: a seed gives the same on every device, and whatever the batch around it."""
+    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(s), device="cpu") for s in seeds]
+    return torch.stack(drawn)
 
 
 def to_uint8(pixels: Tensor) -> Tensor:

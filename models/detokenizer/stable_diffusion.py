@@ -1,0 +1,270 @@
+"""Stable Diffusion as the detokenizer: a VAE's latents, denoised by a UNet that sees reconstructed features for text.
+
+ILLUME section 3.1 and figure 3. Versions 1.5, 2.1 and XL are one class: their configs differ. How features reach the UNet
+is in `condition.py`, and how a published folder is read in `diffusers_folder.py`.
+"""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    UNet2DConditionModel,
+)
+from diffusers.schedulers import KarrasDiffusionSchedulers
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from models.detokenizer.condition import Concatenation, Condition, CrossAttention
+from models.detokenizer.diffusers_folder import (
+    CONFIGS,
+    fill,
+    find_folder,
+    read_config,
+    read_weights,
+    weight_files,
+    weight_patterns,
+)
+from models.detokenizer.diffusion import seeded_noise, to_uint8
+from models.detokenizer.fit import check_latents, check_sizes, pooled_width
+from models.detokenizer.latents import from_latents, to_latents
+from models.recipe import build, check_keys
+
+IMAGE_SIZE = 512  # 32 times the grid's 16
+Way = Literal["cross_attention", "concat"]
+SOLVERS = {"dpm": DPMSolverMultistepScheduler, "euler": EulerDiscreteScheduler}
+# What of a scheduler's config says how noise was added in training, and at which steps a solver looks.
+SCHEDULE = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "prediction_type",
+    "timestep_spacing",
+    "steps_offset",
+    "rescale_betas_zero_snr",
+)
+SCHEDULERS = {kind.name for kind in KarrasDiffusionSchedulers} - {"EDMEulerScheduler"}  # of such noise
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+
+
+class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
+    """Reconstructed features (B, N, D) to images, in the latent space of a frozen VAE.
+
+    Args:
+        unet: sizes of the `UNet2DConditionModel`, as its config.json has them.
+        vae: sizes of the `AutoencoderKL`.
+        scheduler: noise schedule and kind of prediction (the keys of SCHEDULE); each solver's own defaults for the rest.
+        image_size: side of the image; 32 times the grid's in the paper.
+        feature_width: D of the features.
+        grid: side of the feature grid.
+        condition: the way of the features into the UNet: cross_attention (LaVIT) or concat (ILLUME+).
+        condition_width: channels that concat adds to the latents (64: those of ILLUME+'s two codes; assumed).
+        drop: share of the conditions that training replaces by zeros (assumed, ILLUME+ masks as many).
+        guidance: pull away from what those zeros give; 1: none (2.0 is ILLUME+'s, assumed).
+        steps: sampling steps by default (50 is ILLUME+'s, assumed).
+        solver: dpm (DPM-Solver++ of second order) or euler.
+        vae_batch: images that the VAE takes at a time: at 512 pixels it wants more memory than the UNet.
+
+    Raises:
+        ValueError: sizes that do not fit each other.
+    """
+
+    stem = None  # there is no coarse image: what the features settle is left to diffusion as well
+
+    def __init__(
+        self,
+        unet: dict[str, Any],
+        vae: dict[str, Any],
+        scheduler: dict[str, Any],
+        image_size: int = IMAGE_SIZE,
+        feature_width: int = 1280,
+        grid: int = 16,
+        condition: Way = "concat",
+        condition_width: int = 64,
+        drop: float = 0.1,
+        guidance: float = 2.0,
+        steps: int = 50,
+        solver: Literal["dpm", "euler"] = "dpm",
+        vae_batch: int = 8,
+    ) -> None:
+        super().__init__()
+        self.image_size, self.feature_width, self.grid = image_size, feature_width, grid
+        self.drop, self.guidance, self.steps, self.vae_batch = drop, guidance, steps, vae_batch
+        self.way, self.condition_width = condition, condition_width
+        self.scheduler, self.solver = scheduler, solver
+        self._check_choices()
+        check_keys(unet, inspect.signature(UNet2DConditionModel.__init__).parameters, "the UNet")
+        check_keys(vae, inspect.signature(AutoencoderKL.__init__).parameters, "the VAE")
+        self.vae = AutoencoderKL(**vae).requires_grad_(False)
+        self.channels = self.vae.config.latent_channels
+        check_latents(unet, self.channels)
+        wider = self.channels + (condition_width if condition == "concat" else 0)
+        self.unet = UNet2DConditionModel(**unet | {"in_channels": wider})
+        nn.init.zeros_(self.unet.conv_in.weight[:, self.channels :])  # at first what is laid beside has no say
+        self.side = image_size // 2 ** (len(self.vae.config.block_out_channels) - 1)
+        check_sizes(self.unet.config, self.vae.config, image_size, grid if condition == "concat" else None)
+        self.condition = self._new_condition()
+        with torch.device("cpu"):  # tables, no weights: also where modules are being built on the meta device
+            self.schedule = DDPMScheduler(**scheduler)
+
+    @classmethod
+    def from_diffusers(
+        cls, name: str, pickled: bool = False, variant: str = "", **settings: Any
+    ) -> "StableDiffusionDetokenizer":
+        """Starts from the UNet, VAE and scheduler of a diffusers folder, or of a name of the hub.
+
+        Args:
+            name: a folder with `unet/`, `vae/` and `scheduler/`, or OWNER/MODEL.
+            pickled: whether pickled weights will do where there are no safetensors (they are read with weights_only).
+            variant: of the weights, such as fp16.
+            settings: of the class; those of `unet`, `vae` and `scheduler` are laid over the folder's.
+
+        Raises:
+            FileNotFoundError: folder, part or weights are not there.
+            ValueError: they do not fit each other or the settings, or are pickled.
+        """
+        check_keys(settings, inspect.signature(cls.__init__).parameters, f"a detokenizer from {name}")
+        folder = find_folder(name, CONFIGS)
+        recipe = settings | _recipe(folder, settings)
+        with torch.device("meta"):  # sizes that do not fit are told before anything is loaded
+            made = build(cls, recipe, f"a detokenizer from {name}")
+        patterns = [word for part in ("unet", "vae") for word in weight_patterns(part, variant, pickled)]
+        folder = find_folder(name, patterns)
+        files = {part: weight_files(folder, part, variant, pickled) for part in ("unet", "vae")}
+        more = made.unet.config.in_channels - made.channels
+        fill(made.unet, _grown(read_weights(files["unet"]), more), f"{folder}/unet")
+        fill(made.vae, read_weights(files["vae"]), f"{folder}/vae")
+        made.condition = made._new_condition()
+        return made
+
+    @classmethod
+    def empty(cls, recipe: Mapping[str, Any], where: str) -> "StableDiffusionDetokenizer":
+        """One whose weights are still to be loaded: nothing is drawn at random, which takes minutes at SDXL's size."""
+        with torch.device("meta"):
+            made = build(cls, recipe, where)
+        return made.to_empty(device=torch.get_default_device())
+
+    def _new_condition(self) -> CrossAttention | Concatenation:
+        unet = self.unet.config
+        width = unet.cross_attention_dim
+        pooled = pooled_width(unet)
+        if self.way == "cross_attention":
+            return CrossAttention(self.feature_width, self.grid**2, width, pooled)
+        return Concatenation(self.feature_width, self.grid, self.side, self.condition_width, width, pooled)
+
+    def _check_choices(self) -> None:
+        for name, value, known in (
+            ("condition", self.way, get_args(Way)),
+            ("solver", self.solver, tuple(SOLVERS)),
+            ("prediction_type", self.scheduler.get("prediction_type", "epsilon"), PREDICTIONS),
+        ):
+            if value not in known:
+                raise ValueError(f"the detokenizer's {name} is one of {', '.join(known)}, not {value!r}")
+        check_keys(self.scheduler, SCHEDULE, "the detokenizer's scheduler")
+        if not 0 <= self.drop < 1 or not 0 <= self.guidance <= 100:
+            raise ValueError(
+                f"the detokenizer's drop is in [0, 1) and its guidance in [0, 100], not {self.drop} and {self.guidance}"
+            )
+        if min(self.steps, self.vae_batch, self.condition_width) < 1:
+            raise ValueError("the detokenizer's steps, vae_batch and condition_width are at least 1")
+
+    def learn_attention_alone(self) -> None:
+        """Freezes all of the UNet but its attention layers and those that the condition enters by."""
+        enters = r"^conv_in\." if self.way == "concat" else r"^add_embedding\."
+        for name, parameter in self.unet.named_parameters():
+            parameter.requires_grad_(bool(re.search(rf"\.attn\d\.|{enters}", name)))
+
+    def _conditions(self, features: Tensor) -> Condition:
+        if features.shape[1:] != (self.grid**2, self.feature_width):
+            raise ValueError(
+                f"there are {features.shape[1]} features of width {features.shape[2]}, the detokenizer takes "
+                f"{self.grid} x {self.grid} of width {self.feature_width}"
+            )
+        return self.condition(features.to(self.unet.dtype))
+
+    def _predict(self, noisy: Tensor, timestep: Tensor, condition: Condition) -> Tensor:
+        """What the UNet says of noisy latents (B, C, h, w), in single precision."""
+        inputs = noisy if condition.laid is None else torch.cat([noisy, condition.laid], 1)
+        added = None
+        if condition.pooled is not None:  # SDXL: an image of this size that nothing was cut from
+            size = float(self.image_size)
+            sizes = torch.tensor([[size, size, 0.0, 0.0, size, size]], device=noisy.device)
+            added = {"text_embeds": condition.pooled, "time_ids": sizes.expand(len(noisy), -1)}
+        out = self.unet(
+            inputs.to(self.unet.dtype),
+            timestep,
+            encoder_hidden_states=condition.tokens,
+            added_cond_kwargs=added,
+        )
+        return out.sample.float()
+
+    def loss(self, features: Tensor, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Mean squared error of the prediction on images (B, 3, H, W) in -1 to 1, each at a timestep of its own."""
+        if pixels.shape[-2:] != (self.image_size, self.image_size):
+            raise ValueError(
+                f"images are {tuple(pixels.shape[-2:])}, the detokenizer makes {self.image_size} x {self.image_size}: "
+                f"set data.init_args.image_size to {self.image_size}"
+            )
+        latents = to_latents(self.vae, pixels, self.vae_batch)
+        drawn = {"generator": generator, "device": latents.device}
+        noise = torch.randn(latents.shape, **drawn)
+        steps = torch.randint(self.schedule.config.num_train_timesteps, (len(latents),), **drawn)
+        condition = self._conditions(features)
+        if self.training and self.drop:
+            condition = condition.kept(torch.rand(len(latents), **drawn) >= self.drop)
+        prediction = self._predict(self.schedule.add_noise(latents, noise, steps), steps, condition)
+        target = {
+            "epsilon": lambda: noise,
+            "v_prediction": lambda: self.schedule.get_velocity(latents, noise, steps),
+            "sample": lambda: latents,
+        }[self.schedule.config.prediction_type]()
+        return F.mse_loss(prediction, target)
+
+    @torch.no_grad()
+    def decode(self, features: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
+        """Features (B, N, D) -> images (B, 3, H, W) uint8. A seed fixes its image whatever the batch around it."""
+        with torch.device("cpu"):
+            solver = SOLVERS[self.solver](**self.scheduler)
+        solver.set_timesteps(steps or self.steps, device=features.device)
+        x = seeded_noise(seeds, self.channels, self.side, self.side).to(features.device)
+        x = x * solver.init_noise_sigma
+        condition, guided = self._conditions(features), self.guidance != 1
+        if guided:
+            condition = condition.after_null()
+        for t in solver.timesteps:
+            inputs = solver.scale_model_input(x, t)
+            said = self._predict(torch.cat([inputs, inputs]) if guided else inputs, t, condition)
+            if guided:
+                null, wanted = said.chunk(2)
+                said = null + self.guidance * (wanted - null)
+            x = solver.step(said, t, x).prev_sample
+        return to_uint8(from_latents(self.vae, x, self.vae_batch))
+
+
+def _recipe(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes in a diffusers folder, with what the settings say otherwise."""
+    sizes = {
+        "unet": read_config(folder, "unet", ["UNet2DConditionModel"]),
+        "vae": read_config(folder, "vae", ["AutoencoderKL"]),
+    }
+    schedule = read_config(folder, "scheduler", sorted(SCHEDULERS))
+    sizes["scheduler"] = {name: schedule[name] for name in SCHEDULE if schedule.get(name) is not None}
+    return {part: sizes[part] | settings.get(part, {}) for part in sizes}
+
+
+def _grown(shards: Iterable[dict[str, Tensor]], channels: int) -> Iterator[dict[str, Tensor]]:
+    """A UNet's weights, its first convolution with so many more channels of zeros."""
+    for shard in shards:
+        if channels and "conv_in.weight" in shard:
+            shard = shard | {"conv_in.weight": F.pad(shard["conv_in.weight"], (0, 0, 0, 0, 0, channels))}
+        yield shard
