@@ -1,0 +1,168 @@
+"""configs/illume_7b/detokenizer.yaml on tiny folders: it trains, is cut, goes on without them, and exports."""
+
+import functools
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import train
+from callbacks.metrics_file import read_rows
+from lightning_modules.detokenizer import DetokenizerModule
+from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.semantic import SemanticTokenizer
+from models.unified import Illume
+from tests.datamodules.tars import write_samples
+from tests.tiny import error_of
+from tests.tiny_stable_diffusion import save_stable_diffusion
+
+HERE = [
+    "--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto", "--trainer.max_steps=3",
+    "--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false", "--checkpoint.every_n_steps=1",
+    "--speed.peak_tflops=0", "--model.init_args.tokenizer=tokenizer", "--data.init_args.shards=data",
+    "--data.init_args.val=data", "--data.init_args.batch_size=2", "--data.init_args.batches_per_epoch=3",
+    "--data.init_args.val_batches=1", "--data.init_args.workers=0", "--data.init_args.readers=1",
+    "--data.init_args.image_size=24", "--model.init_args.detokenizer.image_size=24",
+    "--model.init_args.detokenizer.steps=2", "--model.init_args.detokenizer.from=sd",
+]  # fmt: skip
+
+
+def picture(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (24, 24, 3), np.uint8)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tokenizer's model folder and a few images."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    encoder = VisionEncoder(image_size=24, width=32, layers=1, heads=2)
+    tokenizer = SemanticTokenizer(
+        feature_width=32, tokens=9, codes=16, code_width=4, decoder_layers=1, heads=2
+    )
+    Illume(encoder=encoder, tokenizer=tokenizer).save_pretrained("tokenizer")
+    write_samples(tmp_path / "data/0.tar", {str(i): {"png": picture(i), "txt": b"noise"} for i in range(8)})
+    return tmp_path
+
+
+def rows(run: object) -> list[dict[str, str]]:
+    return read_rows(run.folder / "metrics.csv")[1]
+
+
+def moved(run: object, names: Iterable[str], before: dict[str, torch.Tensor]) -> set[str]:
+    now = run.model.detokenizer.state_dict()
+    return {name for name in names if not now[name].equal(before[name])}
+
+
+@pytest.mark.parametrize(
+    ("version", "way", "settings"),
+    [
+        ("1.5", "cross_attention", ["--model.init_args.ema=0.9"]),
+        (
+            "2.1",
+            "concat",
+            ["--model.init_args.learns=attention", "--trainer.precision=bf16-mixed"],
+        ),
+        ("xl", "concat", ["--trainer.accumulate_grad_batches=2"]),
+    ],
+)
+def test_it_trains_is_cut_goes_on_and_draws(version, way, settings, world, monkeypatch):
+    save_stable_diffusion(world / "sd", version)
+    precision = [] if "precision" in str(settings) else ["--trainer.precision=32-true"]
+    given = ["--config", "illume_7b/detokenizer.yaml", *HERE, *precision, *settings]
+    given += [f"--model.init_args.detokenizer.condition={way}"]
+    whole = train.main([*given, "--name", "whole"])
+    assert whole.trainer.global_step == 3 and whole.model.detokenizer.unet.is_gradient_checkpointing
+
+    step = DetokenizerModule.training_step
+
+    @functools.wraps(step)
+    def cut(self, batch):
+        if self.trainer.global_step >= 2:
+            raise KeyError("cut")
+        return step(self, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyError, match="cut"):
+        patch.setattr(DetokenizerModule, "training_step", cut)
+        train.main(given)
+    for folder in ("sd", "tokenizer"):
+        (world / folder).rename(world / f"{folder}.away")
+    again = train.main(given)  # a checkpoint needs neither
+    assert again.resume.step in (1, 2) and rows(again) == rows(whole)
+
+    learning = {id(p) for p in again.model.parameters() if p.requires_grad}
+    assert {id(p) for group in again.trainer.optimizers[0].param_groups for p in group["params"]} == learning
+    vae = {id(p) for p in again.model.detokenizer.vae.parameters()}
+    assert vae and not vae & learning
+
+    saved = Illume.from_pretrained(str(again.folder / "model"))
+    images = saved.decode(torch.arange(9).view(1, 9), [0])
+    assert images.shape == (1, 3, 24, 24)
+    kept = torch.load(again.folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    conv = saved.detokenizer.unet.conv_out.weight
+    if "ema" in str(settings):
+        assert kept["ema.module.conv_out.weight"].equal(conv), "what is exported is the average"
+        assert not kept["detokenizer.unet.conv_out.weight"].equal(conv), "what goes on training is not"
+    else:
+        assert not any(name.startswith("ema.") for name in kept)
+        assert kept["detokenizer.unet.conv_out.weight"].equal(conv)
+
+
+def module(world: Path, **settings: object) -> DetokenizerModule:
+    sizes = {"from": str(world / "sd"), "image_size": 24} | settings.pop("sizes", {})
+    return DetokenizerModule(tokenizer="tokenizer", detokenizer=sizes, **settings)
+
+
+def test_an_encoder_of_another_input_is_given_the_detokenizer_s_images(world, monkeypatch):
+    save_stable_diffusion(world / "sd", "1.5")
+    stage = module(world, sizes={"image_size": 96})
+    stage.configure_model()
+    small = stage.encoder.forward
+    monkeypatch.setattr(  # as an encoder does that resizes what it is given
+        stage.encoder, "forward", lambda images: small(images[..., ::4, ::4])
+    )
+    batch = SimpleNamespace(images=torch.zeros(2, 3, 96, 96, dtype=torch.uint8))
+    monkeypatch.setattr(stage, "log_dict", lambda *_, **__: None)
+    monkeypatch.setattr(DetokenizerModule, "global_step", 0)
+    stage.training_step(batch).backward()
+    assert stage.detokenizer.unet.conv_in.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"sizes": {"grid": 4}}, "detokenizer.grid is 4, the encoder's in tokenizer is 3: leave it out"),
+        ({"sizes": {"feature_width": 64}}, "feature_width is 64, the encoder's in tokenizer is 32"),
+        ({"sizes": {"image_size": 48}}, "images are 24 x 24, the detokenizer makes 48 x 48"),
+    ],
+)
+def test_sizes_that_disagree_are_told_before_anything_is_loaded(settings, line, world):
+    stage = module(world, **settings)  # there is no folder sd at all
+    stage._trainer = SimpleNamespace(
+        datamodule=SimpleNamespace(image_size=24),
+        default_root_dir="run",
+        is_global_zero=False,
+        ckpt_path=None,
+    )
+    with pytest.raises(ValueError, match=line):
+        stage.configure_model()
+
+
+def test_only_stable_diffusion_can_learn_by_attention_alone(world):
+    stage = DetokenizerModule(tokenizer="tokenizer", learns="attention")
+    with pytest.raises(ValueError, match="`from` Stable Diffusion"):
+        stage.configure_model()
+
+
+def test_a_folder_that_is_none_is_one_line(world, capsys):
+    (world / "sd").mkdir()
+    given = ["--config", "illume_7b/detokenizer.yaml", *HERE, "--trainer.precision=32-true"]
+    assert "sd is no Stable Diffusion: there is no unet/config.json in it" in error_of(capsys, *given)
+    assert not (world / "runs").exists(), "nothing is left behind"
