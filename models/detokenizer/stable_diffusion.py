@@ -110,7 +110,9 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         check_latents(unet, self.channels)
         wider = self.channels + (condition_width if condition == "concat" else 0)
         self.unet = UNet2DConditionModel(**unet | {"in_channels": wider})
-        nn.init.zeros_(self.unet.conv_in.weight[:, self.channels :])  # at first what is laid beside has no say
+        nn.init.zeros_(
+            self.unet.conv_in.weight[:, self.channels :]
+        )  # at first what is laid beside has no say
         self.side = image_size // 2 ** (len(self.vae.config.block_out_channels) - 1)
         check_sizes(self.unet.config, self.vae.config, image_size, grid if condition == "concat" else None)
         self.condition = self._new_condition()
@@ -198,7 +200,7 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         added = None
         if condition.pooled is not None:  # SDXL: an image of this size that nothing was cut from
             size = float(self.image_size)
-            sizes = torch.tensor([[size, size, 0.0, 0.0, size, size]], device=noisy.device)
+            sizes = noisy.new_tensor([[size, size, 0.0, 0.0, size, size]])
             added = {"text_embeds": condition.pooled, "time_ids": sizes.expand(len(noisy), -1)}
         out = self.unet(
             inputs.to(self.unet.dtype),
@@ -217,7 +219,7 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
             )
         latents = to_latents(self.vae, pixels, self.vae_batch)
         drawn = {"generator": generator, "device": latents.device}
-        noise = torch.randn(latents.shape, **drawn)
+        noise = torch.randn(latents.shape, dtype=latents.dtype, **drawn)
         steps = torch.randint(self.schedule.config.num_train_timesteps, (len(latents),), **drawn)
         condition = self._conditions(features)
         if self.training and self.drop:

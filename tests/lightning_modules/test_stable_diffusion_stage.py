@@ -2,7 +2,7 @@
 
 import functools
 import io
-from collections.abc import Iterable
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,11 +54,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def rows(run: object) -> list[dict[str, str]]:
     return read_rows(run.folder / "metrics.csv")[1]
-
-
-def moved(run: object, names: Iterable[str], before: dict[str, torch.Tensor]) -> set[str]:
-    now = run.model.detokenizer.state_dict()
-    return {name for name in names if not now[name].equal(before[name])}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +108,27 @@ def test_it_trains_is_cut_goes_on_and_draws(version, way, settings, world, monke
     else:
         assert not any(name.startswith("ema.") for name in kept)
         assert kept["detokenizer.unet.conv_out.weight"].equal(conv)
+
+
+@pytest.mark.parametrize("stem", [True, False])
+def test_the_playground_s_detokenizer_goes_on_training_what_is_not_its_average(stem, world):
+    unet = {"block_out_channels": [8, 16], "norm_num_groups": 4}
+    small = json.dumps({"unet": unet, "condition_width": 4, "stem": stem})
+    ours = [word for word in HERE if "detokenizer" not in word]
+    given = [
+        "--config",
+        "detokenizer.yaml",
+        *ours,
+        "--trainer.callbacks=[]",
+        "--model.init_args.stem_steps=1",
+    ]
+    run = train.main([*given, f"--model.init_args.detokenizer={small}", "--name", f"stem{stem}"])
+    assert [bool(row.get("train/loss_stem")) for row in rows(run)][0] == stem and run.trainer.global_step == 3
+    assert len(run.trainer.optimizers) == 1 + stem and run.model.automatic_optimization != stem
+    kept = torch.load(run.folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    average, own = kept["ema.module.conv_out.weight"], kept["detokenizer.unet.conv_out.weight"]
+    exported = Illume.from_pretrained(str(run.folder / "model")).detokenizer.unet.conv_out.weight
+    assert exported.equal(average) and not average.equal(own)
 
 
 def module(world: Path, **settings: object) -> DetokenizerModule:
