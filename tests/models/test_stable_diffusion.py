@@ -200,6 +200,16 @@ def test_attention_alone(tmp_path):
         assert all(p.requires_grad for p in made.condition.parameters())
 
 
+def test_the_vae_takes_so_many_images_at_a_time(tmp_path, features, pixels, monkeypatch):
+    made, sizes = detokenizer(tmp_path, vae_batch=2), []
+    for name in ("encode", "decode"):
+        own = getattr(made.vae, name)
+        monkeypatch.setattr(made.vae, name, lambda x, own=own: sizes.append(len(x)) or own(x))
+    made.loss(features, pixels)
+    made.decode(features, SEEDS)
+    assert sizes == [2, 1, 2, 1]
+
+
 def test_the_vae_is_kept_out_of_fp16_where_it_overflows(tmp_path):
     vae = detokenizer(tmp_path).vae
     latents = torch.randn(2, 4, 12, 12)
