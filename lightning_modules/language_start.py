@@ -101,9 +101,9 @@ def join(
 
 def keep_little(model: Illume, learns: bool) -> None:
     """Activation checkpointing of the trunk, and of a published encoder that learns; ours is small."""
-    model.language.trunk.gradient_checkpointing_enable({"use_reentrant": False})
-    if learns and hasattr(model.understanding_encoder, "gradient_checkpointing_enable"):
-        model.understanding_encoder.gradient_checkpointing_enable()
+    model.language.trunk.activation_checkpointing_enable({"use_reentrant": False})
+    if learns and hasattr(model.understanding_encoder, "activation_checkpointing_enable"):
+        model.understanding_encoder.activation_checkpointing_enable()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
-from lightning_modules.predecessor import parts_of
+from lightning_modules.predecessor import encoder_of
 from lightning_modules.tokenizer import TokenizerModule
 from models.detokenizer.diffusion import to_pixels
 from models.detokenizer.pixel import PixelDecoder
@@ -46,7 +46,7 @@ class PixelTokenizerModule(TokenizerModule):
         """Loads the encoder and builds the rest at its sizes, once."""
         if self.tokenizer is not None:
             return
-        encoder = parts_of(self, self.folder, "encoder")["encoder"]
+        encoder = encoder_of(self, self.given)
         self.encoder = encoder.eval().requires_grad_(False)
         self.tokenizer = build(
             PixelTokenizer, encoder._hub_mixin_config | self.sizes, "model.init_args.tokenizer"

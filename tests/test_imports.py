@@ -39,6 +39,7 @@ OUTSIDE = {
         "tokenizers",
         "huggingface_hub",
         "safetensors",
+        "peft",  # LoRA, where it is asked for
         "numpy",
         "PIL",
     },

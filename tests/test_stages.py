@@ -150,8 +150,17 @@ def test_no_config_is_left_out():
     mixtures = {f"mixtures/stage{number}" for number in (1, 2, 3)}  # of data that are not here
     elsewhere = {"playground/base", "ablations/figure6", "playground/self_enhancement"}  # tests of their own
     elsewhere |= {"sweeps/stage2", "sweeps/language", "fid", "wandb", "mlflow", "fsdp", "ddp", "npu"}
-    scale = {"detokenizer", "tokenizer", "base", "stage1", "stage2", "stage3"}  # tests/test_published_chain.py
-    elsewhere |= {f"illume_7b/{name}" for name in scale} | {f"illume_3b/stage{n}" for n in (1, 2, 3)} | {"lora"}
+    scale = {
+        "detokenizer",
+        "tokenizer",
+        "base",
+        "stage1",
+        "stage2",
+        "stage3",
+    }  # tests/test_published_chain.py
+    elsewhere |= (
+        {f"illume_7b/{name}" for name in scale} | {f"illume_3b/stage{n}" for n in (1, 2, 3)} | {"lora"}
+    )
     assert paths == ours | ABLATIONS | mixtures | elsewhere
 
 

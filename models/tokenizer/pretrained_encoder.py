@@ -108,9 +108,9 @@ class PretrainedEncoder(nn.Module, PyTorchModelHubMixin):
         """Features an image becomes."""
         return self.grid * self.grid
 
-    def gradient_checkpointing_enable(self) -> None:
+    def activation_checkpointing_enable(self) -> None:
         """Keeps activations by layer alone."""
-        self.model.gradient_checkpointing_enable()
+        self.model.activation_checkpointing_enable({"use_reentrant": False})
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> (B, N, D) features."""

@@ -140,7 +140,7 @@ def test_arms_begin_alike_and_only_named_parts_learn(world):
     ("sizes", "told"),
     [
         ({"codes": 32}, "writes 64 codes, the tokenizer has 32"),
-        ({"image_size": 24}, "arm b makes 9 codes of an image, the first 36"),
+        ({"image_size": 24}, "a drawing is 36 codes long, the tokenizer's image 9"),
     ],
 )
 def test_tokenizers_of_unequal_size_are_refused(world, tiny_illume, sizes, told):

@@ -186,7 +186,7 @@ def test_it_learns_to_draw_and_to_answer_and_draws(family, tmp_path):
         language=language,
         text_tokenizer=words,
     ).train()
-    language.trunk.gradient_checkpointing_enable({"use_reentrant": False})
+    language.trunk.activation_checkpointing_enable({"use_reentrant": False})
     image = torch.randint(0, 256, (3, 48, 48), dtype=torch.uint8)
     segments = [
         model.sequencer.segment(document)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from models import model_folder
+from models import weights
 from models.model_folder import folder_hash
 from models.unified import Illume
 
@@ -64,7 +64,7 @@ def test_a_full_disk_is_told_as_one(illume, tmp_path, monkeypatch):
     def full(tensors, path):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(model_folder, "save_file", full)
+    monkeypatch.setattr(weights, "save_file", full)
     with pytest.raises(OSError) as error:
         illume.save_pretrained(str(tmp_path))
     assert error.value.errno == errno.ENOSPC and str(tmp_path) in error.value.filename
