@@ -29,7 +29,14 @@ TEXT = VOCABULARY - CODES - SPECIAL
 PROMPT, BATCH, CFG = 16, 8, 2.0
 SIZES = {"": (256, 6, 688), "_large": (512, 8, 1376)}  # width, layers, width between
 SHARP = 20.0  # logits far enough apart that greedy choices do not hang on rounding
-PRODUCTS = ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm", "aten::_scaled_dot_product")
+PRODUCTS = (
+    "aten::addmm",
+    "aten::mm",
+    "aten::bmm",
+    "aten::baddbmm",
+    "aten::_scaled_dot_product",
+    "mkldnn::_linear",
+)
 BIAS = 20.0  # where GELU is the identity: Janus' head then computes what a linear one does
 
 Draw = Callable[[bool], Tensor]  # greedy or not -> (B, N) codes

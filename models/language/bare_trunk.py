@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.language.products import Addition, Product, addition, product
+
 FAMILIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 ROTARIES = ("default", "linear", "llama3", "yarn")  # whose angles do not depend on how long the text becomes
-SMALL = 2**28  # parameters up to which products are joined, at the price of a copy of them
+SMALL = 2**28  # parameters up to which products are joined and laid out anew, at the price of a copy of them
 
 
 def is_bare(trunk: nn.Module) -> bool:
@@ -32,21 +34,22 @@ def is_bare(trunk: nn.Module) -> bool:
     return all(type(linear) is nn.Linear for linear in linears)
 
 
+def is_small(trunk: nn.Module) -> bool:
+    """Whether there is room for a copy of a trunk's weights."""
+    return sum(p.numel() for p in trunk.parameters()) <= SMALL
+
+
 @dataclass
 class Layer:
-    """One layer's weights, products of one input joined where the trunk is small."""
+    """One layer's norms and products, those of one input joined where the trunk is small."""
 
     before: Tensor
-    qkv: list[Tensor]
-    qkv_bias: list[Tensor | None]
+    qkv: Product
     heads_norm: tuple[Tensor, Tensor] | None
-    out: Tensor
-    out_bias: Tensor | None
+    out: Addition
     after: Tensor
-    gate_up: list[Tensor]
-    gate_up_bias: list[Tensor | None]
-    down: Tensor
-    down_bias: Tensor | None
+    gate_up: Product
+    down: Addition
 
 
 class BareTrunk:
@@ -73,8 +76,8 @@ class BareTrunk:
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.eps, self.scale = config.rms_norm_eps, trunk.layers[0].self_attn.scaling
         self.norm = trunk.norm.weight
-        joined = sum(p.numel() for p in trunk.parameters()) <= SMALL
-        self.layers = [_lay_out(layer, joined) for layer in trunk.layers]
+        copied = is_small(trunk)
+        self.layers = [_lay_out(layer, copied) for layer in trunk.layers]
         self.keys = [_with_room(k, room) for k in keys]
         self.values = [_with_room(v, room) for v in values]
         self.filled = real.shape[1]
@@ -98,9 +101,8 @@ class BareTrunk:
         mask = None if self.mask is None else self.mask[..., :end]
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
             hidden = self._attend(layer, hidden, keys[:, :, :end], values[:, :, :end], cos, sin, mask)
-            inner = _product(_norm(hidden, layer.after, self.eps), layer.gate_up, layer.gate_up_bias)
-            gate, up = inner.chunk(2, -1)
-            hidden = _add(hidden, F.silu(gate) * up, layer.down, layer.down_bias)
+            gate, up = layer.gate_up(_norm(hidden, layer.after, self.eps)).chunk(2, -1)
+            hidden = layer.down(hidden, F.silu(gate) * up)
         self.written += 1
         return _norm(hidden, self.norm, self.eps)
 
@@ -116,8 +118,7 @@ class BareTrunk:
     ) -> Tensor:
         """Attention of one token a row, whose key and value become the last of those (R, H, n, d)."""
         rows, half = len(hidden), cos.shape[-1] // 2
-        made = _product(_norm(hidden, layer.before, self.eps), layer.qkv, layer.qkv_bias)
-        made = made.view(rows, -1, 2 * half)  # (R, Hq + 2 Hk, d)
+        made = layer.qkv(_norm(hidden, layer.before, self.eps)).view(rows, -1, 2 * half)  # (R, Hq + 2 Hk, d)
         turned, value = made.split([self.heads + self.key_heads, self.key_heads], 1)
         if layer.heads_norm is not None:
             query, key = turned.split([self.heads, self.key_heads], 1)
@@ -133,7 +134,7 @@ class BareTrunk:
             scale=self.scale,
             enable_gqa=self.heads != self.key_heads,
         )
-        return _add(hidden, seen.reshape(rows, -1), layer.out, layer.out_bias)
+        return layer.out(hidden, seen.reshape(rows, -1))
 
 
 def _with_room(cached: Tensor, room: int) -> Tensor:
@@ -144,37 +145,23 @@ def _with_room(cached: Tensor, room: int) -> Tensor:
     return buffer
 
 
-def _lay_out(layer: nn.Module, joined: bool) -> Layer:
+def _lay_out(layer: nn.Module, copied: bool) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
-    qkv, qkv_bias = _join([attention.q_proj, attention.k_proj, attention.v_proj], joined)
-    gate_up, gate_up_bias = _join([mlp.gate_proj, mlp.up_proj], joined)
+
+    def together(*linears: nn.Linear) -> Product:
+        return product([m.weight for m in linears], [m.bias for m in linears], copied)
+
     norms = (attention.q_norm.weight, attention.k_norm.weight) if hasattr(attention, "q_norm") else None
     return Layer(
-        *(layer.input_layernorm.weight, qkv, qkv_bias, norms),
-        *(attention.o_proj.weight, attention.o_proj.bias, layer.post_attention_layernorm.weight),
-        *(gate_up, gate_up_bias, mlp.down_proj.weight, mlp.down_proj.bias),
+        before=layer.input_layernorm.weight,
+        qkv=together(attention.q_proj, attention.k_proj, attention.v_proj),
+        heads_norm=norms,
+        out=addition(attention.o_proj.weight, attention.o_proj.bias, copied),
+        after=layer.post_attention_layernorm.weight,
+        gate_up=together(mlp.gate_proj, mlp.up_proj),
+        down=addition(mlp.down_proj.weight, mlp.down_proj.bias, copied),
     )
-
-
-def _join(linears: list[nn.Linear], joined: bool) -> tuple[list[Tensor], list[Tensor | None]]:
-    weights, biases = [m.weight for m in linears], [m.bias for m in linears]
-    if not joined:
-        return weights, biases
-    with_bias = [b for b in biases if b is not None]
-    return [torch.cat(weights)], [torch.cat(with_bias) if with_bias else None]
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x, weight.shape, weight, eps)
-
-
-def _product(x: Tensor, weights: list[Tensor], biases: list[Tensor | None]) -> Tensor:
-    """(R, D) by several matrices, side by side."""
-    made = [F.linear(x, w, b) for w, b in zip(weights, biases, strict=True)]
-    return made[0] if len(made) == 1 else torch.cat(made, -1)
-
-
-def _add(to: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The residual: to + x W^T + b."""
-    out = torch.addmm(to, x, weight.T)
-    return out if bias is None else out + bias

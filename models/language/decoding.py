@@ -8,7 +8,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from models.attention import additive, allowed, use
-from models.language.bare_trunk import BareTrunk, is_bare
+from models.language.bare_trunk import BareTrunk, is_bare, is_small
+from models.language.products import product
 from models.language.unified_lm import UnifiedLM, image_places
 from models.sequence import SEE, TEXT, Segment
 
@@ -156,11 +157,12 @@ def write_words(
     own = torch.tensor([i for i in (stop, opening) if i >= words], device=features.device)
     rows = Continuation(model, prompts, features)
     read = rows.reader(limit)
-    head = torch.cat([model.text_head, model.vision_head[own - words]])  # no code can be chosen
+    chosen = [model.text_head, model.vision_head[own - words]]  # no code can be chosen
+    head = product(chosen, [None, None], is_small(model.trunk))
     done = torch.zeros(len(prompts), dtype=torch.bool, device=features.device)
     hidden = rows.last
     for step in range(limit):
-        best = (hidden @ head.T).argmax(-1)
+        best = head(hidden).argmax(-1)
         ids = torch.where(best >= words, own[(best - words).clamp_min(0)], best)
         yield torch.where(done, -1, ids)
         done |= (ids == stop) | (ids == opening)

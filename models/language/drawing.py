@@ -9,7 +9,9 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
+from models.language.bare_trunk import is_small
 from models.language.decoding import Continuation
+from models.language.products import product
 from models.language.sampling import Choice, guide, uniforms
 from models.language.unified_lm import UnifiedLM
 from models.sequence import SEE, Segment
@@ -44,7 +46,7 @@ def draw_codes(
         temperature: one number, or one for each row; 0 takes the best.
         top_k: the same; 0 leaves all codes.
         top_p: the same; 1 leaves all codes.
-        bare: whether a trunk that allows it is run without its modules (`bare_trunk.py`).
+        bare: whether a trunk that allows it is run without its modules (`bare_trunk.py`), and products are laid out anew.
 
     Returns:
         (B, N) codes.
@@ -66,10 +68,11 @@ def draw_codes(
     begun.select(torch.tensor(rows, device=device))
     read = begun.reader(tokens, bare)
     mix = _Mix(len(prompts), guided, scale, device)
-    head = model.vision_head[model.vocabulary.first_code - model.vocabulary.text_size :]  # (K, D)
+    codes_rows = model.vision_head[model.vocabulary.first_code - model.vocabulary.text_size :]  # (K, D)
+    head = product([codes_rows], [None], bare and is_small(model.trunk))
     hidden, codes = begun.last, []
     for step in range(tokens):
-        codes.append(choice(mix.guided(hidden, step) @ head.T, noise[:, step]))
+        codes.append(choice(head(mix.guided(hidden, step)), noise[:, step]))
         if step + 1 < tokens:
             hidden = read(model.embed_codes(mix.with_twins(codes[-1]), step))
     return torch.stack(codes, 1)

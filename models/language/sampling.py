@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 LEAST = 1e-6  # temperature of rows that take the best anyway
+BLOCK = 128  # weights that are summed at once, before it is looked which of them is meant
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float | Tensor) -> Tensor:
@@ -102,13 +104,33 @@ class Choice:
             best = scaled.topk(min(self.most, scaled.shape[-1])).values
             last = best.gather(1, self.top_k.clamp_max(best.shape[1] - 1))
             scaled = scaled.masked_fill((scaled < last) & ~self.every, -torch.inf)
-        weights = (scaled - scaled.amax(-1, keepdim=True)).exp()
+        weights = scaled.softmax(-1)
         if self.top_p is not None:
             weights = _nucleus(weights, self.top_p)
-        cumulative = weights.cumsum(-1)
-        drawn = torch.searchsorted(cumulative, noise[:, None] * cumulative[:, -1:], right=True)[:, 0]
-        drawn = drawn.clamp_max(logits.shape[-1] - 1)
+        drawn = by_inverse_cdf(weights, noise)
         return drawn if self.greedy is None else torch.where(self.greedy, logits.argmax(-1), drawn)
+
+
+def by_inverse_cdf(weights: Tensor, noise: Tensor) -> Tensor:
+    """The first of the weights (B, V) up to which they sum to more than a share `noise` (B,) of all -> (B,).
+
+    It is looked for block by block: sums are made side by side, while a running sum of them all is made one by one. What
+    weighs nothing is never taken, whatever is rounded.
+    """
+    blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))  # (B, n, BLOCK)
+    sums = blocks.sum(-1)
+    upto = sums.cumsum(-1)  # (B, n)
+    aim = _below(noise[:, None] * upto[:, -1:], upto[:, -1:])
+    block = torch.searchsorted(upto, aim, right=True)  # (B, 1)
+    rest = aim - (upto - sums).gather(1, block)
+    inside = blocks.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0].cumsum(-1)  # (B, BLOCK)
+    place = torch.searchsorted(inside, _below(rest, inside[:, -1:]), right=True)
+    return (block * BLOCK + place)[:, 0]
+
+
+def _below(aim: Tensor, all_of_it: Tensor) -> Tensor:
+    """At least 0, and less than the whole."""
+    return torch.minimum(aim.clamp_min(0), torch.nextafter(all_of_it, torch.zeros_like(all_of_it)))
 
 
 def _nucleus(weights: Tensor, top_p: Tensor) -> Tensor:

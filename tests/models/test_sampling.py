@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.language.sampling import Choice, uniforms
+from models.language.sampling import BLOCK, Choice, by_inverse_cdf, uniforms
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.2, 0.3]])).expand(4000, 3)
 NOISE = uniforms([0], 4000)[0]
@@ -52,6 +52,27 @@ def test_the_last_number_is_in_reach_and_no_further():
     sure = torch.tensor([[0.0, 0.0, -torch.inf]])
     for noise in (0.0, 0.4999, 0.9999999):
         assert Choice.of(1)(sure, torch.tensor([noise])) < 2
+
+
+@pytest.mark.parametrize("size", [3, BLOCK, 1000, 16_384])
+def test_block_by_block_is_found_what_one_running_sum_finds(size):
+    torch.manual_seed(1)
+    weights = (3 * torch.randn(500, size)).exp()
+    noise = uniforms([5], 500)[0]
+    cumulative = weights.double().cumsum(-1)
+    one_by_one = torch.searchsorted(cumulative, noise[:, None].double() * cumulative[:, -1:], right=True)[
+        :, 0
+    ]
+    assert (by_inverse_cdf(weights, noise) == one_by_one).float().mean() >= 0.99  # the rest is rounding
+
+
+def test_what_weighs_nothing_is_never_taken():
+    weights = torch.zeros(1, 4 * BLOCK)
+    weights[0, [5, BLOCK + 1, 3 * BLOCK - 2]] = torch.tensor([1e-3, 1.0, 0.3])
+    edges = weights.cumsum(-1)[0, [5, BLOCK + 1, 3 * BLOCK - 2]] / weights.sum()
+    near = torch.cat([edges + step for step in torch.arange(-40, 40) * 2**-25]).clamp(0, 1)
+    taken = by_inverse_cdf(weights.expand(len(near), -1), near)
+    assert set(taken.tolist()) == {5, BLOCK + 1, 3 * BLOCK - 2}
 
 
 @pytest.mark.parametrize(
