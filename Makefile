@@ -8,6 +8,8 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 # torch-fidelity and its torchvision are held against ours in a folder of their own: beside a CPU build of torch,
 # PyPI's torchvision would stop lightning and transformers from importing.
 FIDELITY := .venv/fidelity
+# What the benchmarks of quantizer and training are held against: beside, as accelerate would change how others import.
+PEERS := .venv/peers
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .PHONY: install demo reference test lint clean
@@ -35,14 +37,21 @@ demo: install
 reference: install
 	$(BIN)/python demo.py --scale reference
 
-test: install $(FIDELITY)/.installed
+test: install $(FIDELITY)/.installed $(PEERS)/.installed
 	$(BIN)/python -m pytest -q
-	PYTHONPATH=$(FIDELITY) $(BIN)/python -m pytest -q tests/evals/fidelity tests/callbacks/test_fidelity.py
+	PYTHONPATH=$(FIDELITY):$(PEERS) $(BIN)/python -m pytest -q \
+	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/test_peers.py
 
 $(FIDELITY)/.installed: $(STAMP)
 	@rm -rf $(FIDELITY)
 	@$(PIP) --quiet --no-deps -c constraints.txt --target $(FIDELITY) torch-fidelity torchvision
 	@rm -rf $(FIDELITY)/tests  # torch-fidelity's own, which would stand before ours
+	@touch $@
+
+$(PEERS)/.installed: $(STAMP)
+	@rm -rf $(PEERS)
+	@$(PIP) --quiet --no-deps -c constraints.txt --target $(PEERS) accelerate psutil \
+	  vector-quantize-pytorch einops einx frozendict loguru torch-einops-utils
 	@touch $@
 
 lint: install

@@ -6,7 +6,6 @@ Before anything is timed, both sides write greedily, and the codes are compared.
 """
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -14,12 +13,15 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
-from transformers import JanusConfig, JanusForConditionalGeneration, LlamaConfig, LlamaForCausalLM
-from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
+from transformers import JanusConfig, JanusForConditionalGeneration, LogitsProcessorList
 
-from benchmarks.figures import over, show
+from benchmarks.causal_lm import Only, causal_lm, copy_trunk, trunk_sizes
+from benchmarks.figures import in_turn, made_with, over, show
+from benchmarks.model_work import writing
+from benchmarks.roofline import Work
+from benchmarks.sizes import LARGE, SMALL, llama
 from models.language.drawing import draw_codes
 from models.language.unified_lm import UnifiedLM
 from models.sequence import Segment
@@ -27,7 +29,7 @@ from models.sequence import Segment
 VOCABULARY, CODES, SPECIAL = 48_384, 16_384, 7
 TEXT = VOCABULARY - CODES - SPECIAL
 PROMPT, BATCH, CFG = 16, 8, 2.0
-SIZES = {"": (256, 6, 688), "_large": (512, 8, 1376)}  # width, layers, width between
+SIZES = {"": SMALL, "_large": LARGE}
 SHARP = 20.0  # logits far enough apart that greedy choices do not hang on rounding
 PRODUCTS = (
     "aten::addmm",
@@ -45,16 +47,9 @@ Draw = Callable[[bool], Tensor]  # greedy or not -> (B, N) codes
 def our_model(width: int, layers: int, between: int, tokens: int) -> UnifiedLM:
     """A language model with random weights."""
     torch.manual_seed(0)
-    trunk = {
-        "model_type": "llama",
-        "hidden_size": width,
-        "intermediate_size": between,
-        "num_hidden_layers": layers,
-        "num_attention_heads": width // 64,
-        "num_key_value_heads": width // 64,
-        "max_position_embeddings": 1024,
-    }
-    model = UnifiedLM(trunk, TEXT, CODES, 64, tokens, tokens).eval().requires_grad_(False)
+    model = (
+        UnifiedLM(llama(width, layers, between), TEXT, CODES, 64, tokens, tokens).eval().requires_grad_(False)
+    )
     model.vision_head.mul_(SHARP)
     return model
 
@@ -78,27 +73,10 @@ def our_draw(model: UnifiedLM, prompts: Tensor, nulls: Tensor) -> Draw:
     )
 
 
-class OnlyCodes(LogitsProcessor):
-    """Leaves the codes alone: one addition of a mask that is there."""
-
-    def __init__(self, first: int, size: int) -> None:
-        self.mask = torch.zeros(size)
-        self.mask[:first] = -torch.inf
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores (B, V) with nothing but codes to choose from."""
-        return scores + self.mask
-
-
 def generate_draw(model: UnifiedLM, prompts: Tensor, nulls: Tensor) -> Draw:
     """`transformers` generate with guidance_scale, on a causal LM of the same weights."""
-    config = LlamaConfig(**{**_shared(model), "vocab_size": VOCABULARY, "tie_word_embeddings": False})
-    peer = LlamaForCausalLM(config).eval().requires_grad_(False)
-    _copy_trunk(model.trunk, peer.model)
-    peer.model.embed_tokens.weight.copy_(torch.cat([model.text_embedding, model.vision_embedding]))
-    peer.lm_head.weight.copy_(torch.cat([model.text_head, model.vision_head]))
-    peer.generation_config.pad_token_id = 0
-    only = LogitsProcessorList([OnlyCodes(TEXT + SPECIAL, VOCABULARY)])
+    peer = causal_lm(model)
+    only = LogitsProcessorList([Only(range(TEXT + SPECIAL, VOCABULARY), VOCABULARY)])
 
     def draw(greedy: bool) -> Tensor:
         made = peer.generate(
@@ -121,7 +99,7 @@ def janus_draw(model: UnifiedLM, prompts: Tensor) -> tuple[Draw, Tensor, Tensor]
     """Janus of equal width and depth and the same weights; also the prompts and nulls that it reads."""
     width = model.trunk.config.hidden_size
     config = JanusConfig(
-        text_config={**_shared(model), "vocab_size": TEXT},
+        text_config={**trunk_sizes(model), "vocab_size": TEXT},
         vision_config={
             "hidden_size": 64,
             "num_hidden_layers": 1,
@@ -132,7 +110,7 @@ def janus_draw(model: UnifiedLM, prompts: Tensor) -> tuple[Draw, Tensor, Tensor]
         vq_config={"base_channels": 32, "projection_dim": width, "image_token_embed_dim": width},
     )
     peer = JanusForConditionalGeneration(config).eval().requires_grad_(False)
-    _copy_trunk(model.trunk, peer.model.language_model)
+    copy_trunk(model.trunk, peer.model.language_model)
     peer.model.language_model.embed_tokens.weight.copy_(model.text_embedding)
     codes = peer.model.generation_aligner(peer.model.generation_embeddings.weight)  # what its steps compute
     model.vision_embedding[SPECIAL:] = codes
@@ -165,19 +143,6 @@ def _sampling(greedy: bool) -> dict[str, Any]:
     return {"do_sample": False} if greedy else {"do_sample": True, "top_k": 0}
 
 
-def _shared(model: UnifiedLM) -> dict[str, Any]:
-    known = model.trunk.config
-    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    names += ("num_key_value_heads", "max_position_embeddings")
-    return {name: getattr(known, name) for name in names}
-
-
-def _copy_trunk(ours: nn.Module, theirs: nn.Module) -> None:
-    theirs.load_state_dict(
-        {k: v for k, v in ours.state_dict().items() if "embed_tokens" not in k}, strict=False
-    )
-
-
 def seconds(draw: Draw) -> float:
     """Of one drawing that samples."""
     start = time.perf_counter()
@@ -185,17 +150,23 @@ def seconds(draw: Draw) -> float:
     return time.perf_counter() - start
 
 
-def compare(ours: Draw, theirs: Draw, codes: int, rounds: int) -> dict[str, Any]:
+def compare(ours: Draw, theirs: Draw, model: UnifiedLM, rounds: int) -> dict[str, Any]:
     """Both sides in turn, after a greedy drawing of each that must agree."""
     same = (ours(True) == theirs(True)).float().mean().item()
-    pairs = [(seconds(theirs), seconds(ours)) for _ in range(rounds)]
-    ratios = [slow / fast for slow, fast in pairs]
+    slow, fast = in_turn(lambda: seconds(theirs), lambda: seconds(ours), rounds)
+    codes = BATCH * model.draw_tokens
     return {
-        **over(ratios, "speedup", digits=2),
-        "our_codes_per_second": round(codes / statistics.median(fast for _, fast in pairs)),
-        "their_codes_per_second": round(codes / statistics.median(slow for slow, _ in pairs)),
+        **over([theirs / ours for theirs, ours in zip(slow, fast, strict=True)], "speedup", digits=2),
+        "our_codes_per_second": round(codes / statistics.median(fast)),
+        "their_codes_per_second": round(codes / statistics.median(slow)),
         "equal_codes": round(same, 4),
+        "roofline": work(model).beside(statistics.median(fast)),
     }
+
+
+def work(model: UnifiedLM) -> Work:
+    """What drawing the batch takes at least."""
+    return writing(model, 2 * BATCH, BATCH, CODES, PROMPT, model.draw_tokens)
 
 
 def matrix_share(ours: Draw) -> float:
@@ -221,15 +192,14 @@ def measure(rounds: int) -> dict[str, Any]:
     for name, size in SIZES.items():
         model = our_model(*size, tokens=256)
         ours = our_draw(model, prompts, nulls)
-        result = compare(ours, generate_draw(model, prompts, nulls), BATCH * 256, rounds)
+        result = compare(ours, generate_draw(model, prompts, nulls), model, rounds)
         found[f"speedup_over_transformers_generate{name}"] = result["speedup"]
         found[f"generate{name}"] = result | {"matrix_share": round(matrix_share(ours), 3)}
     model = our_model(*SIZES[""], tokens=576)
     theirs, asked, without = janus_draw(model, prompts)
-    result = compare(our_draw(model, asked, without), theirs, BATCH * 576, rounds)
+    result = compare(our_draw(model, asked, without), theirs, model, rounds)
     found |= {"speedup_over_janus": result["speedup"], "janus": result}
-    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    return found | {"versions": versions, "threads": torch.get_num_threads(), "cpus": os.cpu_count()}
+    return found | made_with("transformers")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,19 +10,22 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.figures import show
-from evals.fidelity.extractor import features_of
-from evals.fidelity.inception import LAYERS, load_inception, torch_fidelity
-from evals.frechet import frechet_distance
-from evals.picture_sets import pictures_in
-from explain import user_errors
+from benchmarks.figures import made_with, over, show
+from benchmarks.torchvision_beside_cpu_torch import let_torchvision_import
+
+let_torchvision_import()  # before anything imports what looks for it: transformers
+
+from evals.fidelity.extractor import features_of  # noqa: E402
+from evals.fidelity.inception import LAYERS, load_inception, torch_fidelity  # noqa: E402
+from evals.frechet import frechet_distance  # noqa: E402
+from evals.picture_sets import pictures_in  # noqa: E402
+from explain import user_errors  # noqa: E402
 
 
 def drawn(count: int, width: int, seed: int) -> Tensor:
@@ -57,7 +60,9 @@ def compare(a: Tensor, b: Tensor, rounds: int) -> dict[str, Any]:
     """Both sides in turn, on features (M, D) and (N, D)."""
     pairs = [(timed(frechet_distance, a, b), timed(theirs, a, b)) for _ in range(rounds)]
     ours, other = pairs[0][0][0], pairs[0][1][0]
+    ratios = [their[1] / own[1] for own, their in pairs]
     return {
+        **over(ratios, "speedup", digits=2),
         "images": [len(a), len(b)],
         "features": a.shape[1],
         "ours": ours,
@@ -78,8 +83,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         sides = [pictures_in(path) for path in (options.images, options.real)]
         sets = {"images": [features_of(side, extractor)[LAYERS[0]] for side in sides]}
     found: dict[str, Any] = {name: compare(*pair, options.rounds) for name, pair in sets.items()}
-    found["versions"] = {name: version(name) for name in ("torch", "torch-fidelity", "numpy")}
-    return found | {"threads": torch.get_num_threads()}
+    return found | made_with("torch-fidelity", "numpy")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -92,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="images in place of drawn features")
     parser.add_argument("--real", type=Path, metavar="DIR", help="images to hold them against")
     parser.add_argument("--inception", type=Path, metavar="FILE", help="weights (downloaded)")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="JSON alone")
     options = parser.parse_args(arguments)
     if (options.images is None) != (options.real is None):

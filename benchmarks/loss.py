@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.figures import over, show
+from benchmarks.figures import made_with, over, show
+from benchmarks.roofline import Work
 from models.language import chunked_loss
 
 TEXT, VISION = 32_000, 16_384
@@ -84,6 +85,7 @@ def measure(tokens: int, width: int, rounds: int) -> dict[str, Any]:
     del ours, theirs
     pairs = [(step("full", data)[0], step("chunked", data)[0]) for _ in range(rounds)]
     ratios = [chunked / whole for whole, chunked in pairs]
+    ours_seconds = statistics.median(chunked for _, chunked in pairs)
     peaks = {side: growth(side, tokens, width) for side in SIDES}
     return {
         **over(ratios, "seconds_over_full"),
@@ -92,9 +94,15 @@ def measure(tokens: int, width: int, rounds: int) -> dict[str, Any]:
         "full_mib": round(peaks["full"] / 2**20),
         "chunked_mib": round(peaks["chunked"] / 2**20),
         "largest_difference": apart,
-        "versions": {"torch": torch.__version__},
-        "threads": torch.get_num_threads(),
+        "roofline": work(tokens, width).beside(ours_seconds),
+        **made_with(),
     }
+
+
+def work(tokens: int, width: int) -> Work:
+    """What forward and backward take at least: three products; heads are read twice and their gradients written once."""
+    vocabulary = TEXT + VISION
+    return Work(4 * width * (3 * vocabulary + 2 * tokens), 3 * 2 * tokens * width * vocabulary)
 
 
 def main(arguments: list[str] | None = None) -> None:

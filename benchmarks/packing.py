@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.figures import over, show
+from benchmarks.sizes import llama
 from datamodules.packing import Packer
 from models.language.unified_lm import UnifiedLM
 from models.sequence import SEE, PackedBatch, Segment, collate
@@ -103,16 +104,7 @@ def speed(model: UnifiedLM, made: list[PackedBatch], backend: str) -> float:
 def compare(mix: dict[str, Any], rows: int, count: int, rounds: int) -> dict[str, Any]:
     """Both sides in turn."""
     torch.manual_seed(0)
-    trunk = {
-        "model_type": "llama",
-        "hidden_size": WIDTH,
-        "intermediate_size": 1376,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 4096,
-    }
-    model = UnifiedLM(trunk, 1000, 64, FEATURES, IMAGE, IMAGE)
+    model = UnifiedLM(llama(WIDTH, LAYERS, 1376, 4096), 1000, 64, FEATURES, IMAGE, IMAGE)
     packed, padded = batches(mix, rows, count)
     speed(model, packed[:1], "auto"), speed(model, padded[:1], "mask")
     pairs = [(speed(model, padded, "mask"), speed(model, packed, "auto")) for _ in range(rounds)]

@@ -9,7 +9,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.torchvision_beside_cpu_torch import let_torchvision_import  # noqa: E402
+from benchmarks.torchvision_beside_cpu_torch import let_torchvision_import  # noqa: E402
 
 let_torchvision_import()  # before anything imports what looks for it: lightning, transformers, torchmetrics
 if "OMP_NUM_THREADS" not in os.environ:  # where it is, Lightning leaves it alone too

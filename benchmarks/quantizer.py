@@ -1,0 +1,189 @@
+"""Our quantizers against `vector-quantize-pytorch`: `python -m benchmarks.quantizer [--json]`; needs the extra `bench`.
+
+A training step of 4,096 vectors of width 32 and a codebook of 16,384 (the paper's size): forward, backward, and what
+moves the codebook, by running means (`ema`) and through a learned map of a frozen one (`simvq`). Both sides start at the
+same codebook; before anything is timed their codes, vectors, losses and gradients are compared. Last, both learn the
+same clusters, and are asked how well they do.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.figures import in_turn, made_with, over, show
+from benchmarks.roofline import Work
+from explain import user_errors
+from models.tokenizer.quantizer import Kind, Quantizer, perplexity
+
+CODES, WIDTH, VECTORS = 16_384, 32, 4096
+KINDS: tuple[Kind, ...] = ("ema", "simvq")
+DECAY, COMMITMENT = 0.97, 0.25
+LEARNED, CLUSTERS, STEPS = 256, 512, 60  # codes, clusters and steps of the last comparison
+STEPS_AT_ONCE = 3  # in one measurement
+
+
+class Step(NamedTuple):
+    """What a training step gives: codes (M,), vectors (M, C), the loss, and the inputs' gradient (M, C)."""
+
+    codes: Tensor
+    vectors: Tensor
+    loss: Tensor
+    slope: Tensor
+
+
+def peers() -> Any:
+    """The package of the peer.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import vector_quantize_pytorch
+    except ImportError as error:
+        raise ValueError(
+            "vector-quantize-pytorch is not installed: pip install 'open-illume[bench]'"
+        ) from error
+    return vector_quantize_pytorch
+
+
+def pair(kind: Kind, codes: int, width: int) -> tuple[Quantizer, nn.Module]:
+    """Ours and theirs at the same codebook."""
+    torch.manual_seed(0)
+    ours, package = Quantizer(codes, width, kind, DECAY, COMMITMENT).train(), peers()
+    if kind == "simvq":
+        theirs = package.SimVQ(
+            dim=width,
+            codebook_size=codes,
+            rotation_trick=False,
+            input_to_quantize_commit_loss_weight=COMMITMENT,
+        )
+        theirs.frozen_codebook.copy_(ours.table)
+        theirs.code_transform.load_state_dict(ours.map.state_dict())
+        return ours, theirs.train()
+    theirs = package.VectorQuantize(
+        dim=width,
+        codebook_size=codes,
+        decay=DECAY,
+        commitment_weight=COMMITMENT,
+        threshold_ema_dead_code=2,  # expected hits below which a code is reborn: the package's own choice
+        rotation_trick=False,
+    )
+    theirs._codebook.embed.copy_(ours.table[None])
+    theirs._codebook.embed_avg.copy_(ours.table[None])
+    theirs._codebook.cluster_size.fill_(1.0)
+    ours.started.fill_(True)
+    return ours, theirs.train()
+
+
+def step(quantizer: nn.Module, vectors: Tensor) -> Step:
+    """Forward and backward of both sides alike: each gives vectors, codes and a loss, in this order."""
+    inputs = vectors[None].requires_grad_()  # (1, M, C)
+    quantizer.zero_grad()
+    quantized, codes, loss = quantizer(inputs)
+    (slope,) = torch.autograd.grad(quantized.square().sum() + loss, inputs, retain_graph=True)
+    if any(p.requires_grad for p in quantizer.parameters()):
+        loss.backward()
+    return Step(codes[0], quantized[0].detach(), loss.detach().sum(), slope[0])
+
+
+def seconds(quantizer: nn.Module, vectors: Tensor) -> float:
+    """Of a training step."""
+    start = time.perf_counter()
+    for _ in range(STEPS_AT_ONCE):
+        step(quantizer, vectors)
+    return (time.perf_counter() - start) / STEPS_AT_ONCE
+
+
+def agreement(own: Step, other: Step) -> dict[str, float]:
+    """How far the two sides' first steps are from each other."""
+    same = own.codes == other.codes
+    return {
+        "equal_codes": same.float().mean().item(),
+        "vectors_apart": (own.vectors - other.vectors)[same].abs().max().item(),
+        "loss_apart": ((own.loss - other.loss).abs() / other.loss).item(),
+        "slopes_apart": ((own.slope - other.slope)[same].norm() / other.slope.norm()).item(),
+    }
+
+
+def work(codes: int, width: int, vectors: int) -> Work:
+    """What a step takes at least: every vector is held against every code; inputs, codebook and outputs move once."""
+    return Work(4 * width * (codes + 3 * vectors), 2 * vectors * codes * width)
+
+
+def compare(kind: Kind, codes: int, width: int, count: int, rounds: int) -> dict[str, Any]:
+    """Both sides in turn, after a step of each that must agree."""
+    ours, theirs = pair(kind, codes, width)
+    vectors = torch.randn(count, width, generator=torch.Generator().manual_seed(1)) / width**0.5
+    same = agreement(step(ours, vectors), step(theirs, vectors))
+    slow, fast = in_turn(lambda: seconds(theirs, vectors), lambda: seconds(ours, vectors), rounds)
+    return {
+        **over([their / our for their, our in zip(slow, fast, strict=True)], "speedup", digits=2),
+        "our_seconds": round(statistics.median(fast), 4),
+        "their_seconds": round(statistics.median(slow), 4),
+        **same,
+        "roofline": work(codes, width, count).beside(statistics.median(fast)),
+    }
+
+
+def learned(quantizer: nn.Module, batch: Callable[[int], Tensor], steps: int) -> dict[str, float]:
+    """What a quantizer makes of batches (M, C): its error over their variance, and how evenly its codes are used."""
+    trained = [p for p in quantizer.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, 1e-2) if trained else None
+    for number in range(steps):
+        step(quantizer, batch(number))
+        if optimizer is not None:
+            optimizer.step()
+    held_out = batch(steps)
+    with torch.no_grad():
+        vectors, codes, _ = quantizer.eval()(held_out[None])
+    hits = torch.bincount(codes.flatten(), minlength=LEARNED).float()
+    error = (vectors[0] - held_out).square().mean() / held_out.var()
+    return {"error": round(error.item(), 4), "perplexity": round((perplexity(hits) / LEARNED).item(), 3)}
+
+
+def clusters(width: int, count: int) -> Callable[[int], Tensor]:
+    """Batches (M, C) around the same centres, by their number."""
+    centres = torch.randn(CLUSTERS, width, generator=torch.Generator().manual_seed(2))
+
+    def batch(number: int) -> Tensor:
+        generator = torch.Generator().manual_seed(1000 + number)
+        which = torch.randint(CLUSTERS, (count,), generator=generator)
+        return centres[which] + 0.1 * torch.randn(count, width, generator=generator)
+
+    return batch
+
+
+def measure(codes: int, width: int, count: int, steps: int, rounds: int) -> dict[str, Any]:
+    """All comparisons."""
+    found: dict[str, Any] = {}
+    for kind in KINDS:
+        found[kind] = compare(kind, codes, width, count, rounds)
+        ours, theirs = pair(kind, LEARNED, width)
+        ours.started.fill_(kind == "simvq")  # by running means ours begins at the first vectors that it sees
+        batches = clusters(width, min(count, 2048))
+        found[kind]["learned"] = {
+            name: learned(side, batches, steps) for name, side in (("ours", ours), ("theirs", theirs))
+        }
+    return found | made_with("vector-quantize-pytorch")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quantizer", description=__doc__.splitlines()[0], allow_abbrev=False
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="JSON alone")
+    options = parser.parse_args(arguments)
+    with user_errors("benchmarks.quantizer"):
+        found = measure(CODES, WIDTH, VECTORS, STEPS, options.rounds)
+    show(found, options.json)
+
+
+if __name__ == "__main__":
+    main()
