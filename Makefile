@@ -12,7 +12,7 @@ FIDELITY := .venv/fidelity
 PEERS := .venv/peers
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: install demo reference test lint clean
+.PHONY: install demo reference test bench lint clean
 
 install: $(STAMP)
 
@@ -41,6 +41,10 @@ test: install $(FIDELITY)/.installed $(PEERS)/.installed
 	$(BIN)/python -m pytest -q
 	PYTHONPATH=$(FIDELITY):$(PEERS) $(BIN)/python -m pytest -q \
 	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/test_peers.py
+
+# Every benchmark, each in a process of its own; writes docs/results/bench/ and docs/performance.md. Let nothing run beside.
+bench: install $(FIDELITY)/.installed $(PEERS)/.installed
+	$(BIN)/python -m benchmarks
 
 $(FIDELITY)/.installed: $(STAMP)
 	@rm -rf $(FIDELITY)
