@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+from torch.profiler import record_function
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from models.attention import Attend, Backend, attention_inputs
@@ -50,6 +51,11 @@ def image_places(mask: Tensor, tokens: int) -> Tensor:
     """(B, L) mask of features and codes, whole images of `tokens` each -> (B, L) place in the image, -1 elsewhere."""
     counted = mask.flatten().cumsum(0).view_as(mask) - 1
     return torch.where(mask, counted % tokens, -1)
+
+
+def at(rows: Tensor, place: int | Tensor) -> Tensor:
+    """One of the rows (N, ...); of a place on a device, (1,), the host learns nothing."""
+    return rows[place] if isinstance(place, int) else rows.index_select(0, place)[0]
 
 
 def holds(documents: Tensor, mask: Tensor) -> Tensor:
@@ -213,11 +219,11 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             return embedded
         return embedded + F.embedding(places.clamp_min(0), self.places) * (places >= 0)[..., None]
 
-    def embed_codes(self, codes: Tensor, place: int) -> Tensor:
-        """Embeds codes (B,) that all stand at one place of their images -> (B, D)."""
+    def embed_codes(self, codes: Tensor, place: int | Tensor) -> Tensor:
+        """Embeds codes (B,) that all stand at one place of their images, a number or a (1,) of it -> (B, D)."""
         first = self.vocabulary.first_code - self.vocabulary.text_size
         embedded = F.embedding(codes + first, self.vision_embedding)
-        return embedded if self.places is None else embedded + self.places[place]
+        return embedded if self.places is None else embedded + at(self.places, place)
 
     def hidden(self, batch: PackedBatch, ids: Tensor, features: Tensor) -> Tensor:
         """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks."""
@@ -254,7 +260,8 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         heads, sums, counts, tasks = (self.text_head, self.vision_head), [], [], []
         for kind in (learn & ~batch.draw_mask, learn & batch.draw_mask):
             at = kind.flatten().nonzero()[:, 0]  # of the tokens; each is told by what stands before it
-            total, each = summed_cross_entropy(hidden.flatten(0, 1)[at - 1], heads, ids.flatten()[at])
+            with record_function("forward: heads and loss"):  # for callbacks/profile.py
+                total, each = summed_cross_entropy(hidden.flatten(0, 1)[at - 1], heads, ids.flatten()[at])
             sums.append(total)
             counts.append(kind.sum())
             tasks.append(by_task(each, *(does[at] for does in about)))

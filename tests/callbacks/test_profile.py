@@ -1,0 +1,121 @@
+"""The profile of a training run: every moment belongs to the innermost label, and training goes on untouched."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule
+from torch import nn
+
+import train
+from callbacks.profile import TrainingProfile, label_of, parts_of
+from callbacks.profile_report import REST, Recording, Span, report, shares
+from experiment import Experiment
+from tests.tiny import BASE, write
+
+SPANS = [
+    Span("waiting for data", 0.0, 1.0, 1.0, 0.0),
+    Span("optimizer", 1.0, 9.0, 0.5, 0.0),
+    Span("forward: the rest", 1.5, 5.0, 0.1, 0.0),
+    Span("forward: trunk", 2.0, 4.0, 0.1, 0.0),
+    Span("aten::mm", 2.5, 3.5, 1.0, 0.25),
+    Span("aten::nonzero", 4.5, 4.6, 0.1, 0.0),
+    Span("backward", 5.0, 8.0, 0.1, 0.0),
+]
+
+
+def test_every_moment_belongs_to_the_innermost_label():
+    found = shares(Recording(2, 10.0, 4.0, SPANS))
+    expected = {
+        "waiting for data": 1.0,
+        "forward: trunk": 2.0,
+        "forward: the rest": 1.5,
+        "backward": 3.0,
+        "optimizer": 1.5,
+        REST: 1.0,
+    }
+    assert found.seconds == pytest.approx(expected) and list(found.seconds)[0] == "waiting for data"
+    assert (
+        found.waits == {("forward: the rest", "aten::nonzero"): 1} and found.device["forward: trunk"] == 0.25
+    )
+
+
+def test_the_report_is_by_step():
+    text = report(Recording(2, 10.0, 4.0, SPANS))
+    assert "2 steps of training, 5000.0 ms each" in text and "4000.0 ms before" in text
+    (trunk,) = [line.split() for line in text.splitlines() if line.startswith("forward: trunk")]
+    assert trunk[2:] == ["1000.00", "20.0%", "125.00"]
+    assert "0.50  forward: the rest: aten::nonzero" in text and "aten::mm" in text
+    assert "device ms" not in report(Recording(1, 10.0, 4.0, SPANS[:3]))
+
+
+def profiled(name: str, *more: str, **settings: int) -> Experiment:
+    profiler = {
+        "class_path": "callbacks.profile.TrainingProfile",
+        "init_args": {"skip": 4, "steps": 6} | settings,
+    }
+    write("tiny.yaml", BASE)
+    write("profile.yaml", {"trainer": {"profiler": profiler}})
+    return train.main(
+        ["--config", "tiny.yaml", *more, "--name", name, "--trainer.enable_progress_bar", "false"]
+    )
+
+
+def test_a_run_is_profiled_and_trains_what_it_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    plain, run = profiled("plain"), profiled("watched", "--config", "profile.yaml")
+    text = (run.folder / "profile.txt").read_text()
+    assert text.startswith("6 steps of training") and not (run.folder / "profile.json.gz").exists()
+    for label in (
+        "waiting for data",
+        "forward: the rest",
+        "backward",
+        "optimizer",
+        "logging",
+        "callbacks: ",
+        REST,
+    ):
+        assert f"\n{label}" in text, label
+    assert "aten::addmm" in text
+    metrics = [(folder / "metrics.csv").read_text() for folder in (plain.folder, run.folder)]
+    assert metrics[0] == metrics[1]
+    assert not any("log_metrics" in vars(logger) for logger in run.trainer.loggers)
+
+
+def test_a_run_that_ends_early_leaves_the_steps_that_there_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    run = profiled("short", "--config", "profile.yaml", "--trainer.max_steps", "7")
+    assert (run.folder / "profile.txt").read_text().startswith("3 steps of training")
+
+
+class Parted(LightningModule):
+    """Has parts, one of them twice, and one within another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.language = nn.Linear(2, 2), nn.Module()
+        self.language.trunk, self.language.encoder = nn.Linear(2, 2), self.encoder
+        self.tokenizer = nn.Module()
+        self.tokenizer.quantizer = nn.Linear(2, 2)
+
+
+def test_parts_are_found_by_name_and_watched_while_it_lasts():
+    module, profile = Parted(), TrainingProfile()
+    assert [name for name, _ in parts_of(module)] == ["encoder", "trunk", "tokenizer"]
+    profile._watch(module.encoder, "forward: encoder")
+    with torch.profiler.profile() as recorder:
+        module.encoder(torch.zeros(1, 2))
+        profile.watched.close()
+        module.encoder(torch.zeros(1, 2))
+    assert [event.name for event in recorder.events()].count("forward: encoder") == 1 and not profile.open
+
+
+def test_actions_have_readable_names():
+    assert label_of("[Callback]Speed{'a': 1}.on_train_batch_end") == "callbacks: Speed"
+    assert label_of("[Strategy]SingleDeviceStrategy.backward") == "backward"
+    assert label_of("[LightningModule]A.on_train_start") == "the module's own hooks"
+    assert label_of("run_training_batch") is None
+    with pytest.raises(ValueError, match="at least 1 step"):
+        TrainingProfile(steps=0)
