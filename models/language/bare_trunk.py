@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.language.products import Addition, Product, addition, product
+from models.language.products import Addition, Product, addition, normed
 
 FAMILIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 ROTARIES = ("default", "linear", "llama3", "yarn")  # whose angles do not depend on how long the text becomes
@@ -41,13 +41,11 @@ def is_small(trunk: nn.Module) -> bool:
 
 @dataclass
 class Layer:
-    """One layer's norms and products, those of one input joined where the trunk is small."""
+    """One layer's products, the norms before them taken in, those of one input joined where the trunk is small."""
 
-    before: Tensor
     qkv: Product
     heads_norm: tuple[Tensor, Tensor] | None
     out: Addition
-    after: Tensor
     gate_up: Product
     down: Addition
 
@@ -77,7 +75,7 @@ class BareTrunk:
         self.eps, self.scale = config.rms_norm_eps, trunk.layers[0].self_attn.scaling
         self.norm = trunk.norm.weight
         copied = is_small(trunk)
-        self.layers = [_lay_out(layer, copied) for layer in trunk.layers]
+        self.layers = [_lay_out(layer, self.eps, copied) for layer in trunk.layers]
         self.keys = [_with_room(k, room) for k in keys]
         self.values = [_with_room(v, room) for v in values]
         self.filled = real.shape[1]
@@ -96,15 +94,30 @@ class BareTrunk:
 
     def step(self, hidden: Tensor) -> Tensor:
         """Embedded tokens (R, D) -> last hidden states (R, D)."""
-        end = self.filled + self.written + 1
-        cos, sin = self.cos[self.written], self.sin[self.written]  # (R, 1, d)
-        mask = None if self.mask is None else self.mask[..., :end]
+        turn, mask = self._turn(), self._mask()
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
-            hidden = self._attend(layer, hidden, keys[:, :, :end], values[:, :, :end], cos, sin, mask)
-            gate, up = layer.gate_up(_norm(hidden, layer.after, self.eps)).chunk(2, -1)
+            hidden = self._attend(layer, hidden, keys, values, turn, mask)
+            gate, up = layer.gate_up(hidden).chunk(2, -1)
             hidden = layer.down(hidden, F.silu(gate) * up)
-        self.written += 1
+        self._next()
         return _norm(hidden, self.norm, self.eps)
+
+    def _turn(self) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (R, 1, d) of the token's position."""
+        return self.cos[self.written], self.sin[self.written]
+
+    def _mask(self) -> Tensor | None:
+        """(R, 1, 1, n) what may be looked at."""
+        return None if self.mask is None else self.mask[..., : self.filled + self.written + 1]
+
+    def _keep(self, buffer: Tensor, new: Tensor) -> Tensor:
+        """Lays what is new (R, H, d) down behind what is there, and gives all of it, (R, H, n, d)."""
+        there = buffer[:, :, : self.filled + self.written + 1]
+        there[:, :, -1] = new
+        return there
+
+    def _next(self) -> None:
+        self.written += 1
 
     def _attend(
         self,
@@ -112,24 +125,23 @@ class BareTrunk:
         hidden: Tensor,
         keys: Tensor,
         values: Tensor,
-        cos: Tensor,
-        sin: Tensor,
+        turn: tuple[Tensor, Tensor],
         mask: Tensor | None,
     ) -> Tensor:
-        """Attention of one token a row, whose key and value become the last of those (R, H, n, d)."""
-        rows, half = len(hidden), cos.shape[-1] // 2
-        made = layer.qkv(_norm(hidden, layer.before, self.eps)).view(rows, -1, 2 * half)  # (R, Hq + 2 Hk, d)
+        """Attention of one token a row; its key and value go into the buffers (R, H, L + room, d)."""
+        (cos, sin), rows = turn, len(hidden)
+        half = cos.shape[-1] // 2
+        made = layer.qkv(hidden).view(rows, -1, 2 * half)  # (R, Hq + 2 Hk, d)
         turned, value = made.split([self.heads + self.key_heads, self.key_heads], 1)
         if layer.heads_norm is not None:
             query, key = turned.split([self.heads, self.key_heads], 1)
             own, others = layer.heads_norm
             turned = torch.cat([_norm(query, own, self.eps), _norm(key, others, self.eps)], 1)
         turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin)
-        keys[:, :, -1], values[:, :, -1] = turned[:, self.heads :], value
         seen = F.scaled_dot_product_attention(
             turned[:, : self.heads, None],
-            keys,
-            values,
+            self._keep(keys, turned[:, self.heads :]),
+            self._keep(values, value),
             mask,
             scale=self.scale,
             enable_gqa=self.heads != self.key_heads,
@@ -145,20 +157,18 @@ def _with_room(cached: Tensor, room: int) -> Tensor:
     return buffer
 
 
-def _lay_out(layer: nn.Module, copied: bool) -> Layer:
+def _lay_out(layer: nn.Module, eps: float, copied: bool) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
 
-    def together(*linears: nn.Linear) -> Product:
-        return product([m.weight for m in linears], [m.bias for m in linears], copied)
+    def after(norm: nn.Module, *linears: nn.Linear) -> Product:
+        return normed(norm.weight, eps, [m.weight for m in linears], [m.bias for m in linears], copied)
 
     norms = (attention.q_norm.weight, attention.k_norm.weight) if hasattr(attention, "q_norm") else None
     return Layer(
-        before=layer.input_layernorm.weight,
-        qkv=together(attention.q_proj, attention.k_proj, attention.v_proj),
+        qkv=after(layer.input_layernorm, attention.q_proj, attention.k_proj, attention.v_proj),
         heads_norm=norms,
         out=addition(attention.o_proj.weight, attention.o_proj.bias, copied),
-        after=layer.post_attention_layernorm.weight,
-        gate_up=together(mlp.gate_proj, mlp.up_proj),
+        gate_up=after(layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj),
         down=addition(mlp.down_proj.weight, mlp.down_proj.bias, copied),
     )
 

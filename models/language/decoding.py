@@ -1,7 +1,7 @@
 """Prompts read once and continued token by token, and words written so."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from models.language.unified_lm import UnifiedLM, image_places
 from models.sequence import SEE, TEXT, Segment
 
 LOOK_EVERY = 8  # tokens
+Bare = TypeVar("Bare", bound=BareTrunk)
 
 
 class Shared(NamedTuple):
@@ -127,9 +128,13 @@ class Continuation:
         """
         if not bare or not is_bare(self.model.trunk):
             return self.read
+        return self.bare_trunk(BareTrunk, room).step
+
+    def bare_trunk(self, kind: type[Bare], room: int) -> Bare:
+        """A trunk without its modules that goes on from here."""
         layers = self.cache.layers
         keys, values = [layer.keys for layer in layers], [layer.values for layer in layers]
-        return BareTrunk(self.model.trunk, keys, values, self.real, self.position[:, 0], room).step
+        return kind(self.model.trunk, keys, values, self.real, self.position[:, 0], room)
 
     def read(self, embedded: Tensor) -> Tensor:
         """Appends one embedded token (R, D) to each row; returns the last hidden state (R, D)."""

@@ -4,16 +4,18 @@ Rows without guidance carry no unconditional twin; guidance is applied before th
 are multiplied; every number a row will need is there before the first step, so the host never waits for the device.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from models.language.bare_trunk import is_small
+from models.language.bare_trunk import is_bare, is_small
 from models.language.decoding import Continuation
-from models.language.products import product
+from models.language.fixed_trunk import FixedTrunk, repeat
+from models.language.products import Product, product
 from models.language.sampling import Choice, guide, uniforms
-from models.language.unified_lm import UnifiedLM
+from models.language.unified_lm import UnifiedLM, at
 from models.sequence import SEE, Segment
 
 Numbers = float | Sequence[float] | Tensor
@@ -32,6 +34,7 @@ def draw_codes(
     top_k: int | Sequence[int] | Tensor = 0,
     top_p: Numbers = 1.0,
     bare: bool = True,
+    fixed: bool | None = None,
 ) -> Tensor:
     """Writes one image for each prompt that ends in an open Draw.
 
@@ -47,6 +50,7 @@ def draw_codes(
         top_k: the same; 0 leaves all codes.
         top_p: the same; 1 leaves all codes.
         bare: whether a trunk that allows it is run without its modules (`bare_trunk.py`), and products are laid out anew.
+        fixed: whether a bare trunk's steps all have one shape (`fixed_trunk.py`); None: they have on a CUDA device.
 
     Returns:
         (B, N) codes.
@@ -66,16 +70,12 @@ def draw_codes(
     first, rows = _distinct(asked)
     begun = Continuation(model, [asked[i] for i in first], torch.cat([seen[i] for i in first]))
     begun.select(torch.tensor(rows, device=device))
-    read = begun.reader(tokens, bare)
-    mix = _Mix(len(prompts), guided, scale, device)
     codes_rows = model.vision_head[model.vocabulary.first_code - model.vocabulary.text_size :]  # (K, D)
     head = product([codes_rows], [None], bare and is_small(model.trunk))
-    hidden, codes = begun.last, []
-    for step in range(tokens):
-        codes.append(choice(head(mix.guided(hidden, step)), noise[:, step]))
-        if step + 1 < tokens:
-            hidden = read(model.embed_codes(mix.with_twins(codes[-1]), step))
-    return torch.stack(codes, 1)
+    loop = _Loop(model, _Mix(len(prompts), guided, scale, device), head, choice, noise)
+    if bare and is_bare(model.trunk) and (device.type == "cuda" if fixed is None else fixed):
+        return loop.run_fixed(begun.last, begun.bare_trunk(FixedTrunk, tokens))
+    return loop.run(begun.last, begun.reader(tokens, bare))
 
 
 def _schedule(cfg: Numbers, rows: int, tokens: int) -> Tensor:
@@ -106,6 +106,51 @@ def _distinct(segments: Sequence[Segment]) -> tuple[list[int], list[int]]:
     return first, rows
 
 
+@dataclass(frozen=True)
+class _Loop:
+    """Chooses a code, reads it, and so on.
+
+    Attributes:
+        noise: (B, N) uniform numbers.
+    """
+
+    model: UnifiedLM
+    mix: "_Mix"
+    head: Product
+    choice: Choice
+    noise: Tensor
+
+    def run(self, hidden: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """Codes (B, N), from the prompts' last hidden states (B + G, D)."""
+        codes = []
+        for step in range(self.noise.shape[1]):
+            if step:
+                hidden = read(self.model.embed_codes(self.mix.with_twins(codes[-1]), step - 1))
+            codes.append(self._choose(hidden, step, self.noise[:, step]))
+        return torch.stack(codes, 1)
+
+    def run_fixed(self, hidden: Tensor, trunk: FixedTrunk) -> Tensor:
+        """The same, by steps that change nothing but tensors in place."""
+        hidden, place = hidden.clone(), trunk.at
+        codes = torch.zeros(self.noise.shape, dtype=torch.long, device=hidden.device)
+
+        def choose() -> Tensor:
+            chosen = self._choose(hidden, place, self.noise.index_select(1, place)[:, 0])
+            codes.index_copy_(1, place, chosen[:, None])
+            return chosen
+
+        def step() -> None:
+            embedded = self.model.embed_codes(self.mix.with_twins(choose()), place)
+            hidden.copy_(trunk.step(embedded))
+
+        repeat(step, codes.shape[1] - 1, hidden.device)
+        choose()
+        return codes
+
+    def _choose(self, hidden: Tensor, step: int | Tensor, noise: Tensor) -> Tensor:
+        return self.choice(self.head(self.mix.guided(hidden, step)), noise)
+
+
 class _Mix:
     """Lays the rows that have a twin over it: B rows stand first, then the twins of some of them."""
 
@@ -114,12 +159,12 @@ class _Mix:
         self.which = torch.tensor(guided, device=device) if guided else None
         self.scale = scale[guided].T[..., None].to(device)  # (N, G, 1)
 
-    def guided(self, hidden: Tensor, step: int) -> Tensor:
+    def guided(self, hidden: Tensor, step: int | Tensor) -> Tensor:
         """(B + G, D) -> (B, D)."""
         if self.which is None:
             return hidden
         own, twins = hidden[: self.rows], hidden[self.rows :]
-        scale = self.scale[step].to(hidden.dtype)
+        scale = at(self.scale, step).to(hidden.dtype)
         if self.all:
             return guide(own, twins, scale)
         return own.index_copy(0, self.which, guide(own[self.which], twins, scale))

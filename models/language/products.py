@@ -49,6 +49,23 @@ def product(weights: Sequence[Tensor], biases: Sequence[Tensor | None], copy: bo
     return lambda x: run(x, packed, bias, "none", [], "")
 
 
+def normed(
+    scale: Tensor, eps: float, weights: Sequence[Tensor], biases: Sequence[Tensor | None], copy: bool = True
+) -> Product:
+    """Makes x -> n(x) W^T + b, where n is the RMSNorm with a scale (D,); else as `product`."""
+    if not copy or not packs(weights[0]):
+        plain = product(weights, biases, copy)
+        return lambda x: plain(F.rms_norm(x, scale.shape, scale, eps))
+    folded = product([weight * scale for weight in weights], biases)
+    width, least = len(scale), torch.tensor(eps)
+
+    def run(x: Tensor) -> Tensor:  # torch's own is eight small operations on a CPU
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return folded(x * torch.addcmul(least, size, size, value=1 / width).rsqrt_())
+
+    return run
+
+
 def addition(weight: Tensor, bias: Tensor | None, copy: bool = True) -> Addition:
     """Makes to, x -> to + x W^T + b."""
     if not copy or not packs(weight):

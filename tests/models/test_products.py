@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.language.products import addition, packs, product
+from models.language.products import addition, normed, packs, product
 
 
 @pytest.mark.parametrize("rows", [1, 16, 40])
@@ -23,6 +23,10 @@ def test_products_are_the_plain_ones(rows, biased, copy, dtype):
     before = to.clone()
     found = addition(weights[1], biases[1], copy)(to, x)
     assert torch.allclose(found, to + F.linear(x, weights[1], biases[1]), atol=1e-5)
+    scale = 1 + torch.rand(24, dtype=dtype)
+    found = normed(scale, 1e-2, weights, biases, copy)(x)
+    parts = [F.linear(F.rms_norm(x, (24,), scale, 1e-2), w, b) for w, b in zip(weights, biases, strict=True)]
+    assert torch.allclose(found, torch.cat(parts, -1), atol=2e-5)
     assert torch.equal(to, before)  # the residual that others hold is left as it is
 
 
