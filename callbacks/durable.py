@@ -19,9 +19,7 @@ def put_in_place(scratch: Path, target: Path) -> None:
         _sync(path)
     old = target.with_name(target.name + ".old")
     remove(old)
-    if target.exists() and (
-        target.is_dir() or scratch.is_dir()
-    ):  # a folder and another thing cannot change places
+    if target.exists() and (target.is_dir() or scratch.is_dir()):  # what cannot be renamed over
         os.replace(target, old)
     os.replace(scratch, target)
     _sync(target.parent)

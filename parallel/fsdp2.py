@@ -68,6 +68,6 @@ class FSDP2Strategy(ModelParallelStrategy):
         for number, optimizer in enumerate(self.optimizers):
             name = f"optimizer_{number}"
             state = {name: get_optimizer_state_dict(self.model, optimizer)}
-            load_into(state, path)
+            load_into(state, path, partial=True)  # what nothing had used yet has no moments there
             set_optimizer_state_dict(self.model, optimizer, state[name])
         return torch.load(path / META, map_location="cpu", weights_only=True)

@@ -103,8 +103,13 @@ class SafePlanner(DefaultLoadPlanner):
         super().load_bytes(read_item, plain)
 
 
-def load_into(state: dict[str, Any], folder: Path) -> None:
+def load_into(state: dict[str, Any], folder: Path, partial: bool = False) -> None:
     """Fills the tensors of a nested state, sharded or whole, from a sharded checkpoint of any number of processes.
+
+    Args:
+        state: nested dicts.
+        folder: the checkpoint.
+        partial: whether what the checkpoint lacks stays as it is, rather than being an error.
 
     Raises:
         ValueError, OSError: what went wrong, on whichever process.
@@ -113,6 +118,6 @@ def load_into(state: dict[str, Any], folder: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process is meant
-            load(state, storage_reader=SafeReader(folder), planner=SafePlanner())
+            load(state, storage_reader=SafeReader(folder), planner=SafePlanner(allow_partial_load=partial))
     except CheckpointException as error:
         raise first_failure(error) from error

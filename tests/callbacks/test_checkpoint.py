@@ -9,9 +9,11 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
+from torch.distributed.checkpoint import CheckpointException
 
 import callbacks.checkpoint
 from callbacks.checkpoint import ResumeCheckpoint, resume_point
+from callbacks.durable import put_in_place, scratch_path
 from explain import explain
 
 
@@ -95,6 +97,34 @@ def test_a_disk_that_fills_up_while_torch_writes_leaves_nothing_behind(tmp_path:
     assert "the disk is full" in explain(error.value)
     assert resume_point(tmp_path / "checkpoints").step == 2
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_what_befell_another_process_is_told_as_it_was(tmp_path: Path, monkeypatch) -> None:
+    """Sharded checkpoints wrap it, in an exception that nothing else would catch."""
+    full = OSError(errno.ENOSPC, "No space left on device", "__1_0.distcp")
+
+    def save(self: Trainer, path: Path, **kwargs: Any) -> None:
+        path.mkdir()
+        raise CheckpointException("save", {1: (full, None)})
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", save)
+    with pytest.raises(OSError, match="No space left") as error:
+        fit(tmp_path, steps=2, every=1)
+    assert "the disk is full (__1_0.distcp)" in explain(error.value)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_folder_and_a_file_take_each_others_place(tmp_path: Path) -> None:
+    """A run that was one process's and is sharded now, or the other way."""
+    target = tmp_path / "last.ckpt"
+    for number, kind in enumerate(("file", "folder", "file")):
+        scratch = scratch_path(target)
+        if kind == "folder":
+            scratch.mkdir()
+        (scratch / "share" if kind == "folder" else scratch).write_text(str(number))
+        put_in_place(scratch, target)
+        assert (target / "share" if kind == "folder" else target).read_text() == str(number)
+        assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_two_optimizers_a_step_do_not_jump_over_the_interval(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class Record(L.Callback):
     def draw(self, module):
         with evaluated(module) as model:
             self.drawn.append(model.draw(["a red circle"], [1], temperature=0.0))
+            self.drawn.append(model.language.vision_head.detach().clone())
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         if trainer.fit_loop._should_accumulate():
@@ -136,6 +137,9 @@ def alone(micro, tmp_path_factory):
 def sharded(micro, tmp_path_factory):
     """Two processes under FSDP2: what they recorded, and their folder."""
     folder = tmp_path_factory.mktemp("sharded")
+    killed = folder / "checkpoints" / "last.ckpt.tmp"  # as a run that was killed leaves it
+    killed.mkdir(parents=True)
+    (killed / "__7_0.distcp").write_bytes(b"old")
     return forked(lambda rank: fit(model(), micro, folder, 2, rank, 2, strategy=FSDP2Strategy()), 2), folder
 
 
@@ -145,7 +149,8 @@ def assert_same(said, folder, alone):
     for found_losses, found_norms, found_drawn in said:
         assert found_losses == pytest.approx(losses, abs=1e-5)
         assert found_norms == pytest.approx(norms, rel=1e-4)
-        assert all(torch.equal(one, other) for one, other in zip(found_drawn, drawn, strict=True))
+        pairs = zip(found_drawn, drawn, strict=True)
+        assert all(torch.allclose(one, other, atol=2e-5) for one, other in pairs)
     other = Illume.from_pretrained(str(folder / "model")).state_dict()
     for key, value in whole.state_dict().items():
         assert torch.allclose(other[key], value, atol=2e-5), key
@@ -167,7 +172,8 @@ def test_a_run_goes_on_from_its_shares(micro, alone, sharded, tmp_path):
     """From what two processes had saved after two steps, and nothing else."""
     folder = sharded[1] / "checkpoints"
     saved = folder / "previous.ckpt"
-    assert {path.suffix for path in saved.iterdir()} == {"", ".distcp", ".pt"}
+    shares = [".metadata", "__0_0.distcp", "__1_0.distcp", "meta.pt"]
+    assert sorted(path.name for path in saved.iterdir()) == shares
     assert (read_point(saved).step, resume_point(folder).step) == (2, 4)
 
     def go_on(rank):
@@ -188,6 +194,7 @@ def test_half_precision_is_gathered_and_whole_weights_are_kept(micro, tmp_path):
     before = {name: value.clone() for name, value in model().language.state_dict().items()}
     found = forked(run, 2)
     assert found[0][0] == found[1][0] and all(loss < 10 for loss in found[0][0])
+    assert found[0][2][1].dtype == torch.bfloat16, "what is gathered"
     after = Illume.from_pretrained(str(tmp_path / "half" / "model")).language.state_dict()
     moved = after["trunk.layers.0.mlp.up_proj.weight"] - before["trunk.layers.0.mlp.up_proj.weight"]
     assert 0 < moved.abs().max() < 4e-3, "steps of 1e-3 are lost in weights that were rounded"

@@ -42,6 +42,14 @@ def test_it_is_read(folder: Path) -> None:
     assert resume_point(folder.parent)[:2] == (folder, 7)
 
 
+def test_what_it_lacks_is_an_error_or_stays(folder: Path) -> None:
+    state = empty() | {"more": {"moment": torch.ones(2)}}
+    with pytest.raises(RuntimeError, match="more.moment"):
+        load_into(state, folder)
+    load_into(state, folder, partial=True)
+    assert torch.equal(state["more"]["moment"], torch.ones(2)) and state["optimizer_0"]["lr"] == 0.1
+
+
 @pytest.mark.parametrize("damage", ["short", "gone", "nonsense", "elsewhere"])
 def test_one_that_lacks_something_is_passed_over(folder: Path, damage: str) -> None:
     (share,) = folder.glob("*.distcp")
