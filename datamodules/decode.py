@@ -11,11 +11,12 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from models.pictures import centre_square, rgb
+
 MOST_PIXELS = 64_000_000
 MOST_TEXT = 2**16  # bytes of a caption
 MOST_JSON = 2**22
 IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp")
-GROUND = (255, 255, 255)  # what shows through where an image is transparent
 
 
 def decode_image(data: bytes, size: int) -> Tensor:
@@ -30,32 +31,14 @@ def decode_image(data: bytes, size: int) -> Tensor:
             image = Image.open(io.BytesIO(data))
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"the image has too many pixels: {image.width} x {image.height}")
-            image = _rgb(ImageOps.exif_transpose(image))
+            image = rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:  # its own words name a buffer in memory
         raise ValueError("not a readable image") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"the image has too many pixels: {error}") from error
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"not a readable image: {error}") from error
-    if image.size != (size, size):
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Eight bits of red, green and blue, whatever the image had."""
-    if (
-        image.mode.startswith("I") or image.mode == "F"
-    ):  # 16 bits and more: PIL's own conversion would clip them
-        values = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray(np.clip(values / 257 + 0.5, 0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (*GROUND, 255))
-        image = Image.alpha_composite(ground, image)
-    return image.convert("RGB")
+    return torch.from_numpy(np.array(centre_square(image, size))).permute(2, 0, 1).contiguous()
 
 
 def image_endings(sample: Mapping[str, Any]) -> list[str]:
