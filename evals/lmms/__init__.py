@@ -1,0 +1,1 @@
+"""The field's understanding benchmarks through lmms-eval, which runs our models by the name `illume` (docs/lmms.md)."""
