@@ -11,34 +11,46 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from models.pictures import centre_square, rgb
+from models.pictures import rgb
 
 MOST_PIXELS = 64_000_000
 MOST_TEXT = 2**16  # bytes of a caption
 MOST_JSON = 2**22
+REDUCING_GAP = 2.0  # averages whole pixels first, so that a strip of a million makes no filter of gigabytes
 IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp")
 
 
-def decode_image(data: bytes, size: int) -> Tensor:
+def decode_image(data: bytes, size: int, longest: int | None = None) -> Tensor:
     """An encoded image -> (3, size, size) uint8: upright, on white, its first frame, the centre square, resized.
+
+    With `longest` all of the image instead, (3, H, W), and shrunk only where a side is longer than that.
 
     Raises:
         ValueError: it is no image, is cut short, or is too large to be one.
     """
+    image = _opened(data)
+    if longest is not None:
+        image.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
+    else:
+        image = centre_square(image, size)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def _opened(data: bytes) -> Image.Image:
+    """An encoded image, upright and on white, if it is one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"the image has too many pixels: {image.width} x {image.height}")
-            image = rgb(ImageOps.exif_transpose(image))
+            return rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:  # its own words name a buffer in memory
         raise ValueError("not a readable image") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"the image has too many pixels: {error}") from error
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"not a readable image: {error}") from error
-    return torch.from_numpy(np.array(centre_square(image, size))).permute(2, 0, 1).contiguous()
 
 
 def image_endings(sample: Mapping[str, Any]) -> list[str]:
@@ -46,15 +58,15 @@ def image_endings(sample: Mapping[str, Any]) -> list[str]:
     return [ending for ending in sample if ending.rpartition(".")[2] in IMAGE_ENDINGS]
 
 
-def sample_image(sample: Mapping[str, Any], size: int) -> Tensor:
-    """The image of a raw pair.
+def sample_image(sample: Mapping[str, Any], size: int, longest: int | None = None) -> Tensor:
+    """The image of a raw pair; sizes as in `decode_image`.
 
     Raises:
         ValueError: the sample has none, or it cannot be read.
     """
     for ending in IMAGE_ENDINGS:
         if ending in sample:
-            return decode_image(sample[ending], size)
+            return decode_image(sample[ending], size, longest)
     raise ValueError("a sample has no image")
 
 

@@ -41,7 +41,7 @@ class DocumentDataModule(L.LightningDataModule):
         sources: by name.
         sequences_per_batch: rows of a batch.
         sequence_length: tokens in a row; a longer document is skipped, and counted.
-        image_size: side that images are decoded to.
+        image_size: side that images are decoded to; where the model slices what it sees, the side of a slice.
         batches_per_epoch: length of a declared epoch, on each rank.
         val_batches: batches of the fixed validation set.
         workers: processes that read and pack.
@@ -100,7 +100,22 @@ class DocumentDataModule(L.LightningDataModule):
         """The model's own, so that training asks as inference does."""
         return self.trainer.lightning_module.sequencer
 
+    def _longest(self) -> int | None:
+        """Longest side of images that are seen whole, to be sliced; None where the model sees squares.
+
+        Raises:
+            ValueError: squares and slices are of two sizes, which no batch can hold.
+        """
+        slicing = self.sequencer.slicing
+        if slicing is not None and slicing.size != self.image_size:
+            raise ValueError(
+                f"the model sees slices of {slicing.size} x {slicing.size} pixels, and data.init_args.image_size is "
+                f"{self.image_size}: make the two the same"
+            )
+        return None if slicing is None else slicing.longest
+
     def _open(self, shards: dict[str, list[str]], seed: int) -> "OpenPackedReader":
+        longest = self._longest()
         sources = {
             name: Source(
                 found,
@@ -110,6 +125,7 @@ class DocumentDataModule(L.LightningDataModule):
                     self.sequencer,
                     self.sources[name]["template"],
                     self.image_size,
+                    longest,
                     self.drop,
                     self.sequence_length,
                     getattr(self.trainer.lightning_module, "stamps", {}),
@@ -225,15 +241,17 @@ def _segment(
     sequencer: Sequencer,
     template: str,
     size: int,
+    longest: int | None,
     drop: float,
-    longest: int,
+    length: int,
     stamps: dict[str, str],
     sample: Sample,
     rng: random.Random,
 ) -> Segment:
-    segment = sequencer.segment(TEMPLATES[template](with_made_ahead(sample, stamps), size, rng, drop))
-    if len(segment) > longest:
-        raise ValueError(f"the document is longer than sequence_length {longest}: {len(segment)} tokens")
+    made = with_made_ahead(sample, stamps)
+    segment = sequencer.segment(TEMPLATES[template](made, size, rng, drop, longest))
+    if len(segment) > length:
+        raise ValueError(f"the document is longer than sequence_length {length}: {len(segment)} tokens")
     if not any(segment.learn):
         raise ValueError("the document has nothing to learn")
     return segment

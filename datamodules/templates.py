@@ -1,7 +1,8 @@
 """Templates: how a sample of a source becomes a document. Each is a function (sample, size, rng, drop) -> Document.
 
 `drop` is the share of captions and instructions replaced by the null prompt, for classifier-free guidance
-(0.1 in ILLUME+; assumed for ILLUME).
+(0.1 in ILLUME+; assumed for ILLUME). A document that draws nothing sees its images whole where `longest` is given (for
+the sequencer to slice), with sides of no more than that; all others are squares of `size`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from models.document import (
     Text,
     describe_document,
     draw_document,
+    draws,
     edit_document,
     reconstruct_document,
 )
@@ -41,14 +43,17 @@ def _drawn(sample: Sample, name: str, size: int, image: Tensor | None = None) ->
     return Draw(_image(sample, name, size) if image is None else image)
 
 
-def _seen(sample: Sample, name: str, size: int) -> See:
-    """An image to be seen, by its features if they were made ahead of time; `name` is "" for a raw pair's."""
-    features = made_ahead(sample, name, "features")
-    return See(_image(sample, name, size)) if features is None else See(features=features)
+def _seen(sample: Sample, name: str, size: int, longest: int | None = None) -> See:
+    """An image to be seen, by its features if they were made ahead of time; `name` is "" for a raw pair's.
+
+    Features made ahead are the square's: an image that is seen whole does without.
+    """
+    features = made_ahead(sample, name, "features") if longest is None else None
+    return See(_image(sample, name, size, longest)) if features is None else See(features=features)
 
 
-def _image(sample: Sample, name: str, size: int) -> Tensor:
-    return _member(name, sample, size) if name else sample_image(sample, size)
+def _image(sample: Sample, name: str, size: int, longest: int | None = None) -> Tensor:
+    return _member(name, sample, size, longest) if name else sample_image(sample, size, longest)
 
 
 def _about(seen: See, document: Document) -> Document:
@@ -56,24 +61,24 @@ def _about(seen: See, document: Document) -> Document:
     return [seen, *document[1:]]
 
 
-def draw(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+def draw(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
     """Text-to-image from a raw pair."""
     caption = None if rng.random() < drop else sample_text(sample, "txt")
     return [*draw_document(caption)[:-1], _drawn(sample, "", size)]
 
 
-def describe(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+def describe(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
     """Captioning from a raw pair."""
-    return _about(_seen(sample, "", size), describe_document(None, sample_text(sample, "txt")))
+    return _about(_seen(sample, "", size, longest), describe_document(None, sample_text(sample, "txt")))
 
 
-def detail(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+def detail(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
     """Captioning object by object, from a raw pair that has a `dense.txt`."""
     words = sample_text(sample, "dense.txt")
-    return _about(_seen(sample, "", size), describe_document(None, words, detail=True))
+    return _about(_seen(sample, "", size, longest), describe_document(None, words, detail=True))
 
 
-def reconstruct(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+def reconstruct(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
     """Image reconstruction from a raw pair (stage 1)."""
     return _rebuilt(_seen(sample, "", size), sample, "", size)
 
@@ -83,41 +88,57 @@ def _rebuilt(seen: See, sample: Sample, name: str, size: int) -> Document:
     return [seen, *reconstruct_document(None)[1:-1], _drawn(sample, name, size, seen.image)]
 
 
-def document(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+def document(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
     """A document as it stands: questions, interleaved stories, plain text."""
     said = sample_json(sample)
     parts = said.get("parts") if isinstance(said, Mapping) else None
     if not isinstance(parts, list) or not parts:
         raise ValueError('a json is of another shape: a document is {"parts": [...]}')
-    return [_part(part, sample, size) for part in parts]
+    named = [_part(part) for part in parts]
+    return _loaded(named, sample, size, None if draws(named) else longest)
 
 
-def _part(part: Any, sample: Sample, size: int) -> Part:
+def _part(part: Any) -> Part:
+    """A part whose image is still its name."""
     if not isinstance(part, Mapping):
         raise ValueError("a part of a document is no object")
     if isinstance(part.get("text"), str):
         return Text(part["text"], bool(part.get("learn", False)))
     if isinstance(part.get("see"), str):
-        return _seen(sample, part["see"], size)
+        return See(part["see"])
     if isinstance(part.get("draw"), str):
-        return _drawn(sample, part["draw"], size)
+        return Draw(part["draw"])
     if isinstance(part.get("branches"), list) and all(isinstance(way, list) for way in part["branches"]):
-        return Branches(tuple(tuple(_part(p, sample, size) for p in way) for way in part["branches"]))
+        return Branches(tuple(tuple(map(_part, way)) for way in part["branches"]))
     raise ValueError("a part of a document has none of text, see, draw, branches")
 
 
-def _member(name: str, sample: Sample, size: int) -> Tensor:
+def _loaded(parts: Document, sample: Sample, size: int, longest: int | None) -> list[Part]:
+    """The parts with their images in place of the images' names."""
+    found: list[Part] = []
+    for part in parts:
+        if isinstance(part, See):
+            part = _seen(sample, part.image, size, longest)
+        elif isinstance(part, Draw):
+            part = _drawn(sample, part.image, size)
+        elif isinstance(part, Branches):
+            part = Branches(tuple(tuple(_loaded(way, sample, size, longest)) for way in part.ways))
+        found.append(part)
+    return found
+
+
+def _member(name: str, sample: Sample, size: int, longest: int | None) -> Tensor:
     if name.startswith("__") or not isinstance(sample.get(name), bytes):
         raise ValueError("a document names an image that is not in its sample")
-    return decode_image(sample[name], size)
+    return decode_image(sample[name], size, longest)
 
 
-def text(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+def text(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
     """Plain text, all of it to be learned, from the `txt` of a sample."""
     return [Text(sample_text(sample, "txt"), learn=True)]
 
 
-def conversation(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+def conversation(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
     """A LLaVA-style conversation: a `json` of {"conversations": [{"from": "human", "value": "<image> ..."}, ...]}.
 
     The image, if the sample has one, stands where `<image>` does, or first of all where the mark is missing.
@@ -128,7 +149,7 @@ def conversation(sample: Sample, size: int, rng: Random, drop: float) -> Documen
         raise ValueError(
             'a json is of another shape: a conversation is {"conversations": [{"from", "value"}, ...]}'
         )
-    image = _seen(sample, "", size) if any(ending in sample for ending in IMAGE_ENDINGS) else None
+    image = _seen(sample, "", size, longest) if any(ending in sample for ending in IMAGE_ENDINGS) else None
     parts: list[Part] = []
     for turn in turns:
         parts += _turn(turn, image, seen=any(isinstance(part, See) for part in parts))
@@ -152,7 +173,7 @@ def _turn(turn: Mapping[str, Any], image: See | None, seen: bool) -> Sequence[Pa
     return [part for part in (around[0], image, around[1]) if part is not None]
 
 
-def edit(sample: Sample, size: int, rng: Random, drop: float) -> Document:
+def edit(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
     """An editing triple: see, instruction, draw."""
     parts = document(sample, size, rng, drop)
     if [type(p) for p in parts] != [See, Text, Draw]:
@@ -164,6 +185,6 @@ def edit(sample: Sample, size: int, rng: Random, drop: float) -> Document:
     return _rebuilt(before, sample, name, size)
 
 
-TEMPLATES: dict[str, Callable[[Sample, int, Random, float], Document]] = {
+TEMPLATES: dict[str, Callable[..., Document]] = {
     f.__name__: f for f in (draw, describe, detail, reconstruct, document, text, conversation, edit)
 }

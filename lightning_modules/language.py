@@ -44,6 +44,8 @@ class LanguageModule(L.LightningModule):
         checkpointing: keeps the trunk's activations by layer alone and makes the rest again in the backward pass.
         lora: settings of peft's LoraConfig: the trunk stays, and low-rank additions to its matrices learn in its place,
             at the rate of the part `trunk`; the model folder holds them added up.
+        slicing: settings of `models.slices.Slicing`, by which the language model sees images from this stage on, if
+            it did not before: stage 3 in the paper. `image_size` of the data must be its size.
     """
 
     items_name = "tokens"  # what the progress line counts
@@ -63,12 +65,14 @@ class LanguageModule(L.LightningModule):
         understanding: dict[str, Any] | None = None,
         checkpointing: bool = False,
         lora: dict[str, Any] | None = None,
+        slicing: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.rates, self.start, self.sizes, self.words = rates, start, language, words
         self.warmup_steps, self.weight_decay, self.text_weight = warmup_steps, weight_decay, text_weight
         self.muon, self.codebook_rows = muon or [], codebook_rows
         self.understanding, self.checkpointing, self.lora = understanding, checkpointing, lora
+        self.slicing = slicing
         self.model: Illume | None = None
         self.whole_state: dict[str, Tensor] | None = None  # of a sharded language model, while it is exported
 
@@ -95,7 +99,7 @@ class LanguageModule(L.LightningModule):
     def _build(self) -> None:
         learns = self.rates.get("understanding_encoder", 0) > 0
         parts = start_parts(self, self.start, self.words, self.sizes)
-        self.model = join(parts, self.codebook_rows, learns, self.understanding)
+        self.model = join(parts, self.codebook_rows, learns, self.understanding, self.slicing)
         if self.lora is not None:
             add_lora(self.model.language, self.lora)
         if self.checkpointing:

@@ -65,7 +65,11 @@ def _published(recipe: dict[str, Any], parts: Mapping[str, Any]) -> dict[str, An
 
 
 def join(
-    parts: Mapping[str, Any], codebook_rows: bool, learns: bool, understanding: Mapping[str, int] | None
+    parts: Mapping[str, Any],
+    codebook_rows: bool,
+    learns: bool,
+    understanding: Mapping[str, int] | None,
+    slicing: Mapping[str, Any] | None,
 ) -> Illume:
     """The model, of which nothing but the language model and an understanding encoder can learn.
 
@@ -74,6 +78,7 @@ def join(
         codebook_rows: gives the vision rows the tokenizer's number of codes, laid out as its codebook lies.
         learns: whether seen images get an encoder of their own because it learns.
         understanding: input of that encoder, where it is another than the tokenizer's encoder takes.
+        slicing: how seen images are sliced from here on, where they were not before.
 
     Raises:
         ValueError: parts do not fit each other.
@@ -90,6 +95,8 @@ def join(
         own.set_input(**understanding)
     if own is not None and not learns:
         own.requires_grad_(False)
+    if slicing is not None:
+        parts["language"].slice_images(dict(slicing))
     model = Illume(**parts)
     if codebook_rows and PLANNED.get() is None:
         model.language.begin_at_codebook(model.tokenizer.codebook)

@@ -76,6 +76,14 @@ Part = Text | See | Draw | Branches
 Document = Sequence[Part]
 
 
+def draws(document: Document) -> bool:
+    """Whether anything in a document is to be drawn, in its branches too."""
+    return any(
+        isinstance(part, Draw) or (isinstance(part, Branches) and any(map(draws, part.ways)))
+        for part in document
+    )
+
+
 def _filled(prompt: str, **words: str) -> str:
     """Fills a prompt by replacement: braces in the words stay text."""
     for name, word in words.items():

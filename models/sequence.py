@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from models.document import Branches, Document, Draw, See, Text
+from models.slices import ROW_END, Slicing, with_slices
 from models.turns import Turns
 from models.vocabulary import Vocabulary
 
@@ -115,6 +116,10 @@ class Sequencer:
         see_tokens: features an image enters as.
         draw_tokens: codes an image leaves as.
         turns: what opens and closes turns; None: our own special tokens.
+        slicing: how seen images are sliced (`models/slices.py`); None: each is seen as it is.
+
+    Raises:
+        ValueError: images are sliced, and the words have no token for the line break that ends a row of slices.
     """
 
     vocabulary: Vocabulary
@@ -122,14 +127,22 @@ class Sequencer:
     see_tokens: int
     draw_tokens: int
     turns: Turns | None = None
+    slicing: Slicing | None = None
 
     def __post_init__(self) -> None:
         if self.turns is None:
             object.__setattr__(self, "turns", Turns.of(None, self.vocabulary))
+        if self.slicing is not None and not self.encode_text(ROW_END.text):
+            raise ValueError(
+                "slicing ends each row of slices with a line break, and this text tokenizer drops it: "
+                "leave slicing out, or take a text tokenizer that keeps line breaks"
+            )
 
     def segment(self, document: Document, *, ask: bool = False) -> Segment:
         """One document as tokens. With `ask` it ends where the assistant's answer would begin."""
         turns, out = self.turns, Segment()
+        if self.slicing is not None:
+            document = with_slices(document, self.slicing)
         before, ways = _split(document)
         out.add(turns.begin)
         turn = self._add_turns(out, before, None)

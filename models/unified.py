@@ -94,6 +94,14 @@ class Illume(nn.Module):
                 "codes",
             )
             _agree("a drawing is", language.draw_tokens, "the tokenizer's image", codes.tokens, "codes long")
+        if eye is not None and language.slicing is not None:
+            _agree(
+                "slices are",
+                language.slicing.size,
+                "the encoder of seen images takes",
+                eye.image_size,
+                "pixels",
+            )
         if eye is not None:
             _agree(
                 "the language model sees", language.see_tokens, "the encoder makes", eye.tokens, "features"
@@ -135,6 +143,7 @@ class Illume(nn.Module):
             self.language.see_tokens,
             self.language.draw_tokens,
             self.language.turns,
+            self.language.slicing,
         )
 
     @torch.no_grad()
@@ -307,14 +316,14 @@ class Illume(nn.Module):
         stop, words = self.language.turns.stop, self.language.vocabulary.text_size
         return self.text_tokenizer.decode([i for i in ids if i < words and i != stop]).strip()
 
-    def ask(self, images: Tensor, questions: Sequence[str]) -> list[str]:
-        """Answers one question about each image (B, 3, H, W)."""
+    def ask(self, images: Tensor | Sequence[Tensor], questions: Sequence[str]) -> list[str]:
+        """Answers one question about each image (3, H, W); they may differ in size where the model slices."""
         return self.understand(
             [[See(im), Text(q)] for im, q in zip(images, questions, strict=True)], limit=16
         )
 
-    def describe(self, images: Tensor, detail: bool = False) -> list[str]:
-        """Describes each image (B, 3, H, W) in a sentence, or object by object."""
+    def describe(self, images: Tensor | Sequence[Tensor], detail: bool = False) -> list[str]:
+        """Describes each image (3, H, W) in a sentence, or object by object; sizes as in `ask`."""
         return self.understand([describe_document(image, detail=detail) for image in images])
 
     def assess(self, images: Tensor, captions: Sequence[str]) -> list[str]:

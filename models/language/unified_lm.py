@@ -4,6 +4,7 @@ Text rows and vision rows of embedding and head are separate parameters whose lo
 trains one and not the other without gradient masks, and drawing uses the vision rows alone.
 """
 
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import torch
@@ -15,8 +16,9 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from models.attention import Attend, Backend, attention_inputs
 from models.language.chunked_loss import summed_cross_entropy
-from models.recipe import check_keys
+from models.recipe import build, check_keys
 from models.sequence import PackedBatch
+from models.slices import Slicing
 from models.turns import Turns
 from models.vocabulary import Vocabulary
 
@@ -101,6 +103,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             images. Not ILLUME's: there a pretrained model counts by rotary positions alone (docs/decisions.md).
         backend: how attention keeps the documents of a packed row apart (`models/attention.py`).
         turns: ids that open and close turns, where they are a chat template's (`models/turns.py`).
+        slicing: settings of `models.slices.Slicing`: seen images are sliced, for high resolution. None: they are not.
 
     Raises:
         ValueError: turns are no ids of text; places are asked for, and images enter on another grid than they leave on.
@@ -118,8 +121,12 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         places: bool = False,
         backend: Backend = "auto",
         turns: dict[str, list[int]] | None = None,
+        slicing: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.slicing: Slicing | None = None
+        if slicing is not None:
+            self.slice_images(slicing)
         if places and see_tokens != draw_tokens:
             raise ValueError(
                 f"places need one grid: images enter as {see_tokens} features and leave as {draw_tokens} codes"
@@ -144,6 +151,11 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
     def turns(self) -> Turns:
         """What opens and closes turns."""
         return Turns.of(self._turns, self.vocabulary)
+
+    def slice_images(self, slicing: dict[str, Any]) -> None:
+        """Sees images in slices from now on, as its model folder will say; settings of `models.slices.Slicing`."""
+        self.slicing = build(Slicing, slicing, "slicing")
+        self._hub_mixin_config["slicing"] = asdict(self.slicing)
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by part: what the stages of ILLUME's table 5 freeze or train."""
