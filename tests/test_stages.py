@@ -282,7 +282,7 @@ def test_a_sharded_run_is_cut_goes_on_and_is_gathered(world, monkeypatch):
         "--trainer.devices=2",
     ]
     given += ["--trainer.precision=32-true", "--model.init_args.muon=[]", "--name", "sharded"]
-    given += ["--model.init_args.language.trunk.num_hidden_layers=1", "--speed.peak_tflops=0"]
+    given += ["--speed.peak_tflops=0"]
     step = LanguageModule.training_step
 
     @functools.wraps(step)
