@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.5, 2.1 and XL as folders of the real classes, in their shapes and a few channels."""
+"""Stable Diffusion 1.5, 2.1 and XL: folders of the real classes with a few channels, and the published sizes."""
 
 from pathlib import Path
 
@@ -52,6 +52,35 @@ SCHEDULERS = {
     "1.5": lambda: PNDMScheduler(**NOISE, skip_prk_steps=True),
     "2.1": lambda: DDIMScheduler(**NOISE, prediction_type="v_prediction", clip_sample=False),
     "xl": lambda: EulerDiscreteScheduler(**NOISE, timestep_spacing="leading"),
+}
+
+PUBLISHED_VAE = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+}
+PUBLISHED = {  # UNets of 1.5, 2.1 and XL by their parameters, from the config.json of each
+    859_520_964: {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64},
+    865_910_724: {
+        "cross_attention_dim": 1024,
+        "attention_head_dim": (5, 10, 20, 20),
+        "use_linear_projection": True,
+        "sample_size": 96,
+    },
+    2_567_463_684: {
+        "cross_attention_dim": 2048,
+        "attention_head_dim": (5, 10, 20),
+        "use_linear_projection": True,
+        "sample_size": 128,
+        "block_out_channels": (320, 640, 1280),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2, 10),
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    },
 }
 
 

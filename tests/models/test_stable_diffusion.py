@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from models.detokenizer.latents import from_latents, to_latents
 from models.detokenizer.stable_diffusion import StableDiffusionDetokenizer
 from models.unified import Illume
-from tests.tiny_stable_diffusion import UNETS, VAE, save_stable_diffusion
+from tests.tiny_stable_diffusion import PUBLISHED, PUBLISHED_VAE, UNETS, VAE, save_stable_diffusion
 
 SEEDS = [1, 2, 3]
 WAYS = ("cross_attention", "concat")
@@ -219,36 +219,6 @@ def test_the_vae_is_kept_out_of_fp16_where_it_overflows(tmp_path):
         assert to_latents(vae, exact, 1).allclose(to_latents(vae, exact, 8), atol=1e-6)
     with torch.autocast("cpu", torch.bfloat16):
         assert not from_latents(vae, latents, 8).equal(exact)
-
-
-PUBLISHED_VAE = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-}
-PUBLISHED = {  # from the config.json of each
-    859_520_964: {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64},
-    865_910_724: {
-        "cross_attention_dim": 1024,
-        "attention_head_dim": (5, 10, 20, 20),
-        "use_linear_projection": True,
-        "sample_size": 96,
-    },
-    2_567_463_684: {
-        "cross_attention_dim": 2048,
-        "attention_head_dim": (5, 10, 20),
-        "use_linear_projection": True,
-        "sample_size": 128,
-        "block_out_channels": (320, 640, 1280),
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        "transformer_layers_per_block": (1, 2, 10),
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": 2816,
-    },
-}
 
 
 @pytest.mark.parametrize("count", PUBLISHED)
