@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.document import edit_document
+from models.language import bare_trunk
 from models.language.bare_trunk import BareTrunk
 from models.language.decoding import Continuation
 from models.language.drawing import draw_codes
@@ -48,12 +49,19 @@ def test_images_in_the_prompt_are_seen(illume, images):
     assert not torch.equal(blind, growing)
 
 
-def test_hidden_states_agree_and_nothing_is_left_of_what_lay_in_memory(illume):
+def test_hidden_states_agree_whatever_lay_in_memory(illume, monkeypatch):
+    make_room = bare_trunk._with_room
+
+    def littered(cached, room):
+        buffer = make_room(cached, room)
+        buffer[:, :, cached.shape[2] :] = torch.nan
+        return buffer
+
+    monkeypatch.setattr(bare_trunk, "_with_room", littered)
     language, segments, *_ = prepared(illume)
     with torch.no_grad():
         begun = Continuation(language, segments, torch.zeros(0, 36, 32))
         growing, fixed = (begun.bare_trunk(kind, 8) for kind in (BareTrunk, FixedTrunk))
-        assert all(buffer.isfinite().all() for buffer in (*fixed.keys, *fixed.values))
         for place in range(8):
             embedded = language.embed_codes(torch.tensor([place, 3, 5, 7]), place)
             assert torch.allclose(growing.step(embedded), fixed.step(embedded), atol=2e-5)
