@@ -44,12 +44,17 @@ class IllumeChat(lmms):
         super().__init__()
         with user_errors(NAME):
             self.answerer = load_answerer(pretrained, device, batch_size, fit, unknown)
-        self.batch_size = self.answerer.batch
+        self._device = self.answerer.model.device
 
     @property
     def device(self) -> torch.device:
         """Where lmms-eval puts what its ranks tell each other."""
-        return self.answerer.model.device
+        return self._device
+
+    def clean(self) -> None:
+        """Lets go of the model once all is answered, so that a judge may have the GPU."""
+        del self.answerer
+        super().clean()
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """Greedy answers in the order of the requests."""

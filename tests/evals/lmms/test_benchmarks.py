@@ -80,7 +80,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         device="cpu",
         task_manager=TaskManager(model_name="illume"),
         bootstrap_iters=0,
-        cli_args=Namespace(output_path=str(tmp_path)),
+        cli_args=Namespace(output_path=str(tmp_path), process_with_media=False),
         **settings,
     )
 
