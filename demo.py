@@ -1,7 +1,7 @@
 """The whole chain on the playground, from nothing to a report: `python demo.py [--scale demo|reference]`.
 
 Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. `reference` is the same chain at length, on
-more data; only the language stage is the demo's. Cut off at any instant, the same command goes on from there; the
+more data, with a stage of edits after it; only the language stage is the demo's. Cut off at any instant, the same command goes on from there; the
 report counts all the time that was spent.
 """
 
@@ -33,17 +33,18 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what getrusage coun
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a chain is: its runs, the configs of its own stages, and the share of the playground's samples."""
+    """How large a chain is: its runs, its own stages' configs, the share of the playground's samples, further stages."""
 
     name: str
     runs: Path
     configs: Path
     shards: float
+    more: tuple[str, ...] = ()
 
 
 SCALES = {
     "demo": Scale("demo", Path("runs/playground"), CONFIGS, 0.6),
-    "reference": Scale("reference", Path("runs/reference"), CONFIGS / "reference", 2.0),
+    "reference": Scale("reference", Path("runs/reference"), CONFIGS / "reference", 2.0, ("edits",)),
 }
 
 
@@ -54,7 +55,7 @@ def chain(scale: Scale) -> list[tuple[Scale, str]]:
     """The stages in order, each with the scale that it belongs to."""
     if scale is DEMO:
         return [(DEMO, stage) for stage in STAGES]
-    return [(DEMO, stage) for stage in SHARED] + [(scale, stage) for stage in OWN]
+    return [(DEMO, stage) for stage in SHARED] + [(scale, stage) for stage in (*OWN, *scale.more)]
 
 
 class Timings:
@@ -135,7 +136,8 @@ def evaluate(scale: Scale) -> dict[str, Any]:
     """Scores of the last stage's model, and pictures in runs/.../report; kept for as long as the model is the same."""
     from models.model_folder import folder_hash
 
-    model = scale.runs / "stage3" / "model"
+    owner, last = chain(scale)[-1]
+    model = owner.runs / last / "model"
     of = {"model": folder_hash(model), **EVALUATION}
     kept = scale.runs / "report" / "scores.json"
     if kept.is_file() and (scores := json.loads(kept.read_text(encoding="utf-8")))["of"] == of:

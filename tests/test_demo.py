@@ -78,7 +78,7 @@ def test_chain_report_and_second_run(calls: list[str], capsys: pytest.CaptureFix
 
 def test_the_reference_shares_the_stage_that_sees_no_image(calls: list[str]) -> None:
     shared = ["--out runs/playground/data --scale 0.6", "language"]
-    own = [f"reference {stage}" for stage in demo.STAGES[1:]]
+    own = [f"reference {stage}" for stage in (*demo.STAGES[1:], "edits")]
     demo.main(["--scale", "reference"])
     assert calls == [*shared, "--out runs/reference/data --scale 2.0", *own, "evals 50 x 4"]
     report = json.loads(Path("runs/reference/report.json").read_text())

@@ -125,6 +125,7 @@ ARMS = ["self_enhancement/baseline", "self_enhancement/assessment", "self_enhanc
 ARMS += ["joint/joint", "joint/generation", "joint/understanding"]
 ABLATIONS = {"ablations/self_enhancement", "ablations/joint"}  # not one run but several: tests/test_ablate.py
 OTHERS = ["ablations/no_stem", *(f"playground/reference/{stage}" for stage in STAGES if stage in demo.OWN)]
+OTHERS += [f"playground/reference/{stage}" for stage in demo.SCALES["reference"].more]
 OTHERS += [f"ablations/{arm}" for arm in ARMS]
 
 
@@ -138,7 +139,8 @@ def test_configs_beside_the_chain_train(config, world, monkeypatch):
     if not Path("pretrained").exists():  # where the arms of self-enhancement start
         Path("pretrained").mkdir()
         Path("pretrained/playground").symlink_to(Path("runs/playground/stage3/model").resolve())
-    stage = "stage3" if config.removeprefix("ablations/") in ARMS else config.rpartition("/")[2]
+    like = config.removeprefix("ablations/") in ARMS or config.endswith("/edits")
+    stage = "stage3" if like else config.rpartition("/")[2]
     run = train.main(["--config", f"{config}.yaml", *arguments(stage, 4)[2:]])
     assert run.finished and len([r for r in rows(run.folder) if r["train/loss"]]) == 4
     assert Illume.from_pretrained(str(run.folder / "model")).encoder is not None

@@ -86,7 +86,8 @@ def test_rows_end_with_a_line_break_and_the_thumbnail_comes_first(seer, thumbnai
     assert segment.ids[start : start + len(rows)] == rows
     assert segment.ids[start + len(rows) :] == seer.sequencer.encode_text("what")
     whole = [resized(photo, 48, 48)] if thumbnail else []
-    assert all(map(torch.equal, segment.images, whole + slices(photo, 48, (2, 3)), strict=True))
+    shown = whole + slices(photo, 48, (2, 3))
+    assert all(torch.equal(one, other) for one, other in zip(segment.images, shown, strict=True))
 
 
 def test_what_draws_sees_one_square(seer):
