@@ -1,8 +1,8 @@
 """The whole chain on the playground, from nothing to a report: `python demo.py [--scale demo|reference]`.
 
 Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. `reference` is the same chain at length, on
-more data, with a stage of edits after it; only the language stage is the demo's. Cut off at any instant, the same command goes on from there; the
-report counts all the time that was spent.
+more data, with a stage of edits after it; only the language stage is the demo's. Cut off at any instant, the same
+command goes on from there; the report counts all the time that was spent.
 """
 
 import gc

@@ -1,6 +1,7 @@
 """Images of every kind become (3, H, W) uint8, and what is no image is refused in one line."""
 
 import io
+import resource
 import struct
 import zlib
 
@@ -121,3 +122,13 @@ def test_json():
 def test_a_sample_without_an_image_is_refused():
     with pytest.raises(ValueError, match="a sample has no image"):
         sample_image({"txt": b"hello"}, 16)
+
+
+def test_a_whole_image_keeps_its_shape_and_a_strip_makes_no_filter_of_gigabytes():
+    assert decode_image(encoded(Image.new("RGB", (64, 40))), 16, longest=100).shape == (3, 40, 64)
+    assert decode_image(encoded(Image.new("RGB", (640, 400))), 16, longest=64).shape == (3, 40, 64)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+    assert decode_image(encoded(Image.new("RGB", (20_000_000, 1))), 16, longest=4032).shape == (3, 1, 4032)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
+    with pytest.raises(ValueError, match="not a readable image"):
+        decode_image(b"hello", 16, longest=64)

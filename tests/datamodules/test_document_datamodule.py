@@ -1,16 +1,22 @@
 """Packed documents: batches are full, workers and cuts change nothing, skips are counted, any process can make them."""
 
+import io
 import itertools
 import json
 import pickle
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from datamodules.document_datamodule import DocumentDataModule
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.loader import RankLoader
+from datamodules.made_ahead import packed
+from models.slices import Slicing
 from playground import shards
 from tests.datamodules.tars import png, write_samples
 from tests.fixtures import tiny_illume
@@ -175,3 +181,61 @@ def test_weights_that_make_no_sense_are_refused(weights):
     sources = {str(i): {"shards": "x", "template": "draw", "weight": w} for i, w in enumerate(weights)}
     with pytest.raises(ValueError, match="weights of the sources"):
         DocumentDataModule(sources)
+
+
+def picture(width, height):
+    buffer = io.BytesIO()
+    Image.effect_noise((width, height), 90).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def slicing(module, tiny_illume):
+    """Makes a datamodule whose model slices; its words spell a line break as anything else."""
+
+    def make(sources, size=48, **options):
+        made = module(0, sources, drop=0.0, **options)
+        words = tiny_illume.sequencer.encode_text
+        sliced = replace(
+            tiny_illume.sequencer, encode_text=lambda text: words(text) or [0], slicing=Slicing(4, size)
+        )
+        stamps = {"features": "0" * 12}
+        made.trainer.lightning_module = SimpleNamespace(sequencer=sliced, stamps=stamps)
+        return made
+
+    return make
+
+
+def test_images_of_mixed_sizes_are_sliced_where_nothing_is_drawn(slicing, tmp_path, tiny_illume):
+    sizes = [(48, 48), (100, 50), (20, 20), (90, 190), (400, 30)]  # 1, 2, 1, 2 and 4 slices
+    ahead = {f"features.{'0' * 12}.npy": packed(np.zeros((36, 32), np.float32))}
+    pairs = {str(i): {"png": picture(*size), "txt": b"noise"} | ahead for i, size in enumerate(sizes)}
+    write_samples(tmp_path / "pairs/0.tar", pairs)
+    edit = json.dumps({"parts": [{"see": "0.png"}, {"text": "blue"}, {"draw": "1.png"}]}).encode()
+    asked = json.dumps({"parts": [{"see": "0.png"}, {"text": "red", "learn": True}]}).encode()
+    images = {"0.png": picture(150, 50), "1.png": picture(150, 50)}
+    write_samples(tmp_path / "edits/0.tar", {"a": {"json": edit} | images})
+    write_samples(tmp_path / "asked/0.tar", {"a": {"json": asked} | images})
+
+    def blocks(folder, template, known=False):
+        sources = {"s": {"shards": str(tmp_path / folder), "template": template, "weight": 1.0}}
+        loader = slicing(sources, max_skipped_fraction=1.0).train_dataloader()
+        batch = next(iter(loader))
+        assert not loader.skipped.counts and batch.images.shape[1:] == (3, 48, 48)
+        loss = tiny_illume.language.loss(batch, *tiny_illume.inputs(batch))
+        assert loss.mean.isfinite() and ((batch.see_images < 0) == known).all()
+        rows = zip(batch.documents, batch.see_blocks, strict=True)
+        return {
+            len(own[(ids == d) & (own >= 0)].unique()) for ids, own in rows for d in ids.unique() if d >= 0
+        }
+
+    assert blocks("pairs", "describe") == {1, 3, 5}  # with a thumbnail each, but for what is one slice
+    assert blocks("asked", "document") == {4}
+    assert blocks("edits", "edit") == blocks("edits", "document") == {1}
+    assert blocks("pairs", "reconstruct", known=True) == {1}  # features made ahead are those of squares
+
+
+def test_squares_of_another_size_than_the_slices_are_refused(slicing, data):
+    sources = {"draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 1.0}}
+    with pytest.raises(ValueError, match="slices of 56 x 56 pixels, and data.init_args.image_size is 48"):
+        slicing(sources, size=56).train_dataloader()
