@@ -5,6 +5,7 @@ everything, the vision encoder for understanding among it. `language` (playgroun
 nothing, and stands in for Vicuna.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -21,6 +22,7 @@ from models.model_folder import save_parts
 from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
 
+KINDS = ("text", "draw")  # of learned tokens
 NOMINAL = 4096.0  # tokens that the summed loss is divided by at first, so that half precision can hold its gradients
 
 
@@ -147,10 +149,9 @@ class LanguageModule(L.LightningModule):
         tokens = loss.text_tokens + loss.draw_tokens
         total = self.text_weight * loss.text + loss.draw
         self.window, self.tasks = self.window + tokens, self.tasks + loss.by_task
-        rows = len(batch.ids)
-        self.log("train/loss", total.detach() / tokens.clamp_min(1), prog_bar=True, batch_size=rows)
-        if self._is_logged():
-            self._log_means("train", loss, rows)
+        self.kinds = self.kinds + by_kind(loss)
+        mean = total.detach() / tokens.clamp_min(1)
+        self.log("train/loss", mean, prog_bar=True, batch_size=len(batch.ids))
         return total * self.trainer.accumulate_grad_batches / NOMINAL  # by which Lightning divides
 
     def _is_logged(self) -> bool:
@@ -158,18 +159,11 @@ class LanguageModule(L.LightningModule):
         every = self.trainer.log_every_n_steps
         return every > 0 and (self.trainer.global_step + 1) % every == 0
 
-    def _log_means(self, split: str, loss: LanguageLoss, rows: int | None = None) -> None:
-        """Logs means by token of words and of codes, as far as there are any."""
-        for name, total, tokens in (
-            ("text", loss.text, loss.text_tokens), ("draw", loss.draw, loss.draw_tokens),
-        ):  # fmt: skip
-            if tokens:
-                self.log(f"{split}/loss_{name}", total / tokens, prog_bar=split == "val", batch_size=rows)
-
     def on_train_start(self) -> None:
         """An empty window."""
         self.window = torch.zeros((), device=self.device)
         self.tasks = torch.zeros(2, len(TASKS), device=self.device)
+        self.kinds = torch.zeros(2, len(KINDS), device=self.device)
 
     def gradient_factor(self) -> Tensor:
         """By which gradients of the summed loss become means by learned token, over all ranks."""
@@ -191,11 +185,13 @@ class LanguageModule(L.LightningModule):
             if parameter.grad is not None:
                 sharding.local(parameter.grad).mul_(factor)
         if self._is_logged():
-            # `self.log` would repeat a task's last value in steps that have none of it
+            # `self.log` would repeat the last value of a task, or of words or codes, in steps that have none of it
+            told = means("train/loss_", KINDS, self.kinds) | means("train/by_task/", TASKS, self.tasks)
             for logger in self.loggers:
-                logger.log_metrics(task_means("train", self.tasks), step=self.trainer.global_step)
+                logger.log_metrics(told, step=self.trainer.global_step)
         self.window.zero_()
         self.tasks.zero_()
+        self.kinds.zero_()
 
     def configure_gradient_clipping(
         self,
@@ -225,10 +221,10 @@ class LanguageModule(L.LightningModule):
         sums = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
         tasks = sums[4:].view(2, -1)
         loss = LanguageLoss(*sums[:4], tasks)
-        self._log_means("val", loss)
+        self.log_dict(means("val/loss_", KINDS, by_kind(loss)), prog_bar=True)
         tokens = (loss.text_tokens + loss.draw_tokens).clamp_min(1)
         self.log("val/loss", (self.text_weight * loss.text + loss.draw) / tokens)
-        self.log_dict(task_means("val", tasks))
+        self.log_dict(means("val/by_task/", TASKS, tasks))
 
     def transfer_batch_to_device(
         self, batch: PackedBatch, device: torch.device, dataloader_idx: int
@@ -257,10 +253,12 @@ class LanguageModule(L.LightningModule):
         self.whole_state = None
 
 
-def task_means(split: str, tasks: Tensor) -> dict[str, float]:
-    """Means by token, from sums and counts (2, 4), of the tasks that there are."""
-    return {
-        f"{split}/by_task/{task}": total / tokens
-        for task, total, tokens in zip(TASKS, *tasks.tolist(), strict=True)
-        if tokens
-    }
+def by_kind(loss: LanguageLoss) -> Tensor:
+    """Sums and counts (2, 2) of KINDS, without gradients."""
+    return torch.stack([loss.text, loss.draw, loss.text_tokens, loss.draw_tokens]).detach().float().view(2, 2)
+
+
+def means(prefix: str, names: Sequence[str], sums: Tensor) -> dict[str, float]:
+    """Means by token, from sums and counts (2, n), of the names that there are tokens of."""
+    told = zip(names, *sums.tolist(), strict=True)
+    return {prefix + name: total / tokens for name, total, tokens in told if tokens}

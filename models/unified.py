@@ -94,13 +94,11 @@ class Illume(nn.Module):
                 "codes",
             )
             _agree("a drawing is", language.draw_tokens, "the tokenizer's image", codes.tokens, "codes long")
-        if eye is not None and language.slicing is not None:
-            _agree(
-                "slices are",
-                language.slicing.size,
-                "the encoder of seen images takes",
-                eye.image_size,
-                "pixels",
+        if eye is not None and language.slicing is not None and language.slicing.size != eye.image_size:
+            size, takes = language.slicing.size, eye.image_size
+            raise ValueError(
+                f"slicing: slices are {size} x {size}, the encoder of seen images takes {takes} x {takes}: "
+                f"size must be {takes}"
             )
         if eye is not None:
             _agree(

@@ -83,7 +83,7 @@ def test_each_stage_trains_saves_resumes_and_draws(world, monkeypatch):
     language = {"from": "vicuna", "turns": "vicuna"}
     train.main(lay("stage1", {"language": language}, documents("stage1") | {"image_size": 28}))
     train.main(lay("stage2", {}, documents("stage2") | {"image_size": 28}))
-    larger = {"understanding": {"image_size": 56, "reduce": 2}}
+    larger = {"understanding": {"image_size": 56, "reduce": 2}, "slicing": {"most": 4, "size": 56}}
     whole = train.main(lay("stage3", larger, documents("stage3") | {"image_size": 56}))
     parts = Illume.from_pretrained(str(whole.folder / "model"))
     assert (parts.understanding_encoder.image_size, parts.encoder.image_size) == (56, 28)

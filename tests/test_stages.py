@@ -151,7 +151,17 @@ def test_no_config_is_left_out():
     ours = {*(f"playground/{stage}" for stage in STAGES), *OTHERS}
     mixtures = {f"mixtures/stage{number}" for number in (1, 2, 3)}  # of data that are not here
     elsewhere = {"playground/base", "ablations/figure6", "playground/self_enhancement"}  # tests of their own
-    elsewhere |= {"sweeps/stage2", "sweeps/language", "fid", "wandb", "mlflow", "fsdp", "ddp", "npu"}
+    elsewhere |= {
+        "sweeps/stage2",
+        "sweeps/language",
+        "fid",
+        "wandb",
+        "mlflow",
+        "fsdp",
+        "ddp",
+        "npu",
+        "profile",
+    }
     scale = {
         "detokenizer",
         "tokenizer",
