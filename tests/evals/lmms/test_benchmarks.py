@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from evals.lmms.messages import Eye
+from models.document import See, Text
+from models.unified import Illume
+
 TRAINED = Path(__file__).resolve().parents[3] / "pretrained" / "playground"
 SCORED = {  # benchmark: a measure that it makes without asking a judge
     "pope": "pope_accuracy,none",
@@ -90,9 +94,10 @@ def test_benchmarks_ask_and_score(run):
     for task, measure in SCORED.items():
         assert isinstance(found["results"][task][measure], float), found["results"][task]
         assert len(found["samples"][task]) == 4
-    assert (
-        found["results"]["pope"]["pope_accuracy,none"] == 1
-    )  # a red picture, and the model has learned "red"
+    model = Illume.from_pretrained(TRAINED)
+    words = "is it red ?\nAnswer the question using a single word or phrase."
+    (said,) = model.understand([[See(Eye(model.encoder.image_size, "pad")(PICTURE)), Text(words)]])
+    assert [sample["filtered_resps"] for sample in found["samples"]["pope"]] == [[said]] * 4
 
 
 def test_benchmarks_that_a_judge_reads_are_asked(run):
