@@ -8,7 +8,8 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 # torch-fidelity and its torchvision are held against ours in a folder of their own: beside a CPU build of torch,
 # PyPI's torchvision would stop lightning and transformers from importing.
 FIDELITY := .venv/fidelity
-# What the benchmarks of quantizer and training are held against: beside, as accelerate would change how others import.
+# What the benchmarks of quantizer and training are held against, and peft, which LoRA wants: beside, as accelerate would change
+# how others import.
 PEERS := .venv/peers
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
@@ -40,7 +41,7 @@ reference: install
 test: install $(FIDELITY)/.installed $(PEERS)/.installed
 	$(BIN)/python -m pytest -q
 	PYTHONPATH=$(FIDELITY):$(PEERS) $(BIN)/python -m pytest -q \
-	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/test_peers.py
+	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/test_peers.py tests/models/test_lora.py
 
 # Every benchmark, each in a process of its own; writes docs/results/bench/ and docs/performance.md. Let nothing run beside.
 bench: install $(FIDELITY)/.installed $(PEERS)/.installed
@@ -54,7 +55,7 @@ $(FIDELITY)/.installed: $(STAMP)
 
 $(PEERS)/.installed: $(STAMP)
 	@rm -rf $(PEERS)
-	@$(PIP) --quiet --no-deps -c constraints.txt --target $(PEERS) accelerate psutil \
+	@$(PIP) --quiet --no-deps -c constraints.txt --target $(PEERS) accelerate psutil peft \
 	  vector-quantize-pytorch einops einx frozendict loguru torch-einops-utils
 	@touch $@
 

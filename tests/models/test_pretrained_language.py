@@ -10,7 +10,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 from models.document import Text, describe_document, draw_document
 from models.language.decoding import Continuation, write_text
 from models.language.drawing import draw_codes
-from models.language.lora import add_lora
 from models.language.pretrained import PretrainedLanguage
 from models.sequence import collate
 from models.tokenizer.encoder import VisionEncoder
@@ -206,32 +205,3 @@ def test_it_learns_to_draw_and_to_answer_and_draws(family, tmp_path):
     seen = model.seen(prompts[:1])
     codes = draw_codes(model.eval().language, prompts[:1], prompts[1:], seen, seen, [1], 2.0)
     assert codes.shape == (1, 36) and int(codes.max()) < 64
-
-
-def test_low_rank_additions_learn_and_the_folder_holds_them_added_up(tmp_path):
-    pytest.importorskip("peft")
-    publish(tmp_path)
-    language, words = PretrainedLanguage(str(tmp_path), **SIZES).load()
-    ids = torch.randint(0, 200, (2, 12))
-
-    def logits(model):
-        hidden = model.trunk(inputs_embeds=model.embed(ids), use_cache=False).last_hidden_state
-        return model.logits(hidden)
-
-    before = logits(language.eval())
-    add_lora(language, {"r": 4, "target_modules": ["q_proj", "down_proj"]})
-    assert torch.equal(logits(language), before)  # they begin as nothing
-    part = language.parts()["trunk"]
-    assert len(part) == 2 * 2 * 2 and all(p.requires_grad for p in part)  # two matrices, two layers, A and B
-    assert not any(p.requires_grad for n, p in language.trunk.named_parameters() if "lora_" not in n)
-    with torch.no_grad():
-        for parameter in part:
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    after = logits(language)
-    assert not torch.allclose(after, before, atol=1e-3)
-    Illume(language=language, text_tokenizer=words).save_pretrained(str(tmp_path / "model"))
-    again = Illume.from_pretrained(str(tmp_path / "model")).language
-    assert torch.allclose(logits(again), after, atol=1e-5)
-    assert not any("lora" in name for name in again.state_dict())
-    with pytest.raises(ValueError, match="model.init_args.lora: .*nothing_proj"):
-        add_lora(again, {"r": 4, "target_modules": ["nothing_proj"]})
