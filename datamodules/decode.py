@@ -16,7 +16,6 @@ from models.pictures import centre_square, rgb
 MOST_PIXELS = 64_000_000
 MOST_TEXT = 2**16  # bytes of a caption
 MOST_JSON = 2**22
-REDUCING_GAP = 2.0  # averages whole pixels first, so that a strip of a million makes no filter of gigabytes
 IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp")
 
 
@@ -30,7 +29,8 @@ def decode_image(data: bytes, size: int, longest: int | None = None) -> Tensor:
     """
     image = _opened(data)
     if longest is not None:
-        image.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
+        # it averages whole pixels first (`reducing_gap`), so that a strip of millions makes no filter of gigabytes
+        image.thumbnail((longest, longest), Image.Resampling.BICUBIC)
     else:
         image = centre_square(image, size)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()

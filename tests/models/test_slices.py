@@ -4,9 +4,12 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+import generate
+from lightning_modules.language import LanguageModule
 from models.document import Branches, Draw, See, Text, describe_document, edit_document, reconstruct_document
 from models.language.unified_lm import UnifiedLM
 from models.sequence import SEE, Segment, collate
@@ -163,3 +166,15 @@ def test_settings_that_do_not_fit_are_refused(seer, illume):
     illume.language.slice_images({"size": 48})
     with pytest.raises(ValueError, match="text tokenizer drops it"):
         _ = illume.sequencer
+
+
+def test_a_stage_can_begin_to_slice_and_files_are_read_whole(seer, tmp_path):
+    seer.language.slicing = seer.language._hub_mixin_config["slicing"] = None
+    seer.save_pretrained(str(tmp_path / "before"))
+    module = LanguageModule({"adapter": 1e-3}, {"all": str(tmp_path / "before")}, slicing={"size": 48})
+    module.configure_model()
+    module.export(str(tmp_path / "after"))
+    Image.effect_noise((150, 100), 90).save(tmp_path / "wide.png")
+    for name, shape in (("before", (3, 48, 48)), ("after", (3, 100, 150))):
+        model = Illume.from_pretrained(str(tmp_path / name))
+        assert generate.read_image(tmp_path / "wide.png", model).shape == shape
