@@ -21,7 +21,7 @@ install: $(STAMP)
 # its build depends on the machine; the line after it finds it in place.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "open-illume needs Python 3.11 or newer: make PYTHON=python3.11")'
-	@echo "Installing into .venv: a minute or two, once."
+	@echo "Installing into .venv: a few minutes, once."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@$(PIP) --quiet -c constraints.txt setuptools
 	@if nvidia-smi -L >/dev/null 2>&1; then $(PIP) --no-deps "$(TORCH)"; \

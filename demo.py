@@ -214,7 +214,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--scale", choices=tuple(SCALES), default="demo", help="default: %(default)s")
     options = parser.parse_args(argv)
     with user_errors("demo.py"):
-        page = run(SCALES[options.scale])
+        try:
+            page = run(SCALES[options.scale])
+        except BaseException as stop:
+            if isinstance(stop, KeyboardInterrupt) or getattr(stop, "code", None) in (130, 143):
+                print("demo: stopped; the same command goes on from here", file=sys.stderr)
+            raise
     print(f"demo: the report is {page}")
 
 

@@ -125,7 +125,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f"--workers {options.workers}: must be at least 1")
         sets = plan(options.only.split(","), options.seed, options.scale)
         for done, total in write_shards(sets, options.out, options.workers):
-            print(f"\rplayground: {done} of {total} shards", end="", flush=True)
+            start, end = ("\r", "") if sys.stdout.isatty() else ("", "\n")
+            print(f"{start}playground: {done} of {total} shards", end=end, flush=True)
         print(f"\nplayground: {sum(s.samples for s in sets)} samples in {options.out}")
     except (ValueError, OSError) as error:
         print(f"\nplayground: {error}", file=sys.stderr)

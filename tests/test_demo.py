@@ -90,7 +90,7 @@ def test_the_reference_shares_the_stage_that_sees_no_image(calls: list[str]) -> 
     assert calls == [*shared, *demo.STAGES[1:], "evals 50 x 4"]  # what is shared skips itself
 
 
-def test_time_survives_a_stop(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_survives_a_stop(calls: list[str], monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     train = sys.modules["train"].main
 
     def stop(argv: list[str]) -> SimpleNamespace:
@@ -102,6 +102,7 @@ def test_time_survives_a_stop(calls: list[str], monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SystemExit) as stopped:
         demo.main([])
     assert stopped.value.code == 143 and calls[-1] == "tokenizer"
+    assert capsys.readouterr().err == "demo: stopped; the same command goes on from here\n"
     monkeypatch.setattr(sys.modules["train"], "main", train)
     demo.main([])
     assert json.loads((RUNS / "timings.json").read_text())["seconds"]["tokenizer"] > 0.2
