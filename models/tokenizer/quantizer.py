@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+AT_ONCE = {"cpu": 2**18}  # distances: so many stay in a core's cache, which all of a step's do not
+AT_MOST = 2**26  # on other devices
 Kind = Literal["ema", "simvq", "plain"]
 
 
@@ -23,8 +25,10 @@ class Quantized(NamedTuple):
 
 
 def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """Index of the nearest code by L2 distance: (M, C), (K, C) -> (M,)."""
-    return (codebook.square().sum(1) - 2 * vectors @ codebook.T).argmin(1)
+    """Index of the nearest code by L2 distance: (M, C), (K, C) -> (M,). Distances are made a part at a time."""
+    size, entries = codebook.square().sum(1), AT_ONCE.get(vectors.device.type, AT_MOST)
+    parts = vectors.split(max(1, entries // len(codebook)))
+    return torch.cat([torch.addmm(size, part, codebook.T, alpha=-2).argmin(1) for part in parts])
 
 
 def perplexity(counts: Tensor) -> Tensor:

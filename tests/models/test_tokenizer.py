@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.tokenizer import quantizer
 from models.tokenizer.losses import feature_loss
 from models.tokenizer.quantizer import Quantizer, nearest, perplexity
 from models.tokenizer.semantic import SemanticTokenizer
@@ -121,3 +122,12 @@ def test_the_pull_of_views_brings_their_codes_together():
         tokenizer.eval()
         apart[weight] = (tokenizer.encode(features) != tokenizer.encode(others)).float().mean()
     assert apart[4.0] < 0.7 * apart[0.0]
+
+
+@pytest.mark.parametrize("entries", [1, 50, 2**18])
+def test_the_nearest_code_is_found_a_part_at_a_time(entries, monkeypatch):
+    monkeypatch.setitem(quantizer.AT_ONCE, "cpu", entries)
+    torch.manual_seed(0)
+    vectors, codebook = torch.randn(37, 8), torch.randn(20, 8)
+    assert torch.equal(nearest(vectors, codebook), torch.cdist(vectors, codebook).argmin(1))
+    assert nearest(vectors[:0], codebook).shape == (0,)
