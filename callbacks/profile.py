@@ -31,9 +31,9 @@ ACTIONS = {  # the ends of what Lightning calls its actions, and what they are h
     ".lr_scheduler_step": "optimizer",
     ".configure_gradient_clipping": "clipping",
 }
-PARTS = (  # modules whose forward passes are told apart, by name; of a tokenizer only parts of it are called
+PARTS = (  # modules whose forward passes are told apart, by name; of a tokenizer only parts are called, and are it
     "encoder", "understanding_encoder", "captioner", "tokenizer.project", "tokenizer.quantizer", "tokenizer.decoder",
-    "adapter", "trunk", "stem", "unet", "detokenizer",
+    "adapter", "trunk", "detokenizer.stem", "detokenizer.unet",
 )  # fmt: skip
 
 
@@ -158,12 +158,12 @@ def label_of(action: str) -> str | None:
 
 
 def parts_of(module: LightningModule) -> list[tuple[str, nn.Module]]:
-    """The module's parts whose forward passes are told apart, each once, by the shortest of its names."""
+    """The module's parts whose forward passes are told apart, each once, by the first of its names."""
     found: dict[int, tuple[str, nn.Module]] = {}
     for name, part in module.named_modules():
         known = next((own for own in PARTS if name == own or name.endswith("." + own)), None)
         if known is not None:
-            found.setdefault(id(part), (known.split(".")[0], part))
+            found.setdefault(id(part), ("tokenizer" if known.startswith("tokenizer.") else known, part))
     return list(found.values())
 
 

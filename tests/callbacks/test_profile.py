@@ -99,11 +99,14 @@ class Parted(LightningModule):
         self.language.trunk, self.language.encoder = nn.Linear(2, 2), self.encoder
         self.tokenizer = nn.Module()
         self.tokenizer.quantizer = nn.Linear(2, 2)
+        self.detokenizer = nn.Module()
+        self.detokenizer.stem = nn.Linear(2, 2)
+        self.encoder.stem = nn.Linear(2, 2)  # a part of a part, and the encoder's own
 
 
 def test_parts_are_found_by_name_and_watched_while_it_lasts():
     module, profile = Parted(), TrainingProfile()
-    assert [name for name, _ in parts_of(module)] == ["encoder", "trunk", "tokenizer"]
+    assert [name for name, _ in parts_of(module)] == ["encoder", "trunk", "tokenizer", "detokenizer.stem"]
     profile._watch(module.encoder, "forward: encoder")
     with torch.profiler.profile() as recorder:
         module.encoder(torch.zeros(1, 2))
