@@ -96,7 +96,9 @@ def test_the_cost_of_images_is_drawn(monkeypatch, capsys, tmp_path):
     found = json.loads(capsys.readouterr().out)
     assert set(found["batch"]) == {"1", "2"} and len(found["parameters"]) == 2
     for at in found["tokens"].values():  # how large it is, on a busy machine, is nobody's to say
-        assert at["share"] == pytest.approx(at["allowed_an_image"] / at["seconds_an_image"], rel=0.05, abs=2e-3)
+        assert at["share"] == pytest.approx(
+            at["allowed_an_image"] / at["seconds_an_image"], rel=0.05, abs=2e-3
+        )
     picture = ElementTree.parse(tmp_path / "cost.svg")
     assert len(picture.findall("{*}polyline")) == 6
     assert cost.parameters((64, 2, 32)) == 2 * (4 * 64 * 64 + 3 * 64 * 32) + cost.CODES * 64
