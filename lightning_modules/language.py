@@ -5,7 +5,6 @@ everything, the vision encoder for understanding among it. `language` (playgroun
 nothing, and stands in for Vicuna.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -23,6 +22,10 @@ from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
 
 KINDS = ("text", "draw")  # of learned tokens
+SUMS = (
+    *(f"loss_{kind}" for kind in KINDS),
+    *(f"by_task/{task}" for task in TASKS),
+)  # what losses are told of
 NOMINAL = 4096.0  # tokens that the summed loss is divided by at first, so that half precision can hold its gradients
 
 
@@ -148,8 +151,7 @@ class LanguageModule(L.LightningModule):
         loss = self._loss(batch)
         tokens = loss.text_tokens + loss.draw_tokens
         total = self.text_weight * loss.text + loss.draw
-        self.window, self.tasks = self.window + tokens, self.tasks + loss.by_task
-        self.kinds = self.kinds + by_kind(loss)
+        self.window = self.window + sums_of(loss)
         mean = total.detach() / tokens.clamp_min(1)
         self.log("train/loss", mean, prog_bar=True, batch_size=len(batch.ids))
         return total * self.trainer.accumulate_grad_batches / NOMINAL  # by which Lightning divides
@@ -161,13 +163,12 @@ class LanguageModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         """An empty window."""
-        self.window = torch.zeros((), device=self.device)
-        self.tasks = torch.zeros(2, len(TASKS), device=self.device)
-        self.kinds = torch.zeros(2, len(KINDS), device=self.device)
+        self.window = torch.zeros(2, len(SUMS), device=self.device)
 
     def gradient_factor(self) -> Tensor:
         """By which gradients of the summed loss become means by learned token, over all ranks."""
-        tokens = self.trainer.strategy.reduce(self.window.clone(), reduce_op="sum").clamp_min(1)
+        tokens = self.window[1, : len(KINDS)].sum()
+        tokens = self.trainer.strategy.reduce(tokens, reduce_op="sum").clamp_min(1)
         return NOMINAL * self.trainer.world_size / tokens  # data parallelism averages over ranks
 
     def on_after_backward(self) -> None:
@@ -186,12 +187,10 @@ class LanguageModule(L.LightningModule):
                 sharding.local(parameter.grad).mul_(factor)
         if self._is_logged():
             # `self.log` would repeat the last value of a task, or of words or codes, in steps that have none of it
-            told = means("train/loss_", KINDS, self.kinds) | means("train/by_task/", TASKS, self.tasks)
+            told = means("train/", self.window)
             for logger in self.loggers:
                 logger.log_metrics(told, step=self.trainer.global_step)
         self.window.zero_()
-        self.tasks.zero_()
-        self.kinds.zero_()
 
     def configure_gradient_clipping(
         self,
@@ -209,22 +208,21 @@ class LanguageModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Sums anew."""
-        self.sums = torch.zeros(4 + 2 * len(TASKS), device=self.device)
+        self.sums = torch.zeros(2, len(SUMS), device=self.device)
 
     def validation_step(self, batch: PackedBatch) -> None:
         """The same loss on the fixed validation set."""
-        *kinds, tasks = self._loss(batch)
-        self.sums += torch.cat([torch.stack([x.detach().float() for x in kinds]), tasks.flatten()])
+        self.sums += sums_of(self._loss(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Means by token, over all ranks."""
         sums = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
-        tasks = sums[4:].view(2, -1)
-        loss = LanguageLoss(*sums[:4], tasks)
-        self.log_dict(means("val/loss_", KINDS, by_kind(loss)), prog_bar=True)
-        tokens = (loss.text_tokens + loss.draw_tokens).clamp_min(1)
-        self.log("val/loss", (self.text_weight * loss.text + loss.draw) / tokens)
-        self.log_dict(means("val/by_task/", TASKS, tasks))
+        (text, draw), tokens = sums[:, : len(KINDS)]
+        self.log("val/loss", (self.text_weight * text + draw) / tokens.sum().clamp_min(1))
+        told = means("val/", sums)
+        shown = {f"val/{name}" for name in SUMS[: len(KINDS)]}
+        self.log_dict({name: mean for name, mean in told.items() if name in shown}, prog_bar=True)
+        self.log_dict({name: mean for name, mean in told.items() if name not in shown})
 
     def transfer_batch_to_device(
         self, batch: PackedBatch, device: torch.device, dataloader_idx: int
@@ -253,12 +251,13 @@ class LanguageModule(L.LightningModule):
         self.whole_state = None
 
 
-def by_kind(loss: LanguageLoss) -> Tensor:
-    """Sums and counts (2, 2) of KINDS, without gradients."""
-    return torch.stack([loss.text, loss.draw, loss.text_tokens, loss.draw_tokens]).detach().float().view(2, 2)
+def sums_of(loss: LanguageLoss) -> Tensor:
+    """Sums and counts (2, 6) of SUMS, without gradients."""
+    kinds = torch.stack([loss.text, loss.draw, loss.text_tokens, loss.draw_tokens]).detach().float()
+    return torch.cat([kinds.view(2, len(KINDS)), loss.by_task], dim=1)
 
 
-def means(prefix: str, names: Sequence[str], sums: Tensor) -> dict[str, float]:
-    """Means by token, from sums and counts (2, n), of the names that there are tokens of."""
-    told = zip(names, *sums.tolist(), strict=True)
+def means(prefix: str, sums: Tensor) -> dict[str, float]:
+    """Means by token, from sums and counts (2, 6) of SUMS, of those that there are tokens of."""
+    told = zip(SUMS, *sums.tolist(), strict=True)
     return {prefix + name: total / tokens for name, total, tokens in told if tokens}
