@@ -1,6 +1,5 @@
 """The recipes of the paper's scale with tiny published models: a CLIP and a Llama on disk, from tokenizer to stage 3."""
 
-import functools
 import json
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from models.export import main as export
 from models.language.drawing import draw_codes
 from models.unified import Illume
 from playground import shards
+from tests.cut_off import cut_off
 from tests.fixtures import tiny_illume
 from tests.models.test_pretrained_encoder import publish as publish_encoder
 from tests.models.test_pretrained_language import publish as publish_language
@@ -90,9 +90,7 @@ def test_each_stage_trains_saves_resumes_and_draws(world, monkeypatch):
     assert parts.understanding_encoder.tokens == parts.encoder.tokens == 16
     moved = parts.understanding_encoder.model.state_dict(), parts.encoder.model.state_dict()
     assert any(not torch.equal(moved[0][name], moved[1][name]) for name in moved[1])
-    goes_on_where_it_was_cut(
-        lay("stage3", larger, documents("stage3") | {"image_size": 56}), whole, monkeypatch
-    )
+    goes_on_where_it_was_cut(lay("stage3", larger, documents("stage3") | {"image_size": 56}), whole)
     prompts = [parts.segment(draw_document(words)) for words in ("a red circle", None)]
     nothing = parts.seen(prompts[:1])
     assert draw_codes(parts.language, prompts[:1], prompts[1:], nothing, nothing, [1], 2.0).shape == (1, 16)
@@ -100,19 +98,9 @@ def test_each_stage_trains_saves_resumes_and_draws(world, monkeypatch):
     assert rates["understanding_encoder"] == 2e-6 and rates["trunk"] == 2e-5
 
 
-def goes_on_where_it_was_cut(arguments, whole, monkeypatch):
-    step = LanguageModule.training_step
-
-    @functools.wraps(step)
-    def cut(self, batch):
-        if self.trainer.global_step >= 2:
-            raise KeyError("cut")
-        return step(self, batch)
-
-    monkeypatch.setattr(LanguageModule, "training_step", cut)
-    with pytest.raises(KeyError, match="cut"):
+def goes_on_where_it_was_cut(arguments, whole):
+    with cut_off(LanguageModule, 2):
         train.main([*arguments, "--name", "cut"])
-    monkeypatch.setattr(LanguageModule, "training_step", step)
     again = train.main([*arguments, "--name", "cut"])
     assert again.resume.step == 2
     assert (again.folder / "metrics.csv").read_text() == (whole.folder / "metrics.csv").read_text()

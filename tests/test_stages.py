@@ -1,7 +1,6 @@
 """The chain with real configs and real data: each stage trains, is cut, goes on, and hands over to the next."""
 
 import csv
-import functools
 import importlib
 import json
 import re
@@ -27,6 +26,7 @@ from evals.judges.scene import SceneJudge
 from lightning_modules.language import LanguageModule
 from models.unified import Illume
 from playground import shards
+from tests.cut_off import cut_off
 from tests.datamodules.tars import write_samples
 from tests.ranks import forked
 
@@ -69,18 +69,8 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
     monkeypatch.chdir(world)
     whole = train.main([*arguments(stage), "--name", f"whole/{stage}"])
     module = type(whole.model)
-    step = module.training_step
-
-    @functools.wraps(step)  # Lightning looks at the signature
-    def cut(self, batch):
-        if self.trainer.global_step >= 3:
-            raise KeyError("cut")
-        return step(self, batch)
-
-    monkeypatch.setattr(module, "training_step", cut)
-    with pytest.raises(KeyError, match="cut"):
+    with cut_off(module, 3):
         train.main(arguments(stage))
-    monkeypatch.setattr(module, "training_step", step)
     away = [path.rename(path.with_name("away")) for path in Path("runs/playground").glob("*/model")]
     assert away or stage == "language"
     again = train.main(arguments(stage))  # a checkpoint needs no predecessor
@@ -265,18 +255,8 @@ def test_two_ranks_go_on_where_they_were_cut(world, monkeypatch):
     ]
     given = [word for word in arguments("language") if "workers" not in word]
     whole = train.main([*given, *two, "--name", "whole/two"])
-    step = LanguageModule.training_step
-
-    @functools.wraps(step)
-    def cut(self, batch):
-        if self.trainer.global_step >= 3:
-            raise KeyError("cut")
-        return step(self, batch)
-
-    monkeypatch.setattr(LanguageModule, "training_step", cut)
-    with pytest.raises(Exception, match="cut"):
+    with cut_off(LanguageModule, 3, Exception):
         train.main([*given, *two, "--name", "two"])
-    monkeypatch.setattr(LanguageModule, "training_step", step)
     again = train.main([*given, *two, "--name", "two"])
     assert again.resume.step == 2 and rows(again.folder) == rows(whole.folder)
     one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
@@ -295,18 +275,8 @@ def test_a_sharded_run_is_cut_goes_on_and_is_gathered(world, monkeypatch):
     ]
     given += ["--trainer.precision=32-true", "--model.init_args.muon=[]", "--name", "sharded"]
     given += ["--speed.peak_tflops=0"]
-    step = LanguageModule.training_step
-
-    @functools.wraps(step)
-    def cut(self, batch):
-        if self.trainer.global_step >= 2:
-            raise KeyError("cut")
-        return step(self, batch)
-
-    monkeypatch.setattr(LanguageModule, "training_step", cut)
-    with pytest.raises(RuntimeError, match="cut"):
+    with cut_off(LanguageModule, 2, RuntimeError):
         forked(lambda rank: train.main(given) and None, 2)
-    monkeypatch.setattr(LanguageModule, "training_step", step)
     assert forked(lambda rank: train.main(given).resume.step, 2) == [2, 2]
     assert [row["step"] for row in rows(Path("runs/sharded")) if row["train/loss"]] == ["0", "1", "2"]
     gather.main(["runs/sharded", "--out", "gathered"])
@@ -404,18 +374,8 @@ def test_self_enhancement_teaches_what_it_drew_and_goes_on_wherever_it_is_cut(
 def test_a_pool_that_is_gone_is_told_by_name(world, monkeypatch, few_drawings, capsys):
     monkeypatch.chdir(world)
     given = [*arguments("self_enhancement", 12), "--name", "gone"]
-    step = LanguageModule.training_step
-
-    @functools.wraps(step)
-    def cut(self, batch):
-        if self.trainer.global_step >= 9:
-            raise KeyError("cut")
-        return step(self, batch)
-
-    monkeypatch.setattr(LanguageModule, "training_step", cut)
-    with pytest.raises(KeyError, match="cut"):
+    with cut_off(LanguageModule, 9):
         train.main(given)
-    monkeypatch.setattr(LanguageModule, "training_step", step)
     (shard,) = Path("runs/gone/self_enhancement").rglob("*.tar")
     shard.unlink()
     with pytest.raises(SystemExit) as stop:

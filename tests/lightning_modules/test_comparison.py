@@ -1,7 +1,6 @@
 """The comparison with its real config: equal beginnings, equal images, independent arms, exact resume, the figure."""
 
 import csv
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from models.tokenizer.pixel import PixelTokenizer
 from models.unified import Illume
 from playground import shards
 from playground.sampler import sample_scene
+from tests.cut_off import cut_off
 from tests.fixtures import TRUNK, tiny_illume
 
 __all__ = ["tiny_illume"]
@@ -81,20 +81,10 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_both_arms_learn_on_equal_images_are_cut_and_go_on(world, monkeypatch):
+def test_both_arms_learn_on_equal_images_are_cut_and_go_on(world):
     whole = train.main(arguments("--name=whole"))
-    step = TokenizerComparison.training_step
-
-    @functools.wraps(step)  # Lightning looks at the signature
-    def cut(self, batch):
-        if self.trainer.global_step >= 3:
-            raise KeyError("cut")
-        return step(self, batch)
-
-    monkeypatch.setattr(TokenizerComparison, "training_step", cut)
-    with pytest.raises(KeyError, match="cut"):
+    with cut_off(TokenizerComparison, 3):
         train.main(arguments())
-    monkeypatch.setattr(TokenizerComparison, "training_step", step)
     again = train.main(arguments())
     assert again.resume.step == 2
     logged = rows(again.folder)

@@ -1,6 +1,5 @@
 """configs/illume_7b/detokenizer.yaml on tiny folders: it trains, is cut, goes on without them, and exports."""
 
-import functools
 import io
 import json
 from pathlib import Path
@@ -17,6 +16,7 @@ from lightning_modules.detokenizer import DetokenizerModule
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
+from tests.cut_off import cut_off
 from tests.datamodules.tars import write_samples
 from tests.tiny import error_of
 from tests.tiny_stable_diffusion import save_stable_diffusion
@@ -68,7 +68,7 @@ def rows(run: object) -> list[dict[str, str]]:
         ("xl", "concat", ["--trainer.accumulate_grad_batches=2"]),
     ],
 )
-def test_it_trains_is_cut_goes_on_and_draws(version, way, settings, world, monkeypatch):
+def test_it_trains_is_cut_goes_on_and_draws(version, way, settings, world):
     save_stable_diffusion(world / "sd", version)
     precision = [] if "precision" in str(settings) else ["--trainer.precision=32-true"]
     given = ["--config", "illume_7b/detokenizer.yaml", *HERE, *precision, *settings]
@@ -76,16 +76,7 @@ def test_it_trains_is_cut_goes_on_and_draws(version, way, settings, world, monke
     whole = train.main([*given, "--name", "whole"])
     assert whole.trainer.global_step == 3 and whole.model.detokenizer.unet.is_gradient_checkpointing
 
-    step = DetokenizerModule.training_step
-
-    @functools.wraps(step)
-    def cut(self, batch):
-        if self.trainer.global_step >= 2:
-            raise KeyError("cut")
-        return step(self, batch)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyError, match="cut"):
-        patch.setattr(DetokenizerModule, "training_step", cut)
+    with cut_off(DetokenizerModule, 2):
         train.main(given)
     for folder in ("sd", "tokenizer"):
         (world / folder).rename(world / f"{folder}.away")
