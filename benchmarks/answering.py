@@ -5,7 +5,6 @@ and in turn, with the same weights and prompts, by `generate` on a causal LM, wh
 on the left. Before anything is timed the answers are compared, word by word.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList
 
 from benchmarks.causal_lm import Only, causal_lm
-from benchmarks.figures import in_turn, made_with, over, show
+from benchmarks.figures import command, in_turn, made_with, over, show
 from benchmarks.model_work import reading, writing
 from benchmarks.roofline import Work
 from benchmarks.sizes import LARGE, SMALL, llama
@@ -141,11 +140,7 @@ def compare(size: tuple[int, int, int], rounds: int) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.answering", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="JSON alone")
+    parser = command("answering", __doc__)
     options = parser.parse_args(arguments)
     transformers.utils.logging.set_verbosity_error()
     found: dict[str, Any] = {}

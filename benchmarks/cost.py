@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.drawing import CFG, CODES, PROMPT, TEXT
-from benchmarks.figures import made_with, show
+from benchmarks.figures import command, made_with, show
 from benchmarks.log_plot import Series, panels
 from benchmarks.model_work import writing
 from benchmarks.sizes import LARGE, SEVEN_B, SMALL, llama
@@ -97,17 +97,13 @@ def drawn(found: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.cost", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
+    parser = command("cost", __doc__, rounds=3)
     parser.add_argument("--size", choices=("small", "7b"), default="small", help="default: %(default)s")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="default: %(default)s")
     parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="where to draw the curves")
-    parser.add_argument("--json", action="store_true", help="JSON alone")
     options = parser.parse_args(arguments)
     found = measure(options)
     if options.svg is not None:

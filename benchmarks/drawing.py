@@ -5,7 +5,6 @@ Image codes a second, 8 images at once under guidance, by our loop and in turn, 
 Before anything is timed, both sides write greedily, and the codes are compared.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import JanusConfig, JanusForConditionalGeneration, LogitsProcessorList
 
 from benchmarks.causal_lm import Only, causal_lm, copy_trunk, trunk_sizes
-from benchmarks.figures import in_turn, made_with, over, show
+from benchmarks.figures import command, in_turn, made_with, over, show
 from benchmarks.model_work import writing
 from benchmarks.roofline import Work
 from benchmarks.sizes import LARGE, SMALL, llama
@@ -204,11 +203,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.drawing", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="JSON alone")
+    parser = command("drawing", __doc__)
     options = parser.parse_args(arguments)
     transformers.utils.logging.set_verbosity_error()
     found = measure(options.rounds)

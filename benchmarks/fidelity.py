@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.figures import made_with, over, show
+from benchmarks.figures import command, made_with, over, show
 from benchmarks.torchvision_beside_cpu_torch import let_torchvision_import
 
 let_torchvision_import()  # before anything imports what looks for it: transformers
@@ -88,16 +88,12 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.fidelity", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
+    parser = command("fidelity", __doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[200, 3000], help="images of each side")
     parser.add_argument("--width", type=int, default=int(LAYERS[0]), help="features (default: %(default)s)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="images in place of drawn features")
     parser.add_argument("--real", type=Path, metavar="DIR", help="images to hold them against")
     parser.add_argument("--inception", type=Path, metavar="FILE", help="weights (downloaded)")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="JSON alone")
     options = parser.parse_args(arguments)
     if (options.images is None) != (options.real is None):
         parser.error("--images and --real go together")

@@ -1,11 +1,22 @@
 """What a benchmark says: the ratio of two sides measured in turn, and its findings as JSON or as a table."""
 
+import argparse
 import json
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
+
+
+def command(name: str, about: str, rounds: int = 5) -> argparse.ArgumentParser:
+    """The command line of the benchmark `name`, which `about` describes, with the options that all of them have."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}", description=about.splitlines()[0], allow_abbrev=False
+    )
+    parser.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="JSON alone")
+    return parser
 
 
 def over(ratios: Sequence[float], name: str, digits: int = 3) -> dict[str, Any]:

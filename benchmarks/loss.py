@@ -4,7 +4,6 @@
 grows by in a process of its own for each side.
 """
 
-import argparse
 import multiprocessing
 import statistics
 import time
@@ -16,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.figures import made_with, over, show
+from benchmarks.figures import command, made_with, over, show
 from benchmarks.roofline import Work
 from models.language import chunked_loss
 
@@ -107,13 +106,9 @@ def work(tokens: int, width: int) -> Work:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.loss", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
+    parser = command("loss", __doc__)
     parser.add_argument("--tokens", type=int, default=4096, help="default: %(default)s")
     parser.add_argument("--width", type=int, default=1024, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="JSON alone")
     options = parser.parse_args(arguments)
     found = measure(options.tokens, options.width, options.rounds)
     show(found, options.json)

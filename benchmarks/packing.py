@@ -5,7 +5,6 @@ Real tokens per second (padding not counted), forward and backward, d512 x 4 lay
 documents in random order, each in a row as long as the longest, under one mask. Both see the same documents, in turn.
 """
 
-import argparse
 import json
 import random
 import statistics
@@ -15,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.figures import over, show
+from benchmarks.figures import command, over, show
 from benchmarks.sizes import llama
 from datamodules.packing import Packer
 from models.language.unified_lm import UnifiedLM
@@ -120,11 +119,7 @@ def compare(mix: dict[str, Any], rows: int, count: int, rounds: int) -> dict[str
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.packing", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="JSON alone")
+    parser = command("packing", __doc__)
     options = parser.parse_args(arguments)
     found = {
         "stage3": compare(stage3_mix(), rows=2, count=3, rounds=options.rounds),

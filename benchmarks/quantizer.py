@@ -6,7 +6,6 @@ same codebook; before anything is timed their codes, vectors, losses and gradien
 same clusters, and are asked how well they do.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.figures import in_turn, made_with, over, show
+from benchmarks.figures import command, in_turn, made_with, over, show
 from benchmarks.roofline import Work
 from explain import user_errors
 from models.tokenizer.quantizer import Kind, Quantizer, perplexity
@@ -174,11 +173,7 @@ def measure(codes: int, width: int, count: int, steps: int, rounds: int) -> dict
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quantizer", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="JSON alone")
+    parser = command("quantizer", __doc__)
     options = parser.parse_args(arguments)
     with user_errors("benchmarks.quantizer"):
         found = measure(CODES, WIDTH, VECTORS, STEPS, options.rounds)

@@ -4,7 +4,6 @@
 and the seconds from the command to the first step of the playground's first stage, on data that are there.
 """
 
-import argparse
 import statistics
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import in_turn, made_with, over, show
+from benchmarks.figures import command, in_turn, made_with, over, show
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = [sys.executable, str(ROOT / "train.py")]
@@ -89,12 +88,8 @@ def measure(rounds: int, share: float) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.start_up", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser = command("start_up", __doc__)
     parser.add_argument("--share", type=float, default=0.02, help="of the data (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="JSON alone")
     options = parser.parse_args(arguments)
     show(measure(options.rounds, options.share), options.json)
 

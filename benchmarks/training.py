@@ -6,7 +6,6 @@ weights, which takes them eight at a time in random order, padded to the longest
 documents by AdamW with clipping. Before anything is timed, the losses of both on the same documents are compared.
 """
 
-import argparse
 import logging
 import statistics
 import tempfile
@@ -23,7 +22,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import LlamaForCausalLM, TrainingArguments
 
 from benchmarks.causal_lm import causal_lm
-from benchmarks.figures import in_turn, made_with, over, show
+from benchmarks.figures import command, in_turn, made_with, over, show
 from benchmarks.packing import Documents, Item, stage3_mix
 from benchmarks.roofline import Work
 from benchmarks.sizes import llama
@@ -186,12 +185,8 @@ def measure(lengths: dict[str, Any], at_once: int, count: int, rounds: int) -> d
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training", description=__doc__.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser = command("training", __doc__)
     parser.add_argument("--batches", type=int, default=2, help="of two packed rows (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="JSON alone")
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
