@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from models.agreement import check_parts
 from models.conversation import converse
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder
@@ -44,11 +45,6 @@ class Spelling:
         return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
-def _agree(one: str, here: int, other: str, there: int, what: str) -> None:
-    if here != there:
-        raise ValueError(f"{one} {here} {what}, {other} {there}: they are of different runs")
-
-
 class Illume(nn.Module):
     """Sees and draws. Parts that a stage has not made yet are None; what needs one says so.
 
@@ -74,44 +70,7 @@ class Illume(nn.Module):
         self.encoder, self.tokenizer, self.detokenizer = encoder, tokenizer, detokenizer
         self.language, self.text_tokenizer = language, text_tokenizer
         self.understanding_encoder = understanding_encoder
-        self._check()
-
-    def _check(self) -> None:
-        """Makes sure that parts are of one model, before anything is spent on them."""
-        codes, language, words = self.tokenizer, self.language, self.text_tokenizer
-        eye = self.understanding_encoder or self.encoder
-        if codes is not None and self.encoder is not None and codes.reads == "features":
-            _agree("the encoder makes", self.encoder.tokens, "the tokenizer reads", codes.tokens, "features")
-            _agree("the encoder's are", self.encoder.width, "the tokenizer's", codes.feature_width, "wide")
-        if language is None:
-            return
-        if codes is not None:
-            _agree(
-                "the language model writes",
-                language.vocabulary.codes,
-                "the tokenizer has",
-                codes.codes,
-                "codes",
-            )
-            _agree("a drawing is", language.draw_tokens, "the tokenizer's image", codes.tokens, "codes long")
-        if eye is not None and language.slicing is not None and language.slicing.size != eye.image_size:
-            size, takes = language.slicing.size, eye.image_size
-            raise ValueError(
-                f"slicing: slices are {size} x {size}, the encoder of seen images takes {takes} x {takes}: "
-                f"size must be {takes}"
-            )
-        if eye is not None:
-            _agree(
-                "the language model sees", language.see_tokens, "the encoder makes", eye.tokens, "features"
-            )
-            _agree(
-                "the adapter reads", language.adapter[0].in_features, "the encoder's are", eye.width, "wide"
-            )
-        if words is not None and len(words) > language.vocabulary.text_size:
-            raise ValueError(
-                f"the text tokenizer has {len(words)} pieces, "
-                f"the language model {language.vocabulary.text_size} text rows: they are of different runs"
-            )
+        check_parts(self)
 
     @classmethod
     def from_pretrained(cls, folder: str, only: Sequence[str] | None = None) -> "Illume":
