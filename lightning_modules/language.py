@@ -14,12 +14,14 @@ from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.language_start import join, keep_little, start_parts
 from lightning_modules.optimization import adamw, train_only
+from lightning_modules.predecessor import is_filled_later
 from models import sharding
 from models.language.lora import add_lora
 from models.language.unified_lm import TASKS, LanguageLoss
 from models.model_folder import save_parts
 from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
+from models.weights import make_room
 
 KINDS = ("text", "draw")  # of learned tokens
 SUMS = (
@@ -99,6 +101,8 @@ class LanguageModule(L.LightningModule):
         if self.device_mesh is not None:
             half = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
             sharding.shard(self.model.language, self.device_mesh["data_parallel"], half)
+            if is_filled_later(self):
+                make_room(self.model, self.trainer.strategy.root_device)
         self.train(self.training)  # Lightning never says it: a frozen codebook must not move
 
     def _build(self) -> None:

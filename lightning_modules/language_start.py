@@ -3,14 +3,17 @@
 import copy
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
+import torch
 import webdataset as wds
+from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from lightning_modules.predecessor import PLANNED, parts_of
+from lightning_modules.predecessor import PLANNED, is_filled_later, parts_of
 from models.document import PROMPTS
 from models.language.pretrained import PretrainedLanguage
 from models.language.text_tokenizer import train_text_tokenizer
@@ -27,7 +30,7 @@ def start_parts(
     words: Mapping[str, Any] | None,
     language: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """All parts by name: those of model folders, then those made new.
+    """All parts by name: those of model folders, then those made new; on the meta device where a checkpoint fills them.
 
     Args:
         module: whose run it is.
@@ -44,15 +47,19 @@ def start_parts(
         parts |= parts_of(module, folder, *(() if name == "all" else (name,)))
     if words is not None:
         parts["text_tokenizer"] = build(Words, words, "model.init_args.words").tokenizer()
-    if language is None:
-        return parts
-    if "from" not in language:
+    later = is_filled_later(module)
+    if language is not None and "from" in language:
+        parts |= _published(module, dict(language), parts)
+    elif language is not None:
         sizes = {"text_size": len(parts["text_tokenizer"])} | language
-        return parts | {"language": build(UnifiedLM, sizes, WHERE)}
-    return parts | _published(dict(language), parts)
+        with torch.device("meta") if later else nullcontext():
+            parts["language"] = build(UnifiedLM, sizes, WHERE)
+    if later:  # what is mapped has not been read yet
+        parts = {name: p.to("meta") if isinstance(p, nn.Module) else p for name, p in parts.items()}
+    return parts
 
 
-def _published(recipe: dict[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+def _published(module: L.LightningModule, recipe: dict[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
     """A published language model with its text tokenizer, fitted to the encoder and the tokenizer that are there."""
     sizes: dict[str, Any] = {"source": recipe.pop("from")}
     if (encoder := parts.get("encoder")) is not None:
@@ -60,7 +67,13 @@ def _published(recipe: dict[str, Any], parts: Mapping[str, Any]) -> dict[str, An
     if (tokenizer := parts.get("tokenizer")) is not None:
         sizes |= {"codes": tokenizer.codes, "draw_tokens": tokenizer.tokens}
     published = build(PretrainedLanguage, sizes | recipe, WHERE)
-    language, words = published.load() if PLANNED.get() is None else published.plan()
+    if PLANNED.get() is not None:
+        language, words = published.plan()
+    elif is_filled_later(module):
+        language, words = published.plan()
+        language.to(getattr(torch, published.dtype))
+    else:
+        language, words = published.load(mapped=module.device_mesh is not None)
     return {"language": language, "text_tokenizer": words}
 
 
@@ -98,7 +111,7 @@ def join(
     if slicing is not None:
         parts["language"].slice_images(dict(slicing))
     model = Illume(**parts)
-    if codebook_rows and PLANNED.get() is None:
+    if codebook_rows and PLANNED.get() is None and not model.language.vision_head.is_meta:
         model.language.begin_at_codebook(model.tokenizer.codebook)
     for frozen in (model.encoder, model.tokenizer, model.detokenizer):
         if frozen is not None:

@@ -3,11 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 import yaml
 
 from models.model_folder import folder_hash, load_parts
@@ -65,11 +67,17 @@ def parts_of(module: L.LightningModule, folder: str, *names: str) -> dict[str, A
                 (kept / "weights.json").write_text(json.dumps({"hash": folder_hash(folder)}) + "\n")
         return load_parts(folder, names)
     if kept and trainer.ckpt_path and (kept / "illume.json").is_file():
-        return load_parts(kept, names, weights=False)
+        with torch.device("meta") if is_filled_later(module) else nullcontext():
+            return load_parts(kept, names, weights=False)
     raise FileNotFoundError(
         f"{run.name if run else 'this'} starts from {folder}, which is not there: "
         f"run `python train.py --config {maker(folder)}`"
     )
+
+
+def is_filled_later(module: L.LightningModule) -> bool:
+    """Whether each process reads its share from a checkpoint, and no weights are wanted before: a sharded run resumes."""
+    return module.device_mesh is not None and bool(module.trainer.ckpt_path)
 
 
 def maker(folder: str) -> str:

@@ -38,6 +38,7 @@ KNOWN = (
     UnifiedLM,
 )
 CLASSES = {c.__name__: c for c in KNOWN}
+PIECE = 2**24  # bytes of a file that are hashed at a time
 PARTS = ("encoder", "understanding_encoder", "tokenizer", "detokenizer", "language")
 
 
@@ -113,7 +114,9 @@ def folder_hash(folder: str | Path) -> str:
             path.suffix in (".safetensors", ".json") and path.name != "tokenizer_config.json"
         ):  # that one holds paths
             digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(path.read_bytes())
+            with path.open("rb") as file:
+                while piece := file.read(PIECE):
+                    digest.update(piece)
     return digest.hexdigest()[:12]
 
 

@@ -1,12 +1,18 @@
 """Reads what others published, by local folder or by a name on the Hugging Face hub: no code of theirs is run."""
 
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
-from models.weights import INDEX, weight_files
+import torch
+from huggingface_hub import snapshot_download
+
+from models.weights import INDEX, read_tensors, weight_files
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+PICKLED = "pytorch_model*.bin"
 
 
 def read_published(read: Callable[..., Any], source: str, revision: str, **options: Any) -> Any:
@@ -48,3 +54,28 @@ def check_files(source: str, pickled: bool) -> None:
                 f"{source} holds {pickles[0]}: pickled weights are not read unless `pickled: true` asks for it "
                 "(they are then read with weights_only, which runs no code)"
             ) from None
+
+
+def type_on_disk(source: str, revision: str, pickled: bool) -> torch.dtype:
+    """The type of a published model's weights; where they are of several, the least that holds each exactly.
+
+    Raises:
+        FileNotFoundError: files are missing, or the name is not on the hub.
+        ValueError: they do not load.
+    """
+    return read_published(_type_on_disk, source, revision, pickled=pickled)
+
+
+def _type_on_disk(source: str, revision: str, pickled: bool, trust_remote_code: bool) -> torch.dtype:
+    folder = Path(source)
+    if not folder.is_dir():
+        wanted = ["model*.safetensors*", *([f"{PICKLED}*"] if pickled else [])]
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=wanted))
+    files = sorted(folder.glob(PICKLED))
+    if pickled and files and not list(folder.glob("model*.safetensors")):
+        read = (torch.load(file, mmap=is_zipfile(file), weights_only=True) for file in files)
+        tensors = [tensor for named in read for tensor in named.values()]
+    else:
+        tensors = [tensor for _, tensor in read_tensors(weight_files(folder))]
+    types = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    return reduce(torch.promote_types, types)

@@ -26,8 +26,11 @@ from models.language.unified_lm import UnifiedLM
 def shard(language: UnifiedLM, mesh: DeviceMesh, dtype: torch.dtype | None = None) -> None:
     """Spreads a language model over the processes of a mesh; `loss` is what gathers it from then on.
 
+    A process copies its share of each tensor and lets the tensor go. One that is a view of a mapped file never takes
+    memory of its own, and may be of another type, as a published one is: a share gets the type that the adapter has.
+
     Args:
-        language: whole, the same on every process.
+        language: whole, the same on every process, or on the meta device.
         mesh: of one dimension.
         dtype: in which weights are gathered and products made; None: their own. Gradients are averaged in single
             precision.
@@ -37,6 +40,8 @@ def shard(language: UnifiedLM, mesh: DeviceMesh, dtype: torch.dtype | None = Non
         fully_shard(layer, mesh=mesh, mp_policy=policy)
     whole = set(language.adapter.parameters())
     fully_shard(language, mesh=mesh, mp_policy=policy, ignored_params=whole)
+    kept = language.adapter[0].weight.dtype
+    language._apply(lambda tensor: tensor.to(kept) if isinstance(tensor, DTensor) else tensor)
     register_fsdp_forward_method(language, "loss")
 
 

@@ -1,7 +1,8 @@
 """A part's weights on disk: safetensors in shards, written from and read into memory once.
 
 A part is built on the meta device, where it has shapes and no numbers, and then given its tensors as they are read: so
-loading never holds two copies, and no time goes to random numbers that are thrown away.
+loading never holds two copies, and no time goes to random numbers that are thrown away. On a CPU a tensor that was read
+is a view of its mapped file: it takes memory of its own only once it is written to.
 """
 
 import errno
@@ -134,6 +135,12 @@ def _place(module: nn.Module, name: str, tensor: Tensor) -> None:
         owner._buffers[own] = tensor
 
 
+def make_room(module: nn.Module, device: torch.device) -> None:
+    """Gives what is on the meta device memory without numbers, for a checkpoint to fill; what is in none is made anew."""
+    fill_buffers(module)
+    module._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)
+
+
 def fill_buffers(module: nn.Module) -> None:
     """Makes anew what is in no file: rotary frequencies and place numbers of `transformers`' modules.
 
@@ -141,7 +148,8 @@ def fill_buffers(module: nn.Module) -> None:
         ValueError: a buffer is of a module that cannot be made from its config.
     """
     for name, owner in module.named_modules():
-        empty = [key for key, buffer in owner._buffers.items() if buffer is not None and buffer.is_meta]
+        unsaved = owner._non_persistent_buffers_set
+        empty = [key for key, b in owner._buffers.items() if b is not None and b.is_meta and key in unsaved]
         if not empty:
             continue
         config = getattr(owner, "config", None)

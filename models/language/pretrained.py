@@ -19,7 +19,7 @@ from transformers import (
 
 from models.attention import Attend, Backend
 from models.language.unified_lm import NO_TEXT_ROWS, UnifiedLM
-from models.published import check_files, read_published
+from models.published import check_files, read_published, type_on_disk
 from models.turns import VICUNA, template_turns
 from models.weights import told
 
@@ -80,8 +80,13 @@ class PretrainedLanguage:
         if self.dtype not in ("float32", "bfloat16", "float16"):
             raise ValueError(f"language.dtype is {self.dtype!r}; there is float32, bfloat16, float16")
 
-    def load(self) -> Language:
+    def load(self, mapped: bool = False) -> Language:
         """The model, its new rows random, and the tokenizer.
+
+        Args:
+            mapped: leaves the published weights in their files, mapped and of the type that they are of there, for
+                `models.sharding.shard`, which copies a share of each and brings it to `dtype`. What `transformers`
+                itself puts together from several tensors, or a pickle of before torch 1.6, is held whole all the same.
 
         Raises:
             FileNotFoundError: weights are missing; the message names and counts them.
@@ -91,17 +96,19 @@ class PretrainedLanguage:
         with torch.device("meta"):
             model = self._build(config, tokenizer)
         check_files(self.source, self.pickled)
-        causal = self._causal()
+        kept = getattr(torch, self.dtype)
+        read = type_on_disk(self.source, self.revision, self.pickled) if mapped else kept
+        causal = self._causal(read)
         trunk, width = causal.base_model, config.get_text_config().hidden_size
-        reads, writes = (embedding.weight for embedding in _ends(causal, self.source))
         rows = model.vocabulary.text_size
-        trunk.set_input_embeddings(nn.Embedding(1, width, dtype=reads.dtype).requires_grad_(False))
+        reads, writes = (end.weight.detach()[:rows] for end in _ends(causal, self.source))
+        trunk.set_input_embeddings(nn.Embedding(1, width, dtype=kept).requires_grad_(False))
         for name, value in NO_TEXT_ROWS.items():
             setattr(trunk.config, name, value)
         model.trunk = trunk
-        model.text_embedding = nn.Parameter(reads[:rows].detach().clone())
-        model.text_head = nn.Parameter(writes[:rows].detach().clone())
-        _begin_new(model, reads.dtype)
+        model.text_embedding = nn.Parameter(reads if mapped else reads.clone())
+        model.text_head = nn.Parameter(writes if mapped else writes.clone())
+        _begin_new(model, kept)
         return model, tokenizer
 
     def plan(self) -> Language:
@@ -138,8 +145,8 @@ class PretrainedLanguage:
             trunk_recipe(config), rows, *sizes, attend=self.attend, backend=self.backend, turns=turns
         )
 
-    def _causal(self) -> PreTrainedModel:
-        options = {"dtype": getattr(torch, self.dtype), "use_safetensors": None if self.pickled else True}
+    def _causal(self, dtype: torch.dtype) -> PreTrainedModel:
+        options = {"dtype": dtype, "use_safetensors": None if self.pickled else True}
         causal, found = read_published(
             AutoModelForCausalLM.from_pretrained,
             self.source,
@@ -172,7 +179,7 @@ def _ends(causal: PreTrainedModel, source: str) -> tuple[nn.Module, nn.Module]:
 def _begin_new(model: UnifiedLM, dtype: torch.dtype) -> None:
     """New rows as spread as the published ones, the adapter as torch begins it (both assumed)."""
     for name, like in (("vision_embedding", model.text_embedding), ("vision_head", model.text_head)):
-        rows = torch.randn(getattr(model, name).shape) * like.float().std()
+        rows = torch.randn(getattr(model, name).shape) * like.to(dtype).float().std()
         setattr(model, name, nn.Parameter(rows.to(dtype)))
     fresh = [
         type(layer)(layer.in_features, layer.out_features) for layer in (model.adapter[0], model.adapter[2])

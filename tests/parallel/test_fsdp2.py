@@ -61,15 +61,8 @@ class Record(L.Callback):
         )
 
 
-class Module(LanguageModule):
-    """With a model that is there already, and the sum of its losses kept."""
-
-    def __init__(self, made):
-        super().__init__(RATES, {}, warmup_steps=1)
-        self.made = made
-
-    def _build(self):
-        self.model = self.made
+class Summed(LanguageModule):
+    """With the sum of its losses kept."""
 
     def training_step(self, batch):
         total = super().training_step(batch)
@@ -81,6 +74,17 @@ class Module(LanguageModule):
     def on_before_optimizer_step(self, optimizer):
         super().on_before_optimizer_step(optimizer)
         self.summed = 0
+
+
+class Module(Summed):
+    """With a model that is there already."""
+
+    def __init__(self, made):
+        super().__init__(RATES, {}, warmup_steps=1)
+        self.made = made
+
+    def _build(self):
+        self.model = self.made
 
 
 def model():
@@ -110,7 +114,7 @@ def micro():
 def fit(
     made, micro, folder, ranks, rank, accumulate, steps=4, strategy=None, resume=None, precision="32-true"
 ):
-    """Trains, and returns what was recorded, the weights and the checkpoint's step."""
+    """Trains a model or a stage, and returns what was recorded."""
     record = Record()
     every = [GradientNorms(), record, ExportModelFolder(), ResumeCheckpoint(2)]
     trainer = L.Trainer(
@@ -119,9 +123,9 @@ def fit(
         logger=False, enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
         default_root_dir=folder,
     )  # fmt: skip
-    trainer.fit(
-        Module(made), StatefulDataLoader(Micro(micro, ranks, rank), batch_size=None), ckpt_path=resume
-    )
+    trainer.ckpt_path = resume and str(resume)
+    module = made if isinstance(made, LanguageModule) else Module(made)
+    trainer.fit(module, StatefulDataLoader(Micro(micro, ranks, rank), batch_size=None))
     return record.losses, record.norms, record.drawn
 
 
