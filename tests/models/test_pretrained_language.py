@@ -205,3 +205,28 @@ def test_it_learns_to_draw_and_to_answer_and_draws(family, tmp_path):
     seen = model.seen(prompts[:1])
     codes = draw_codes(model.eval().language, prompts[:1], prompts[1:], seen, seen, [1], 2.0)
     assert codes.shape == (1, 36) and int(codes.max()) < 64
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_mapped_weights_are_as_they_are_on_disk_and_become_the_same(tmp_path, dtype, pickled):
+    publish(tmp_path)
+    half = AutoModelForCausalLM.from_pretrained(tmp_path).half()
+    half.model.norm.float()  # what is of several types is read as the widest, for halves are no bfloat16
+    half.save_pretrained(tmp_path)
+    if pickled:
+        torch.save(half.state_dict(), tmp_path / "pytorch_model.bin")
+        (tmp_path / "model.safetensors").unlink()
+    for widest in (torch.float32, torch.float16):
+        recipe = PretrainedLanguage(str(tmp_path), **SIZES, dtype=dtype, pickled=pickled)
+        torch.manual_seed(1)
+        wanted = recipe.load()[0].state_dict()
+        torch.manual_seed(1)
+        found = recipe.load(mapped=True)[0].state_dict()
+        assert found["trunk.layers.0.mlp.up_proj.weight"].dtype == widest
+        kept = getattr(torch, dtype)
+        assert all(torch.equal(found[name].to(kept), tensor) for name, tensor in wanted.items())
+        if pickled:
+            torch.save(half.half().state_dict(), tmp_path / "pytorch_model.bin")
+        else:
+            half.half().save_pretrained(tmp_path)

@@ -1,5 +1,6 @@
 """Saving and loading gives the same model; folders that do not fit are refused; a seed fixes a drawing."""
 
+import copy
 import errno
 import json
 
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 from models import weights
 from models.model_folder import folder_hash
 from models.unified import Illume
+from models.weights import make_room
 
 
 def test_save_and_load_give_the_same_drawings(illume, images, tmp_path):
@@ -82,8 +84,6 @@ def test_images_of_another_size_are_refused(illume):
 
 
 def test_a_tuned_encoder_sees_and_the_frozen_one_draws(illume, images):
-    import copy
-
     from models.document import reconstruct_document
     from models.sequence import collate
 
@@ -96,3 +96,13 @@ def test_a_tuned_encoder_sees_and_the_frozen_one_draws(illume, images):
     tuned, same_codes = illume.inputs(batch)
     assert torch.equal(codes, same_codes) and not torch.allclose(features, tuned)
     assert tuned.requires_grad and torch.equal(illume.encode(images[:1]), codes)
+
+
+def test_what_a_checkpoint_fills_has_all_that_no_checkpoint_holds(illume):
+    empty = copy.deepcopy(illume).to("meta")
+    make_room(empty, torch.device("cpu"))
+    empty.load_state_dict(illume.state_dict())
+    found, wanted = dict(empty.named_buffers()), dict(illume.named_buffers())
+    assert "language.trunk.rotary_emb.inv_freq" in found.keys() - illume.state_dict().keys()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], buffer) for name, buffer in wanted.items())
