@@ -159,7 +159,7 @@ def test_a_run_that_loads_by_shares_is_one_process_and_goes_on(chain, tmp_path, 
         return Summed(RATES | {"understanding_encoder": 1e-3}, **settings)
 
     micro = batches(configured(tmp_path / "first", **chain[kind], codebook_rows=True).sequencer)
-    alone = fit(stage(), micro, tmp_path / "alone", 1, 0, 2)
+    alone = forked(lambda _: fit(stage(), micro, tmp_path / "alone", 1, 0, 2), 1)[0]
     whole = Illume.from_pretrained(str(tmp_path / "alone" / "model"))
     folder = tmp_path / "sharded"
     said = forked(lambda rank: fit(stage(), micro, folder, 2, rank, 1, strategy=FSDP2Strategy()), 2)
