@@ -5,6 +5,7 @@ the smaller UNIT began, stands in for it.
 """
 
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoConfig,
     CLIPVisionModel,
@@ -21,6 +23,7 @@ from transformers import (
     RadioModel,
     SiglipVisionModel,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from models.published import check_files, read_published
 from models.recipe import check_keys
@@ -109,8 +112,13 @@ class PretrainedEncoder(nn.Module, PyTorchModelHubMixin):
         return self.grid * self.grid
 
     def activation_checkpointing_enable(self) -> None:
-        """Keeps activations by layer alone."""
-        self.model.activation_checkpointing_enable({"use_reentrant": False})
+        """Keeps activations by layer alone, in eval mode too: so an encoder learns in stage 3.
+
+        The library's own checkpointing would look at the training mode, and keep everything.
+        """
+        for layer in self.model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> (B, N, D) features."""

@@ -1,10 +1,13 @@
 """Published vision encoders, tiny and of the real classes, saved to disk by the test and loaded by name alone."""
 
+import copy
+
 import pytest
 import torch
 from safetensors.torch import save_file
 from transformers import (
     AutoConfig,
+    AutoModel,
     CLIPConfig,
     CLIPModel,
     CLIPVisionModel,
@@ -13,6 +16,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
+from lightning_modules.language_start import keep_little
 from models.tokenizer.pretrained_encoder import PretrainedEncoder, read_encoder
 from models.tokenizer.unit import read_unit
 from models.unified import Illume
@@ -24,6 +28,7 @@ SIZES = {
     "image_size": 28,
     "patch_size": 7,
 }
+SMALL_TRUNK = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
 MLP = {"intermediate_size": 64}
 KINDS = {
     "clip_vision_model": (CLIPVisionModel, SIZES | MLP),
@@ -227,3 +232,38 @@ def test_published_sizes_on_the_meta_device():
         assert count + 1280 * 1024 == 632_076_800
         ours = PretrainedEncoder({"model_type": "clip_vision_model", **big, "patch_size": 14}, 224)
     assert ours.tokens == 256 and sum(p.numel() for p in ours.parameters()) == count - 2 * 1280
+
+
+def kept_and_gradients(encoder, pictures):
+    """Bytes that autograd keeps beside the weights, and what the weights get of it."""
+    weights = {p.untyped_storage().data_ptr() for p in encoder.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # held, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = encoder(pictures).square().sum()
+    loss.backward()
+    gradients = [p.grad.clone() for p in encoder.parameters() if p.grad is not None]
+    encoder.zero_grad()
+    return sum(size for size, _ in kept.values()), gradients
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_checkpointing_keeps_little_of_an_encoder_in_eval_mode(kind, tmp_path, pictures):
+    """In which it stays where it learns, in stage 3."""
+    publish(tmp_path, kind)
+    encoder = read_encoder(str(tmp_path), image_size=28).eval()
+    all_of_it, wanted = kept_and_gradients(encoder, pictures)
+    illume = Illume(understanding_encoder=encoder)
+    illume.language = torch.nn.Module()
+    illume.language.trunk = AutoModel.from_config(AutoConfig.for_model("llama", **SMALL_TRUNK))
+    keep_little(illume, learns=True)
+    for one in (encoder, copy.deepcopy(encoder)):
+        little, gradients = kept_and_gradients(one, pictures)
+        assert little < 0.5 * all_of_it
+        assert all(map(torch.equal, gradients, wanted))
