@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import warnings
+from argparse import SUPPRESS
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ NOISE = (  # warnings that are about the libraries' own doings, or about what is
     ".*You have overridden `transfer_batch_to_device`",
     ".*does not have many workers",
     r".*Found \d+ module\(s\) in eval mode",
+)
+
+
+PLAN_OPTIONS = (
+    ("--plan", "count parameters, memory and hours of the run, and do not run it"),
+    (
+        "--plan_device",
+        "device to plan for: h100, a100, a100-40, rtx4090, 910b, cpu (default: by trainer.accelerator)",
+    ),
+    ("--plan_utilisation", "share of the device's peak that training is taken to reach (default: 0.4)"),
 )
 
 
@@ -99,6 +110,8 @@ class Experiment(LightningCLI):
             default=1800.0,
             help="seconds that a process may wait for another in a step",
         )
+        for option, told in PLAN_OPTIONS:  # train.py takes them out before; they are here for --help
+            parser.add_argument(option, type=str, default=SUPPRESS, help=told)
         parser.add_argument("--track.wandb", type=Wandb | None, default=None, help="a run in W&B, too")
         parser.add_argument("--track.mlflow", type=MLflow | None, default=None, help="a run in MLflow, too")
         parser.add_lightning_class_args(ResumeCheckpoint, "checkpoint")
@@ -193,6 +206,18 @@ class Experiment(LightningCLI):
             if place in Path(self.config.runs_dir).parents or not place.is_dir() or any(place.iterdir()):
                 return
             place.rmdir()
+
+
+class Sketch(Experiment):
+    """A command line whose module and data are there, with no trainer and no run folder: for a plan."""
+
+    def before_instantiate_classes(self) -> None:
+        """Looks at nothing: the run may be of another machine."""
+
+    def instantiate_classes(self) -> None:
+        """Builds module and data, which hold nothing before they are configured."""
+        self.config_init = self.parser.instantiate_classes(self.config)
+        self.datamodule, self.model = self.config_init.data, self.config_init.model
 
 
 def _quieten() -> None:

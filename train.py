@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import yaml
 
 from explain import suggest, user_errors
+from planning.options import Options, take_plan
 
 if TYPE_CHECKING:
-    from experiment import Experiment
+    from experiment import Experiment, Sketch
 
 # Threads that wait must soon sleep: if they spin for long, any other busy program slows training down several times.
 # GNU OpenMP looks at this once, when torch is first imported.
@@ -109,7 +110,10 @@ def parse(argv: list[str]) -> Command:
 
 def train(argv: list[str]) -> "Experiment":
     """Builds and runs what a command line says. Raises what goes wrong; `main` turns that into a line."""
+    options, argv = take_plan(argv)
     command = parse(argv)
+    if options is not None:
+        return make_plan(command, argv, options)
     from experiment import Experiment  # seconds of imports, which a mistyped config should not wait for
 
     run = Experiment(*command)
@@ -125,6 +129,18 @@ def train(argv: list[str]) -> "Experiment":
     if speaks:
         say(f"run {run.config.name!r} is finished at step {run.trainer.global_step}, see {run.folder}")
     return run
+
+
+def make_plan(command: Command, argv: list[str], options: Options) -> "Sketch":
+    """Prints what a run would take, and leaves it at that."""
+    if command.action != "fit":
+        raise ValueError(f"--plan plans training: leave out {command.action}")
+    from experiment import Sketch
+    from planning.command import planned
+
+    sketch = Sketch(*command)
+    print(planned(sketch, lambda words: Sketch(*parse(words)), argv, options))
+    return sketch
 
 
 def say(text: str) -> None:

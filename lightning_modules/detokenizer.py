@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
-from lightning_modules.predecessor import parts_of
+from lightning_modules.predecessor import PLANNED, parts_of
 from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels
 from models.detokenizer.stable_diffusion import IMAGE_SIZE, StableDiffusionDetokenizer
 from models.recipe import build
@@ -108,6 +108,9 @@ class DetokenizerModule(L.LightningModule):
         where = "model.init_args.detokenizer"
         if "from" not in sizes:
             return build(DiffusionDetokenizer, {"image_size": self.encoder.image_size} | sizes, where)
+        if (planned := PLANNED.get()) is not None:
+            source = planned.source(sizes.pop("from"))
+            return StableDiffusionDetokenizer.from_diffusers(source, weights=False, **sizes)
         trainer = self._trainer
         kept = Path(trainer.default_root_dir) / "predecessors" / "detokenizer.json" if trainer else None
         if kept and trainer.ckpt_path and kept.is_file():  # the weights are in the checkpoint

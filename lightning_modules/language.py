@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.language_start import join, keep_little, start_parts
 from lightning_modules.optimization import adamw, train_only
-from lightning_modules.predecessor import is_filled_later
+from lightning_modules.predecessor import PLANNED, is_filled_later
 from models import sharding
-from models.language.lora import add_lora
+from models.language.lora import add_lora, plan_lora
 from models.language.unified_lm import TASKS, LanguageLoss
 from models.model_folder import save_parts
 from models.sequence import PackedBatch, Sequencer
@@ -87,15 +87,8 @@ class LanguageModule(L.LightningModule):
         """Loads what is there and builds the rest, once; shards the language model where the strategy has a mesh."""
         if self.model is not None:
             return
-        if self.lora and self.device_mesh is not None:
-            raise ValueError(
-                "model.init_args.lora: additions are not sharded: use one device, or --config ddp.yaml"
-            )
-        if self.muon and self.device_mesh is not None:
-            raise ValueError(
-                f"model.init_args.muon: {self.muon}: Muon wants whole matrices, and this strategy shards them: "
-                "give --model.init_args.muon=[] (AdamW), or another strategy"
-            )
+        if self.device_mesh is not None:
+            self.check_sharded()
         self._build()
         train_only(self._parts(), self.rates)
         if self.device_mesh is not None:
@@ -105,12 +98,28 @@ class LanguageModule(L.LightningModule):
                 make_room(self.model, self.trainer.strategy.root_device)
         self.train(self.training)  # Lightning never says it: a frozen codebook must not move
 
+    def check_sharded(self) -> None:
+        """Makes sure that these settings go with a strategy that shards.
+
+        Raises:
+            ValueError: one does not.
+        """
+        if self.lora:
+            raise ValueError(
+                "model.init_args.lora: additions are not sharded: use one device, or --config ddp.yaml"
+            )
+        if self.muon:
+            raise ValueError(
+                f"model.init_args.muon: {self.muon}: Muon wants whole matrices, and this strategy shards them: "
+                "give --model.init_args.muon=[] (AdamW), or another strategy"
+            )
+
     def _build(self) -> None:
         learns = self.rates.get("understanding_encoder", 0) > 0
         parts = start_parts(self, self.start, self.words, self.sizes)
         self.model = join(parts, self.codebook_rows, learns, self.understanding, self.slicing)
         if self.lora is not None:
-            add_lora(self.model.language, self.lora)
+            (add_lora if PLANNED.get() is None else plan_lora)(self.model.language, self.lora)
         if self.checkpointing:
             keep_little(self.model, learns)
 

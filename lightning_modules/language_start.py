@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from lightning_modules.predecessor import PLANNED, is_filled_later, parts_of
 from models.document import PROMPTS
 from models.language.pretrained import PretrainedLanguage
-from models.language.text_tokenizer import train_text_tokenizer
+from models.language.text_tokenizer import blank_text_tokenizer, train_text_tokenizer
 from models.language.unified_lm import UnifiedLM
 from models.recipe import build
 from models.unified import Illume
@@ -46,7 +46,8 @@ def start_parts(
     for name, folder in start.items():
         parts |= parts_of(module, folder, *(() if name == "all" else (name,)))
     if words is not None:
-        parts["text_tokenizer"] = build(Words, words, "model.init_args.words").tokenizer()
+        recipe = build(Words, words, "model.init_args.words")
+        parts["text_tokenizer"] = recipe.tokenizer() if PLANNED.get() is None else recipe.plan()
     later = is_filled_later(module)
     if language is not None and "from" in language:
         parts |= _published(module, dict(language), parts)
@@ -61,17 +62,17 @@ def start_parts(
 
 def _published(module: L.LightningModule, recipe: dict[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
     """A published language model with its text tokenizer, fitted to the encoder and the tokenizer that are there."""
-    sizes: dict[str, Any] = {"source": recipe.pop("from")}
+    planned, name = PLANNED.get(), recipe.pop("from")
+    sizes: dict[str, Any] = {"source": name if planned is None else planned.source(name)}
     if (encoder := parts.get("encoder")) is not None:
         sizes |= {"feature_width": encoder.width, "see_tokens": encoder.tokens}
     if (tokenizer := parts.get("tokenizer")) is not None:
         sizes |= {"codes": tokenizer.codes, "draw_tokens": tokenizer.tokens}
     published = build(PretrainedLanguage, sizes | recipe, WHERE)
-    if PLANNED.get() is not None:
-        language, words = published.plan()
+    if planned is not None:
+        language, words = published.plan(planned.words(name))
     elif is_filled_later(module):
         language, words = published.plan()
-        language.to(getattr(torch, published.dtype))
     else:
         language, words = published.load(mapped=module.device_mesh is not None)
     return {"language": language, "text_tokenizer": words}
@@ -143,6 +144,10 @@ class Words:
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """Learns the pieces."""
         return train_text_tokenizer(self._texts(), self.size)
+
+    def plan(self) -> PreTrainedTokenizerFast:
+        """One of as many pieces, without reading anything."""
+        return blank_text_tokenizer(self.size)
 
     def _texts(self, limit: int = 20000) -> list[str]:
         """The project's own prompts, and texts out of shards of documents or raw pairs."""

@@ -2,15 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lightning as L
 import torch
 import yaml
+from transformers import PreTrainedTokenizerBase
 
 from models.model_folder import folder_hash, load_parts
 from models.tokenizer.encoder import VisionEncoder
@@ -20,8 +21,21 @@ from models.tokenizer.unit import is_unit, read_unit
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 SHORT = (CONFIGS, CONFIGS / "playground")  # configs in these are named without their folder
 
-# While a run is only planned: gives the parts of a predecessor's folder, without weights, whether it is there or not.
-PLANNED: ContextVar[Callable[[str], dict[str, Any]] | None] = ContextVar("PLANNED", default=None)
+
+class Planned(Protocol):
+    """What stands in for weights while a run is only planned."""
+
+    def parts(self, folder: str) -> dict[str, Any]:
+        """The parts of a predecessor's model folder, without weights, whether it is there or not."""
+
+    def source(self, name: str) -> str:
+        """Where the config of a published part is read: `name` itself, or a folder that says the same."""
+
+    def words(self, name: str) -> PreTrainedTokenizerBase | None:
+        """The text tokenizer of a published part whose own cannot be had; None: its own."""
+
+
+PLANNED: ContextVar[Planned | None] = ContextVar("PLANNED", default=None)  # set while a run is only planned
 
 
 def encoder_of(
@@ -39,9 +53,11 @@ def encoder_of(
     source = settings.pop("from", None)
     if not isinstance(source, str):
         raise ValueError("model.init_args.encoder lacks `from`: a folder, or a name on the Hugging Face hub")
+    planned = PLANNED.get()
+    source = source if planned is None else planned.source(source)
     if is_unit(Path(source)):
-        return read_unit(source, weights=PLANNED.get() is None, **settings)
-    return read_encoder(source, weights=PLANNED.get() is None, **settings)
+        return read_unit(source, weights=planned is None, **settings)
+    return read_encoder(source, weights=planned is None, **settings)
 
 
 def parts_of(module: L.LightningModule, folder: str, *names: str) -> dict[str, Any]:
@@ -54,7 +70,7 @@ def parts_of(module: L.LightningModule, folder: str, *names: str) -> dict[str, A
         FileNotFoundError: it is not there; the message names the command that makes it.
     """
     if (planned := PLANNED.get()) is not None:
-        parts = planned(folder)
+        parts = planned.parts(folder)
         return {name: parts[name] for name in names or parts}
     trainer = module._trainer  # None where a module is used alone, as in a notebook
     run = Path(trainer.default_root_dir) if trainer else None

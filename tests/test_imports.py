@@ -25,6 +25,7 @@ BELOW = {
         "parallel",
         "explain",
     },
+    "planning": {"models", "datamodules", "lightning_modules", "parallel", "callbacks"},
 }
 # Floor 3, which may import anything and one another, and which no package may import.
 ENTRY_POINTS = {"train", "experiment", "explain", "generate", "sweep", "demo", "ablate", "benchmarks"}

@@ -121,7 +121,7 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def from_diffusers(
-        cls, name: str, pickled: bool = False, variant: str = "", **settings: Any
+        cls, name: str, pickled: bool = False, variant: str = "", weights: bool = True, **settings: Any
     ) -> "StableDiffusionDetokenizer":
         """Starts from the UNet, VAE and scheduler of a diffusers folder, or of a name of the hub.
 
@@ -129,6 +129,7 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
             name: a folder with `unet/`, `vae/` and `scheduler/`, or OWNER/MODEL.
             pickled: whether pickled weights will do where there are no safetensors (they are read with weights_only).
             variant: of the weights, such as fp16.
+            weights: without them it is made on the meta device, and only configs are read.
             settings: of the class; those of `unet`, `vae` and `scheduler` are laid over the folder's.
 
         Raises:
@@ -140,6 +141,8 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         recipe = settings | _recipe(folder, settings)
         with torch.device("meta"):  # sizes that do not fit are told before anything is loaded
             made = build(cls, recipe, f"a detokenizer from {name}")
+        if not weights:
+            return made
         patterns = [word for part in ("unet", "vae") for word in weight_patterns(part, variant, pickled)]
         folder = find_folder(name, patterns)
         files = {part: weight_files(folder, part, variant, pickled) for part in ("unet", "vae")}

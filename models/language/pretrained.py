@@ -111,11 +111,16 @@ class PretrainedLanguage:
         _begin_new(model, kept)
         return model, tokenizer
 
-    def plan(self) -> Language:
-        """The same without weights, on the meta device: only config and tokenizer are read."""
-        config, tokenizer = self.config(), self.tokenizer()
+    def plan(self, words: PreTrainedTokenizerBase | None = None) -> Language:
+        """The same without weights, on the meta device: only config and tokenizer are read.
+
+        Args:
+            words: a tokenizer that stands in for the model's own.
+        """
+        config, tokenizer = self.config(), self.tokenizer(words)
         with torch.device("meta"):
-            return self._build(config, tokenizer), tokenizer
+            model = self._build(config, tokenizer)
+        return model.to(getattr(torch, self.dtype)), tokenizer
 
     def config(self) -> PretrainedConfig:
         """The published model's config.
@@ -125,9 +130,9 @@ class PretrainedLanguage:
         """
         return read_published(AutoConfig.from_pretrained, self.source, self.revision)
 
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The published model's tokenizer, with the chat template that the turns are of."""
-        tokenizer = read_published(AutoTokenizer.from_pretrained, self.source, self.revision)
+    def tokenizer(self, words: PreTrainedTokenizerBase | None = None) -> PreTrainedTokenizerBase:
+        """The published model's tokenizer or what stands in for it, with the chat template that the turns are of."""
+        tokenizer = words or read_published(AutoTokenizer.from_pretrained, self.source, self.revision)
         if self.turns == "vicuna":
             tokenizer.chat_template = VICUNA
         return tokenizer

@@ -1,0 +1,132 @@
+"""Counts what a step takes, tensor by tensor and product by product, while it runs on tensors that hold nothing."""
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+
+aten = torch.ops.aten
+
+
+def _added_product(own: Tensor, one: Tensor, other: Tensor, **_: Any) -> int:
+    return 2 * one.shape[0] * one.shape[1] * other.shape[1]
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query.shape, key.shape, value.shape)
+
+
+def _attention_backward(slope: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    return sdpa_backward_flop_count(slope.shape, query.shape, key.shape, value.shape)
+
+
+# What torch's FlopCounterMode counts, and what it leaves out: attention as a CPU runs it, and products added in place.
+WORK: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    aten.addmm_: _added_product,
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+
+
+class Used(NamedTuple):
+    """What one micro-batch takes of a device: bytes, and floating point operations.
+
+    Attributes:
+        kept: what the backward pass needs of the forward pass, when that is over.
+        peak: the most that was there at once beside weights and their gradients.
+        copies: weights in another precision, of those in `peak`.
+        forward, backward: operations; what checkpointing makes again is in the latter.
+    """
+
+    kept: float
+    peak: float
+    copies: float
+    forward: float
+    backward: float
+
+    def plus(self, other: "Used", times: float) -> "Used":
+        """With `times` another's."""
+        return Used(*(one + times * more for one, more in zip(self, other, strict=True)))
+
+
+class Meter(TorchDispatchMode):
+    """While it is active, follows every storage from the operation that makes it until nothing holds it.
+
+    Args:
+        weights: what is there before; neither they nor their gradients are counted.
+    """
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.live = self.peak = self.operations = 0
+        self.live_copies = self.copies = 0
+        self._weights = [tensor.untyped_storage() for tensor in weights]
+        self._own = {storage._cdata for storage in self._weights}
+        self._sizes: dict[int, int] = dict.fromkeys(self._own, 0)
+        self._copies: set[int] = set()
+        self._watched: dict[int, weakref.ref] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if (work := WORK.get(func._overloadpacket)) is not None:
+            self.operations += int(work(*args, **(kwargs or {}), out_val=out))
+        is_copy = func._overloadpacket is aten._to_copy and args[0].untyped_storage()._cdata in self._own
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._see(leaf, is_copy)
+        return out
+
+    def leave_out(self, tensor: Tensor) -> None:
+        """No longer counts what a tensor holds: it is counted elsewhere."""
+        key = tensor.untyped_storage()._cdata
+        self.live -= self._sizes.get(key, 0)
+        self._sizes[key] = 0
+
+    def _see(self, tensor: Tensor, is_copy: bool) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._sizes:
+            return
+        self._sizes[key] = storage.nbytes()
+        self._watched[key] = weakref.ref(storage, lambda _: self._forget(key))
+        self.live += self._sizes[key]
+        if is_copy:
+            self._copies.add(key)
+            self.live_copies += self._sizes[key]
+        if self.live > self.peak:
+            self.peak, self.copies = self.live, self.live_copies
+
+    def _forget(self, key: int) -> None:
+        size = self._sizes.pop(key, 0)
+        self.live -= size
+        if key in self._copies:
+            self._copies.discard(key)
+            self.live_copies -= size
+        self._watched.pop(key, None)
+
+
+class AutocastOfGPUs(TorchFunctionMode):
+    """Has a CPU's autocast keep in single precision what a GPU's does: norms and softmax, of what memory hangs on."""
+
+    WIDE = (F.layer_norm, F.group_norm, F.softmax, torch.softmax, torch.layer_norm, torch.group_norm)
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in self.WIDE and torch.is_autocast_enabled("cpu"):
+            args = tuple(a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
+            given = (kwargs or {}).items()
+            kwargs = {
+                k: v.float() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in given
+            }
+        return func(*args, **(kwargs or {}))

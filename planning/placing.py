@@ -1,0 +1,83 @@
+"""How a recipe's trainer spreads a run: over how many devices, how, in which precision, and for how many steps."""
+
+from typing import Any, NamedTuple
+
+from lightning.pytorch import LightningModule
+
+from parallel.fsdp2 import PRECISIONS, check_shards
+
+AUTO = 8  # devices of a machine that `auto` is taken for
+MIXED = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true", "None": "32-true"}
+
+
+class Placing(NamedTuple):
+    """A trainer's settings, as far as memory and hours hang on them.
+
+    Attributes:
+        devices: of each machine.
+        nodes: machines.
+        strategy: single, ddp or fsdp2.
+        precision: as Lightning calls it.
+        accumulate: micro-batches a step.
+        steps: of the run.
+        automatic: whether `devices` was left to the machine.
+    """
+
+    devices: int
+    nodes: int
+    strategy: str
+    precision: str
+    accumulate: int
+    steps: int
+    automatic: bool
+
+    @property
+    def world(self) -> int:
+        """Devices in all."""
+        return self.devices * self.nodes
+
+
+def placing_of(trainer: Any, module: LightningModule, batches_per_epoch: int) -> Placing:
+    """Reads a config's trainer; no accelerator is looked for.
+
+    Raises:
+        ValueError: a strategy that is not planned, one that the module does not train under, or a run without end.
+    """
+    automatic = str(trainer.devices) in ("auto", "-1")
+    devices = (1 if trainer.accelerator == "cpu" else AUTO) if automatic else _count(trainer.devices)
+    nodes, accumulate = trainer.num_nodes or 1, trainer.accumulate_grad_batches or 1
+    precision = MIXED.get(str(trainer.precision), str(trainer.precision))
+    strategy = _strategy(trainer.strategy, devices * nodes)
+    if strategy == "fsdp2":
+        check_shards(module)
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"trainer.precision {precision} cannot run under fsdp2: give one of {', '.join(PRECISIONS)}"
+            )
+        module.check_sharded()
+    steps = trainer.max_steps
+    if steps is None or steps < 0:
+        if not trainer.max_epochs or trainer.max_epochs < 0:
+            raise ValueError("the run has no end to plan for: give trainer.max_steps")
+        steps = trainer.max_epochs * batches_per_epoch // accumulate
+    return Placing(devices, nodes, strategy, precision, accumulate, steps, automatic)
+
+
+def _count(devices: int | str | list[int]) -> int:
+    if isinstance(devices, (list, tuple)):
+        return len(devices)
+    if isinstance(devices, str) and "," in devices:
+        return len([number for number in devices.split(",") if number.strip()])
+    return int(devices)
+
+
+def _strategy(strategy: Any, world: int) -> str:
+    path = getattr(strategy, "class_path", None) or getattr(strategy, "__class__", type(strategy)).__name__
+    name = (strategy if isinstance(strategy, str) else path.rpartition(".")[2]).lower()
+    if name.startswith("fsdp2"):
+        return "fsdp2"
+    if name in ("auto", "singledevicestrategy"):
+        return "ddp" if world > 1 else "single"
+    if name.startswith("ddp") or name.endswith("ddpstrategy"):
+        return "ddp"
+    raise ValueError(f"a plan knows the strategies auto, ddp and fsdp2, and trainer.strategy is {name}")

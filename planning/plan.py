@@ -1,0 +1,138 @@
+"""A run as it is planned: parts, load, memory of a device, operations of a step, and hours."""
+
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from lightning.pytorch import LightningModule
+
+from datamodules.document_datamodule import DocumentDataModule
+from models.unified import Illume
+from planning.devices import DEVICES, Device, default_device, memory_of, peak_of
+from planning.measure import compute_types, measure
+from planning.memory import Memory, memory_of_step, sharded_parameters
+from planning.meter import Used
+from planning.options import Options
+from planning.parts import Part, parts_in
+from planning.placing import Placing, placing_of
+from planning.samples import Load, largest_load, mean_load
+from planning.stand_in import Read, Sketch, StandIn
+from planning.steps import Phase, phases_of
+
+SPARE = 0.06  # of a device's memory: its context, libraries' workspaces, fragments between tensors (assumed)
+
+
+class Work(NamedTuple):
+    """Operations of one step on one device."""
+
+    forward: float
+    backward: float
+    again: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.forward + self.backward + self.again
+
+
+class Plan(NamedTuple):
+    """All that is said of a run; `work` and `hours` are None where only memory was asked for."""
+
+    name: str
+    parts: list[Part]
+    placing: Placing
+    load: Load
+    tokens: int
+    memory: Memory
+    device: Device
+    room: float
+    work: Work | None
+    hours: float | None
+    utilisation: float
+    peak: float
+    notes: list[str]
+
+    @property
+    def fits(self) -> bool:
+        """Whether a device holds it, with something to spare."""
+        return self.memory.total <= (1 - SPARE) * self.room
+
+
+def plan_run(sketch: Sketch, read: Read, options: Options, only_memory: bool = False) -> Plan:
+    """Plans a run.
+
+    Args:
+        sketch: of its command line.
+        read: makes sketches of other command lines.
+        options: device and utilisation.
+        only_memory: leaves out operations and hours.
+
+    Raises:
+        FileNotFoundError: what it starts from is not there, and nothing tells what it would be.
+        ValueError: settings that do not go with each other.
+    """
+    module, data, trainer = sketch.model, sketch.datamodule, sketch.config.trainer
+    stand_in = StandIn(read)
+    placing = placing_of(trainer, module, data.batches_per_epoch)
+    stand_in.build(module, _stub(placing, data))
+    sharded = sharded_parameters(module, placing)
+    dtypes = compute_types(module, placing.precision, sharded)
+    phases = phases_of(module, data.image_size, placing.steps)
+    mean, largest = _loads(module, data)
+
+    def used(phase: Phase, load: Load, checkpointing: bool = True) -> Used:
+        return measure(module, phase, load, placing.precision, dtypes, checkpointing)
+
+    memories = [memory_of_step(module, placing, sharded, used(phase, largest)) for phase in phases]
+    device = DEVICES[options.device or default_device(str(trainer.accelerator))]
+    work = hours = None
+    peak = 0.0
+    if not only_memory:
+        work = _work(
+            [(phase.share, used(phase, mean), used(phase, mean, False)) for phase in phases], placing
+        )
+        peak = peak_of(device, placing.precision)
+        hours = placing.steps * work.total / (peak * options.utilisation) / 3600
+    return Plan(
+        name=sketch.config.name,
+        parts=parts_in(module),
+        placing=placing,
+        load=mean,
+        tokens=mean.rows * mean.length,
+        memory=max(memories, key=lambda memory: memory.total),
+        device=device,
+        room=memory_of(device),
+        work=work,
+        hours=hours,
+        utilisation=options.utilisation,
+        peak=peak,
+        notes=stand_in.notes,
+    )
+
+
+def _stub(placing: Placing, data: Any) -> SimpleNamespace:
+    """What a module asks of its trainer before it trains."""
+    return SimpleNamespace(
+        max_steps=placing.steps,
+        precision=placing.precision,
+        datamodule=data,
+        world_size=placing.world,
+        ckpt_path=None,
+    )
+
+
+def _loads(module: LightningModule, data: Any) -> tuple[Load, Load]:
+    """The mean micro-batch, and the largest."""
+    if not isinstance(data, DocumentDataModule):
+        images = Load(data.batch_size, 0, 0, 0, data.batch_size, 0, 0, data.batch_size)
+        return images, images
+    model: Illume = module.model
+    shared = model.understanding_encoder is None
+    return mean_load(data, model.language, shared), largest_load(data, model.language, shared)
+
+
+def _work(phases: list[tuple[float, Used, Used]], placing: Placing) -> Work:
+    """Of a step; what checkpointing makes again is what the backward pass takes more with it than without."""
+    forward = sum(share * used.forward for share, used, _ in phases)
+    backward = sum(share * kept.backward for share, _, kept in phases)
+    again = sum(share * (used.backward - kept.backward) for share, used, kept in phases)
+    return Work(*(placing.accumulate * each for each in (forward, backward, again)))
