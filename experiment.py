@@ -216,7 +216,7 @@ class Sketch(Experiment):
 
     def instantiate_classes(self) -> None:
         """Builds module and data, which hold nothing before they are configured."""
-        self.config_init = self.parser.instantiate_classes(self.config)
+        self.config_init = self.parser.instantiate(self.config)
         self.datamodule, self.model = self.config_init.data, self.config_init.model
 
 

@@ -135,12 +135,19 @@ def make_plan(command: Command, argv: list[str], options: Options) -> "Sketch":
     """Prints what a run would take, and leaves it at that."""
     if command.action != "fit":
         raise ValueError(f"--plan plans training: leave out {command.action}")
-    from experiment import Sketch
     from planning.command import planned
 
-    sketch = Sketch(*command)
-    print(planned(sketch, lambda words: Sketch(*parse(words)), argv, options))
-    return sketch
+    made = sketch(argv)
+    print(planned(made, sketch, argv, options))
+    return made
+
+
+def sketch(argv: list[str]) -> "Sketch":
+    """A command line whose module and data are made, and nothing more."""
+    command = parse(argv)
+    from experiment import Sketch
+
+    return Sketch(*command)
 
 
 def say(text: str) -> None:

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from planning.hollow import all_kept, cut, hollow, stacks_in
-from planning.meter import AutocastOfGPUs, Meter, Used
+from planning.meter import Meter, Used, autocast_of_gpus
 from planning.samples import Load
 from planning.steps import Phase
 
@@ -78,13 +78,13 @@ def _run(
         for parameter in learning:
             parameter.register_post_accumulate_grad_hook(lambda p: meter.leave_out(p.grad))
         mixed = torch.autocast("cpu", HALVES[kind]) if how == "mixed" else nullcontext()
-        wide = stack.enter_context(AutocastOfGPUs()) if how == "mixed" else None
+        stack.enter_context(autocast_of_gpus() if how == "mixed" else nullcontext())
         with meter:
             with mixed:
                 loss = phase.loss(load)
             kept, forward = meter.live, meter.operations
             loss.backward()
-        del loss, wide
+        del loss
         for parameter in learning:
             parameter.grad = None
         return Used(kept, meter.peak, meter.copies, forward, meter.operations - forward)

@@ -1,18 +1,19 @@
 """Counts what a step takes, tensor by tensor and product by product, while it runs on tensors that hold nothing."""
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 aten = torch.ops.aten
+WIDE = ("layer_norm", "group_norm", "softmax")
 
 
 def _added_product(own: Tensor, one: Tensor, other: Tensor, **_: Any) -> int:
@@ -115,18 +116,31 @@ class Meter(TorchDispatchMode):
         self._watched.pop(key, None)
 
 
-class AutocastOfGPUs(TorchFunctionMode):
-    """Has a CPU's autocast keep in single precision what a GPU's does: norms and softmax, of what memory hangs on."""
+@contextmanager
+def autocast_of_gpus() -> Iterator[None]:
+    """Has a CPU's autocast keep in single precision what a GPU's does and memory hangs on: norms and softmax.
 
-    WIDE = (F.layer_norm, F.group_norm, F.softmax, torch.softmax, torch.layer_norm, torch.group_norm)
+    The functions themselves are changed for a while: a mode would not be heard in the backward pass, where layers whose
+    activations are made anew must do again what they did.
+    """
+    own = {name: getattr(F, name) for name in WIDE}
+    try:
+        for name, function in own.items():
+            setattr(F, name, _wide(function))
+        yield
+    finally:
+        for name, function in own.items():
+            setattr(F, name, function)
 
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in self.WIDE and torch.is_autocast_enabled("cpu"):
-            args = tuple(a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
-            given = (kwargs or {}).items()
-            kwargs = {
-                k: v.float() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in given
-            }
-        return func(*args, **(kwargs or {}))
+
+def _wide(function: Callable) -> Callable:
+    def called(*args: Any, **kwargs: Any) -> Any:
+        if torch.is_autocast_enabled("cpu"):
+            args, kwargs = tuple(map(_single, args)), {key: _single(value) for key, value in kwargs.items()}
+        return function(*args, **kwargs)
+
+    return called
+
+
+def _single(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -92,11 +92,12 @@ def _step(plan: Plan) -> Iterator[str]:
         rows.append(("images", f"{load.rows * times:,}", parts))
     if plan.work is not None:
         work = plan.work
-        rows.append(("TFLOP a device", f"{work.total / 1e12:,.2f}", ""))
-        rows.append(("  forward", f"{work.forward / 1e12:,.2f}", ""))
-        rows.append(("  backward", f"{work.backward / 1e12:,.2f}", ""))
+        unit, size = ("TFLOP", 1e12) if work.total > 1e12 else ("GFLOP", 1e9)
+        rows.append((f"{unit} a device", f"{work.total / size:,.1f}", ""))
+        rows.append(("  forward", f"{work.forward / size:,.1f}", ""))
+        rows.append(("  backward", f"{work.backward / size:,.1f}", ""))
         if work.again > 0:
-            rows.append(("  made again", f"{work.again / 1e12:,.2f}", "by checkpointing"))
+            rows.append(("  made again", f"{work.again / size:,.1f}", "by checkpointing"))
     yield from table(rows)
 
 

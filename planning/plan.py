@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from lightning.pytorch import LightningModule
 
 from datamodules.document_datamodule import DocumentDataModule
-from models.unified import Illume
 from planning.devices import DEVICES, Device, default_device, memory_of, peak_of
 from planning.measure import compute_types, measure
 from planning.memory import Memory, memory_of_step, sharded_parameters
@@ -16,7 +15,7 @@ from planning.parts import Part, parts_in
 from planning.placing import Placing, placing_of
 from planning.samples import Load, largest_load, mean_load
 from planning.stand_in import Read, Sketch, StandIn
-from planning.steps import Phase, phases_of
+from planning.steps import Phase, check_known, phases_of
 
 SPARE = 0.06  # of a device's memory: its context, libraries' workspaces, fragments between tensors (assumed)
 
@@ -71,9 +70,7 @@ def plan_run(sketch: Sketch, read: Read, options: Options, only_memory: bool = F
         ValueError: settings that do not go with each other.
     """
     module, data, trainer = sketch.model, sketch.datamodule, sketch.config.trainer
-    stand_in = StandIn(read)
-    placing = placing_of(trainer, module, data.batches_per_epoch)
-    stand_in.build(module, _stub(placing, data))
+    placing, notes = configure(sketch, read)
     sharded = sharded_parameters(module, placing)
     dtypes = compute_types(module, placing.precision, sharded)
     phases = phases_of(module, data.image_size, placing.steps)
@@ -105,19 +102,24 @@ def plan_run(sketch: Sketch, read: Read, options: Options, only_memory: bool = F
         hours=hours,
         utilisation=options.utilisation,
         peak=peak,
-        notes=stand_in.notes,
+        notes=notes,
     )
 
 
-def _stub(placing: Placing, data: Any) -> SimpleNamespace:
-    """What a module asks of its trainer before it trains."""
-    return SimpleNamespace(
+def configure(sketch: Sketch, read: Read) -> tuple[Placing, list[str]]:
+    """Configures a sketch's module on the meta device; gives how it is placed, and what has to be said of its parts."""
+    module, data = sketch.model, sketch.datamodule
+    check_known(module)
+    placing, stand_in = placing_of(sketch.config.trainer, module, data.batches_per_epoch), StandIn(read)
+    trainer = SimpleNamespace(
         max_steps=placing.steps,
         precision=placing.precision,
         datamodule=data,
         world_size=placing.world,
         ckpt_path=None,
     )
+    stand_in.build(module, trainer)
+    return placing, stand_in.notes
 
 
 def _loads(module: LightningModule, data: Any) -> tuple[Load, Load]:
@@ -125,9 +127,7 @@ def _loads(module: LightningModule, data: Any) -> tuple[Load, Load]:
     if not isinstance(data, DocumentDataModule):
         images = Load(data.batch_size, 0, 0, 0, data.batch_size, 0, 0, data.batch_size)
         return images, images
-    model: Illume = module.model
-    shared = model.understanding_encoder is None
-    return mean_load(data, model.language, shared), largest_load(data, model.language, shared)
+    return mean_load(data, module.model), largest_load(data, module.model)
 
 
 def _work(phases: list[tuple[float, Used, Used]], placing: Placing) -> Work:

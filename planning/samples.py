@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from datamodules.document_datamodule import DocumentDataModule
 from models.language.unified_lm import UnifiedLM
+from models.unified import Illume
 
 SLICES = (
     4  # of an image that is seen in slices, its thumbnail not counted (assumed; nine at most in the paper)
@@ -55,19 +56,21 @@ class Load(NamedTuple):
     samples: float
 
 
-def mean_load(data: DocumentDataModule, model: UnifiedLM, shared: bool) -> Load:
-    """A micro-batch of the mixture as it comes on average; rows are taken to be full.
+def kind_of(template: str, illume: Illume) -> Kind:
+    """A template's sample, for a model that may have no eyes and no codes yet."""
+    kind = KINDS[template]
+    seen = 0 if illume.encoder is None else kind.seen
+    return kind._replace(seen=seen, drawn=0 if illume.tokenizer is None else kind.drawn)
 
-    Args:
-        data: the datamodule.
-        model: on which it depends how many tokens an image is.
-        shared: whether one encoder serves what is seen and what is drawn.
-    """
+
+def mean_load(data: DocumentDataModule, illume: Illume) -> Load:
+    """A micro-batch of the mixture as it comes on average; rows are taken to be full."""
+    model, shared = illume.language, illume.understanding_encoder is None
     weights = {name: source["weight"] for name, source in data.sources.items()}
     total = sum(weights.values())
     sums = dict.fromkeys(("tokens", "seen", "drawn", "both", "words"), 0.0)
     for name, source in data.sources.items():
-        share, kind = weights[name] / total, KINDS[source["template"]]
+        share, kind = weights[name] / total, kind_of(source["template"], illume)
         looks = kind.seen * _looks(kind, model)
         sums["tokens"] += share * min(_tokens(kind, looks, model), data.sequence_length)
         sums["seen"] += share * looks
@@ -89,9 +92,10 @@ def mean_load(data: DocumentDataModule, model: UnifiedLM, shared: bool) -> Load:
     )
 
 
-def largest_load(data: DocumentDataModule, model: UnifiedLM, shared: bool) -> Load:
+def largest_load(data: DocumentDataModule, illume: Illume) -> Load:
     """A micro-batch that takes the most memory: rows full of images, as many as fit, and every token learned."""
-    kinds = [KINDS[source["template"]] for source in data.sources.values() if source["weight"] > 0]
+    model, shared = illume.language, illume.understanding_encoder is None
+    kinds = [kind_of(source["template"], illume) for source in data.sources.values() if source["weight"] > 0]
     rows, length = data.sequences_per_batch, data.sequence_length
     seen = rows * (length // (model.see_tokens + EDGES)) if any(kind.seen for kind in kinds) else 0
     drawn = rows * (length // (model.draw_tokens + EDGES)) if any(kind.drawn for kind in kinds) else 0

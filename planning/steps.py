@@ -23,6 +23,9 @@ from planning.samples import Load
 CAPTION = 48  # tokens of a detailed caption, in the encoder's stage (assumed)
 
 
+KNOWN = (LanguageModule, TokenizerModule, EncoderModule, DetokenizerModule)
+
+
 class Phase(NamedTuple):
     """A share of a run's steps, and the loss of a micro-batch in it."""
 
@@ -37,6 +40,17 @@ class Images(NamedTuple):
     captions: Tensor
 
 
+def check_known(module: LightningModule) -> None:
+    """Makes sure that the steps of a module are known here.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not isinstance(module, KNOWN):
+        names = ", ".join(kind.__name__ for kind in KNOWN)
+        raise ValueError(f"a {type(module).__name__} is not planned; there is {names}")
+
+
 def phases_of(module: LightningModule, image_size: int, steps: int) -> list[Phase]:
     """What the steps of a run do.
 
@@ -44,9 +58,6 @@ def phases_of(module: LightningModule, image_size: int, steps: int) -> list[Phas
         module: configured.
         image_size: of the data.
         steps: of the run.
-
-    Raises:
-        ValueError: a module whose steps are not known here.
     """
 
     def images(load: Load) -> ImageBatch:
@@ -60,11 +71,7 @@ def phases_of(module: LightningModule, image_size: int, steps: int) -> list[Phas
         return [Phase(1.0, lambda load: _tokenizer(module, images(load)))]
     if isinstance(module, EncoderModule):
         return [Phase(1.0, lambda load: _encoder(module, images(load)))]
-    if isinstance(module, DetokenizerModule):
-        return _detokenizer(module, images, steps)
-    raise ValueError(
-        f"a {type(module).__name__} is not planned: there is language, encoder, tokenizer, pixel_tokenizer, detokenizer"
-    )
+    return _detokenizer(module, images, steps)
 
 
 def _images(count: int, size: int) -> Tensor:

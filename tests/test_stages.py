@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,11 +21,13 @@ import train
 from callbacks import enhancement_round, self_enhancement
 from callbacks.enhancement_round import Round
 from callbacks.enhancement_settings import RoundSettings
+from callbacks.parameter_table import parameter_table
 from evals.assessment import Verdict
 from evals.curves import read_metrics
 from evals.judges.scene import SceneJudge
 from lightning_modules.language import LanguageModule
 from models.unified import Illume
+from planning.plan import configure
 from playground import shards
 from tests.cut_off import cut_off
 from tests.datamodules.tars import write_samples
@@ -73,6 +76,7 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
         train.main(arguments(stage))
     away = [path.rename(path.with_name("away")) for path in Path("runs/playground").glob("*/model")]
     assert away or stage == "language"
+    assert table_of_a_plan(stage) == parameter_table(whole.trainer, whole.model)
     again = train.main(arguments(stage))  # a checkpoint needs no predecessor
     for path in away:
         path.rename(path.with_name("model"))
@@ -81,6 +85,15 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
     parts = Illume.from_pretrained(str(again.folder / "model"))
     assert parts is not None
     assert_names_are_documented(whole.folder, stage)
+
+
+def table_of_a_plan(stage: str) -> list[str]:
+    """Which parts learn, as the plan of a stage has it whose predecessors are not there."""
+    sketch = train.sketch(["--config", f"{stage}.yaml"])
+    configure(sketch, train.sketch)
+    made = sketch.model.configure_optimizers()
+    optimizers = [one["optimizer"] for one in (made if isinstance(made, list) else [made])]
+    return parameter_table(SimpleNamespace(optimizers=optimizers), sketch.model)
 
 
 def assert_names_are_documented(folder: Path, stage: str) -> None:
