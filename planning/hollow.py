@@ -41,6 +41,14 @@ def cut(group: list[nn.ModuleList], layers: int) -> Iterator[None]:
             stack._modules = modules
 
 
+def makes_again(module: nn.Module) -> bool:
+    """Whether any layer makes its activations again."""
+    return any(
+        getattr(child, "gradient_checkpointing", False) or "forward" in child.__dict__
+        for child in module.modules()
+    )
+
+
 @contextmanager
 def all_kept(module: nn.Module) -> Iterator[None]:
     """While it lasts no layer makes its activations again."""

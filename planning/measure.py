@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from planning.hollow import all_kept, cut, hollow, stacks_in
-from planning.meter import Meter, Used, autocast_of_gpus
+from planning.meter import BACKWARD, Meter, Used, autocast_of_gpus
 from planning.samples import Load
 from planning.steps import Phase
 
@@ -82,12 +82,13 @@ def _run(
         with meter:
             with mixed:
                 loss = phase.loss(load)
-            kept, forward = meter.live, meter.operations
+            kept, forward, meter.time = meter.live, meter.operations, BACKWARD
             loss.backward()
         del loss
         for parameter in learning:
             parameter.grad = None
-        return Used(kept, meter.peak, meter.copies, forward, meter.operations - forward)
+        backward = meter.operations - forward
+        return Used(kept, tuple(meter.peaks), tuple(meter.copied), forward, backward)
 
 
 def bytes_of(tensors: list[Tensor], half: bool) -> float:

@@ -1,7 +1,7 @@
 """Counts what a step takes, tensor by tensor and product by product, while it runs on tensors that hold nothing."""
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -37,25 +37,49 @@ WORK: dict[Any, Callable[..., int]] = {
 }
 
 
+BEFORE, FORWARD, BACKWARD = range(3)  # what learns is at work; gradients are made
+
+
 class Used(NamedTuple):
     """What one micro-batch takes of a device: bytes, and floating point operations.
 
+    Peaks are told apart by when they are, for with another number of layers another may be the highest.
+
     Attributes:
         kept: what the backward pass needs of the forward pass, when that is over.
-        peak: the most that was there at once beside weights and their gradients.
-        copies: weights in another precision, of those in `peak`.
-        forward, backward: operations; what checkpointing makes again is in the latter.
+        peaks: the most that was there at once beside weights and their gradients: before anything that learns was at
+            work, in the forward pass, and in the backward pass.
+        copied: weights in another precision, of those in `peaks`.
+        forward: operations.
+        backward: operations; what checkpointing makes again is among them.
     """
 
     kept: float
-    peak: float
-    copies: float
+    peaks: tuple[float, ...]
+    copied: tuple[float, ...]
     forward: float
     backward: float
 
+    @property
+    def peak(self) -> float:
+        """The most at any time."""
+        return max(self.peaks)
+
+    @property
+    def copies(self) -> float:
+        """Of the peak."""
+        return self.copied[self.peaks.index(self.peak)]
+
     def plus(self, other: "Used", times: float) -> "Used":
         """With `times` another's."""
-        return Used(*(one + times * more for one, more in zip(self, other, strict=True)))
+
+        def each(one: tuple[float, ...], more: tuple[float, ...]) -> tuple[float, ...]:
+            return tuple(a + times * b for a, b in zip(one, more, strict=True))
+
+        kept, forward, backward = each(
+            (self.kept, self.forward, self.backward), (other.kept, other.forward, other.backward)
+        )
+        return Used(kept, each(self.peaks, other.peaks), each(self.copied, other.copied), forward, backward)
 
 
 class Meter(TorchDispatchMode):
@@ -63,14 +87,18 @@ class Meter(TorchDispatchMode):
 
     Args:
         weights: what is there before; neither they nor their gradients are counted.
+
+    Attributes:
+        time: BEFORE, FORWARD or BACKWARD; the last is for the caller to say.
     """
 
-    def __init__(self, weights: Iterable[Tensor]) -> None:
+    def __init__(self, weights: Sequence[Tensor]) -> None:
         super().__init__()
-        self.live = self.peak = self.operations = 0
-        self.live_copies = self.copies = 0
+        self.live = self.live_copies = self.operations = 0
+        self.time, self.peaks, self.copied = BEFORE, [0, 0, 0], [0, 0, 0]
         self._weights = [tensor.untyped_storage() for tensor in weights]
         self._own = {storage._cdata for storage in self._weights}
+        self._learning = {t.untyped_storage()._cdata for t in weights if t.requires_grad}
         self._sizes: dict[int, int] = dict.fromkeys(self._own, 0)
         self._copies: set[int] = set()
         self._watched: dict[int, weakref.ref] = {}
@@ -82,6 +110,10 @@ class Meter(TorchDispatchMode):
         if (work := WORK.get(func._overloadpacket)) is not None:
             self.operations += int(work(*args, **(kwargs or {}), out_val=out))
         is_copy = func._overloadpacket is aten._to_copy and args[0].untyped_storage()._cdata in self._own
+        if self.time == BEFORE and any(
+            isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata in self._learning for leaf in args
+        ):
+            self.time = FORWARD
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
                 self._see(leaf, is_copy)
@@ -104,8 +136,8 @@ class Meter(TorchDispatchMode):
         if is_copy:
             self._copies.add(key)
             self.live_copies += self._sizes[key]
-        if self.live > self.peak:
-            self.peak, self.copies = self.live, self.live_copies
+        if self.live > self.peaks[self.time]:
+            self.peaks[self.time], self.copied[self.time] = self.live, self.live_copies
 
     def _forget(self, key: int) -> None:
         size = self._sizes.pop(key, 0)

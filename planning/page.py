@@ -16,10 +16,9 @@ MEMORY = (  # fields of `Memory`, and what is said of each
     ("gathered", "gathered by FSDP2", "two layers and the rows whole, and their gradients"),
     ("copies", "copies of weights", "in the precision of products"),
     ("activations", "activations", "the rest of a step's peak, rows full of images"),
-    ("update", "optimizer's step", "one copy of what learns, after activations are gone"),
+    ("update", "optimizer's step", "one copy of what learns, when what is in brackets is gone"),
 )
-WITHIN = ("weights", "gradients", "optimizer", "buckets")
-RULE = 100
+DURING = ("gathered", "copies", "activations")  # in brackets where they are gone before the peak
 
 
 def page(plan: Plan, advice: Advice | None) -> str:
@@ -62,14 +61,15 @@ def _share(part: float, whole: float) -> str:
 def _memory(plan: Plan) -> Iterator[str]:
     memory = plan.memory
     rows = [("on each device", "GiB", "")]
-    during = memory.gathered + memory.copies + memory.activations
+    updating = memory.update > memory.gathered + memory.copies + memory.activations
     for field, name, told in MEMORY:
         size = getattr(memory, field)
-        if not size or (field == "update" and size <= during):
+        if not size or (field == "update" and not updating):
             continue
-        beside = field not in WITHIN and (field == "update") != (memory.update > during)
-        rows.append((name, _gib(size), told + (", less than the optimizer's step" if beside else "")))
-    yield from table([*rows, ("at most", _gib(memory.total), f"of {plan.room / GIB:.1f} GiB")])
+        aside = updating and field in DURING
+        rows.append((name, f"({_gib(size)})" if aside else f"{_gib(size)} ", told))
+    room = f"of {plan.room / GIB:.1f} GiB" + (", while the optimizer steps" if updating else "")
+    yield from table([*rows, ("at most", f"{_gib(memory.total)} ", room)])
 
 
 def _gib(size: float) -> str:

@@ -7,6 +7,7 @@ from lightning.pytorch import LightningModule
 
 from datamodules.document_datamodule import DocumentDataModule
 from planning.devices import DEVICES, Device, default_device, memory_of, peak_of
+from planning.hollow import makes_again
 from planning.measure import compute_types, measure
 from planning.memory import Memory, memory_of_step, sharded_parameters
 from planning.meter import Used
@@ -79,14 +80,15 @@ def plan_run(sketch: Sketch, read: Read, options: Options, only_memory: bool = F
     def used(phase: Phase, load: Load, checkpointing: bool = True) -> Used:
         return measure(module, phase, load, placing.precision, dtypes, checkpointing)
 
-    memories = [memory_of_step(module, placing, sharded, used(phase, largest)) for phase in phases]
+    most = [used(phase, largest) for phase in phases]
+    memories = [memory_of_step(module, placing, sharded, each) for each in most]
     device = DEVICES[options.device or default_device(str(trainer.accelerator))]
     work = hours = None
     peak = 0.0
     if not only_memory:
-        work = _work(
-            [(phase.share, used(phase, mean), used(phase, mean, False)) for phase in phases], placing
-        )
+        usual = most if mean == largest else [used(phase, mean) for phase in phases]
+        kept = [used(phase, mean, False) for phase in phases] if makes_again(module) else usual
+        work = _work([phase.share for phase in phases], usual, kept, placing.accumulate)
         peak = peak_of(device, placing.precision)
         hours = placing.steps * work.total / (peak * options.utilisation) / 3600
     return Plan(
@@ -130,9 +132,10 @@ def _loads(module: LightningModule, data: Any) -> tuple[Load, Load]:
     return mean_load(data, module.model), largest_load(data, module.model)
 
 
-def _work(phases: list[tuple[float, Used, Used]], placing: Placing) -> Work:
+def _work(shares: list[float], usual: list[Used], kept: list[Used], times: int) -> Work:
     """Of a step; what checkpointing makes again is what the backward pass takes more with it than without."""
-    forward = sum(share * used.forward for share, used, _ in phases)
-    backward = sum(share * kept.backward for share, _, kept in phases)
-    again = sum(share * (used.backward - kept.backward) for share, used, kept in phases)
-    return Work(*(placing.accumulate * each for each in (forward, backward, again)))
+    together = list(zip(shares, usual, kept, strict=True))
+    forward = sum(share * used.forward for share, used, _ in together)
+    backward = sum(share * whole.backward for share, _, whole in together)
+    again = sum(share * (used.backward - whole.backward) for share, used, whole in together)
+    return Work(times * forward, times * backward, times * again)
