@@ -6,9 +6,8 @@ import train
 from planning import devices
 from planning.advice import advise
 from planning.options import Options
+from planning.page import page
 from planning.plan import plan_run
-
-BASE = ["--trainer.devices=1"]
 
 
 def planned(argv, only_memory=True):
@@ -23,7 +22,7 @@ def planned(argv, only_memory=True):
         (["--config", "tokenizer.yaml"], 0.01, None),
     ],
 )
-def test_what_is_named_makes_it_fit(argv, room, named, monkeypatch, capsys):
+def test_what_is_named_makes_it_fit(argv, room, named, monkeypatch):
     at_first = planned(argv)
     limit = at_first.memory.total * room / devices.GIB
     monkeypatch.setitem(devices.DEVICES, "cpu", devices.DEVICES["cpu"]._replace(memory=limit))
@@ -35,6 +34,5 @@ def test_what_is_named_makes_it_fit(argv, room, named, monkeypatch, capsys):
         return
     assert named in " ".join(advice.arguments)
     assert planned([*argv, *advice.arguments]).fits
-    train.main([*argv, "--plan"])
-    said = capsys.readouterr().out
+    said = page(plan, advice)
     assert "Does not fit: " in said and f"Fits with {' '.join(advice.arguments)}" in said

@@ -30,9 +30,12 @@ def counts(recipe, *more):
     return {p.name: (p.count, p.learning) for p in parts}
 
 
-@pytest.mark.parametrize(("size", "text", "width"), [("7b", VICUNA, 4096), ("3b", QWEN, 2048)])
-@pytest.mark.parametrize("stage", ["stage1", "stage2", "stage3"])
-def test_language_stages_learn_what_table_5_says(size, text, width, stage):
+@pytest.mark.parametrize(
+    ("size", "stage"),
+    [("7b", "stage1"), ("7b", "stage2"), ("7b", "stage3"), ("3b", "stage1"), ("3b", "stage3")],
+)
+def test_language_stages_learn_what_table_5_says(size, stage):
+    text, width = {"7b": (VICUNA, 4096), "3b": (QWEN, 2048)}[size]
     found = counts(f"{size}/{stage}")
     pieces = {"7b": 32_000, "3b": 151_665}[size]
     padding = {"7b": 0, "3b": 2 * (151_936 - pieces) * width}[size]  # rows past the tokenizer's are left out
