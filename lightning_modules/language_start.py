@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -12,6 +13,7 @@ import torch
 import webdataset as wds
 from torch import nn
 from transformers import PreTrainedTokenizerFast
+from webdataset.shardlists import expand_urls
 
 from lightning_modules.predecessor import PLANNED, is_filled_later, parts_of
 from models.document import PROMPTS
@@ -146,8 +148,9 @@ class Words:
         return train_text_tokenizer(self._texts(), self.size)
 
     def plan(self) -> PreTrainedTokenizerFast:
-        """One of as many pieces, without reading anything."""
-        return blank_text_tokenizer(self.size)
+        """The same, or one of `size` pieces where the shards are not here: few words make fewer pieces."""
+        here = all(Path(shard).is_file() for shard in expand_urls(self.shards))
+        return self.tokenizer() if here else blank_text_tokenizer(self.size)
 
     def _texts(self, limit: int = 20000) -> list[str]:
         """The project's own prompts, and texts out of shards of documents or raw pairs."""
