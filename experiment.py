@@ -111,7 +111,8 @@ class Experiment(LightningCLI):
             help="seconds that a process may wait for another in a step",
         )
         for option, told in PLAN_OPTIONS:  # train.py takes them out before; they are here for --help
-            parser.add_argument(option, type=str, default=SUPPRESS, help=told)
+            kind = {"action": "store_true"} if option == "--plan" else {"type": str}
+            parser.add_argument(option, default=SUPPRESS, help=told, **kind)
         parser.add_argument("--track.wandb", type=Wandb | None, default=None, help="a run in W&B, too")
         parser.add_argument("--track.mlflow", type=MLflow | None, default=None, help="a run in MLflow, too")
         parser.add_lightning_class_args(ResumeCheckpoint, "checkpoint")
