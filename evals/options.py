@@ -15,7 +15,7 @@ SUITES = {
     "playground": ("quick", "per_category", "samples", "inception", "assess", "seeds"),
     "geneval": (
         *("prompts", "detector", "clip", "threshold", "counting_threshold", "overlap", "batch"),
-        *("per_category", "seeds"),
+        *("per_category", "seeds", "limit"),
     ),
     "fid": ("prompts", *REAL, *MADE),
     "mjhq": (*REAL, *MADE),
@@ -96,7 +96,9 @@ def _add_shared(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--seeds", type=count, metavar="N", help="images of each GenEval prompt (4)")
     group.add_argument("--batch", type=count, metavar="N", help="images made at once (16)")
-    group.add_argument("--limit", type=count, metavar="N", help="of so many images or sessions (all)")
+    group.add_argument(
+        "--limit", type=count, metavar="N", help="of so many images, GenEval prompts or sessions (all)"
+    )
     group.add_argument("--clip", metavar="DIR", help="CLIP: of GenEval's colours, of edits")
     group.add_argument(
         "--inception",

@@ -9,10 +9,10 @@ Drawings go to CATEGORY/ID.png of a folder of their own.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
+from evals.in_turn import in_turn
 from evals.json_files import read_object
 from evals.known import one_of, some_words
 from evals.picture_sets import Picture, by_stem, check_whole, pictures_in
@@ -72,10 +72,7 @@ def _item(path: Path, index: int, name: str, said: Any) -> Item:
 
 def chosen(items: Sequence[Item], most: int | None) -> list[Item]:
     """The first of each category in turn, at most so many, in the order of the file."""
-    queues = by_category(items).values()
-    turns = chain.from_iterable(zip_longest(*([items[i] for i in queue] for queue in queues)))
-    taken = [item for item in turns if item is not None][:most]
-    return sorted(taken, key=lambda item: item.index)
+    return [items[place] for place in in_turn([item.category for item in items], most)]
 
 
 def by_category(items: Sequence[Item]) -> Mapping[str, list[int]]:

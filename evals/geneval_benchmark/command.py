@@ -13,6 +13,7 @@ from evals.geneval_benchmark.metadata import Prompt, read_prompts
 from evals.geneval_benchmark.rules import Rules
 from evals.geneval_benchmark.suite import Scorer, check_colours, draw, score
 from evals.geneval_benchmark.vocabulary import GENEVAL
+from evals.in_turn import in_turn
 from evals.ranks import Ranks
 from evals.suite import DRAWS
 
@@ -61,6 +62,8 @@ def check(options: argparse.Namespace) -> None:
         raise ValueError(
             "--per-category is of the playground's prompts: give --prompts playground, or leave it out"
         )
+    if options.limit is not None and options.prompts is None:
+        raise ValueError("--limit takes some of the prompts of a file: give --prompts, or leave it out")
     check_sampling(options)
     on_playground = options.detector == PLAYGROUND
     if on_playground and options.clip is not None:
@@ -71,12 +74,14 @@ def check(options: argparse.Namespace) -> None:
 
 
 def _prompts(options: argparse.Namespace) -> list[Prompt]:
-    if options.prompts == PLAYGROUND:
-        return exact_judge.playground_prompts(options.per_category or 50, options.seed)
     words = exact_judge.VOCABULARY if options.detector == PLAYGROUND else GENEVAL
     if options.prompts is None:
         return images.read_folder(options.images, words)
-    return read_prompts(Path(options.prompts), words)
+    if options.prompts == PLAYGROUND:
+        prompts = exact_judge.playground_prompts(options.per_category or 50, options.seed)
+    else:
+        prompts = read_prompts(Path(options.prompts), words)
+    return [prompts[place] for place in in_turn([prompt.tag for prompt in prompts], options.limit)]
 
 
 def _scorer(options: argparse.Namespace, prompts: Sequence[Prompt]) -> Scorer:

@@ -205,6 +205,34 @@ def test_the_playground_from_the_command_line(
     assert report["samples"] == 6 and report["detector"].startswith("playground") and report["lead"] > 0.8
 
 
+def test_a_limit_takes_the_tasks_in_turn(
+    tmp_path: Path, tiny_illume: Illume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set of its own: numbered from 0, as the official scorer reads it, and scored again by the folder alone."""
+    monkeypatch.chdir(tmp_path)
+    tiny_illume.save_pretrained("model")
+    lines = [{**LINES[0], "prompt": str(i)} for i in range(5)] + [LINES[3]]
+    Path("prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    save_mask2former(tmp_path / "m")
+    words = [
+        "--model",
+        "model",
+        "--prompts",
+        "prompts.jsonl",
+        "--images",
+        "i",
+        "--detector",
+        "m",
+        "--seeds",
+        "1",
+    ]
+    report = run(*words, "--limit", "3")
+    assert report["samples"] == report["prompts"] == 3
+    kept = [json.loads(path.read_text()) for path in sorted(Path("i").glob("*/metadata.jsonl"))]
+    assert kept == [*lines[:2], LINES[3]]
+    assert run("--images", "i", "--detector", "m")["results"] == report["results"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -215,6 +243,7 @@ def test_the_playground_from_the_command_line(
         (["--suite", "geneval", "--detector", "m"], "needs --images"),
         (["--suite", "geneval", *SCORE, "--model", "x"], "needs --prompts"),
         (["--suite", "geneval", *SCORE, "--cfg", "2"], "--cfg is of drawing"),
+        (["--suite", "geneval", *SCORE, "--limit", "2"], "--limit takes some of the prompts of a file"),
         (["--suite", "geneval", *SCORE, "--per-category", "2"], "--prompts playground"),
         (["--suite", "geneval", *SCORE, "--prompts", "playground"], "give --detector playground"),
         (["--suite", "geneval", *SCORE, "--detector", "playground"], "leave out --clip"),
