@@ -1,8 +1,9 @@
 """Reports beside published figures: `python -m evals.table REPORT... [--section generation] [--format markdown]`.
 
-Rows are models, columns measures; a measure that a row has not is left empty, and one that no row has is left out.
-Reports of one model (by its hash) share a row. A column is of one benchmark in one version: reports of several are
-refused. Where a report's protocol is another than the papers', a footnote says so.
+A report is one of `python -m evals`, or lmms-eval's `*_results.json`. Rows are models, columns measures; a measure
+that a row has not is left empty, and one that no row has is left out. Reports of one model (by its hash) share a row.
+A column is of one benchmark in one version: reports of several are refused. Where a report's protocol is another than
+the papers', a footnote says so.
 """
 
 import html
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evals.json_files import read_object
+from evals.lmms.results import is_lmms, lmms_figures, lmms_note
 from evals.report import page as whole_page
 from explain import Parser, user_errors
 
@@ -88,7 +91,7 @@ class Row:
 
 @dataclass
 class Report:
-    """A report of `python -m evals`.
+    """A report of `python -m evals` or of lmms-eval.
 
     Attributes:
         path: of its file.
@@ -119,13 +122,12 @@ def read_report(path: Path) -> Report:
         FileNotFoundError: it is not there.
         ValueError: it is no report, or does not say of which benchmark.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileNotFoundError(f"{path} is not there: give a report of `python -m evals`") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is no report: {error}") from error
-    figures = _figures(content) if isinstance(content, dict) else {}
+    content = read_object(path, "give a report of `python -m evals`")
+    if is_lmms(content):
+        figures = lmms_figures(content, str(path))
+        row = Row(f"{path.parent.name or path.stem} (ours)", figures, [lmms_note(figures)])
+        return Report(path, "lmms-eval", None, row)
+    figures = _figures(content)
     if not any("/" in name for name in figures) and "fid" not in figures:
         raise ValueError(f"{path} is no report of `python -m evals`: it names no measure")
     if not isinstance(content.get("suite"), str):
@@ -217,9 +219,14 @@ def build(section: str, reports: Sequence[Report]) -> Table:
     """The table of a section: published rows, then ours.
 
     Raises:
-        ValueError: the reports cannot stand in one table.
+        ValueError: the reports cannot stand in one table, or one has nothing to stand there.
     """
     check_alike(section, reports)
+    empty = [report for report in reports if not COLUMNS[section].keys() & report.row.figures.keys()]
+    if empty:
+        fits = [name for name, columns in COLUMNS.items() if columns.keys() & empty[0].row.figures.keys()]
+        told = f"give --section {' or '.join(fits)}, or leave it out" if fits else "leave it out"
+        raise ValueError(f"{empty[0].path} has no figure of the section {section}: {told}")
     rows = [*published(section), *joined(reports)]
     columns = {key: name for key, name in COLUMNS[section].items() if any(key in row.figures for row in rows)}
     notes: list[str] = []
@@ -250,14 +257,12 @@ def markdown(table: Table) -> str:
 def page(table: Table) -> str:
     """As an HTML page that needs nothing beside it."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in table.headings)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in table.cells
-    )
+    lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in line) for line in table.cells)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     notes = "".join(f"<li>{html.escape(note)}.</li>" for note in table.notes)
-    grid = f'<div class="wide"><table><thead><tr>{head}</tr></thead>{body}</table></div>'
-    return whole_page(
-        "Beside published figures", ["<h1>Beside published figures</h1>", grid, f"<ol>{notes}</ol>"]
-    )
+    grid = f'<div class="wide numbers"><table><thead><tr>{head}</tr></thead>{body}</table></div>'
+    title = "Beside published figures"
+    return whole_page(title, [f"<h1>{title}</h1>", grid, f"<ol>{notes}</ol>"])
 
 
 def latex(table: Table) -> str:
@@ -281,11 +286,10 @@ FORMATS: dict[str, Callable[[Table], str]] = {"markdown": markdown, "html": page
 def main(arguments: list[str] | None = None) -> None:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="python -m evals.table", description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("reports", nargs="*", type=Path, help="reports of `python -m evals`")
-    parser.add_argument(
-        "--section", choices=tuple(COLUMNS), default="generation", help="default: %(default)s"
-    )
-    parser.add_argument("--format", choices=tuple(FORMATS), default="markdown", help="default: %(default)s")
+    parser.add_argument("reports", nargs="*", type=Path, help="reports of `python -m evals`, or lmms-eval's")
+    default = "default: %(default)s"
+    parser.add_argument("--section", choices=tuple(COLUMNS), default="generation", help=default)
+    parser.add_argument("--format", choices=tuple(FORMATS), default="markdown", help=default)
     options = parser.parse_args(arguments)
     with user_errors("table"):
         table = build(options.section, [read_report(path) for path in options.reports])

@@ -80,7 +80,7 @@ def test_ours_stands_beside_the_papers_with_a_footnote(format: str, capsys: pyte
 
 
 def test_markdown_has_as_many_cells_in_every_line(capsys: pytest.CaptureFixture) -> None:
-    path = write("mine/report.json", PLAYGROUND)
+    path = write("mine/report.json", PLAYGROUND | {"editing/accuracy": 0.6})
     for section in table.COLUMNS:
         lines = [
             line for line in printed(capsys, path, "--section", section).splitlines() if line.startswith("|")
@@ -92,7 +92,7 @@ def test_the_page_stands_alone_and_fits_a_phone(capsys: pytest.CaptureFixture) -
     html = printed(capsys, write("<i>/report.json", PLAYGROUND), "--format", "html")
     page = Page(html)
     assert "<i> (ours)" in page.text and not page.sources and html.startswith("<!doctype html>")
-    assert 'name="viewport"' in html and '<div class="wide"><table>' in html
+    assert 'name="viewport"' in html and '<div class="wide numbers"><table>' in html
 
 
 def test_decimals_are_those_of_the_papers(capsys: pytest.CaptureFixture) -> None:
@@ -110,6 +110,58 @@ def test_what_is_no_report_is_one_line(content: str | None, capsys: pytest.Captu
     assert "x.json" in error_of(capsys, "x.json")
 
 
+def test_a_report_without_a_figure_of_the_section_is_no_empty_row(capsys: pytest.CaptureFixture) -> None:
+    line = error_of(
+        capsys, write("a.json", PLAYGROUND), write("b.json", GENEVAL), "--section", "understanding"
+    )
+    assert (
+        "b.json has no figure of the section understanding: give --section generation, or leave it out"
+        in line
+    )
+
+
+def lmms(results: dict, asked: int = 9000) -> dict:
+    """lmms-eval's file, as it writes one."""
+    samples = {task: {"original": 9000, "effective": asked} for task in results}
+    return {"results": results, "n-samples": samples, "versions": {}, "lmms_eval_version": "unknown@unknown"}
+
+
+LMMS = {
+    "pope": {"alias": "pope", "pope_accuracy,none": 0.5, "pope_f1_score,none": 0.875},
+    "mme": {"mme_perception_score,none": 1234.5, "mme_cognition_score,none": 1.0},
+    "mmbench_en_dev": {"gpt_eval_score,none": 75.25},
+    "mmvet": {"gpt_eval_score,none": "N/A"},
+    "ai2d": {"exact_match,flexible-extract": 0.7},
+    "ocrbench": {"ocrbench_accuracy,none": 0.669},
+    "gqa": {"exact_match,none": 0.6},
+}
+
+
+def test_what_lmms_eval_found_stands_under_understanding_as_papers_print_it(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    told = printed(capsys, write("mine/2026_results.json", lmms(LMMS)), "--section", "understanding")
+    (line,) = [line for line in told.splitlines() if "(ours)" in line]
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[0].startswith("mine (ours)")
+    assert cells[1:] == ["87.5", "75.2", "", "1234.5", "", "", "70.0", "", "", "", "", "669"]
+    assert "by lmms-eval (pope's pope_f1_score, mmbench_en_dev's gpt_eval_score, mme's" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (lmms(LMMS, asked=8), "is of 8 of 9000 questions of pope"),
+        (lmms({"gqa": LMMS["gqa"]}), "it has gqa"),
+        (lmms({"pope": "x"}), "x.json has none of pope, mmbench_en_dev"),
+    ],
+)
+def test_what_is_no_figure_of_a_benchmark_is_refused(
+    content: dict, says: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert says in error_of(capsys, write("x.json", content), "--section", "understanding")
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -123,9 +175,6 @@ def test_a_column_is_of_one_benchmark_in_one_version(other: dict, capsys: pytest
     line = error_of(capsys, write("a.json", PLAYGROUND), write("b.json", other))
     assert "a.json (suite playground, version 1)" in line and f"b.json (suite {other['suite']}" in line
     assert "both give geneval/overall" in line
-    assert "a (ours)" in printed(
-        capsys, "a.json", "b.json", "--section", "editing"
-    )  # of which neither has a column
 
 
 def test_reports_of_one_model_share_a_row(capsys: pytest.CaptureFixture) -> None:
