@@ -32,14 +32,14 @@ def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
         ValueError: options, prompts, images, detector or model that do not fit each other.
     """
     samples = options.seeds or read_record(options.images).get("samples", SAMPLES)
-    prompts = _prompts(options)
+    prompts = prompts_of(options)
     record = record_of(options, samples=samples, **sampling_of(options), prompts=len(prompts))
     if record:
         images.check_record(options.images, record, prompts, samples)
     else:
         found = images.existing(options.images, prompts, samples)
         images.check_whole(options.images, found, prompts, samples)
-    scorer = _scorer(options, prompts)
+    scorer = scorer_of(options, prompts)
     check_colours(prompts, scorer)
     if record:
         model = load_model(options, DRAWS, "draw")
@@ -73,7 +73,13 @@ def check(options: argparse.Namespace) -> None:
                          "give --detector playground as well")  # fmt: skip
 
 
-def _prompts(options: argparse.Namespace) -> list[Prompt]:
+def prompts_of(options: argparse.Namespace) -> list[Prompt]:
+    """The prompts that the options choose, in order.
+
+    Raises:
+        FileNotFoundError: they are not there.
+        ValueError: some are none.
+    """
     words = exact_judge.VOCABULARY if options.detector == PLAYGROUND else GENEVAL
     if options.prompts is None:
         return images.read_folder(options.images, words)
@@ -84,7 +90,12 @@ def _prompts(options: argparse.Namespace) -> list[Prompt]:
     return [prompts[place] for place in in_turn([prompt.tag for prompt in prompts], options.limit)]
 
 
-def _scorer(options: argparse.Namespace, prompts: Sequence[Prompt]) -> Scorer:
+def scorer_of(options: argparse.Namespace, prompts: Sequence[Prompt]) -> Scorer:
+    """The detector, CLIP and rules that the options choose.
+
+    Raises:
+        ValueError: one does not load, or does not fit the prompts.
+    """
     given = {name: getattr(options, name) for name in THRESHOLDS if getattr(options, name) is not None}
     if options.detector == PLAYGROUND:
         if given:

@@ -1,0 +1,69 @@
+"""GenEval while training: what is logged is what the command finds on the same drawings."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import callbacks
+from callbacks.geneval import GenEval
+from callbacks.metrics_file import read_rows
+from evals.__main__ import main
+from evals.geneval_benchmark import suite
+from models.unified import Illume
+from tests.callbacks.test_evaluation import Decoding, Stage, few, fit
+
+PLAYGROUND = {"prompts": "playground", "detector": "playground", "limit": 6}
+
+
+def test_it_logs_what_the_command_finds_in_the_runs_own_drawings(
+    tiny_illume: Illume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        suite, "summary", lambda tasks: {"geneval/overall": 0.25, "geneval/overall/low": 0.125}
+    )
+    trainer = fit(Stage(tiny_illume), tmp_path, GenEval(**PLAYGROUND, seed=3), epochs=1)
+    folder = tmp_path / "geneval/step-0000002"
+    assert len(list(folder.glob("*/samples/0000.png"))) == 6
+    assert json.loads((folder / "drawn.json").read_text())["seed"] == 3
+    assert float(trainer.callback_metrics["geneval/overall"]) == 0.25
+    (row,) = [row for row in read_rows(tmp_path / "metrics.csv")[1] if row.get("geneval/overall")]
+    assert "geneval/overall/low" not in row and int(row["step"]) == 1
+    main(["--suite", "geneval", "--images", str(folder), "--detector", "playground", "--out", "r.json"])
+    report = json.loads(Path("r.json").read_text())
+    assert report["samples"] == 6 and report["geneval/overall"] == 0.25
+
+
+def test_a_stage_that_cannot_draw_is_left_alone(tiny_illume: Illume, tmp_path: Path) -> None:
+    trainer = fit(Decoding(tiny_illume), tmp_path, GenEval(**PLAYGROUND), epochs=1)
+    assert "geneval/overall" not in trainer.callback_metrics and not (tmp_path / "geneval").exists()
+
+
+def test_what_is_wrong_is_said_before_training(
+    tiny_illume: Illume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no prompt file none.jsonl"):
+        GenEval("none.jsonl", "playground")
+    with pytest.raises(ValueError, match="leave out --clip"):
+        GenEval("playground", "playground", "clip")
+    with pytest.raises(ValueError, match="at least 1"):
+        GenEval("playground", "playground", samples=0)
+    module = Stage(tiny_illume)
+    with pytest.raises(ValueError, match="leave out one of the two"):
+        fit(module, tmp_path, few(), GenEval(**PLAYGROUND), epochs=1)
+    line = {"tag": "single_object", "include": [{"class": "cow", "count": 1}], "prompt": "a cow"}
+    Path("p.jsonl").write_text(json.dumps(line))
+    with pytest.raises(FileNotFoundError, match="--detector no/such/one: there is no such folder"):
+        fit(module, tmp_path, GenEval("p.jsonl", "no/such/one"), epochs=1)
+    assert not module.noise, "a step was trained"
+
+
+def test_the_config_names_the_callbacks_own_settings() -> None:
+    config = Path(callbacks.__file__).parents[1] / "configs/geneval.yaml"
+    (found,) = yaml.safe_load(config.read_text())["trainer"]["callbacks+"]
+    assert found["class_path"] == "callbacks.geneval.GenEval"
+    with pytest.raises(FileNotFoundError, match="data/evaluation_metadata.jsonl"):
+        GenEval(**found["init_args"])
