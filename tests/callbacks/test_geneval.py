@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from lightning.pytorch import Trainer
 
 import callbacks
 from callbacks.geneval import GenEval
@@ -13,6 +15,7 @@ from evals.__main__ import main
 from evals.geneval_benchmark import suite
 from models.unified import Illume
 from tests.callbacks.test_evaluation import Decoding, Stage, few, fit
+from tests.ranks import forked
 
 PLAYGROUND = {"prompts": "playground", "detector": "playground", "limit": 6}
 
@@ -34,6 +37,31 @@ def test_it_logs_what_the_command_finds_in_the_runs_own_drawings(
     main(["--suite", "geneval", "--images", str(folder), "--detector", "playground", "--out", "r.json"])
     report = json.loads(Path("r.json").read_text())
     assert report["samples"] == 6 and report["geneval/overall"] == 0.25
+
+
+def test_two_processes_share_the_drawing_and_know_the_same(tiny_illume: Illume, tmp_path: Path) -> None:
+    drew = Illume.draw
+
+    def train(rank: int) -> tuple[int, float]:
+        drawn: list[int] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(suite, "summary", lambda tasks: {"geneval/overall": 0.25})
+            patch.setattr(
+                Illume,
+                "draw",
+                lambda self, words, seeds, **s: drawn.extend(seeds) or drew(self, words, seeds, **s),
+            )
+            trainer = Trainer(
+                accelerator="cpu", devices=2, strategy="ddp_find_unused_parameters_true", max_steps=1, logger=False,
+                default_root_dir=tmp_path, callbacks=[GenEval(**PLAYGROUND)], enable_progress_bar=False,
+                enable_model_summary=False, enable_checkpointing=False,
+            )  # fmt: skip
+            module = Stage(tiny_illume)
+            trainer.fit(module.train(), torch.utils.data.DataLoader(torch.ones(4), 2))
+        return len(drawn), float(trainer.callback_metrics["geneval/overall"])
+
+    assert forked(train, 2) == [(3, 0.25), (3, 0.25)]
+    assert len(list(tmp_path.glob("geneval/step-0000001/*/samples/0000.png"))) == 6
 
 
 def test_a_stage_that_cannot_draw_is_left_alone(tiny_illume: Illume, tmp_path: Path) -> None:
