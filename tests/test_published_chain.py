@@ -62,9 +62,9 @@ SOURCES |= {"instructions": "describe", "edits": "reconstruct", "text": "describ
 
 
 def documents(stage):
-    """The recipe's own sources, on the playground's pairs."""
-    recipe = yaml.safe_load((train.CONFIGS / f"illume_7b/{stage}.yaml").read_text())
-    names = recipe["data"]["init_args"]["sources"]
+    """The sources of the recipe's mixture, on the playground's pairs."""
+    mixture = yaml.safe_load((train.CONFIGS / f"mixtures/{stage}.yaml").read_text())
+    names = mixture["data"]["init_args"]["sources"]
     sources = {
         name: {"shards": PAIRS, "template": SOURCES[name], "weight": source["weight"]}
         for name, source in names.items()

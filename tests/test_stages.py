@@ -158,6 +158,7 @@ def test_no_config_is_left_out():
         "sweeps/stage2",
         "sweeps/language",
         "fid",
+        "geneval",
         "wandb",
         "mlflow",
         "fsdp",
