@@ -16,7 +16,7 @@ from lightning_modules.language_start import join, keep_little, start_parts
 from lightning_modules.optimization import adamw, train_only
 from lightning_modules.predecessor import PLANNED, is_filled_later
 from models import sharding
-from models.language.lora import add_lora, plan_lora
+from models.language.lora import add_lora, check_peft, plan_lora
 from models.language.unified_lm import TASKS, LanguageLoss
 from models.model_folder import save_parts
 from models.sequence import PackedBatch, Sequencer
@@ -115,6 +115,8 @@ class LanguageModule(L.LightningModule):
             )
 
     def _build(self) -> None:
+        if self.lora is not None and PLANNED.get() is None:
+            check_peft()
         learns = self.rates.get("understanding_encoder", 0) > 0
         parts = start_parts(self, self.start, self.words, self.sizes)
         self.model = join(parts, self.codebook_rows, learns, self.understanding, self.slicing)

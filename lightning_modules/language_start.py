@@ -114,7 +114,9 @@ def join(
     if slicing is not None:
         parts["language"].slice_images(dict(slicing))
     model = Illume(**parts)
-    if codebook_rows and not model.language.vision_head.is_meta:  # there are none in a plan, nor before a checkpoint
+    if (
+        codebook_rows and not model.language.vision_head.is_meta
+    ):  # there are none in a plan, nor before a checkpoint
         model.language.begin_at_codebook(model.tokenizer.codebook)
     for frozen in (model.encoder, model.tokenizer, model.detokenizer):
         if frozen is not None:

@@ -1,5 +1,6 @@
 """Low-rank additions to the trunk's matrices (LoRA, arXiv 2106.09685), by peft: what one GPU can train of a 7B model."""
 
+import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,16 @@ from models.language.unified_lm import UnifiedLM
 MARK = "lora_"  # in the names of peft's parameters
 
 
+def check_peft() -> None:
+    """Makes sure that peft is there, before a large model is loaded.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise ValueError("model.init_args.lora needs peft: pip install 'open-illume[lora]'")
+
+
 def add_lora(language: UnifiedLM, settings: Mapping[str, Any]) -> None:
     """Freezes the trunk and adds matrices of low rank to its own; they begin as nothing.
 
@@ -20,13 +31,11 @@ def add_lora(language: UnifiedLM, settings: Mapping[str, Any]) -> None:
         settings: of peft's LoraConfig, as r, lora_alpha and target_modules.
 
     Raises:
-        ModuleNotFoundError: peft is not installed.
-        ValueError: a setting is not known, or names no module of the trunk.
+        ValueError: peft is not installed, or a setting is not known or names no module of the trunk.
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise ModuleNotFoundError("LoRA needs peft: pip install open-illume[lora]") from error
+    check_peft()
+    from peft import LoraConfig, inject_adapter_in_model
+
     try:
         inject_adapter_in_model(LoraConfig(**settings), language.trunk)
     except (TypeError, ValueError) as error:

@@ -133,3 +133,10 @@ def test_every_word_of_the_playground_is_one_piece(tmp_path):
     said += [prompt.replace("{caption}", "").replace("{instruction}", "") for prompt in PROMPTS]
     words = {word for text in said for word in text.split()}
     assert len(words) > 70 and not {word for word in words if len(tokenizer.tokenize(word)) > 1}
+
+
+def test_a_missing_peft_is_told_before_anything_is_loaded(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    module = LanguageModule({"trunk": 1e-4}, {"all": "nowhere"}, lora={"r": 4})
+    with pytest.raises(ValueError, match=r"pip install 'open-illume\[lora\]'"):
+        module.configure_model()

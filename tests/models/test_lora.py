@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.language.lora import add_lora
+from models.language.lora import add_lora, plan_lora
 from models.language.pretrained import PretrainedLanguage
 from models.unified import Illume
 from tests.models.test_pretrained_language import SIZES, publish
@@ -37,3 +37,16 @@ def test_low_rank_additions_learn_and_the_folder_holds_them_added_up(tmp_path):
     assert not any("lora" in name for name in again.state_dict())
     with pytest.raises(ValueError, match="model.init_args.lora: .*nothing_proj"):
         add_lora(again, {"r": 4, "target_modules": ["nothing_proj"]})
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "down_proj"], "all-linear"])
+def test_a_plan_counts_what_peft_adds(tmp_path, targets):
+    publish(tmp_path)
+    settings = {"r": 4, "lora_alpha": 8, "target_modules": targets}
+    shapes = []
+    for add in (add_lora, plan_lora):
+        language, _ = PretrainedLanguage(str(tmp_path), **SIZES).load()
+        add(language, settings)
+        named = language.trunk.named_parameters()
+        shapes.append(sorted(tuple(p.shape) for name, p in named if "lora_" in name and p.requires_grad))
+    assert shapes[0] == shapes[1] and len(shapes[0]) >= 8
