@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.distributed.checkpoint import CheckpointException
 
+from callbacks.checkpoint_room import check_room
 from callbacks.durable import put_in_place, remove, scratch_path
 from parallel.sharded_checkpoint import META, first_failure, read_metadata
 
@@ -118,6 +119,10 @@ class ResumeCheckpoint(Checkpoint):
             TorchCheckpointIO,
         ):  # leave a chosen plugin alone
             trainer.strategy.checkpoint_io = StreamedCheckpointIO()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.fast_dev_run:
+            check_room(trainer, pl_module, self.folder, self.every_n_steps)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_step = trainer.global_step

@@ -1,6 +1,7 @@
 """Reads what others published, by local folder or by a name on the Hugging Face hub: no code of theirs is run."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Collection
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ from zipfile import is_zipfile
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from models.weights import INDEX, read_tensors, weight_files
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 PICKLED = "pytorch_model*.bin"
+SAFE = "model*.safetensors*"
 
 
 def read_published(read: Callable[..., Any], source: str, revision: str, **options: Any) -> Any:
@@ -33,15 +36,16 @@ def read_published(read: Callable[..., Any], source: str, revision: str, **optio
         ) from error
 
 
-def check_files(source: str, pickled: bool) -> None:
-    """Looks over a local folder before minutes of loading; a name on the hub is the library's to check.
+def check_files(source: str, revision: str, pickled: bool) -> None:
+    """Looks over a local folder before minutes of loading, or, of a name on the hub, whether its weights fit on the disk.
 
     Raises:
         FileNotFoundError: files that its index names are not there.
-        ValueError: its weights are pickles, and that was not asked for.
+        ValueError: its weights are pickles, and that was not asked for; or they are larger than the disk.
     """
     folder = Path(source)
     if not folder.is_dir():
+        check_room(source, revision, [SAFE, *([f"{PICKLED}*"] if pickled else [])])
         return
     pickles = [name for name in PICKLES if (folder / name).is_file()]
     try:
@@ -54,6 +58,29 @@ def check_files(source: str, pickled: bool) -> None:
                 f"{source} holds {pickles[0]}: pickled weights are not read unless `pickled: true` asks for it "
                 "(they are then read with weights_only, which runs no code)"
             ) from None
+
+
+def check_room(source: str, revision: str, patterns: Collection[str]) -> None:
+    """Makes sure that what the hub has of some files, and this machine has not, fits on the disk.
+
+    Raises:
+        ValueError: it does not.
+    """
+    try:
+        files = snapshot_download(source, revision=revision, allow_patterns=list(patterns), dry_run=True)
+    except (OSError, ValueError):  # whoever reads them next says what is wrong, or has them from before
+        return
+    safe = [
+        file for file in files if file.filename.endswith(".safetensors")
+    ]  # taken where both kinds are there
+    wanted = sum(file.file_size or 0 for file in safe or files if file.will_download)
+    cache = Path(HF_HUB_CACHE).absolute()
+    free = shutil.disk_usage(next(path for path in (cache, *cache.parents) if path.exists())).free
+    if wanted > free:
+        raise ValueError(
+            f"{source} has {wanted / 1e9:,.1f} GB of weights to download, and the disk of {cache} has "
+            f"{free / 1e9:,.1f} GB free: make room, or set HF_HOME to a folder on a larger disk"
+        )
 
 
 def type_on_disk(source: str, revision: str, pickled: bool) -> torch.dtype:
@@ -69,7 +96,7 @@ def type_on_disk(source: str, revision: str, pickled: bool) -> torch.dtype:
 def _type_on_disk(source: str, revision: str, pickled: bool, trust_remote_code: bool) -> torch.dtype:
     folder = Path(source)
     if not folder.is_dir():
-        wanted = ["model*.safetensors*", *([f"{PICKLED}*"] if pickled else [])]
+        wanted = [SAFE, *([f"{PICKLED}*"] if pickled else [])]
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=wanted))
     files = sorted(folder.glob(PICKLED))
     if pickled and files and not list(folder.glob("model*.safetensors")):

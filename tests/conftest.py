@@ -13,7 +13,7 @@ from benchmarks.torchvision_beside_cpu_torch import let_torchvision_import  # no
 
 let_torchvision_import()  # before anything imports what looks for it: lightning, transformers, torchmetrics
 if "OMP_NUM_THREADS" not in os.environ:  # where it is, Lightning leaves it alone too
-    torch.set_num_threads(2)
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

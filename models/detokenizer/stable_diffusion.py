@@ -36,6 +36,7 @@ from models.detokenizer.diffusers_folder import (
 from models.detokenizer.diffusion import seeded_noise, to_uint8
 from models.detokenizer.fit import check_latents, check_sizes, pooled_width
 from models.detokenizer.latents import from_latents, to_latents
+from models.published import check_room
 from models.recipe import build, check_keys
 
 IMAGE_SIZE = 512  # 32 times the grid's 16
@@ -144,6 +145,8 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         if not weights:
             return made
         patterns = [word for part in ("unet", "vae") for word in weight_patterns(part, variant, pickled)]
+        if folder != Path(name).expanduser():
+            check_room(name, "main", patterns)
         folder = find_folder(name, patterns)
         files = {part: weight_files(folder, part, variant, pickled) for part in ("unet", "vae")}
         more = made.unet.config.in_channels - made.channels

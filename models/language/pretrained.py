@@ -95,7 +95,7 @@ class PretrainedLanguage:
         config, tokenizer = self.config(), self.tokenizer()
         with torch.device("meta"):
             model = self._build(config, tokenizer)
-        check_files(self.source, self.pickled)
+        check_files(self.source, self.revision, self.pickled)
         kept = getattr(torch, self.dtype)
         read = type_on_disk(self.source, self.revision, self.pickled) if mapped else kept
         causal = self._causal(read)

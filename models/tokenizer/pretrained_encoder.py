@@ -6,7 +6,6 @@ the smaller UNIT began, stands in for it.
 
 import inspect
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -224,8 +223,7 @@ def read_encoder(
         encoder = PretrainedEncoder(recipe, **settings)
     if not weights:
         return encoder
-    if Path(source).is_dir():
-        check_files(source, pickled)
+    check_files(source, revision, pickled)
     model, found = read_published(
         FAMILIES[recipe["model_type"]].from_pretrained,
         source,

@@ -58,7 +58,7 @@ def read_unit(
         ValueError: tensors are missing, unknown or of another shape; the message names and counts them.
     """
     folder = Path(source)
-    check_files(source, pickled)
+    check_files(source, "main", pickled)
     tensors = dict(_renamed(_tensors(folder)))
     with torch.device("meta"):
         encoder = PretrainedEncoder(_recipe(tensors, folder, heads), final_norm=True, **settings)
