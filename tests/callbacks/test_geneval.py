@@ -79,6 +79,8 @@ def test_what_is_wrong_is_said_before_training(
         GenEval("playground", "playground", "clip")
     with pytest.raises(ValueError, match="at least 1"):
         GenEval("playground", "playground", samples=0)
+    with pytest.raises(ValueError, match="GenEval: limit and batch are at least 1"):
+        GenEval("playground", "playground", limit=0)
     module = Stage(tiny_illume)
     with pytest.raises(ValueError, match="leave out one of the two"):
         fit(module, tmp_path, few(), GenEval(**PLAYGROUND), epochs=1)

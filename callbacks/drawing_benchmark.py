@@ -1,0 +1,82 @@
+"""Benchmarks of drawing while training: the stage's model makes images for one, and who scores it judges them."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from callbacks.periodic_scores import PeriodicScores
+from callbacks.stage_model import evaluated
+from evals.ranks import Ranks
+from evals.suite import measures_of
+from models.unified import Illume
+
+NO_CURVE = ("/low", "/high", "/samples")  # bounds of a measure, and what it was measured on
+
+
+class DrawingBenchmark(PeriodicScores):
+    """Logs what a benchmark finds in images of the stage's model, by the names of a report.
+
+    They go to `FOLDER/step-*` of the run's folder, in the layout of the command, which can score them again. All
+    processes share the drawing, and the first scores: it alone loads who does, before anything is trained.
+
+    Args:
+        folder: of the images, in the run's.
+        measure: of `evals.suite`, whose parts a model must have to make them.
+        seed: of the images, the same ones each time.
+        batch: images at once.
+        limit: at most so much of what is asked for; None: all.
+        every_n_epochs: how often; 0: only at the end.
+        at_end: whether to evaluate when training ends, if the last epoch did not.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        measure: str,
+        *,
+        seed: int,
+        batch: int,
+        limit: int | None,
+        every_n_epochs: int,
+        at_end: bool,
+    ) -> None:
+        super().__init__(every_n_epochs, at_end)
+        if batch < 1 or (limit is not None and limit < 1):
+            raise ValueError(f"{type(self).__name__}: limit and batch are at least 1")
+        self.folder, self.measure, self.seed, self.batch = Path(folder), measure, seed, batch
+
+    @abstractmethod
+    def load_scorer(self, device: str) -> None:
+        """Loads who scores, and checks it against what is asked; only the first process does."""
+
+    @abstractmethod
+    def draw(self, model: Illume, folder: Path, ranks: Ranks) -> None:
+        """Makes this process's share of what is missing in a folder; returns once all of it is there."""
+
+    @abstractmethod
+    def report(self, folder: Path) -> dict[str, Any]:
+        """What the command would report of a folder's images; only the first process asks."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.load_scorer(str(pl_module.device))
+
+    def scores(self, pl_module: LightningModule) -> dict[str, float]:
+        """The report's measures; none for a stage whose model cannot make the images."""
+        trainer = pl_module.trainer
+        folder = Path(trainer.default_root_dir) / self.folder / f"step-{trainer.global_step:07d}"
+        with evaluated(pl_module) as model:
+            if self.measure not in measures_of(model):
+                return {}
+            torch.manual_seed(self.seed)
+            self.draw(model, folder, Ranks(trainer.global_rank, trainer.world_size))
+        return trainer.strategy.broadcast(curves(self.report(folder)) if trainer.is_global_zero else {})
+
+
+def curves(report: dict[str, Any]) -> dict[str, float]:
+    """What a curve is drawn of: of a report's measures those that are neither a bound nor a count of another."""
+    measures = {name: value for name, value in report.items() if "/" in name}
+    return {name: float(value) for name, value in measures.items() if not name.endswith(NO_CURVE)}
