@@ -159,6 +159,8 @@ def test_no_config_is_left_out():
         "sweeps/language",
         "fid",
         "geneval",
+        "genai_bench",
+        "editing",
         "wandb",
         "mlflow",
         "fsdp",

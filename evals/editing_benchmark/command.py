@@ -32,6 +32,7 @@ from evals.pixels import tensor_of
 from evals.ranks import Ranks
 from evals.suite import NEEDS
 
+SUITES = ("emu_edit", "magicbrush")
 CFG, TEMPERATURE = 1.0, 0.3
 VERSION = "1"  # of the measures; a change that moves a figure moves it
 
@@ -56,12 +57,11 @@ def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
         FileNotFoundError: a file, a folder or an image is not there.
         ValueError: options, benchmark, results, networks or model that do not fit each other.
     """
-    benchmark = _benchmark(options)
-    asked = hash_of([[one.name, one.instruction] for one in benchmark.edits])
-    about = sampling_of(options, CFG, TEMPERATURE) | {"suite": options.suite, "edits_hash": asked}
+    benchmark = benchmark_of(options)
+    about = sampling_of(options, CFG, TEMPERATURE) | asked(benchmark)
     results = folder_of(options.images, benchmark, record_of(options, **about), options.seed)
     results.check()
-    measures = _measures(options) if ranks.first else None
+    measures = measures_of(options) if ranks.first else None
     if results.record:
         model = load_model(options, NEEDS["editing"], "edit")
         results.fill(edits(model, model.encoder.image_size, results.record), options.batch or BATCH, ranks)
@@ -80,13 +80,31 @@ def check(options: argparse.Namespace) -> None:
     check_sampling(options)
 
 
-def _benchmark(options: argparse.Namespace) -> Benchmark:
+def benchmark_of(options: argparse.Namespace) -> Benchmark:
+    """The test set that the options choose.
+
+    Raises:
+        FileNotFoundError: a file or an image of it is not there.
+        ValueError: one is not what it should be.
+    """
     if options.suite == "emu_edit":
         return read_emu_edit(Path(options.data), options.split or "test", options.limit)
     return read_magicbrush(Path(options.data), options.images, options.multi_turn, options.limit)
 
 
-def _measures(options: argparse.Namespace) -> Measures:
+def asked(benchmark: Benchmark) -> dict[str, str]:
+    """What tells results of these edits from others."""
+    words = hash_of([[one.name, one.instruction] for one in benchmark.edits])
+    return {"suite": benchmark.name, "edits_hash": words}
+
+
+def measures_of(options: argparse.Namespace) -> Measures:
+    """CLIP and DINO, as the options choose.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: one does not load, or is of another kind.
+    """
     clip = ClipNetwork(options.clip, options.device, "clip-vit-base-patch32")
     return Measures(clip, Dino(options.dino, options.device))
 

@@ -38,13 +38,12 @@ def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
         FileNotFoundError: a file, a folder or an image is not there.
         ValueError: options, prompts, images, VLM or model that do not fit each other.
     """
-    prompts = _prompts(options)
+    prompts = prompts_of(options)
     check_skills(prompts[: options.limit])
-    about = {"suite": "genai_bench", "prompts_hash": hash_of([[one.number, one.text] for one in prompts])}
-    record = record_of(options, **sampling_of(options), **about)
+    record = record_of(options, **sampling_of(options), **asked(prompts))
     images = folder_of(options.images, prompts, record, options.seed, options.limit)
     images.check()
-    scorer = _scorer(options) if ranks.first else None
+    scorer = scorer_of(options) if ranks.first else None
     if record:
         model = load_model(options, DRAWS, "draw")
         images.fill(draws(model, record), options.batch or BATCH, ranks)
@@ -68,13 +67,30 @@ def check(options: argparse.Namespace) -> None:
         raise ValueError(f"--vlm-tokenizer is CLIP-FlanT5's, which {options.vlm} is not: leave it out")
 
 
-def _prompts(options: argparse.Namespace) -> list[Prompt]:
+def prompts_of(options: argparse.Namespace) -> list[Prompt]:
+    """The prompts that the options choose, without regard to --limit.
+
+    Raises:
+        FileNotFoundError: they are not there.
+        ValueError: some are none.
+    """
     if options.prompts == PLAYGROUND:
         return playground_prompts(options.per_category or PER_CATEGORY, options.seed)
     return read_prompts(Path(options.prompts))
 
 
-def _scorer(options: argparse.Namespace) -> Scorer:
+def asked(prompts: Sequence[Prompt]) -> dict[str, str]:
+    """What tells drawings of these prompts from others."""
+    return {"suite": "genai_bench", "prompts_hash": hash_of([[one.number, one.text] for one in prompts])}
+
+
+def scorer_of(options: argparse.Namespace) -> Scorer:
+    """Who scores, as the options choose.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: it does not load, or cannot be asked.
+    """
     if options.vlm == PLAYGROUND:
         return ExactScorer(options.per_category or PER_CATEGORY, options.seed)
     if is_clip_t5(options.vlm):

@@ -1,0 +1,19 @@
+"""Whether two folders were drawn by the same settings and hold the same images."""
+
+from pathlib import Path
+from typing import Any
+
+from evals.drawing import read_record
+from evals.editing_benchmark.measures import difference
+from evals.image_files import open_image
+
+
+def without_model(folder: Path) -> dict[str, Any]:
+    """The folder's record but for the model, which a stage in training has no hash of."""
+    return {name: value for name, value in read_record(folder).items() if name != "model"}
+
+
+def unlike(one: Path, other: Path) -> float:
+    """The mean difference of pixels from 0 to 1; a model that was saved and loaded may round a pixel otherwise."""
+    first, second = (open_image(path.read_bytes(), str(path), upright=True) for path in (one, other))
+    return difference(first, second)

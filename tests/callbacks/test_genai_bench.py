@@ -1,0 +1,115 @@
+"""GenAI-Bench while training: what is logged is what the command finds on the same drawings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import callbacks
+from callbacks.genai_bench import GenAIBench
+from callbacks.metrics_file import read_rows
+from evals.__main__ import main
+from models.unified import Illume
+from tests.callbacks.drawn_alike import unlike, without_model
+from tests.callbacks.test_evaluation import Decoding, Stage, fit
+from tests.evals.genai_bench.test_prompts import save_prompts
+from tests.evals.genai_bench.tiny_vlms import save_clip_t5, save_llava
+
+TEXTS = {"00000": "a red cow", "00001": "two cat", "00002": "a dog", "00003": "all red"}
+SKILLS = {"basic": [0, 2], "attribute": [0], "spatial relation": [2], "advanced": [1, 3], "counting": [1]}
+OURS = {"prompts": "prompts", "vlm": "llava", "limit": 3, "seed": 3, "batch": 2}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with prompts and a VLM."""
+    monkeypatch.chdir(tmp_path)
+    save_prompts(tmp_path / "prompts", TEXTS, SKILLS)
+    save_llava(tmp_path / "llava")
+    return tmp_path
+
+
+def report(*words: str) -> dict[str, Any]:
+    main(["--suite", "genai_bench", "--prompts", "prompts", "--limit", "3", "--out", "r.json", *words])
+    return json.loads(Path("r.json").read_text())
+
+
+@pytest.mark.parametrize("vlm", ["llava", "clip_t5"])
+def test_it_logs_what_the_command_finds_in_the_runs_own_drawings(
+    tiny_illume: Illume, place: Path, vlm: str
+) -> None:
+    if vlm == "clip_t5":
+        save_clip_t5(place / vlm)
+    fit(Stage(tiny_illume), place, GenAIBench(**OURS | {"vlm": vlm}), epochs=1)
+    folder = place / "genai_bench/step-0000002"
+    (row,) = [row for row in read_rows(place / "metrics.csv")[1] if row.get("genai/overall")]
+    logged = {name: float(value) for name, value in row.items() if name.startswith("genai/") and value}
+    skills = ("overall", "basic", "advanced", "attribute", "spatial_relation", "counting")
+    assert logged.keys() == {f"genai/{skill}" for skill in skills} and int(row["step"]) == 1
+    next(folder.glob("scores-*.jsonl")).unlink()
+    said = report("--images", str(folder), "--vlm", vlm)
+    assert logged == pytest.approx({name: said[name] for name in logged}, rel=1e-6)
+    assert said["samples"] == 3 and said["seed"] == 3
+    tiny_illume.save_pretrained("model")
+    report("--images", "own", "--vlm", vlm, "--model", "model", "--seed", "3")
+    for name in ("00000.jpeg", "00001.jpeg", "00002.jpeg"):  # the command draws the same
+        assert unlike(folder / name, place / "own" / name) < 0.001
+    assert without_model(folder) == without_model(place / "own")
+
+
+def test_what_is_drawn_already_is_not_drawn_again(
+    tiny_illume: Illume, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fit(Stage(tiny_illume), place, GenAIBench(**OURS), epochs=1)
+    (place / "genai_bench/step-0000002/00001.jpeg").unlink()
+    drawn: list[int] = []
+    drew = Illume.draw
+    monkeypatch.setattr(
+        Illume, "draw", lambda self, words, seeds, **s: drawn.extend(seeds) or drew(self, words, seeds, **s)
+    )
+    again = fit(Stage(tiny_illume), place, GenAIBench(**OURS), epochs=1)
+    assert drawn == [3 * 1_000_003 + 1]
+    assert again.callback_metrics["genai/overall"] == first.callback_metrics["genai/overall"]
+
+
+def test_a_stage_that_cannot_draw_is_left_alone(tiny_illume: Illume, place: Path) -> None:
+    trainer = fit(Decoding(tiny_illume), place, GenAIBench(**OURS), epochs=1)
+    assert not [name for name in trainer.callback_metrics if name.startswith("genai/")]
+    assert not (place / "genai_bench").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"prompts": "none"}, "none/genai_image.json is not there"),
+        ({"prompts": "playground"}, "go together"),
+        ({"vlm_tokenizer": "llava"}, "--vlm-tokenizer is CLIP-FlanT5's, which llava is not"),
+        ({"limit": 0}, "GenAIBench: limit and batch are at least 1"),
+        ({"batch": 0}, "GenAIBench: limit and batch are at least 1"),
+        ({"vlm": "no/such/one"}, "--vlm no/such/one: there is no such folder"),
+        ({"vlm": "prompts"}, "--vlm prompts: does not load"),
+    ],
+)
+def test_what_is_wrong_is_said_before_training(
+    tiny_illume: Illume, place: Path, wrong: dict[str, Any], says: str
+) -> None:
+    module = Stage(tiny_illume)
+    with pytest.raises((FileNotFoundError, ValueError), match=says):
+        fit(module, place, GenAIBench(**OURS | wrong), epochs=1)
+    assert not module.noise, "a step was trained"
+
+
+def test_prompts_without_any_skill_are_refused(place: Path) -> None:
+    save_prompts(place / "prompts", TEXTS, {"basic": [3]})
+    with pytest.raises(ValueError, match="none of these 3 prompts has a skill"):
+        GenAIBench(**OURS)
+
+
+def test_the_config_names_the_callbacks_own_settings() -> None:
+    config = Path(callbacks.__file__).parents[1] / "configs/genai_bench.yaml"
+    (found,) = yaml.safe_load(config.read_text())["trainer"]["callbacks+"]
+    assert found["class_path"] == "callbacks.genai_bench.GenAIBench"
+    with pytest.raises(FileNotFoundError, match=r"data/GenAI-Bench-1600/genai_image.json"):
+        GenAIBench(**found["init_args"])
