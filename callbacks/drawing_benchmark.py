@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from callbacks.periodic_scores import PeriodicScores
 from callbacks.stage_model import evaluated
@@ -62,7 +63,8 @@ class DrawingBenchmark(PeriodicScores):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self.load_scorer(str(pl_module.device))
+            with isolate_rng():  # a network may draw its weights before it loads them
+                self.load_scorer(str(pl_module.device))
 
     def scores(self, pl_module: LightningModule) -> dict[str, float]:
         """The report's measures; none for a stage whose model cannot make the images."""
@@ -73,7 +75,11 @@ class DrawingBenchmark(PeriodicScores):
                 return {}
             torch.manual_seed(self.seed)
             self.draw(model, folder, Ranks(trainer.global_rank, trainer.world_size))
-        return trainer.strategy.broadcast(curves(self.report(folder)) if trainer.is_global_zero else {})
+        found: dict[str, float] = {}
+        if trainer.is_global_zero:
+            with isolate_rng():
+                found = curves(self.report(folder))
+        return trainer.strategy.broadcast(found)
 
 
 def curves(report: dict[str, Any]) -> dict[str, float]:

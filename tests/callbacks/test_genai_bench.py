@@ -74,6 +74,12 @@ def test_what_is_drawn_already_is_not_drawn_again(
     assert again.callback_metrics["genai/overall"] == first.callback_metrics["genai/overall"]
 
 
+def test_drawings_of_other_settings_are_not_gone_on_with(tiny_illume: Illume, place: Path) -> None:
+    fit(Stage(tiny_illume), place, GenAIBench(**OURS | {"limit": 1}), epochs=1)
+    with pytest.raises(ValueError, match="drawn with seed 3 and not 4: name another folder"):
+        fit(Stage(tiny_illume), place, GenAIBench(**OURS | {"limit": 1, "seed": 4}), epochs=1)
+
+
 def test_a_stage_that_cannot_draw_is_left_alone(tiny_illume: Illume, place: Path) -> None:
     trainer = fit(Decoding(tiny_illume), place, GenAIBench(**OURS), epochs=1)
     assert not [name for name in trainer.callback_metrics if name.startswith("genai/")]

@@ -1,0 +1,51 @@
+"""What the callbacks that draw for a benchmark share; two processes: test_geneval.py."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from callbacks.drawing_benchmark import DrawingBenchmark
+from evals.ranks import Ranks
+from models.unified import Illume
+from tests.callbacks.test_evaluation import Decoding, Stage, fit
+
+
+class Dice(DrawingBenchmark):
+    """Throws dice at every turn, and reports what it threw for a drawing."""
+
+    def __init__(self) -> None:
+        when = {"every_n_epochs": 1, "at_end": True}
+        super().__init__("dice", "geneval", seed=5, batch=1, limit=None, **when)
+        self.calls: list[str] = []
+
+    def load_scorer(self, device: str) -> None:
+        self.calls.append(f"load {device} {torch.rand(1).shape[0]}")
+
+    def draw(self, model: Illume, folder: Path, ranks: Ranks) -> None:
+        assert not model.language.training and ranks == Ranks()
+        self.thrown = float(torch.rand(1))
+        self.calls.append(folder.name)
+
+    def report(self, folder: Path) -> dict[str, Any]:
+        torch.rand(1)
+        bounds = {"dice/one/low": 0.0, "dice/one/high": 1.0, "dice/one/samples": 3}
+        return {"dice/one": self.thrown, **bounds, "samples": 3, "results": "scores.jsonl", "protocol": "a/b"}
+
+
+def test_it_logs_the_measures_and_leaves_training_as_it_was(tiny_illume: Illume, tmp_path: Path) -> None:
+    plain, watched, dice = Stage(tiny_illume), Stage(tiny_illume), Dice()
+    fit(plain, tmp_path / "a", epochs=2)
+    trainer = fit(watched, tmp_path / "b", dice, epochs=2)
+    assert len(plain.noise) == 4 and plain.noise == watched.noise
+    assert dice.calls == ["load cpu 1", "step-0000002", "step-0000004"]
+    found = {name: float(value) for name, value in trainer.callback_metrics.items() if "dice" in name}
+    torch.manual_seed(5)
+    assert found == {"dice/one": pytest.approx(float(torch.rand(1)))}
+
+
+def test_a_stage_without_the_parts_is_left_alone(tiny_illume: Illume, tmp_path: Path) -> None:
+    dice = Dice()
+    fit(Decoding(tiny_illume), tmp_path, dice, epochs=1)
+    assert dice.calls == ["load cpu 1"] and dice.last_step == -1
