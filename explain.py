@@ -45,6 +45,8 @@ def explain(error: BaseException) -> str | None:
             "torch_npu is installed, and does not load: source CANN's set_env.sh, "
             "or set TORCH_DEVICE_BACKEND_AUTOLOAD=0 to do without NPUs"
         )
+    if str(error).startswith(NOISE[0]) and error.__cause__ is not None:  # what a callback said as it was made
+        return explain(error.__cause__)
     names = {kind.__name__ for kind in type(error).__mro__}
     if not isinstance(error, (ValueError, OSError)) and not names & USER_ERRORS:
         return None

@@ -30,6 +30,22 @@ def test_failed_build_leaves_no_record(capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ("fid", "there is no data/real: give a folder of images"),
+        ("geneval", "there is no prompt file data/evaluation_metadata.jsonl: give"),
+        ("genai_bench", "data/GenAI-Bench-1600/genai_image.json is not there: give"),
+        ("editing", "data/emu_edit_test_set holds no test-*.parquet: give"),
+    ],
+)
+def test_what_a_callback_refuses_as_it_is_made_is_its_own_line(
+    capsys: pytest.CaptureFixture, config: str, line: str
+) -> None:
+    told = error_of(capsys, "--config", "base.yaml", "--config", f"{config}.yaml")
+    assert told.startswith(f"train.py: error: {line}") and "Subtypes" not in told
+
+
+@pytest.mark.parametrize(
     ("argv", "expected"),
     [
         ("", "say what to train with --config NAME"),
