@@ -56,7 +56,10 @@ def explain(error: BaseException) -> str | None:
         return _setting(str(error))
     line = " ".join(str(error).split())
     if line.startswith("No supported gpu backend"):
-        line = "trainer.accelerator asks for a GPU, and this machine has none: leave it out, or set it to cpu"
+        line = (
+            "trainer.accelerator asks for a GPU, and this machine has none: run it where there is one "
+            "(--plan counts here what it takes), or, if the stage is small, give --trainer.accelerator cpu"
+        )
     return line
 
 

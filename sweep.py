@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> "Study":
     """Works on a sweep until it is done, and writes what it found."""
     if importlib.util.find_spec("optuna") is None:
-        raise ValueError("a sweep needs Optuna: pip install 'open-illume[sweep]'")
+        raise ValueError("a sweep needs Optuna: pip install -e '.[sweep]'")
     import optuna  # as little as possible before a mistyped name is told
 
     from sweeps.recipe import read_recipe

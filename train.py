@@ -57,6 +57,14 @@ def known_configs() -> list[str]:
     return names
 
 
+def known_stages() -> list[str]:
+    """Of the known configs those that train by themselves: not what is laid over others, nor what they start from."""
+    overlays = {path.name for path in CONFIGS.glob("*.yaml")}
+    apart = ("mixtures/", "sweeps/", "ablations/")
+    names = [name for name in known_configs() if name not in overlays and not name.startswith(apart)]
+    return [name for name in names if Path(name).name != "base.yaml"]
+
+
 def expand(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     """A config's parents, oldest first, then itself."""
     if path in above:
@@ -98,7 +106,7 @@ def parse(argv: list[str]) -> Command:
             others.append(word)
     if not names and not {"-h", "--help"} & set(others):
         raise ValueError(
-            f"say what to train with --config NAME; there is {', '.join(known_configs()) or 'none'}"
+            f"say what to train with --config NAME; there is {', '.join(known_stages()) or 'none'}"
         )
     paths = [path for name in names for path in expand(find_config(name, Path.cwd()))]
     unique = dict.fromkeys(

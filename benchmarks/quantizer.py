@@ -44,9 +44,7 @@ def peers() -> Any:
     try:
         import vector_quantize_pytorch
     except ImportError as error:
-        raise ValueError(
-            "vector-quantize-pytorch is not installed: pip install 'open-illume[bench]'"
-        ) from error
+        raise ValueError("vector-quantize-pytorch is not installed: pip install -e '.[bench]'") from error
     return vector_quantize_pytorch
 
 

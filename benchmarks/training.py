@@ -199,9 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _check() -> None:
     if not transformers.utils.is_accelerate_available():
-        raise ValueError(
-            "accelerate, which Trainer needs, is not installed: pip install 'open-illume[bench]'"
-        )
+        raise ValueError("accelerate, which Trainer needs, is not installed: pip install -e '.[bench]'")
 
 
 if __name__ == "__main__":

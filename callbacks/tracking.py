@@ -184,7 +184,7 @@ def _plain(uri: str) -> str:
 def _require(package: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise ValueError(
-            f"{package}.yaml needs {package}, which is not installed: pip install 'open-illume[track]', or leave it out"
+            f"{package}.yaml needs {package}, which is not installed: pip install -e '.[track]', or leave it out"
         )
 
 

@@ -49,12 +49,18 @@ def find_shards(places: str | Sequence[str]) -> list[str]:
             shards = list(wds.shardlists.expand_urls(place))
             shards = shards if any(Path(shard).is_file() for shard in shards) else []
         if not shards:
-            raise FileNotFoundError(
-                f"no shards at {place}: make the playground's with "
-                "`python -m playground.shards --out runs/playground/data --scale 0.6`"
-            )
+            raise FileNotFoundError(f"no shards at {place}: {_maker(place)}")
         found += shards
     return found
+
+
+def _maker(place: str) -> str:
+    """What to do where there are no shards."""
+    if "playground" in place:
+        return (
+            "make the playground's with `python -m playground.shards --out runs/playground/data --scale 0.6`"
+        )
+    return "put yours there, or name others in the config's `data` (docs/data.md has public sets)"
 
 
 def declared(shard: str) -> int | None:

@@ -172,7 +172,7 @@ def _pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ValueError("parquet needs pyarrow: pip install 'open-illume[data]'") from error
+        raise ValueError("parquet needs pyarrow: pip install -e '.[data]'") from error
     return pyarrow
 
 

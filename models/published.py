@@ -25,6 +25,8 @@ def read_published(read: Callable[..., Any], source: str, revision: str, **optio
         FileNotFoundError: there is no such folder, nor such a name on the hub.
         ValueError: the folder is there and does not load.
     """
+    if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
+        raise FileNotFoundError(f"there is no folder {source}")
     try:
         return read(source, revision=revision, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:

@@ -103,7 +103,22 @@ def _last_ways(sketch: Sketch, plan: Plan) -> Iterator[list[Arguments]]:
     if not isinstance(module, LanguageModule) or module.lora:
         return
     turns = [word for turn in _turns(sketch, plan) for word in turn]
+    lora = [LORA, [*LORA, "--data.init_args.sequences_per_batch=1"]]
+    if plan.placing.world == 1:  # whoever has one device would rather not hear of a second machine
+        yield lora
     if "fsdp2" in (plan.placing.strategy, *(word.rpartition("=")[2] for word in turns)):
-        nodes = [plan.placing.nodes * more for more in NODES]
-        yield [[*turns, *smallest, f"--trainer.num_nodes={number}"] for number in nodes]
-    yield [LORA, [*LORA, "--data.init_args.sequences_per_batch=1"]]
+        yield [
+            [*turns, *_spread(smallest, more), f"--trainer.num_nodes={plan.placing.nodes * more}"]
+            for more in NODES
+        ]
+    if plan.placing.world > 1:
+        yield lora
+
+
+def _spread(batches: Arguments, machines: int) -> Arguments:
+    """The same step on more machines: as many times fewer micro-batches on each device, and one at least."""
+    if not batches:
+        return []
+    *rest, accumulate = batches
+    name, _, number = accumulate.rpartition("=")
+    return [*rest, f"{name}={max(1, int(number) // machines)}"]

@@ -85,7 +85,7 @@ def _step(plan: Plan) -> Iterator[str]:
         rows.append(("tokens", f"{plan.tokens * times:,}", f"{parts} rows of {load.length:,}"))
         rows.append(("samples", f"{load.samples * times:,.0f}", "about: the words in them are assumed"))
         if load.seen:
-            rows.append(("images seen", f"{load.seen * times:,}", "slices among them"))
+            rows.append(("images seen", f"{load.seen * times:,}", "each slice is one"))
         if load.drawn:
             rows.append(("images drawn", f"{load.drawn * times:,}", ""))
     else:
@@ -104,7 +104,7 @@ def _step(plan: Plan) -> Iterator[str]:
 def _verdict(plan: Plan, advice: Advice | None) -> Iterator[str]:
     limit, total = (1 - SPARE) * plan.room, plan.memory.total
     if plan.fits:
-        yield f"Fits: {_gib(limit - total)} GiB are left, beside the {SPARE:.0%} that nobody plans with."
+        yield f"Fits: {_gib(limit - total)} GiB are left, beside the {SPARE:.0%} that is kept free."
     else:
         yield f"Does not fit: {_gib(total - limit)} GiB too much, {SPARE:.0%} of the device kept free."
     if advice is not None:

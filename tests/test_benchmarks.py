@@ -70,7 +70,7 @@ def test_without_its_peer_the_quantizer_says_what_to_install(monkeypatch, capsys
     monkeypatch.setitem(sys.modules, "vector_quantize_pytorch", None)
     with pytest.raises(SystemExit) as stop:
         quantizer.main(["--rounds", "1"])
-    assert stop.value.code == 2 and "open-illume[bench]" in capsys.readouterr().err
+    assert stop.value.code == 2 and "'.[bench]'" in capsys.readouterr().err
 
 
 def test_stage_3_is_trained_without_images_at_its_full_lengths():

@@ -101,7 +101,7 @@ def _open(file: Path) -> Any:
     try:
         from pyarrow import ArrowInvalid, parquet
     except ImportError as error:
-        raise ValueError("Emu Edit's parquet files need pyarrow: pip install 'open-illume[data]'") from error
+        raise ValueError("Emu Edit's parquet files need pyarrow: pip install -e '.[data]'") from error
     try:
         return parquet.ParquetFile(file)
     except (ArrowInvalid, OSError) as error:

@@ -258,7 +258,7 @@ class OpenAIJudge(Judge):
         try:
             from openai import OpenAI
         except ImportError as error:
-            raise JudgeRefused("this judge needs openai: pip install 'open-illume[judge]'") from error
+            raise JudgeRefused("this judge needs openai: pip install -e '.[judge]'") from error
         key = os.environ.get(self.key_variable, "")
         if not key:
             raise JudgeRefused(f"there is no key in the environment variable {self.key_variable}")

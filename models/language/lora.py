@@ -20,7 +20,7 @@ def check_peft() -> None:
         ValueError: it is not installed.
     """
     if importlib.util.find_spec("peft") is None:
-        raise ValueError("model.init_args.lora needs peft: pip install 'open-illume[lora]'")
+        raise ValueError("model.init_args.lora needs peft: pip install -e '.[lora]'")
 
 
 def add_lora(language: UnifiedLM, settings: Mapping[str, Any]) -> None:

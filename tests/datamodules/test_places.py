@@ -116,8 +116,10 @@ def test_folders_patterns_and_lists(tmp_path):
     assert find_shards(str(tmp_path / "a" / "{0..1}.tar")) == shards[:2]
     assert find_shards([str(tmp_path / "a"), str(tmp_path / "b")]) == shards
     assert find_shards(str(tmp_path / "a" / "{2..3}.tar"))[1].endswith("3.tar")  # to be counted as missing
-    with pytest.raises(FileNotFoundError, match="no shards at .*python -m playground.shards"):
+    with pytest.raises(FileNotFoundError, match=r"no shards at .*: put yours there"):
         find_shards(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no shards at .*python -m playground.shards"):
+        find_shards("runs/playground/data/nowhere")
 
 
 def test_an_index_says_how_many_samples_there_should_be(tmp_path):

@@ -138,5 +138,5 @@ def test_every_word_of_the_playground_is_one_piece(tmp_path):
 def test_a_missing_peft_is_told_before_anything_is_loaded(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     module = LanguageModule({"trunk": 1e-4}, {"all": "nowhere"}, lora={"r": 4})
-    with pytest.raises(ValueError, match=r"pip install 'open-illume\[lora\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[lora\]'"):
         module.configure_model()

@@ -4,7 +4,7 @@ import pytest
 
 import train
 from planning import devices
-from planning.advice import advise
+from planning.advice import _spread, advise
 from planning.options import Options
 from planning.page import page
 from planning.plan import plan_run
@@ -36,3 +36,10 @@ def test_what_is_named_makes_it_fit(argv, room, named, monkeypatch):
     assert planned([*argv, *advice.arguments]).fits
     said = page(plan, advice)
     assert "Does not fit: " in said and f"Fits with {' '.join(advice.arguments)}" in said
+
+
+def test_more_machines_make_fewer_micro_batches_of_the_same_step():
+    smallest = ["--data.init_args.sequences_per_batch=1", "--trainer.accumulate_grad_batches=21"]
+    assert _spread(smallest, 2) == [smallest[0], "--trainer.accumulate_grad_batches=10"]
+    assert _spread(smallest, 32) == [smallest[0], "--trainer.accumulate_grad_batches=1"]
+    assert _spread([], 2) == []
