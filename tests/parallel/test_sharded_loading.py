@@ -25,8 +25,8 @@ from tests.parallel.test_fsdp2 import Summed, assert_same, fit
 from tests.ranks import forked
 
 RATES = {"trunk": 1e-3, "text": 1e-3, "vision": 1e-3, "adapter": 1e-3}
-WIDTH, LAYERS = 512, 8
-WHOLE = 4e-6 * LAYERS * (4 * WIDTH**2 + 3 * WIDTH * 11 * WIDTH // 4)  # 103 MB of layers in single precision
+WIDTH, LAYERS = 768, 8
+WHOLE = 4e-6 * LAYERS * (4 * WIDTH**2 + 3 * WIDTH * 11 * WIDTH // 4)  # 231 MB of layers in single precision
 
 
 class Peak:
@@ -118,7 +118,7 @@ def test_a_process_never_holds_the_whole(published, tmp_path, kind):
     for most, others in forked(run, 2):
         print(f"{kind}: {most:.0f} MB of {WHOLE:.0f}")
         assert others == []
-        assert most < WHOLE / 2 + 2 * WHOLE / LAYERS, "its half, a layer, and what libraries take"
+        assert most < 0.8 * WHOLE, "its half, a layer, and the tens of MB that libraries take"
 
 
 @pytest.fixture
