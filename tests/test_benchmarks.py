@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from benchmarks import answering, cost, data, drawing, loss, packing, quantizer, start_up, training
+from benchmarks import answering, cost, data, drawing, loss, packing, quantizer, start_up, step, training
 from benchmarks.figures import flat, in_turn
 from benchmarks.log_plot import Series, panels
 from benchmarks.model_work import products_of, writing
@@ -140,3 +140,18 @@ def test_sides_take_turns():
     found = in_turn(lambda: order.append("theirs") or 2.0, lambda: order.append("ours") or 1.0, 2)
     assert order == ["theirs", "ours"] * 2 and found == ([2.0, 2.0], [1.0, 1.0])
     assert dict(flat({"a": {"b": 1}, "c": 2})) == {"a.b": 1, "c": 2}
+
+
+def test_a_training_step_counts_its_products(capsys):
+    step.main(["--rounds", "1", "--tokens", "64", "--documents", "2", "--checkpointing", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    width, layers, between = step.SMALL
+    products = layers * (4 * width * width + 3 * width * between)
+    rows = (
+        found["parameters"] - products
+    )  # embeddings, adapter and norms beside the head, which alone multiplies
+    assert 6 * 64 * products < found["tflop"] * 1e12 < 6 * 64 * (products + rows)
+    assert 0 < found["share_of_matrix_rate"] < 1.5 and found["loss"] < 12
+    with pytest.raises(SystemExit) as stop:
+        step.main(["--tokens", "64", "--documents", "65"])
+    assert stop.value.code == 2 and "--documents is between 1 and --tokens" in capsys.readouterr().err
