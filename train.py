@@ -108,7 +108,13 @@ def parse(argv: list[str]) -> Command:
         raise ValueError(
             f"say what to train with --config NAME; there is {', '.join(known_stages()) or 'none'}"
         )
-    paths = [path for name in names for path in expand(find_config(name, Path.cwd()))]
+    named = [find_config(name, Path.cwd()) for name in names]
+    if named and all(path.parent == CONFIGS for path in named) and not any("--model" in o for o in others):
+        raise ValueError(
+            f"{named[0].name} is laid over a stage: give --config STAGE.yaml --config {named[0].name}; "
+            f"there is {', '.join(known_stages())}"
+        )
+    paths = [path for path in named for path in expand(path)]
     unique = dict.fromkeys(
         paths
     )  # a parent that two configs share must not be laid over the first of them again

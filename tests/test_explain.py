@@ -51,6 +51,7 @@ def test_what_a_callback_refuses_as_it_is_made_is_its_own_line(
         ("", "say what to train with --config NAME"),
         ("--config bose.yaml", "no such config"),
         ("fitt --config base.yaml", "did you mean fit?"),
+        ("--config ddp.yaml --config wandb.yaml", "give --config STAGE.yaml --config ddp.yaml"),
         ("--config circle_a.yaml", "circle_a.yaml -> circle_b.yaml -> circle_a.yaml"),
         ("--config orphan.yaml", "'extends' in orphan.yaml names 'parent.yaml'"),
         ("--config broken.yaml", "broken.yaml, line 2 is not valid YAML"),
