@@ -7,9 +7,8 @@ from datamodules.document_datamodule import DocumentDataModule
 from models.language.unified_lm import UnifiedLM
 from models.unified import Illume
 
-SLICES = (
-    4  # of an image that is seen in slices, its thumbnail not counted (assumed; nine at most in the paper)
-)
+# Of an image that is seen in slices, its thumbnail not counted (assumed; nine at most in the paper).
+SLICES = 4
 EDGES = 2  # begin_image and end_image
 
 
