@@ -30,6 +30,8 @@ from callbacks.speed import Speed
 from callbacks.step_seed import StepSeed
 from callbacks.tracking import MLflow, Wandb, close
 from parallel import placement
+from planning.devices import DEVICES
+from planning.options import UTILISATION
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 FINISHED = "finished.json"
@@ -47,9 +49,12 @@ PLAN_OPTIONS = (
     ("--plan", "count parameters, memory and hours of the run, and do not run it"),
     (
         "--plan_device",
-        "device to plan for: h100, a100, a100-40, rtx4090, 910b, cpu (default: by trainer.accelerator)",
+        f"device to plan for: {', '.join(DEVICES)} (default: by trainer.accelerator)",
     ),
-    ("--plan_utilisation", "share of the device's peak that training is taken to reach (default: 0.4)"),
+    (
+        "--plan_utilisation",
+        f"share of the device's peak that training is taken to reach (default: {UTILISATION})",
+    ),
 )
 
 

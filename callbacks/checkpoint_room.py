@@ -1,10 +1,11 @@
 """Whether a run's checkpoints will fit on the disk, told before anything is trained."""
 
 import math
-import shutil
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
+
+from models.disk import free_bytes, gigabytes
 
 MOMENTS = 2  # that AdamW keeps of each parameter that learns; Muon keeps one
 AT_ONCE = 3  # the last checkpoint, the one before, and the one that is being written
@@ -27,8 +28,7 @@ def check_room(trainer: Trainer, module: LightningModule, folder: Path, every_n_
     to_come = AT_ONCE if math.isinf(steps) else int(steps) // every_n_steps + 1
     there = len(list(folder.glob("*.ckpt")))
     wanted = (min(AT_ONCE, there + to_come) - min(AT_ONCE, there)) * size
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    free = free_bytes(folder)
     if free < wanted:
         raise ValueError(
             f"{folder}: a checkpoint takes {gigabytes(size)}, up to {AT_ONCE} lie there at once, and the disk has "
@@ -41,8 +41,3 @@ def checkpoint_bytes(module: LightningModule) -> int:
     weights = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     learning = sum(p.numel() * p.element_size() for p in module.parameters() if p.requires_grad)
     return weights + MOMENTS * learning
-
-
-def gigabytes(size: int) -> str:
-    """Bytes, as people say them."""
-    return f"{size / 1e9:,.1f} GB"

@@ -1,6 +1,5 @@
 """Reads what others published, by local folder or by a name on the Hugging Face hub: no code of theirs is run."""
 
-import shutil
 from collections.abc import Callable, Collection
 from functools import reduce
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 
+from models.disk import free_bytes, gigabytes
 from models.weights import INDEX, read_tensors, weight_files
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -47,7 +47,7 @@ def check_files(source: str, revision: str, pickled: bool) -> None:
     """
     folder = Path(source)
     if not folder.is_dir():
-        check_room(source, revision, [SAFE, *([f"{PICKLED}*"] if pickled else [])])
+        check_room(source, revision, _weights(pickled))
         return
     pickles = [name for name in PICKLES if (folder / name).is_file()]
     try:
@@ -62,26 +62,31 @@ def check_files(source: str, revision: str, pickled: bool) -> None:
             ) from None
 
 
+def _weights(pickled: bool) -> list[str]:
+    """What the hub is asked for: safetensors, and pickles where they will do."""
+    return [SAFE, *([f"{PICKLED}*"] if pickled else [])]
+
+
 def check_room(source: str, revision: str, patterns: Collection[str]) -> None:
     """Makes sure that what the hub has of some files, and this machine has not, fits on the disk.
 
     Raises:
         ValueError: it does not.
     """
+    if Path(source).expanduser().is_dir():
+        return
     try:
         files = snapshot_download(source, revision=revision, allow_patterns=list(patterns), dry_run=True)
     except (OSError, ValueError):  # whoever reads them next says what is wrong, or has them from before
         return
-    safe = [
-        file for file in files if file.filename.endswith(".safetensors")
-    ]  # taken where both kinds are there
-    wanted = sum(file.file_size or 0 for file in safe or files if file.will_download)
-    cache = Path(HF_HUB_CACHE).absolute()
-    free = shutil.disk_usage(next(path for path in (cache, *cache.parents) if path.exists())).free
-    if wanted > free:
+    safe = [file for file in files if file.filename.endswith(".safetensors")]
+    taken = safe or files  # where both kinds are there, pickles are not read
+    wanted = sum(file.file_size or 0 for file in taken if file.will_download)
+    cache = Path(HF_HUB_CACHE)
+    if wanted > (free := free_bytes(cache)):
         raise ValueError(
-            f"{source} has {wanted / 1e9:,.1f} GB of weights to download, and the disk of {cache} has "
-            f"{free / 1e9:,.1f} GB free: make room, or set HF_HOME to a folder on a larger disk"
+            f"{source} has {gigabytes(wanted)} of weights to download, and the disk of {cache} has "
+            f"{gigabytes(free)} free: make room, or set HF_HOME to a folder on a larger disk"
         )
 
 
@@ -98,8 +103,7 @@ def type_on_disk(source: str, revision: str, pickled: bool) -> torch.dtype:
 def _type_on_disk(source: str, revision: str, pickled: bool, trust_remote_code: bool) -> torch.dtype:
     folder = Path(source)
     if not folder.is_dir():
-        wanted = [SAFE, *([f"{PICKLED}*"] if pickled else [])]
-        folder = Path(snapshot_download(source, revision=revision, allow_patterns=wanted))
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=_weights(pickled)))
     files = sorted(folder.glob(PICKLED))
     if pickled and files and not list(folder.glob("model*.safetensors")):
         read = (torch.load(file, mmap=is_zipfile(file), weights_only=True) for file in files)

@@ -145,8 +145,7 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         if not weights:
             return made
         patterns = [word for part in ("unet", "vae") for word in weight_patterns(part, variant, pickled)]
-        if folder != Path(name).expanduser():
-            check_room(name, "main", patterns)
+        check_room(name, "main", patterns)
         folder = find_folder(name, patterns)
         files = {part: weight_files(folder, part, variant, pickled) for part in ("unet", "vae")}
         more = made.unet.config.in_channels - made.channels
