@@ -36,6 +36,18 @@ def check_shards(module: LightningModule) -> None:
         )
 
 
+def check_precision(precision: str) -> None:
+    """Makes sure that FSDP2 can train in a precision.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"trainer.precision {precision} cannot run under fsdp2: give one of {', '.join(PRECISIONS)}"
+        )
+
+
 class FSDP2Strategy(ModelParallelStrategy):
     """Data parallelism over all processes with a sharded language model.
 

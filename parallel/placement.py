@@ -15,7 +15,7 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
 
 from models.device import load_npu
 from parallel import npu
-from parallel.fsdp2 import PRECISIONS, FSDP2Strategy
+from parallel.fsdp2 import FSDP2Strategy, check_precision
 
 ON_NPU = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true", "fsdp2")
 ON_GPU_ALONE = ("fsdp", "deepspeed")  # how the names of Lightning's strategies begin that want CUDA
@@ -52,11 +52,8 @@ def check(trainer: Any) -> None:
         raise ValueError(
             f"trainer.strategy {name} cannot run on a CPU: give fsdp2 or ddp, or another accelerator"
         )
-    precision = _precision(trainer)
-    if name in ("fsdp2", "FSDP2Strategy") and precision not in PRECISIONS:
-        raise ValueError(
-            f"trainer.precision {precision} cannot run under fsdp2: give one of {', '.join(PRECISIONS)}"
-        )
+    if name in ("fsdp2", "FSDP2Strategy"):
+        check_precision(precision_of(trainer))
     check_counts(asked_devices(trainer.devices, accelerator), trainer.num_nodes)
 
 
@@ -87,14 +84,19 @@ def check_counts(devices: int, nodes: int) -> None:
             )
 
 
-def asked_devices(devices: int | str | list[int], accelerator: str) -> int:
-    """How many devices of this machine `trainer.devices` asks for."""
+def named_devices(devices: int | str | list[int]) -> int | None:
+    """How many devices `trainer.devices` names; None: it leaves that to the machine."""
     if isinstance(devices, (list, tuple)):
         return len(devices)
     if isinstance(devices, str) and "," in devices:
         return len([number for number in devices.split(",") if number.strip()])
-    if str(devices) not in ("auto", "-1"):
-        return int(devices)
+    return None if str(devices) in ("auto", "-1") else int(devices)
+
+
+def asked_devices(devices: int | str | list[int], accelerator: str) -> int:
+    """How many devices of this machine `trainer.devices` asks for."""
+    if (named := named_devices(devices)) is not None:
+        return named
     if accelerator == "npu":
         return npu.NPUAccelerator.auto_device_count()
     return 1 if accelerator == "cpu" else max(1, torch.accelerator.device_count())
@@ -113,8 +115,8 @@ def arguments(trainer: Any, timeout: float) -> dict[str, Any]:
         given["strategy"] = strategy
     chosen = trainer.plugins or []
     plugins = list(chosen) if isinstance(chosen, (list, tuple)) else [chosen]
-    if on_npu and _precision(trainer) in ("16-mixed", "bf16-mixed"):
-        plugins.append(npu.mixed_precision(_precision(trainer)))
+    if on_npu and precision_of(trainer) in ("16-mixed", "bf16-mixed"):
+        plugins.append(npu.mixed_precision(precision_of(trainer)))
         given["precision"] = None  # the plugin's
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # Lightning's requeueing saves a checkpoint of its own kind beside ours, and takes no notice of SIGTERM
@@ -139,5 +141,6 @@ def _strategy(trainer: Any, on_npu: bool, timeout: timedelta) -> Strategy | None
     return kind(**entry["init_params"], timeout=timeout)
 
 
-def _precision(trainer: Any) -> str:
+def precision_of(trainer: Any) -> str:
+    """A config's precision, as Lightning calls it in full."""
     return MIXED.get(str(trainer.precision), str(trainer.precision))

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 from lightning.pytorch import LightningModule
 
-from parallel.fsdp2 import PRECISIONS, check_shards
+from parallel.fsdp2 import check_precision, check_shards
+from parallel.placement import named_devices, precision_of
 
 AUTO = 8  # devices of a machine that `auto` is taken for
-MIXED = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true", "None": "32-true"}
 
 
 class Placing(NamedTuple):
@@ -43,32 +43,21 @@ def placing_of(trainer: Any, module: LightningModule, batches_per_epoch: int) ->
     Raises:
         ValueError: a strategy that is not planned, one that the module does not train under, or a run without end.
     """
-    automatic = str(trainer.devices) in ("auto", "-1")
-    devices = (1 if trainer.accelerator == "cpu" else AUTO) if automatic else _count(trainer.devices)
+    named = named_devices(trainer.devices)
+    devices = (1 if trainer.accelerator == "cpu" else AUTO) if named is None else named
     nodes, accumulate = trainer.num_nodes or 1, trainer.accumulate_grad_batches or 1
-    precision = MIXED.get(str(trainer.precision), str(trainer.precision))
+    precision = precision_of(trainer)
     strategy = _strategy(trainer.strategy, devices * nodes)
     if strategy == "fsdp2":
         check_shards(module)
-        if precision not in PRECISIONS:
-            raise ValueError(
-                f"trainer.precision {precision} cannot run under fsdp2: give one of {', '.join(PRECISIONS)}"
-            )
+        check_precision(precision)
         module.check_sharded()
     steps = trainer.max_steps
     if steps is None or steps < 0:
         if not trainer.max_epochs or trainer.max_epochs < 0:
             raise ValueError("the run has no end to plan for: give trainer.max_steps")
         steps = trainer.max_epochs * batches_per_epoch // accumulate
-    return Placing(devices, nodes, strategy, precision, accumulate, steps, automatic)
-
-
-def _count(devices: int | str | list[int]) -> int:
-    if isinstance(devices, (list, tuple)):
-        return len(devices)
-    if isinstance(devices, str) and "," in devices:
-        return len([number for number in devices.split(",") if number.strip()])
-    return int(devices)
+    return Placing(devices, nodes, strategy, precision, accumulate, steps, named is None)
 
 
 def _strategy(strategy: Any, world: int) -> str:
