@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from callbacks.durable import write_text
+from common.files import write_text
 from evals.__main__ import build_parser
 from evals.ablation import PUBLISHED, Ablation, check_seeds, read_ablation
 from evals.arms import Runs, column, gains, markdown, paired_gain, summary, table
-from explain import Parser, user_errors
+from common.errors import Parser, user_errors
 from models.model_folder import folder_hash
 from processes import ended_by_sigterm, failure, log_of, run_lock, start
 from train import CONFIGS, find_config

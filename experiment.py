@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from callbacks.checkpoint import ResumeCheckpoint, ResumePoint, resume_point
 from callbacks.csv_logger import AppendingCSVLogger
 from callbacks.data_record import DataRecord
-from callbacks.durable import write_text
+from common.files import write_text
 from callbacks.export import ExportModelFolder
 from callbacks.gradient_norms import GradientNorms
 from callbacks.parameter_table import ParameterTable

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explain import Parser, user_errors
+from common.errors import Parser, user_errors
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule

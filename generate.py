@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explain import Parser, explain, user_errors
+from common.errors import Parser, explain, user_errors
 from models.device import DEVICES, check_device
 
 if TYPE_CHECKING:
@@ -110,12 +110,12 @@ def save(image: "Image.Image", path: Path) -> None:
     """Writes an image whole or not at all, and says where it is."""
     from PIL import Image
 
-    from callbacks.durable import put_in_place, remove, scratch_path
+    from common.files import atomic_replace, remove, scratch_path
 
     scratch = scratch_path(path)
     try:
         image.save(scratch, format=Image.registered_extensions()[path.suffix.lower()])
-        put_in_place(scratch, path)
+        atomic_replace(scratch, path)
     finally:
         remove(scratch)
     print(path, flush=True)

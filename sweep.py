@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callbacks.durable import write_text
-from explain import Parser, user_errors
+from common.files import write_text
+from common.errors import Parser, user_errors
 from processes import ended_by_sigterm, run_lock
 from train import find_config
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
-from explain import suggest, user_errors
+from common.errors import suggest, user_errors
 from planning.options import Options, take_plan
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.performance import COST, SUITES, write_performance
-from explain import Parser, user_errors
+from common.errors import Parser, user_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "docs" / "results" / "bench"

@@ -25,7 +25,7 @@ from evals.fidelity.extractor import features_of  # noqa: E402
 from evals.fidelity.inception import LAYERS, load_inception, torch_fidelity  # noqa: E402
 from evals.frechet import frechet_distance  # noqa: E402
 from evals.picture_sets import pictures_in  # noqa: E402
-from explain import user_errors  # noqa: E402
+from common.errors import user_errors  # noqa: E402
 
 
 def drawn(count: int, width: int, seed: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.figures import command, in_turn, made_with, over, show
 from benchmarks.roofline import Work
-from explain import user_errors
+from common.errors import user_errors
 from models.tokenizer.quantizer import Kind, Quantizer, perplexity
 
 CODES, WIDTH, VECTORS = 16_384, 32, 4096

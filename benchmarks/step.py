@@ -19,7 +19,7 @@ from benchmarks.figures import command, made_with, show
 from benchmarks.sizes import SEVEN_B, SMALL, llama
 from callbacks.device_rate import forget_peak_memory, matrix_rate, peak_memory
 from callbacks.matrix_work import MatrixWork
-from explain import user_errors
+from common.errors import user_errors
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, Segment, collate
 

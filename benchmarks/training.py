@@ -28,7 +28,7 @@ from benchmarks.roofline import Work
 from benchmarks.sizes import llama
 from callbacks.matrix_work import MatrixWork
 from datamodules.packing import Packer
-from explain import user_errors
+from common.errors import user_errors
 from lightning_modules.language import LanguageModule
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, Segment, collate

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.distributed.checkpoint import CheckpointException
 
 from callbacks.checkpoint_room import check_room
-from callbacks.durable import put_in_place, remove, scratch_path
+from common.files import atomic_replace, remove, scratch_path
 from parallel.sharded_checkpoint import META, first_failure, read_metadata
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -207,8 +207,8 @@ class ResumeCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             last, previous = self.folder / LAST, self.folder / PREVIOUS
             if last.exists():
-                put_in_place(last, previous)
-            put_in_place(scratch_path(last), last)
+                atomic_replace(last, previous)
+            atomic_replace(scratch_path(last), last)
         trainer.strategy.barrier("checkpoint is in place")
 
     @staticmethod

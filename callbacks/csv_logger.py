@@ -13,7 +13,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from callbacks.durable import write_text
+from common.files import write_text
 from callbacks.metrics_file import read_rows
 
 MACHINE = ("speed/", "memory/")  # families of what depends on the machine, and on what else it was doing

@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.csv_logger import last_step
-from callbacks.durable import write_text
+from common.files import write_text
 from datamodules.loader import RankLoader
 
 EVERY = 50  # steps between two looks

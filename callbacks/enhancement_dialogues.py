@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from callbacks.durable import put_in_place, scratch_path
+from common.files import atomic_replace, scratch_path
 from datamodules.shard import add_member
 from evals.assessment import Assessment, to_text
 from models.document import Document, Draw, See, Text, assess_document, draw_document, redraw_document
@@ -53,7 +53,7 @@ def write_shards(samples: Iterator[Sample], target: Path) -> tuple[int, int]:
                     add_member(tar, f"{number:07d}.{member}", content)
         counts[name] = len(part)
     (scratch / "index.json").write_text(json.dumps({"shards": counts}, indent=1) + "\n", encoding="utf-8")
-    put_in_place(scratch, target)
+    atomic_replace(scratch, target)
     return sum(counts.values()), turns
 
 

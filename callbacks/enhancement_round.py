@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from callbacks.durable import write_bytes, write_text
+from common.files import write_bytes, write_text
 from callbacks.enhancement_dialogues import write_shards
 from callbacks.enhancement_lessons import Judged, Opinion, lessons
 from callbacks.enhancement_prompts import Chosen, choose_contrasts, choose_prompts, read_captions

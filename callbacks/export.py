@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from callbacks.durable import put_in_place, remove, scratch_path
+from common.files import atomic_replace, remove, scratch_path
 
 
 class ExportModelFolder(Callback):
@@ -33,5 +33,5 @@ class ExportModelFolder(Callback):
             remove(scratch)
             scratch.mkdir(parents=True)
             pl_module.export(scratch)
-            put_in_place(scratch, target)
+            atomic_replace(scratch, target)
         trainer.strategy.barrier("model folder is in place")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 
-from callbacks.durable import write_text
+from common.files import write_text
 from callbacks.periodic_scores import PeriodicScores
 from callbacks.stage_model import evaluated
 from evals.figure6 import arm_scores, draw_figure

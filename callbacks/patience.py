@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from explain import LOST, goes_on
+from common.errors import LOST, goes_on
 
 
 class Patience(Callback):

@@ -17,7 +17,7 @@ from torch import nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, record_function
 
-from callbacks.durable import write_text
+from common.files import write_text
 from callbacks.profile_report import FORWARD, Recording, Span, report
 
 FETCH = "[_TrainingEpochLoop].train_dataloader_next"  # what Lightning calls waiting for a batch; a step begins there

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from callbacks.durable import write_text
+from common.files import write_text
 from callbacks.logged_settings import log_settings
 from callbacks.settings import differences
 from callbacks.tracking import remember_ids

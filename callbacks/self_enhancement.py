@@ -26,7 +26,7 @@ from evals.judges.judge import Judge, JudgeAway
 from evals.judges.recipe import read_judge
 from evals.judges.scene import SceneJudge
 from evals.suite import playground_suite
-from explain import Parser, user_errors
+from common.errors import Parser, user_errors
 from models.model_folder import PARTS
 from models.unified import Illume
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from callbacks.durable import write_text
+from common.files import write_text
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from models.pictures import centre_square, rgb
+from common.images import centre_square, rgb
 
 MOST_PIXELS = 64_000_000
 MOST_TEXT = 2**16  # bytes of a caption

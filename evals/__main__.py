@@ -24,7 +24,7 @@ from importlib import import_module
 from typing import Any
 
 from evals.options import build_parser
-from explain import user_errors
+from common.errors import user_errors
 from models.device import check_device
 
 # The modules of the field's benchmarks: `check` says what the options alone can tell, `run` makes images and scores them.
@@ -47,7 +47,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"--images {options.images} is a file: name a folder")
     from transformers.utils import logging as transformers_logging
 
-    from callbacks.durable import write_text
+    from common.files import write_text
 
     check_device(options.device)
     transformers_logging.set_verbosity_error()

@@ -12,7 +12,7 @@ from evals.curves import HEIGHT, WIDTH, Curve, average, plot
 from evals.report import write_page
 from evals.run_folder import RunFolder, read_run
 from evals.settings import differing, shown
-from explain import Parser, user_errors
+from common.errors import Parser, user_errors
 from models.device import DEVICES, check_device
 
 FIRST = ("val/", "train/")  # whose curves come first; those of LAST are folded away

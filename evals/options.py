@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from explain import Parser
+from common.errors import Parser
 from models.device import DEVICES
 
 # The options that not every suite has.

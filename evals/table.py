@@ -16,7 +16,7 @@ from typing import Any
 from evals.json_files import read_object
 from evals.lmms.results import is_lmms, lmms_figures, lmms_note
 from evals.report import page as whole_page
-from explain import Parser, user_errors
+from common.errors import Parser, user_errors
 
 PUBLISHED = Path(__file__).resolve().parent / "published.json"
 COLUMNS = {

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from explain import Parser, user_errors
+from common.errors import Parser, user_errors
 from models.causal_lm import to_causal_lm, to_tokenizer
 from models.model_card import card, read_figures
 from models.unified import Illume

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from explain import suggest
+from common.errors import suggest
 from sweeps.space import read_space, told
 from train import CONFIGS, expand, find_config
 

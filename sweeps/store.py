@@ -16,7 +16,7 @@ from optuna.study import Study
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from callbacks.durable import write_text
+from common.files import write_text
 from callbacks.settings import differences
 from processes import run_lock
 from sweeps.recipe import Recipe

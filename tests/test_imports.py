@@ -11,24 +11,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What of the project each package may import; itself always.
 BELOW = {
-    "models": {"explain"},  # a command line; explain needs nothing
-    "playground": set(),
-    "parallel": {"models"},
-    "lightning_modules": {"models"},
-    "datamodules": {"models", "playground"},
-    "evals": {"models", "playground", "explain"},  # command lines of their own; explain needs nothing
-    "callbacks": {
-        "models",
-        "playground",
-        "datamodules",
-        "evals",
-        "parallel",
-        "explain",
-    },
-    "planning": {"models", "datamodules", "lightning_modules", "parallel", "callbacks"},
+    "common": set(),
+    "models": {"common"},
+    "playground": {"common"},
+    "parallel": {"common", "models"},
+    "lightning_modules": {"common", "models"},
+    "datamodules": {"common", "models", "playground"},
+    "evals": {"common", "models", "playground"},
+    "callbacks": {"common", "models", "playground", "datamodules", "evals", "parallel"},
+    "planning": {"common", "models", "datamodules", "lightning_modules", "parallel", "callbacks"},
 }
 # Floor 3, which may import anything and one another, and which no package may import.
-ENTRY_POINTS = {"train", "experiment", "explain", "generate", "sweep", "demo", "ablate", "benchmarks"}
+ENTRY_POINTS = {"train", "experiment", "generate", "sweep", "demo", "ablate", "benchmarks"}
 ENTRY_POINTS |= {"processes", "sweeps", "examples", "gather"}
 # What the packages of floor 0 may import from outside, beside the standard library.
 OUTSIDE = {
@@ -45,6 +39,7 @@ OUTSIDE = {
         "PIL",
     },
     "playground": {"numpy", "PIL"},
+    "common": {"numpy", "PIL", "yaml", "jinja2"},
 }
 PROJECT = BELOW.keys() | ENTRY_POINTS | {"tests"}
 

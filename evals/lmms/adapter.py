@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from evals.lmms.loading import load_answerer
 from evals.lmms.requests import Ending, Request
-from explain import user_errors
+from common.errors import user_errors
 
 NAME = "illume"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from evals.pixels import tensor_of
 from models.document import Part, See, Text
-from models.pictures import centre_square, rgb, whole_square
+from common.images import centre_square, rgb, whole_square
 
 FITS = {"pad": whole_square, "crop": centre_square}
 

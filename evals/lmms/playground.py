@@ -16,7 +16,7 @@ from PIL import Image
 
 from evals.image_files import png, write_whole
 from evals.options import count
-from explain import Parser, user_errors
+from common.errors import Parser, user_errors
 from playground.questions import KINDS, evaluation_questions
 from playground.render import render
 

@@ -13,8 +13,8 @@ from torch.distributed.checkpoint import CheckpointException
 
 import callbacks.checkpoint
 from callbacks.checkpoint import ResumeCheckpoint, resume_point
-from callbacks.durable import put_in_place, scratch_path
-from explain import explain
+from common.files import atomic_replace, scratch_path
+from common.errors import explain
 
 
 def save(path: Path, step: int) -> None:
@@ -122,7 +122,7 @@ def test_a_folder_and_a_file_take_each_others_place(tmp_path: Path) -> None:
         if kind == "folder":
             scratch.mkdir()
         (scratch / "share" if kind == "folder" else scratch).write_text(str(number))
-        put_in_place(scratch, target)
+        atomic_replace(scratch, target)
         assert (target / "share" if kind == "folder" else target).read_text() == str(number)
         assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 

@@ -172,7 +172,7 @@ def test_the_share_of_bad_ones(tmp_path, pairs, share):
 def cuts(folder, settings, monkeypatch):
     """A round that dies before each of its files in turn; returns how many times, and who did what."""
     drawer, judge, deaths = Drawer(), LevelJudge(), 0
-    put = enhancement_dialogues.put_in_place
+    put = enhancement_dialogues.atomic_replace
     writes = enhancement_round.write_text, enhancement_round.write_bytes
     seen = set()
 
@@ -186,7 +186,7 @@ def cuts(folder, settings, monkeypatch):
 
         return cut
 
-    monkeypatch.setattr(enhancement_dialogues, "put_in_place", once(put))
+    monkeypatch.setattr(enhancement_dialogues, "atomic_replace", once(put))
     for write in writes:
         monkeypatch.setattr(enhancement_round, write.__name__, once(write))
     while True:

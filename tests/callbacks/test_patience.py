@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 import train
 from callbacks.checkpoint import resume_point
 from callbacks.patience import Patience
-from explain import LOST, explain, lost_process
+from common.errors import LOST, explain, lost_process
 from tests.ranks import forked, start
 from tests.tiny import BASE, TinyModule, write
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from callbacks.durable import put_in_place, scratch_path, write_text
+from common.files import atomic_replace, scratch_path, write_text
 from callbacks.export import ExportModelFolder
 from callbacks.parameter_table import parameter_table
 from callbacks.progress import StageProgress
@@ -31,7 +31,7 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
         scratch = scratch_path(target)
         scratch.mkdir()
         (scratch / content).write_text(content)
-        put_in_place(scratch, target)
+        atomic_replace(scratch, target)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert [path.name for path in target.iterdir()] == ["new"]
 

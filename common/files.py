@@ -13,7 +13,7 @@ def scratch_path(target: Path) -> Path:
     return target.with_name(target.name + ".tmp")
 
 
-def put_in_place(scratch: Path, target: Path) -> None:
+def atomic_replace(scratch: Path, target: Path) -> None:
     """Renames a finished file or folder to `target`, whose former content is there until then."""
     for path in [scratch, *scratch.rglob("*")] if scratch.is_dir() else [scratch]:
         _sync(path)
@@ -42,7 +42,7 @@ def write_bytes(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = scratch_path(target)
     scratch.write_bytes(content)
-    put_in_place(scratch, target)
+    atomic_replace(scratch, target)
 
 
 def remove(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What every package may use: errors, files, images, text. Needs nothing of the project."""
