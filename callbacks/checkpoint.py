@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.distributed.checkpoint import CheckpointException
 
 from callbacks.checkpoint_room import check_room
-from common.files import atomic_replace, remove, scratch_path
+from common.files import atomic_replace, remove, remove_scratch, scratch_path
 from parallel.sharded_checkpoint import META, first_failure, read_metadata
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -109,6 +109,7 @@ class ResumeCheckpoint(Checkpoint):
         self.folder = Path()
         self.saved_step = 0
         self.pending = False
+        self._scratch = Path()  # of the first process, into which all of them write
         self._counted = 0  # optimizer steps as of the checkpoint that is being written
         self.logged: int | None = None  # the step that the next row is logged at, as of a checkpoint
 
@@ -185,9 +186,9 @@ class ResumeCheckpoint(Checkpoint):
             return
         self._counted = trainer.fit_loop.epoch_loop._batches_that_stepped if counted is None else counted
         self.folder.mkdir(parents=True, exist_ok=True)
-        scratch = scratch_path(self.folder / LAST)
+        scratch = self._scratch = trainer.strategy.broadcast(scratch_path(self.folder / LAST))
         if trainer.is_global_zero:
-            remove(scratch)  # shares that a killed run left would mix with new ones
+            remove_scratch(self.folder / LAST)  # of a killed run, on whatever machine: it may fill the disk
         trainer.strategy.barrier("scratch is empty")
         try:
             trainer.save_checkpoint(scratch, weights_only=False)
@@ -208,7 +209,7 @@ class ResumeCheckpoint(Checkpoint):
             last, previous = self.folder / LAST, self.folder / PREVIOUS
             if last.exists():
                 atomic_replace(last, previous)
-            atomic_replace(scratch_path(last), last)
+            atomic_replace(self._scratch, last)
         trainer.strategy.barrier("checkpoint is in place")
 
     @staticmethod

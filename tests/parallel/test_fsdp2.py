@@ -141,7 +141,7 @@ def alone(micro, tmp_path_factory):
 def sharded(micro, tmp_path_factory):
     """Two processes under FSDP2: what they recorded, and their folder."""
     folder = tmp_path_factory.mktemp("sharded")
-    killed = folder / "checkpoints" / "last.ckpt.tmp"  # as a run that was killed leaves it
+    killed = folder / "checkpoints" / ".last.ckpt.7@00000000.tmp"  # as a run killed elsewhere leaves it
     killed.mkdir(parents=True)
     (killed / "__7_0.distcp").write_bytes(b"old")
     return forked(lambda rank: fit(model(), micro, folder, 2, rank, 2, strategy=FSDP2Strategy()), 2), folder

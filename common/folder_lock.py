@@ -1,0 +1,163 @@
+"""One process writes in a folder at a time; the second is told who is there.
+
+The lock is the operating system's (flock) and so never outlives its holder, however that ends. The file that it is on
+lies beside the folder, says who holds it, and goes with the lock; it is no lock by itself.
+"""
+
+import errno
+import json
+import logging
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from common.terminal import printable
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None
+
+log = logging.getLogger(__name__)
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
+SHOWN = 120  # letters of a command
+_held: set[TextIO] = set()
+
+
+class FolderBusy(ValueError):
+    """Another process writes in the folder."""
+
+
+class FolderLock:
+    """Keeps a folder, which need not be there, to one process.
+
+    Args:
+        folder: what is written in.
+
+    Raises:
+        FolderBusy: another process has it; the message says which, and what to do.
+        OSError: the lock's file cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: TextIO | None = None
+        target = Path(os.path.realpath(folder))
+        for path in (target.with_name(f".{target.name}.lock"), target / ".lock"):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._take(path)
+                return
+            except OSError as error:  # beside a mounted disk, no file may be made
+                if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not target.is_dir():
+                    raise
+                refused = error
+        raise refused
+
+    def release(self) -> None:
+        """Gives the folder back; may be called twice."""
+        if self._file is None or self._file.closed:  # never held, or in a forked child
+            return
+        _held.discard(self._file)
+        with suppress(OSError):
+            if _is_the_one(self._file):
+                os.unlink(self._file.name)  # while we hold it: who waits sees that it is gone
+        self._file.close()
+        self._file = None
+
+    def __enter__(self) -> "FolderLock":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+    def _take(self, path: Path) -> None:
+        while True:
+            file = _opened(path)
+            try:
+                if fcntl is None:
+                    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                with file:
+                    if error.errno in NO_LOCKS:
+                        log.warning(
+                            "%s: its file system has no locks (%s): let no other process write there",
+                            *(self.folder, os.strerror(error.errno)),
+                        )
+                        return
+                    raise FolderBusy(f"{self.folder} is being written by {_holder(file)}") from error
+            if _is_the_one(file):
+                break
+            file.close()  # whoever held it took it away
+        self._file = file
+        _held.add(file)
+        with suppress(OSError):  # on a full disk, or of another user's file, the lock holds all the same
+            file.truncate(0)
+            file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": _command()}))
+            file.flush()
+
+
+@contextmanager
+def lock_folder(folder: Path, here: bool = True) -> Iterator[None]:
+    """A `FolderLock` for a block of code.
+
+    Args:
+        folder: what is written in.
+        here: whether this process takes it; of the processes that torchrun started, one does for all.
+    """
+    if not here:
+        yield
+        return
+    with FolderLock(folder):
+        yield
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return open(path, "a+", encoding="utf-8")
+    except PermissionError:
+        if not path.exists():
+            raise
+        return open(path, encoding="utf-8")  # another user's, which can be locked all the same
+
+
+def _is_the_one(file: TextIO) -> bool:
+    """Whether the file is still the one of its name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
+    except FileNotFoundError:
+        return False
+
+
+def _command() -> str:
+    return shlex.join(sys.orig_argv)[:SHOWN]
+
+
+def _holder(file: TextIO) -> str:
+    """Who holds the lock, as far as its file says, and what to do."""
+    file.seek(0)
+    try:
+        said = json.loads(file.read(10_000))
+        pid, host, command = int(said["pid"]), str(said["host"]), printable(str(said["command"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "another process: wait for it, end it, or name another folder"
+    where = "" if host == socket.gethostname() else f" on {printable(host)}"
+    return f"process {pid}{where} ({command}): wait for it, end it (kill {pid}), or name another folder"
+
+
+def _let_go() -> None:
+    """A forked child holds none of its parent's locks, else they would outlive the parent."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
