@@ -16,6 +16,7 @@ from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import PLANNED, parts_of
 from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels
 from models.detokenizer.stable_diffusion import IMAGE_SIZE, StableDiffusionDetokenizer
+from models.precision import frozen_features
 from models.recipe import build
 from models.unified import Illume
 
@@ -131,7 +132,7 @@ class DetokenizerModule(L.LightningModule):
 
     @torch.no_grad()
     def _features(self, images: Tensor) -> Tensor:
-        return self.tokenizer.decode(self.tokenizer.encode(self.encoder(images)))
+        return self.tokenizer.decode(self.tokenizer.encode(frozen_features(self.encoder, images)))
 
     def training_step(self, batch: ImageBatch) -> Tensor | None:
         """The loss of the UNet for Lightning to step; with a stem, one step of it or of the UNet."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import encoder_of
+from models.precision import frozen_features
 from models.recipe import build
 from models.tokenizer.quantizer import perplexity
 from models.tokenizer.semantic import SemanticTokenizer
@@ -60,11 +61,11 @@ class TokenizerModule(L.LightningModule):
 
     def training_step(self, batch: ImageBatch) -> Tensor:
         """Feature loss plus quantizer loss, and the distance of views where it has a weight."""
-        features = self.encoder(batch.images)
+        features = frozen_features(self.encoder, batch.images)
         loss = self.tokenizer(features)
         total = loss.total
         if self.view_weight:
-            others = self.encoder(another_view(batch.images))
+            others = frozen_features(self.encoder, another_view(batch.images))
             total = total + self.view_weight * self.tokenizer.view_loss(features, others)
         self.log_dict({"train/loss": total, "train/loss_feature": loss.feature}, prog_bar=True)
         return total
@@ -75,7 +76,7 @@ class TokenizerModule(L.LightningModule):
 
     def validation_step(self, batch: ImageBatch) -> None:
         """Feature loss on the fixed validation set."""
-        loss = self.tokenizer(self.encoder(batch.images))
+        loss = self.tokenizer(frozen_features(self.encoder, batch.images))
         self.counts += torch.bincount(loss.codes.flatten(), minlength=self.tokenizer.codes)
         self.log("val/loss_feature", loss.feature, prog_bar=True, batch_size=len(batch.images))
 

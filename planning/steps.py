@@ -16,6 +16,7 @@ from lightning_modules.pixel_tokenizer import PixelTokenizerModule
 from lightning_modules.tokenizer import TokenizerModule
 from models.detokenizer.diffusion import to_pixels
 from models.language.chunked_loss import summed_cross_entropy
+from models.precision import frozen_features
 from models.sequence import PackedBatch
 from models.tokenizer.views import another_view
 from planning.samples import Load
@@ -82,7 +83,8 @@ def _language(module: LanguageModule, load: Load, image_size: int) -> Tensor:
     model = module.model
     language = model.language
     with torch.no_grad():
-        features = model.encoder(_images(load.encoded, image_size)) if load.encoded else None
+        images = _images(load.encoded, image_size)
+        features = frozen_features(model.encoder, images) if load.encoded else None
         if load.drawn:
             model.tokenizer.encode(features[: load.drawn])
     if not load.seen:
@@ -113,10 +115,11 @@ def _batch(load: Load) -> PackedBatch:
 
 def _tokenizer(module: TokenizerModule, batch: ImageBatch) -> Tensor:
     module.tokenizer.eval()  # which moves the codebook by what codes come
-    features = module.encoder(batch.images)
+    features = frozen_features(module.encoder, batch.images)
     total = module.tokenizer(features).total
     if module.view_weight:
-        total = total + module.tokenizer.view_loss(features, module.encoder(another_view(batch.images)))
+        others = frozen_features(module.encoder, another_view(batch.images))
+        total = total + module.tokenizer.view_loss(features, others)
     return total
 
 

@@ -8,10 +8,12 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from models.precision import FullPrecision
+from models.ranks import JointBatchNorm2d
 from models.tokenizer.blocks import TransformerBlock
 
 
-class VisionEncoder(nn.Module, PyTorchModelHubMixin):
+class VisionEncoder(FullPrecision, PyTorchModelHubMixin):
     """Four convolutions that halve the image three times, learned positions, transformer blocks, a final norm.
 
     Args:
@@ -28,13 +30,13 @@ class VisionEncoder(nn.Module, PyTorchModelHubMixin):
         self.image_size, self.width, self.grid = image_size, width, image_size // 8
         self.stem = nn.Sequential(
             nn.Conv2d(3, width // 4, 3, stride=2, padding=1),
-            nn.BatchNorm2d(width // 4),
+            JointBatchNorm2d(width // 4),
             nn.GELU(),
             nn.Conv2d(width // 4, width // 2, 3, stride=2, padding=1),
-            nn.BatchNorm2d(width // 2),
+            JointBatchNorm2d(width // 2),
             nn.GELU(),
             nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
-            nn.BatchNorm2d(width),
+            JointBatchNorm2d(width),
             nn.GELU(),
             nn.Conv2d(width, width, 1),
         )

@@ -8,14 +8,15 @@ encoder and the semantic tokenizer. What ILLUME's own baseline looks like is not
 from typing import ClassVar, Literal
 
 from huggingface_hub import PyTorchModelHubMixin
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.precision import FullPrecision, frozen_features
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.quantizer import Kind, Quantized
 from models.tokenizer.semantic import SemanticTokenizer
 
 
-class PixelTokenizer(nn.Module, PyTorchModelHubMixin):
+class PixelTokenizer(FullPrecision, PyTorchModelHubMixin):
     """Images to codes, and codes to the vectors that a `PixelDecoder` draws from.
 
     Args:
@@ -53,8 +54,8 @@ class PixelTokenizer(nn.Module, PyTorchModelHubMixin):
         return self.body.codebook
 
     def encode(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, N) codes."""
-        return self.body.encode(self.encoder(images))
+        """(B, 3, H, W) uint8 -> (B, N) codes, the same whatever precision surrounds it."""
+        return self.body.encode(frozen_features(self.encoder, images))
 
     def decode(self, codes: Tensor) -> Tensor:
         """(B, N) codes -> (B, N, D) vectors."""

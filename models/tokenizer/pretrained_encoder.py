@@ -6,7 +6,7 @@ the smaller UNIT began, stands in for it.
 
 import inspect
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from transformers import (
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from models.precision import ComputeDtype, FullPrecision
 from models.published import check_files, read_published
 from models.recipe import check_keys
 from models.weights import told
@@ -48,7 +49,7 @@ PIXELS = {  # mean and deviation that the published weights of each family expec
 }
 
 
-class PretrainedEncoder(nn.Module, PyTorchModelHubMixin):
+class PretrainedEncoder(FullPrecision, PyTorchModelHubMixin):
     """A published ViT: images of any size in, resized to its own; a grid of features out.
 
     Args:
@@ -61,9 +62,12 @@ class PretrainedEncoder(nn.Module, PyTorchModelHubMixin):
         norm: brings features to zero mean and unit variance, which UNIT's authors call crucial before a language model.
         mean: of the pixels, by channel; None: the family's.
         std: their deviation.
+        compute_dtype: in which features are made wherever the encoder does not learn: "float32", or "bfloat16", which
+            at ViT-H's size is faster and costs no agreement, for the model folder says so and all that makes codes
+            reads it there (docs/decisions.md). Weights stay in single precision.
 
     Raises:
-        ValueError: a family that is not known, or sizes that do not go with each other.
+        ValueError: a family or dtype that is not known, or sizes that do not go with each other.
     """
 
     def __init__(
@@ -76,8 +80,14 @@ class PretrainedEncoder(nn.Module, PyTorchModelHubMixin):
         norm: bool = True,
         mean: list[float] | None = None,
         std: list[float] | None = None,
+        compute_dtype: ComputeDtype = "float32",
     ) -> None:
         super().__init__()
+        if compute_dtype not in get_args(ComputeDtype):
+            raise ValueError(
+                f"the encoder's compute_dtype is {compute_dtype!r}; there is {', '.join(get_args(ComputeDtype))}"
+            )
+        self.compute_dtype = compute_dtype
         config = _vision_config(model, drop_layers)
         self.patch, self.width = config.patch_size, config.hidden_size
         self.set_input(image_size, reduce)

@@ -3,6 +3,9 @@
 `ema` moves each code to the running mean of what it stands for; `simvq` learns one linear map of a frozen Gaussian
 codebook (ILLUME+ section 3: 100% of the codes used); `plain` is the gradient-trained codebook that ILLUME+'s table 8
 found to collapse, kept for comparison. Dead codes are reborn at random inputs (`ema` and `plain`).
+
+Distances are made in single precision whatever surrounds them (`models/precision.py`), and a codebook learns from the
+joint batch of all ranks (`models/ranks.py`).
 """
 
 from typing import Literal, NamedTuple
@@ -10,6 +13,9 @@ from typing import Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from models.precision import FullPrecision, stated_precision
+from models.ranks import from_first, random_rows, summed
 
 AT_ONCE = {"cpu": 2**18}  # distances: so many stay in a core's cache, which all of a step's do not
 AT_MOST = 2**26  # on other devices
@@ -37,7 +43,7 @@ def perplexity(counts: Tensor) -> Tensor:
     return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())
 
 
-class Quantizer(nn.Module):
+class Quantizer(FullPrecision):
     """A codebook.
 
     Args:
@@ -82,6 +88,10 @@ class Quantizer(nn.Module):
 
     def forward(self, inputs: Tensor) -> Quantized:
         """(B, N, C) -> the nearest codes; in training the codebook moves too."""
+        with stated_precision(inputs.device.type):
+            return self._quantize(inputs.float())
+
+    def _quantize(self, inputs: Tensor) -> Quantized:
         flat = inputs.flatten(0, -2)  # (M, C)
         if self.training and not self.started:
             self._start(flat.detach())
@@ -99,19 +109,19 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def _start(self, flat: Tensor) -> None:
-        pick = torch.randint(len(flat), (len(self.table),), device=flat.device)
-        self.table.copy_(flat[pick] + 0.01 * torch.randn_like(self.table))
+        noise = 0.01 * from_first(torch.randn_like(self.table))
+        self.table.copy_(random_rows(flat, len(self.table)) + noise)
         self.started.fill_(True)
 
     @torch.no_grad()
     def _count(self, flat: Tensor, codes: Tensor) -> None:
-        hits = torch.bincount(codes, minlength=len(self.table)).to(flat.dtype)
-        now = hits * len(self.table) / len(flat)
+        hits = summed(torch.bincount(codes, minlength=len(self.table)).to(flat.dtype))
+        now = hits * len(self.table) / hits.sum()
         self.usage.lerp_(now, 1 - self.decay)
         if self.kind == "simvq":
             return
         if self.kind == "ema":
-            sums = torch.zeros_like(self.table).index_add_(0, codes, flat)
+            sums = summed(torch.zeros_like(self.table).index_add_(0, codes, flat))
             weight = ((1 - self.decay) * now / self.usage.clamp_min(1e-5))[
                 :, None
             ]  # share of this batch in the mean
@@ -121,6 +131,5 @@ class Quantizer(nn.Module):
             )
         dead = self.usage < self.dead_below
         if dead.any():
-            pick = torch.randint(len(flat), (int(dead.sum()),), device=flat.device)
-            self.table[dead] = flat[pick]
+            self.table[dead] = random_rows(flat, int(dead.sum()))
             self.usage[dead] = 1.0

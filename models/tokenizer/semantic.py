@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from models.precision import FullPrecision, stated_precision
 from models.tokenizer.blocks import TransformerBlock
 from models.tokenizer.losses import feature_loss
 from models.tokenizer.quantizer import Kind, Quantized, Quantizer
@@ -23,7 +24,7 @@ class TokenizerLoss(NamedTuple):
     codes: Tensor
 
 
-class SemanticTokenizer(nn.Module, PyTorchModelHubMixin):
+class SemanticTokenizer(FullPrecision, PyTorchModelHubMixin):
     """Features to codes and back.
 
     Args:
@@ -70,24 +71,32 @@ class SemanticTokenizer(nn.Module, PyTorchModelHubMixin):
         return self.quantizer.codebook
 
     def encode(self, features: Tensor) -> Tensor:
-        """(B, N, D) features -> (B, N) codes."""
-        return self.quantizer(self.project(features)).codes
+        """(B, N, D) features -> (B, N) codes, the same whatever precision surrounds it."""
+        return self._quantized(features).codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """(B, N) codes -> (B, N, D) reconstructed features."""
-        return self._rebuild(self.quantizer.lookup(codes))
+        """(B, N) codes -> (B, N, D) reconstructed features, the same whatever precision surrounds it."""
+        with stated_precision(codes.device.type):
+            return self._rebuild(self.quantizer.lookup(codes))
+
+    def _quantized(self, features: Tensor) -> Quantized:
+        return self.quantizer(self._projected(features))
+
+    def _projected(self, features: Tensor) -> Tensor:
+        with stated_precision(features.device.type):
+            return self.project(features.float())
 
     def _rebuild(self, vectors: Tensor) -> Tensor:
         return self.out(self.decoder(self.expand(vectors) + self.positions))
 
     def reconstruct(self, features: Tensor) -> Quantized:
         """(B, N, D) features -> their reconstruction (B, N, D), through which gradients pass, codes, quantizer loss."""
-        quantized = self.quantizer(self.project(features))
+        quantized = self._quantized(features)
         return quantized._replace(vectors=self._rebuild(quantized.vectors))
 
     def view_loss(self, features: Tensor, others: Tensor) -> Tensor:
         """How far apart two views of the same images are where they meet the codebook; features (B, N, D) each."""
-        return F.mse_loss(self.project(features), self.project(others))
+        return F.mse_loss(self._projected(features), self._projected(others))
 
     def forward(self, features: Tensor) -> TokenizerLoss:
         """The training loss on (B, N, D) features of the frozen encoder."""
