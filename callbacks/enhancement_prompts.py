@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from datamodules.decode import IMAGE_ENDINGS, sample_text
+from datamodules.decode import image_ending, sample_text
 from datamodules.places import Unreachable, find_shards, local
 from datamodules.shard import BrokenSample, BrokenShard, Shard
 
@@ -71,7 +71,7 @@ def _take(shard: Shard, place: str, order: list[int], count: int) -> list[Chosen
             prompt = sample_text(sample, "txt")
         except (BrokenSample, ValueError):
             continue
-        if any(ending in sample for ending in IMAGE_ENDINGS):
+        if image_ending(sample) is not None:
             taken.append(Chosen(prompt, place, number))
     shard.close()
     return taken
@@ -166,7 +166,9 @@ class TrueImages:
             with local(chosen.shard) as path:
                 self.place, self.shard = chosen.shard, Shard(path)
         sample = self.shard.read(chosen.number)
-        ending = next(ending for ending in IMAGE_ENDINGS if ending in sample)
+        ending = image_ending(sample)
+        if ending is None:
+            raise ValueError(f"{chosen.shard} has no image of {chosen.prompt!r} any more: it was replaced")
         return ending, sample[ending]
 
     def close(self) -> None:

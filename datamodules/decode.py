@@ -1,22 +1,19 @@
 """Bytes to pixels and words, with care: what stands in shards is not to be trusted."""
 
-import io
 import json
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from common.images import centre_square, rgb
+from common.images import IMAGE_EXTENSIONS, centre_square, has_image_extension, open_image
+from common.text import decode_text
 
-MOST_PIXELS = 64_000_000
 MOST_TEXT = 2**16  # bytes of a caption
 MOST_JSON = 2**22
-IMAGE_ENDINGS = ("png", "jpg", "jpeg", "webp")
 
 
 def decode_image(data: bytes, size: int, longest: int | None = None) -> Tensor:
@@ -25,9 +22,9 @@ def decode_image(data: bytes, size: int, longest: int | None = None) -> Tensor:
     With `longest` all of the image instead, (3, H, W), and shrunk only where a side is longer than that.
 
     Raises:
-        ValueError: it is no image, is cut short, or is too large to be one.
+        UnreadableImage: it is no image, is cut short or damaged, or is too large; a ValueError.
     """
-    image = _opened(data)
+    image = open_image(data)
     if longest is not None:
         # it averages whole pixels first (`reducing_gap`), so that a strip of millions makes no filter of gigabytes
         image.thumbnail((longest, longest), Image.Resampling.BICUBIC)
@@ -36,26 +33,18 @@ def decode_image(data: bytes, size: int, longest: int | None = None) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def _opened(data: bytes) -> Image.Image:
-    """An encoded image, upright and on white, if it is one."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"the image has too many pixels: {image.width} x {image.height}")
-            return rgb(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError as error:  # its own words name a buffer in memory
-        raise ValueError("not a readable image") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"the image has too many pixels: {error}") from error
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"not a readable image: {error}") from error
-
-
 def image_endings(sample: Mapping[str, Any]) -> list[str]:
-    """The members of a sample that are images: "png" of a raw pair, "0.png" of a document."""
-    return [ending for ending in sample if ending.rpartition(".")[2] in IMAGE_ENDINGS]
+    """The members of a sample that are images: "png" or "JPG" of a raw pair, "0.png" of a document."""
+    return [ending for ending in sample if has_image_extension(ending)]
+
+
+def image_ending(sample: Mapping[str, Any]) -> str | None:
+    """The member that is the image of a raw pair, "png" or "JPG"; None where there is none.
+
+    Of several, the first in IMAGE_EXTENSIONS.
+    """
+    found = [ending for ending in sample if ending.lower() in IMAGE_EXTENSIONS]
+    return min(found, key=lambda ending: IMAGE_EXTENSIONS.index(ending.lower()), default=None)
 
 
 def sample_image(sample: Mapping[str, Any], size: int, longest: int | None = None) -> Tensor:
@@ -64,25 +53,25 @@ def sample_image(sample: Mapping[str, Any], size: int, longest: int | None = Non
     Raises:
         ValueError: the sample has none, or it cannot be read.
     """
-    for ending in IMAGE_ENDINGS:
-        if ending in sample:
-            return decode_image(sample[ending], size, longest)
-    raise ValueError("a sample has no image")
+    ending = image_ending(sample)
+    if ending is None:
+        raise ValueError("a sample has no image")
+    return decode_image(sample[ending], size, longest)
 
 
 def sample_text(sample: Mapping[str, Any], ending: str) -> str:
     """The words of a member.
 
     Raises:
-        ValueError: there is none, it is empty, too long, or no UTF-8.
+        ValueError: there is none, it is empty, too long, or in an encoding that is not read.
     """
     if ending not in sample:
         raise ValueError(f"a sample has no {ending}")
     if len(sample[ending]) > MOST_TEXT:
         raise ValueError(f"a text is longer than {MOST_TEXT >> 10} KiB")
     try:
-        words = sample[ending].decode("utf-8").strip()
-    except UnicodeDecodeError as error:
+        words = decode_text(sample[ending], ending).strip()
+    except ValueError as error:
         raise ValueError(f"a text is not UTF-8: {error}") from error
     if not words:
         raise ValueError("a text is empty")

@@ -23,6 +23,7 @@ from typing import Any
 
 from PIL import Image
 
+from common.images import image_info
 from datamodules.decode import decode_image, image_endings, sample_json, sample_text
 from datamodules.places import Unreachable, declared, find_shards, is_remote, local
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
@@ -131,17 +132,18 @@ def check(sample: Sample) -> None:
 
 def _odd(sample: Sample, thumbnails: bool) -> Iterator[tuple[str, bytes | None]]:
     for ending in image_endings(sample):
-        image = Image.open(io.BytesIO(sample[ending]))
+        image = image_info(sample[ending])
         why = []
-        if min(image.size) < ODD_SIDE:
+        sides = image.width, image.height
+        if min(sides) < ODD_SIDE:
             why.append(f"only {image.width} x {image.height} pixels")
-        if max(image.size) > ODD_RATIO * min(image.size):
+        if max(sides) > ODD_RATIO * min(sides):
             why.append(f"{image.width} x {image.height}, a narrow strip")
         if image.mode not in ("RGB", "L"):
             why.append(f"mode {image.mode}")
-        if getattr(image, "n_frames", 1) > 1:
-            why.append(f"{image.n_frames} frames, of which the first is used")
-        if image.getexif().get(0x0112, 1) != 1:
+        if image.frames > 1:
+            why.append(f"{image.frames} frames, of which the first is used")
+        if image.turned:
             why.append("rotated by its EXIF")
         if why:
             yield ", ".join(why), _thumbnail(sample[ending]) if thumbnails else None

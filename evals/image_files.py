@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from common import images
+
 
 def write_whole(target: Path, content: bytes) -> None:
     """Writes a file whole or not at all; the scratch file beside it has a name that no scorer takes for an image."""
@@ -37,23 +39,20 @@ def encoded(image: Tensor, name: str) -> bytes:
     return buffer.getvalue()
 
 
-def open_image(content: bytes, where: str, upright: bool = False) -> Image.Image:
-    """An image in RGB.
+def open_image(content: bytes | Path | Image.Image, where: str) -> Image.Image:
+    """An image as `common.images.open_image` opens it, the one way in.
 
     Args:
-        content: the file's bytes.
+        content: the file's bytes, the file, or what another library has opened.
         where: what an error calls it.
-        upright: whether it is turned as its camera says.
 
     Raises:
         ValueError: it cannot be read.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        said = " ".join(str(error).split())
-        raise ValueError(f"{where} is no image that can be read ({said}): make it again") from error
+        return images.open_image(content)
+    except (images.UnreadableImage, OSError) as error:
+        raise ValueError(f"{where} is no image that can be read ({error}): replace it") from error
 
 
 def squared(image: Image.Image, side: int) -> Image.Image:

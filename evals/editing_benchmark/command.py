@@ -136,7 +136,7 @@ def edits(model: Edits, size: int, record: Mapping[str, Any]) -> Make:
 
     def make(orders: Sequence[Order]) -> Tensor:
         before = [
-            open_image(one.source.before(), f"the image before {one.path}", upright=True) for one in orders
+            open_image(one.source.before(), f"the image before {one.path}") for one in orders
         ]
         images = torch.stack([as_input(image, size) for image in before]).to(model.device)
         words, seeds = [one.source.instruction for one in orders], [one.seed for one in orders]
@@ -165,7 +165,7 @@ def measure(results: DrawnFolder, benchmark: Benchmark, measures: Measures) -> d
     kept = KeptScores(scores_file(results.path, about), stamps)
 
     def numbers(name: str) -> Numbers:
-        image = open_image(pictures[name].read(), pictures[name].where, upright=True)
+        image = open_image(pictures[name].read(), pictures[name].where)
         return measures.of(image, ones[name])
 
     kept.complete(numbers)

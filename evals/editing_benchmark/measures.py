@@ -28,8 +28,8 @@ class Measures:
         CLIP-DIR (arXiv 2211.09800) is None where the two captions are alike, as there is no direction from one to the
         other. It is 0 for an image that is as it was before.
         """
-        before = open_image(one.before(), f"the image before {one.name}", upright=True)
-        reference = open_image(one.reference(), f"the image that {one.name} is held against", upright=True)
+        before = open_image(one.before(), f"the image before {one.name}")
+        reference = open_image(one.reference(), f"the image that {one.name} is held against")
         seen, was, like = self.clip.see([image, before, reference])  # (D,) each
         told, told_before = self.clip.read([one.words_after, one.words_before])
         direction = None

@@ -133,7 +133,7 @@ def score(images: DrawnFolder, prompts: Sequence[Prompt], scorer: Scorer) -> dic
     kept = KeptScores(scores_file(images.path, about), stamps)
 
     def measure(name: str) -> Numbers:
-        image = open_image(pictures[name].read(), pictures[name].where, upright=True)
+        image = open_image(pictures[name].read(), pictures[name].where)
         return {"vqa_score": scorer.score(image, texts[name])}
 
     kept.complete(measure)

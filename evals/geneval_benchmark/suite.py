@@ -108,7 +108,7 @@ def score(folder: Path, prompts: Sequence[Prompt], samples: int, scorer: Scorer)
     results = Results(folder / f"results-{scorer.key}.jsonl", hashes, lines)
     missing = [(place, name) for place, name in names.items() if name not in results.known]
     for place, name in telling(missing, "images scored"):
-        image = open_image(found[place].read_bytes(), str(found[place]), upright=True)
+        image = open_image(found[place].read_bytes(), str(found[place]))
         said = scorer.score(image, prompts[place.prompt])
         results.add({"filename": name, **said, "image": hashes[name]})
     about = {"samples": len(names), "prompts": len(prompts), "results": results.path.name}

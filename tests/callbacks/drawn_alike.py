@@ -15,5 +15,5 @@ def without_model(folder: Path) -> dict[str, Any]:
 
 def unlike(one: Path, other: Path) -> float:
     """The mean difference of pixels from 0 to 1; a model that was saved and loaded may round a pixel otherwise."""
-    first, second = (open_image(path.read_bytes(), str(path), upright=True) for path in (one, other))
+    first, second = (open_image(path.read_bytes(), str(path)) for path in (one, other))
     return difference(first, second)

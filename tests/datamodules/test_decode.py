@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import decode
+from common import images
 from datamodules.decode import decode_image, sample_image, sample_json, sample_text
 
 
@@ -39,7 +39,7 @@ def test_what_is_no_image_is_refused(monkeypatch):
     for data in (b"", b"hello", whole[: len(whole) // 2]):
         with pytest.raises(ValueError, match="not a readable image"):
             decode_image(data, 16)
-    monkeypatch.setattr(decode, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(images, "MAX_MEMORY", 10_000)
     with pytest.raises(ValueError, match="too many pixels: 64 x 64"):
         decode_image(whole, 16)
 

@@ -1,0 +1,341 @@
+"""The one opener: pixels are kept wherever PIL decodes them, and what is no image is refused by name."""
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from common import image_modes
+from common.images import (
+    FORMATS,
+    IMAGE_EXTENSIONS,
+    UnreadableImage,
+    has_image_extension,
+    image_info,
+    open_image,
+)
+
+RNG = np.random.default_rng(0)
+PHOTO = Image.fromarray(RNG.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+TURN_6 = (0x0112, 3, 1, struct.pack("<H", 6))
+
+
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def exif(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """An EXIF block of (tag, type, count, value) whose values may be of another type than the tag's."""
+    head = b"Exif\0\0II*\0" + struct.pack("<I", 8)
+    body, extra, start = struct.pack("<H", len(entries)), b"", 8 + 2 + 12 * len(entries) + 4
+    for tag, kind, count, value in entries:
+        if len(value) > 4:
+            value, extra = struct.pack("<I", start + len(extra)), extra + value
+        body += struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
+    return head + body + struct.pack("<I", 0) + extra
+
+
+def png_with(*chunks: tuple[bytes, bytes], before: bytes = b"IDAT") -> bytes:
+    """A PNG of PHOTO with chunks put in before one of its own."""
+    whole = saved(PHOTO, "png")
+    place = whole.index(before) - 4
+    made = b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+    return whole[:place] + made + whole[place:]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        exif(TURN_6, (0x011A, 5, 1, struct.pack("<II", 72, 0)), (0x011B, 5, 1, struct.pack("<II", 0, 0))),
+        exif(TURN_6, (0x9201, 10, 1, struct.pack("<ii", 5, 0))),
+        exif(
+            TURN_6, (0x0100, 2, 8, b"unknown\0")
+        ),  # the width as words: struct.error in PIL's own transposition
+        exif(TURN_6, (0x010F, 3, 1, struct.pack("<H", 7)), (0x011A, 2, 4, b"72 \0")),
+        exif(TURN_6, (0x0100, 2, 8, b"unknown\0"), (0x8769, 4, 1, struct.pack("<I", 4000))),
+        exif(TURN_6, (0x8825, 2, 8, b"nowhere\0")),
+        exif(TURN_6, (0x927C, 7, 2**31, b"\xff\xff\xff\xff")),
+    ],
+)
+@pytest.mark.parametrize("kind", ["jpeg", "webp", "png"])
+def test_an_odd_exif_tag_costs_no_photo_and_the_turn_is_kept(block: bytes, kind: str):
+    photo = Image.new("RGB", (64, 48), (200, 10, 10))
+    assert open_image(saved(photo, kind, exif=block)).size == (48, 64)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_a_turn_that_there_is_not_is_none(value: int):
+    block = exif((0x0112, 3, 1, struct.pack("<H", value)))
+    assert open_image(saved(PHOTO, "jpeg", exif=block)).size == PHOTO.size
+
+
+@pytest.mark.parametrize(
+    "block", [b"Exif\0\0", b"Exif\0\0II*\0", b"nonsense", exif((0x0112, 2, 4, b"six\0")), exif(TURN_6)[:20]]
+)
+def test_exif_that_cannot_be_read_is_passed_over(block: bytes):
+    assert open_image(saved(PHOTO, "jpeg", exif=block)).size == PHOTO.size
+
+
+def test_a_turn_in_xmp_is_honoured_and_one_in_latin_1_costs_nothing():
+    turned = b'<x:xmpmeta><rdf:Description tiff:Orientation="6" dc:creator="Jos\xe9"/></x:xmpmeta>'
+    assert open_image(saved(PHOTO, "jpeg", xmp=turned)).size == (24, 32)
+    assert open_image(saved(PHOTO, "jpeg", xmp=b"<?xpacket?>\xff\xfe\x00")).size == PHOTO.size
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_all_eight_turns(turn: int):
+    photo = Image.new("L", (64, 32))
+    photo.paste(255, (0, 0, 32, 16))  # white where the stored image begins
+    made = np.asarray(open_image(saved(photo, "png", exif=exif((0x0112, 3, 1, struct.pack("<H", turn))))))[
+        ..., 0
+    ]
+    corner = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
+    assert made.shape == ((64, 32) if turn > 4 else (32, 64)) and made[corner[turn]] == 255
+
+
+BOMB = zlib.compress(bytes(80 << 20))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "before"),
+    [
+        ((b"zTXt", b"note\0\0" + BOMB), b"IDAT"),
+        ((b"iTXt", b"note\0\1\0\0\0" + BOMB), b"IEND"),
+        ((b"iCCP", b"name\0\0" + BOMB), b"IDAT"),
+        ((b"iCCP", b"name\0\7" + b"no such compression"), b"IDAT"),
+        ((b"gAMA", b"1"), b"IDAT"),
+        ((b"pHYs", b"12"), b"IDAT"),
+        ((b"eXIf", b"MM nonsense"), b"IEND"),
+    ],
+)
+def test_a_pngs_damaged_metadata_costs_no_pixels(chunk: tuple[bytes, bytes], before: bytes):
+    assert np.array_equal(np.asarray(open_image(png_with(chunk, before=before))), np.asarray(PHOTO))
+
+
+def test_a_pngs_wrong_checksum_of_a_comment_costs_no_pixels():
+    damaged = png_with((b"tEXt", b"note\0abc")).replace(b"abc", b"abd")
+    with pytest.raises((SyntaxError, UnidentifiedImageError)):  # PIL alone
+        Image.open(io.BytesIO(damaged)).load()
+    assert np.array_equal(np.asarray(open_image(damaged)), np.asarray(PHOTO))
+
+
+def test_endings_are_all_that_pil_reads_in_process():
+    Image.init()
+    registered = {end[1:] for end, kind in Image.registered_extensions().items() if kind in (*FORMATS, "MPO")}
+    assert registered <= set(IMAGE_EXTENSIONS) and set(FORMATS) <= set(Image.OPEN)
+    assert len(set(IMAGE_EXTENSIONS)) == len(IMAGE_EXTENSIONS)
+    out = {"EPS", "WMF", "IPTC", "FITS", "FPX", "MIC", "BUFR", "GRIB", "HDF5", "MPEG"}
+    assert set(Image.OPEN) - set(FORMATS) <= out
+
+
+@pytest.mark.parametrize(
+    "name", ["a.JPG", "b.JPEG", "c.jfif", "d.gif", "e.Bmp", "f.tif", "g.avif", "h.jpe", "0.JP2"]
+)
+def test_an_ending_counts_in_any_letters(name: str):
+    assert has_image_extension(name)
+
+
+@pytest.mark.parametrize("name", ["png", "a.txt", "a.json", "a.pngx", "a.svg", "a.eps", "a.codes.npy", ""])
+def test_what_is_no_images_name(name: str):
+    assert has_image_extension(name) == (name == "png")
+
+
+@pytest.mark.parametrize(
+    "kind", ["PNG", "TIFF", "BMP", "PPM", "TGA", "SGI", "PCX", "JPEG2000", "QOI", "DDS", "WEBP"]
+)
+def test_lossless_kinds_keep_their_pixels(kind: str):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert np.array_equal(np.asarray(open_image(saved(PHOTO, kind, **options))), np.asarray(PHOTO))
+
+
+def test_sixteen_bits_are_divided_by_257():
+    ramp = np.arange(24 * 32, dtype=np.uint16).reshape(24, 32) * 85
+    wanted = np.repeat(np.floor(ramp / 257 + 0.5).astype(np.uint8)[..., None], 3, 2)
+    for kind in ("PNG", "TIFF", "PPM", "JPEG2000"):
+        assert np.array_equal(np.asarray(open_image(saved(Image.fromarray(ramp), kind))), wanted), kind
+    assert np.array_equal(
+        np.asarray(open_image(saved(Image.fromarray(ramp.astype(np.int32)), "TIFF"))), wanted
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "first", "last"),
+    [(0, 1, 0, 255), (-0.05, 1.05, 0, 255), (0.25, 0.5, 64, 128), (0, 255, 0, 255), (0, 65535, 0, 255)],
+)
+def test_floating_point_is_scaled_by_its_range(low: float, high: float, first: int, last: int):
+    ramp = np.linspace(low, high, 64, dtype=np.float32).reshape(8, 8)
+    made = np.asarray(open_image(saved(Image.fromarray(ramp), "TIFF")))[..., 0]
+    assert (made[0, 0], made[-1, -1]) == (first, last)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -5.0, 1e30])
+def test_values_of_no_known_range_are_refused_by_name(value: float):
+    values = np.full((8, 8), 0.5, np.float32)
+    values[3, 3] = value
+    with pytest.raises(UnreadableImage, match="values of no known range") as caught:
+        open_image(saved(Image.fromarray(values), "TIFF"))
+    assert caught.value.reason == "values of no known range"
+
+
+def test_negative_integers_are_refused():
+    with pytest.raises(UnreadableImage, match="values of no known range: from -7 to 0"):
+        open_image(saved(Image.fromarray(np.full((4, 4), -7, np.int32) * np.eye(4, dtype=np.int32)), "TIFF"))
+
+
+def test_lab_and_cmyk_have_their_colours():
+    lab = ImageCms.applyTransform(
+        PHOTO,
+        ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"),
+    )
+    made = np.asarray(open_image(saved(lab, "TIFF"))).astype(int)
+    assert np.abs(made - np.asarray(PHOTO)).mean() < 3
+    red = Image.new("RGB", (16, 16), (250, 0, 0)).convert("CMYK")
+    for kind in ("JPEG", "TIFF"):  # the JPEG inverts its inks, as Adobe's do
+        assert np.allclose(np.asarray(open_image(saved(red, kind))).mean((0, 1)), (250, 0, 0), atol=6), kind
+
+
+def test_what_is_transparent_shows_white_in_every_way_that_it_is_said():
+    grey16 = saved(Image.fromarray(np.full((8, 8), 300, np.uint16)), "PNG", transparency=300)
+    palette = Image.new("P", (8, 8), 1)
+    palette.putpalette([10, 20, 30] * 256)
+    ways = {
+        "RGBA": saved(Image.new("RGBA", (8, 8), (9, 9, 9, 0)), "PNG"),
+        "LA": saved(Image.new("LA", (8, 8), (9, 0)), "PNG"),
+        "P": saved(palette, "PNG", transparency=1),
+        "P, bytes": saved(palette, "PNG", transparency=b"\x80\x00"),
+        "GIF": saved(palette, "GIF", transparency=1),
+        "RGB": saved(Image.new("RGB", (8, 8), (9, 9, 9)), "PNG", transparency=(9, 9, 9)),
+        "L": saved(Image.new("L", (8, 8), 9), "PNG", transparency=9),
+        "I;16": grey16,
+    }
+    for way, data in ways.items():
+        assert np.asarray(open_image(data)).min() == 255, way
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF", "MPO"])
+def test_of_several_frames_the_first(kind: str):
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    made = np.asarray(open_image(saved(frames[0], kind, save_all=True, append_images=frames[1:])))
+    assert np.allclose(made.mean((0, 1)), (255, 0, 0), atol=4)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "TGA", "AVIF"])
+def test_what_is_cut_short_is_refused(kind: str):
+    whole = saved(PHOTO, kind)
+    with pytest.raises(UnreadableImage):
+        open_image(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "it is empty"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
+            "a git-lfs pointer: run `git lfs",
+        ),
+        (b"<!DOCTYPE html><html>not found</html>", "a web page"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "PostScript"),
+        (b"%PDF-1.7\n", "a PDF"),
+        (b"\0\0\0\x20ftypheic" + bytes(40), "HEIC"),
+        (b"PK\x03\x04" + bytes(40), "an archive"),
+    ],
+)
+def test_what_is_no_image_is_named(data: bytes, what: str):
+    with pytest.raises(UnreadableImage, match=what) as caught:
+        open_image(data)
+    assert caught.value.reason == "no image"
+
+
+def test_no_external_program_runs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
+    eps = saved(PHOTO, "EPS")
+    iptc = b"\x1c\x03\x3c\x00\x02\x01\x00" + b"\x1c\x08\x0a" + struct.pack(">H", len(eps)) + eps
+    for data in (eps, iptc):
+        with pytest.raises(UnreadableImage, match="no image"):
+            open_image(data)
+
+
+def header(width: int, height: int) -> bytes:
+    """A PNG that says that it is of a size."""
+    small = saved(Image.new("RGB", (8, 8)), "PNG")
+    body = b"IHDR" + struct.pack(">II", width, height) + small[24:29]
+    return small[:12] + body + struct.pack(">I", zlib.crc32(body)) + small[33:]
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(50_000, 50_000), (10_000, 7_000), (1, 60_000_000), (1, 2_000_000_000)]
+)
+def test_huge_sides_are_refused_before_they_are_decoded(width: int, height: int):
+    with pytest.raises(UnreadableImage, match=f"too many pixels: {width} x {height}|exceeds limit") as caught:
+        open_image(header(width, height))
+    assert caught.value.reason == "too many pixels"
+
+
+def test_a_progressive_jpeg_of_thousands_of_scans_is_refused():
+    whole = saved(Image.new("RGB", (2000, 2000)), "JPEG", progressive=True)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    with pytest.raises(UnreadableImage, match="too many pixels"):
+        open_image(whole[:-2] + last * 1000 + whole[-2:])
+
+
+@pytest.mark.parametrize("size", [(20_000_000, 1), (1, 20_000_000), (7700, 7800)])
+def test_the_largest_that_are_opened_take_less_than_500_mb(size: tuple[int, int]):
+    """In a process of its own, as the most memory of one that has lived is not this image's."""
+    code = """
+import io, resource
+from PIL import Image
+from common.images import open_image
+buffer = io.BytesIO()
+Image.new("L", SIZE).save(buffer, "png", compress_level=1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert open_image(buffer.getvalue()).size == SIZE
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code.replace("SIZE", str(size))], capture_output=True, text=True, check=True
+    )
+    assert int(said.stdout) < 500_000
+
+
+def test_tiles_are_what_the_whole_would_be(monkeypatch: pytest.MonkeyPatch):
+    kinds = {
+        "RGBA": PHOTO.convert("RGBA"),
+        "P": PHOTO.quantize(16),
+        "CMYK": PHOTO.convert("CMYK"),
+        "I;16": Image.fromarray(RNG.integers(0, 65536, (24, 32)).astype(np.uint16)),
+        "F": Image.fromarray(RNG.random((24, 32), np.float32)),
+    }
+    whole = {name: open_image(image) for name, image in kinds.items()}
+    for tile in (7, 100):
+        monkeypatch.setattr(image_modes, "TILE", tile)
+        for name, image in kinds.items():
+            assert np.array_equal(np.asarray(open_image(image)), np.asarray(whole[name])), name
+
+
+def test_a_file_and_an_opened_image_are_opened_alike(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(saved(PHOTO, "PNG", exif=exif(TURN_6)))
+    with Image.open(tmp_path / "a.png") as opened:
+        assert np.array_equal(np.asarray(open_image(opened)), np.asarray(open_image(tmp_path / "a.png")))
+    with pytest.raises(FileNotFoundError):
+        open_image(tmp_path / "none.png")
+
+
+def test_info_is_of_the_file_and_not_of_what_it_became():
+    frames = [Image.new("L", (9, 7), n) for n in (0, 200)]
+    info = image_info(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert (info.width, info.height, info.frames, info.turned) == (9, 7, 2, False)
+    assert image_info(saved(PHOTO, "JPEG", exif=exif(TURN_6))).turned
+    assert image_info(png_with((b"zTXt", b"note\0\0" + BOMB))).mode == "RGB"
