@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from lightning_modules.language_start import join, keep_little, start_parts
+from lightning_modules.language_start import GENERATION, PROMPTS, join, keep_little, start_parts
 from lightning_modules.optimization import adamw, train_only
 from lightning_modules.predecessor import PLANNED, is_filled_later
 from models import sharding
+from models.generation import PLAYGROUND
 from models.language.lora import add_lora, check_peft, plan_lora
 from models.language.unified_lm import TASKS, LanguageLoss
 from models.model_folder import save_parts
+from models.prompts import read_prompts
 from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
 from models.weights import make_room
@@ -51,6 +53,10 @@ class LanguageModule(L.LightningModule):
         checkpointing: keeps the trunk's activations by layer alone and makes the rest again in the backward pass.
         lora: settings of peft's LoraConfig: the trunk stays, and low-rank additions to its matrices learn in its place,
             at the rate of the part `trunk`; the model folder holds them added up.
+        generation: how the model draws, edits and writes unless told otherwise, laid over its predecessor's: `{draw:
+            {cfg: 2.0, top_k: 2048}}` (`models/generation.py`). None: as the predecessor, or else the playground's model.
+        prompts: the words of the tasks in training and after: `playground`, `illume_plus`, or by task, laid over the
+            predecessor's (`models/prompts.py`). None: as the predecessor, or else the playground's.
         slicing: settings of `models.slices.Slicing`, by which the language model sees images from this stage on, if
             it did not before: stage 3 in the paper. `image_size` of the data must be its size.
     """
@@ -73,6 +79,8 @@ class LanguageModule(L.LightningModule):
         checkpointing: bool = False,
         lora: dict[str, Any] | None = None,
         slicing: dict[str, Any] | None = None,
+        generation: dict[str, Any] | None = None,
+        prompts: str | dict[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.rates, self.start, self.sizes, self.words = rates, start, language, words
@@ -80,6 +88,10 @@ class LanguageModule(L.LightningModule):
         self.muon, self.codebook_rows = muon or [], codebook_rows
         self.understanding, self.checkpointing, self.lora = understanding, checkpointing, lora
         self.slicing = slicing
+        self.generation, self.prompts = generation, prompts
+        # what is wrong is told now, before a predecessor is loaded
+        PLAYGROUND.override(generation, GENERATION)
+        read_prompts(prompts, where=PROMPTS)
         self.model: Illume | None = None
         self.whole_state: dict[str, Tensor] | None = None  # of a sharded language model, while it is exported
 
@@ -118,8 +130,9 @@ class LanguageModule(L.LightningModule):
         if self.lora is not None and PLANNED.get() is None:
             check_peft()
         learns = self.rates.get("understanding_encoder", 0) > 0
-        parts = start_parts(self, self.start, self.words, self.sizes)
+        parts = start_parts(self, self.start, self.words, self.sizes, self.generation, self.prompts)
         self.model = join(parts, self.codebook_rows, learns, self.understanding, self.slicing)
+        self.model.generation.check_codes(self.model.language.vocabulary.codes, GENERATION)
         if self.lora is not None:
             (add_lora if PLANNED.get() is None else plan_lora)(self.model.language, self.lora)
         if self.checkpointing:

@@ -16,14 +16,16 @@ from transformers import PreTrainedTokenizerFast
 from webdataset.shardlists import expand_urls
 
 from lightning_modules.predecessor import PLANNED, is_filled_later, parts_of
-from models.document import PROMPTS
+from models.generation import PLAYGROUND
 from models.language.pretrained import PretrainedLanguage
-from models.language.text_tokenizer import blank_text_tokenizer, train_text_tokenizer
+from models.language.text_tokenizer import blank_text_tokenizer, text_rows, train_text_tokenizer
 from models.language.unified_lm import UnifiedLM
+from models.prompts import Prompts, read_prompts
 from models.recipe import build
 from models.unified import Illume
 
 WHERE = "model.init_args.language"
+GENERATION, PROMPTS = "model.init_args.generation", "model.init_args.prompts"
 
 
 def start_parts(
@@ -31,6 +33,8 @@ def start_parts(
     start: Mapping[str, str],
     words: Mapping[str, Any] | None,
     language: Mapping[str, Any] | None,
+    generation: Mapping[str, Any] | None = None,
+    prompts: str | Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """All parts by name: those of model folders, then those made new; on the meta device where a checkpoint fills them.
 
@@ -39,6 +43,8 @@ def start_parts(
         start: model folder of each part; `all` takes every part of one.
         words: recipe of a text tokenizer from nothing.
         language: recipe of a language model from nothing, or, with `from`, of a published one.
+        generation: laid over the language model's own, or the playground's where it is new.
+        prompts: the same.
 
     Raises:
         FileNotFoundError: something is not there.
@@ -47,14 +53,18 @@ def start_parts(
     parts: dict[str, Any] = {}
     for name, folder in start.items():
         parts |= parts_of(module, folder, *(() if name == "all" else (name,)))
+    parts["generation"] = parts.get("generation", PLAYGROUND).override(generation, GENERATION)
+    parts["prompts"] = read_prompts(prompts, parts.get("prompts", Prompts()), PROMPTS)
     if words is not None:
         recipe = build(Words, words, "model.init_args.words")
-        parts["text_tokenizer"] = recipe.tokenizer() if PLANNED.get() is None else recipe.plan()
+        parts["text_tokenizer"] = (
+            recipe.tokenizer(parts["prompts"]) if PLANNED.get() is None else recipe.plan(parts["prompts"])
+        )
     later = is_filled_later(module)
     if language is not None and "from" in language:
         parts |= _published(module, dict(language), parts)
     elif language is not None:
-        sizes = {"text_size": len(parts["text_tokenizer"])} | language
+        sizes = {"text_size": text_rows(parts["text_tokenizer"])} | language
         with torch.device("meta") if later else nullcontext():
             parts["language"] = build(UnifiedLM, sizes, WHERE)
     if later:  # what is mapped has not been read yet
@@ -145,18 +155,18 @@ class Words:
     size: int
     more: str = ""
 
-    def tokenizer(self) -> PreTrainedTokenizerFast:
+    def tokenizer(self, prompts: Prompts) -> PreTrainedTokenizerFast:
         """Learns the pieces."""
-        return train_text_tokenizer(self._texts(), self.size)
+        return train_text_tokenizer(self._texts(prompts), self.size)
 
-    def plan(self) -> PreTrainedTokenizerFast:
+    def plan(self, prompts: Prompts) -> PreTrainedTokenizerFast:
         """The same, or one of `size` pieces where the shards are not here: few words make fewer pieces."""
         here = all(Path(shard).is_file() for shard in expand_urls(self.shards))
-        return self.tokenizer() if here else blank_text_tokenizer(self.size)
+        return self.tokenizer(prompts) if here else blank_text_tokenizer(self.size)
 
-    def _texts(self, limit: int = 20000) -> list[str]:
-        """The project's own prompts, and texts out of shards of documents or raw pairs."""
-        texts = [*PROMPTS, self.more]
+    def _texts(self, prompts: Prompts, limit: int = 20000) -> list[str]:
+        """The model's prompts, and texts out of shards of documents or raw pairs."""
+        texts = [*prompts.texts, self.more]
         every_rank = iter  # each learns the same pieces from the same words
         for sample in wds.WebDataset(self.shards, shardshuffle=False, nodesplitter=every_rank):
             if "json" in sample:

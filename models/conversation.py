@@ -1,11 +1,12 @@
 """Any-to-any: text and images in, text and images out in the order that the model makes them (ILLUME section 3.2)."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from models.document import Draw, See, Text, draw_document
+from models.document import Document, Draw, See, Text, draw_document, edit_document
 from models.language.decoding import write_words
 from models.sequence import Segment
 
@@ -20,9 +21,11 @@ def converse(
     model: "Illume",
     parts: Sequence[str | Tensor],
     seed: int = 0,
-    cfg: float = 1.0,
-    temperature: float = 0.7,
-    limit: int = 96,
+    cfg: float | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    limit: int | None = None,
 ) -> Iterator[str | Tensor]:
     """Answers one turn of the user, as it comes about.
 
@@ -30,16 +33,21 @@ def converse(
         model: with all parts.
         parts: of the user's turn: text and images (3, H, W).
         seed: of what is drawn.
-        cfg: guidance of what is drawn.
-        temperature: the same.
-        limit: tokens of one text.
+        cfg: guidance of what is drawn; None, here and below: the model's own (`generation.chat`).
+        temperature: of what is drawn.
+        top_k: the same.
+        top_p: the same.
+        limit: tokens of one text; None: the model's own.
 
     Yields:
         Pieces of text, which belong together up to the next image, and images (3, H, W) uint8.
 
     Raises:
-        ValueError: what was said has become longer than the context.
+        ValueError: a component is missing, or what was said has become longer than the context.
     """
+    own = model.generation
+    sampling = own.chat.override(cfg=cfg, temperature=temperature, top_k=top_k, top_p=top_p)
+    limit = limit or own.max_new_tokens.chat
     document: list[Text | See | Draw] = [Text(p) if isinstance(p, str) else See(p) for p in parts]
     for number in range(MOST_IMAGES):
         segment = model.segment(document, ask=not number)
@@ -52,11 +60,19 @@ def converse(
         if not written or written[-1] != model.language.vocabulary.special("begin_image"):
             return
         opened = [*document, Draw(None)]
-        null = opened if cfg == 1.0 else draw_document(None)
-        own = seed + len(document) - len(parts)
-        (image,) = model.draw_documents([opened], [null], [own], cfg, temperature)
+        null = opened if sampling.cfg == 1 else _null(model, document)
+        of_image = seed + len(document) - len(parts)
+        (image,) = model.draw_documents([opened], [null], [of_image], *astuple(sampling))
         yield image
         document.append(Draw(image))
+
+
+def _null(model: "Illume", document: Document) -> Document:
+    """What guidance is away from: an edit's null prompt where an image was shown, else a drawing's."""
+    seen = [part for part in document if isinstance(part, See)]
+    if seen:
+        return edit_document(seen[-1].image, None, prompts=model.prompts)
+    return draw_document(None, prompts=model.prompts)
 
 
 def _speak(model: "Illume", segment: Segment, limit: int, written: list[int]) -> Iterator[str]:

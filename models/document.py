@@ -1,33 +1,16 @@
 """A document is a list of parts: `Text`, `See` and `Draw`. Every task is a document; only the template differs.
 
-The prompts follow ILLUME+ (one sentence a task; assumed for ILLUME, which does not print its own). The null prompts
-are what classifier-free guidance takes as its condition-less twin; reconstruction is also the null prompt of editing.
+Each task's words are the model's own (`models/prompts.py`): whoever has a model gives `prompts`. The null prompts are
+what classifier-free guidance takes as its condition-less twin; reconstruction is also the null prompt of editing.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-Image = TypeVar("Image")
+from models.prompts import PLAYGROUND, Prompts
 
-DRAW_PROMPT = "draw : {caption}"
-DRAW_NULL_PROMPT = "draw a random image"
-DESCRIBE_PROMPT = "describe the image"
-DETAIL_PROMPT = "describe the image in detail"
-EDIT_PROMPT = "edit the image : {instruction}"
-RECONSTRUCT_PROMPT = "reconstruct the image"
-ASSESS_PROMPT = "does the image show : {caption} ?"
-REDRAW_PROMPT = "draw it again : {caption}"
-PROMPTS = (
-    DRAW_PROMPT,
-    DRAW_NULL_PROMPT,
-    DESCRIBE_PROMPT,
-    DETAIL_PROMPT,
-    EDIT_PROMPT,
-    RECONSTRUCT_PROMPT,
-    ASSESS_PROMPT,
-    REDRAW_PROMPT,
-)
+Image = TypeVar("Image")
 
 
 @dataclass(frozen=True)
@@ -84,44 +67,50 @@ def draws(document: Document) -> bool:
     )
 
 
-def _filled(prompt: str, **words: str) -> str:
-    """Fills a prompt by replacement: braces in the words stay text."""
-    for name, word in words.items():
-        prompt = prompt.replace("{" + name + "}", word)
-    return prompt
-
-
-def draw_document(caption: str | None, image: Image | None = None) -> list[Part]:
+def draw_document(
+    caption: str | None, image: Image | None = None, prompts: Prompts = PLAYGROUND
+) -> list[Part]:
     """Text-to-image; a caption of None gives the null prompt."""
-    prompt = DRAW_NULL_PROMPT if caption is None else _filled(DRAW_PROMPT, caption=caption)
-    return [Text(prompt), Draw(image)]
+    return [Text(prompts.draw_null if caption is None else prompts.fill("draw", caption)), Draw(image)]
 
 
-def edit_document(before: Image, instruction: str | None, after: Image | None = None) -> list[Part]:
+def edit_document(
+    before: Image, instruction: str | None, after: Image | None = None, prompts: Prompts = PLAYGROUND
+) -> list[Part]:
     """Editing; an instruction of None gives the null prompt, whose target is the image itself (ILLUME+)."""
     if instruction is None:
-        return [See(before), Text(RECONSTRUCT_PROMPT), Draw(before if after is not None else None)]
-    return [See(before), Text(_filled(EDIT_PROMPT, instruction=instruction)), Draw(after)]
+        return [See(before), Text(prompts.reconstruct), Draw(before if after is not None else None)]
+    return [See(before), Text(prompts.fill("edit", instruction)), Draw(after)]
 
 
-def reconstruct_document(image: Image) -> list[Part]:
+def reconstruct_document(image: Image, prompts: Prompts = PLAYGROUND) -> list[Part]:
     """Stage 1's image reconstruction: see an image, write that image's tokens (ILLUME section 3.3)."""
-    return edit_document(image, None, image)
+    return edit_document(image, None, image, prompts)
 
 
-def describe_document(image: Image, caption: str | None = None, detail: bool = False) -> list[Part]:
+def describe_document(
+    image: Image, caption: str | None = None, detail: bool = False, prompts: Prompts = PLAYGROUND
+) -> list[Part]:
     """Captioning; without a caption it is the question alone."""
-    document: list[Part] = [See(image), Text(DETAIL_PROMPT if detail else DESCRIBE_PROMPT)]
+    document: list[Part] = [See(image), Text(prompts.detail if detail else prompts.describe)]
     return document if caption is None else [*document, Text(caption, learn=True)]
 
 
-def assess_document(image: Image, caption: str, assessment: str | None = None) -> list[Part]:
+def assess_document(
+    image: Image, caption: str, assessment: str | None = None, prompts: Prompts = PLAYGROUND
+) -> list[Part]:
     """Self-enhancement's first turn: how well an image shows what was asked for (ILLUME section 3.4)."""
-    asked: list[Part] = [See(image), Text(_filled(ASSESS_PROMPT, caption=caption))]
+    asked: list[Part] = [See(image), Text(prompts.fill("assess", caption))]
     return asked if assessment is None else [*asked, Text(assessment, learn=True)]
 
 
-def redraw_document(image: Image, caption: str, assessment: str, better: Image | None = None) -> list[Part]:
+def redraw_document(
+    image: Image,
+    caption: str,
+    assessment: str,
+    better: Image | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> list[Part]:
     """Both turns of self-enhancement: a bad image is assessed, then drawn again (ILLUME section 3.4)."""
-    words = Text(_filled(REDRAW_PROMPT, caption=caption))
-    return [*assess_document(image, caption, assessment), words, Draw(better)]
+    words = Text(prompts.fill("redraw", caption))
+    return [*assess_document(image, caption, assessment, prompts), words, Draw(better)]

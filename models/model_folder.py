@@ -15,8 +15,10 @@ from transformers import PreTrainedTokenizerFast
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder
 from models.detokenizer.stable_diffusion import StableDiffusionDetokenizer
+from models.generation import read_generation
 from models.language.lora import added_up
 from models.language.unified_lm import UnifiedLM
+from models.prompts import read_prompts
 from models.recipe import build
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
@@ -59,7 +61,13 @@ def save_parts(
         classes[name] = next(known for known, kind in CLASSES.items() if isinstance(part, kind))
     if model.text_tokenizer is not None:
         model.text_tokenizer.save_pretrained(folder / "text_tokenizer")
-    (folder / "illume.json").write_text(json.dumps({"parts": classes}, indent=2) + "\n")
+    settings = {} if model.language is None else _settings(model)
+    (folder / "illume.json").write_text(json.dumps({"parts": classes} | settings, indent=2) + "\n")
+
+
+def _settings(model: "Illume") -> dict[str, Any]:
+    """How the language model is asked: they stand on top, where a user finds them, and go where it goes."""
+    return {"generation": model.generation.to_dict(), "prompts": model.prompts.to_dict()}
 
 
 def _weights(part: nn.Module) -> dict[str, Tensor]:
@@ -73,6 +81,8 @@ def _weights(part: nn.Module) -> dict[str, Tensor]:
 def load_parts(folder: str | Path, only: Sequence[str] | None = None, weights: bool = True) -> dict[str, Any]:
     """Builds the parts of a model folder by name; without `weights`, as new.
 
+    With the language model come its `generation` and `prompts`.
+
     Raises:
         FileNotFoundError: the folder is not a model folder, or lacks a part that `only` asks for.
         ValueError: weights that do not fit the config beside them.
@@ -80,7 +90,8 @@ def load_parts(folder: str | Path, only: Sequence[str] | None = None, weights: b
     folder = Path(folder)
     if not (folder / "illume.json").is_file():
         raise FileNotFoundError(f"{folder} is not a model folder: there is no illume.json in it")
-    classes = json.loads((folder / "illume.json").read_text())["parts"]
+    top = json.loads((folder / "illume.json").read_text())
+    classes = top["parts"]
     parts: dict[str, Any] = {}
     for name in only or (*PARTS, "text_tokenizer"):
         if name == "text_tokenizer":
@@ -90,6 +101,9 @@ def load_parts(folder: str | Path, only: Sequence[str] | None = None, weights: b
             parts[name] = _load_part(folder / name, classes[name], weights)
         elif only:
             raise FileNotFoundError(f"{folder} has no {name}; it has {', '.join(classes) or 'nothing'}")
+    if "language" in parts:
+        parts["generation"] = read_generation(folder)
+        parts["prompts"] = read_prompts(top.get("prompts"), where=f"{folder / 'illume.json'}: prompts")
     return parts
 
 

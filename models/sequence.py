@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from models.document import Branches, Document, Draw, See, Text
+from models.prompts import PLAYGROUND, Prompts
 from models.slices import ROW_END, Slicing, with_slices
 from models.turns import Turns
 from models.vocabulary import Vocabulary
@@ -117,6 +118,7 @@ class Sequencer:
         draw_tokens: codes an image leaves as.
         turns: what opens and closes turns; None: our own special tokens.
         slicing: how seen images are sliced (`models/slices.py`); None: each is seen as it is.
+        prompts: the words of the model's tasks, which whoever makes its documents takes.
 
     Raises:
         ValueError: images are sliced, and the words have no token for the line break that ends a row of slices.
@@ -128,6 +130,7 @@ class Sequencer:
     draw_tokens: int
     turns: Turns | None = None
     slicing: Slicing | None = None
+    prompts: Prompts = PLAYGROUND
 
     def __post_init__(self) -> None:
         if self.turns is None:

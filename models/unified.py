@@ -1,7 +1,7 @@
 """Illume: encoder, tokenizer, detokenizer and language model behind understand, draw, edit and chat."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,10 +24,13 @@ from models.document import (
     edit_document,
     redraw_document,
 )
+from models.generation import PLAYGROUND, Generation, Sampling
 from models.language.decoding import Continuation, write_text
 from models.language.drawing import Numbers, draw_codes
 from models.language.unified_lm import UnifiedLM
 from models.model_folder import load_parts, parts_hash, save_parts
+from models.precision import frozen_features
+from models.prompts import Prompts
 from models.sequence import DRAW, SEE, PackedBatch, Segment, Sequencer
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
@@ -55,6 +58,8 @@ class Illume(nn.Module):
         language: the unified language model.
         text_tokenizer: words to ids.
         understanding_encoder: the encoder of seen images, once stage 3 has tuned it away from the tokenizer's.
+        generation: how it draws, edits and writes where nobody says otherwise; None: as the playground's model.
+        prompts: the words of its tasks; None: the playground's.
     """
 
     def __init__(
@@ -65,11 +70,14 @@ class Illume(nn.Module):
         language: UnifiedLM | None = None,
         text_tokenizer: PreTrainedTokenizerBase | None = None,
         understanding_encoder: VisionEncoder | None = None,
+        generation: Generation | None = None,
+        prompts: Prompts | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.tokenizer, self.detokenizer = encoder, tokenizer, detokenizer
         self.language, self.text_tokenizer = language, text_tokenizer
         self.understanding_encoder = understanding_encoder
+        self.generation, self.prompts = generation or PLAYGROUND, prompts or Prompts()
         check_parts(self)
 
     @classmethod
@@ -86,6 +94,20 @@ class Illume(nn.Module):
         """Writes the parts that are there, as safetensors with JSON configs."""
         save_parts(self, folder)
 
+    def require(self, *components: str, does: str, bring: str = "load a model folder that holds it") -> None:
+        """Makes sure that components are there.
+
+        Args:
+            components: their names.
+            does: what takes them, as "drawing".
+            bring: what to do where one is missing.
+
+        Raises:
+            ValueError: one is missing.
+        """
+        if missing := [name for name in components if getattr(self, name) is None]:
+            raise ValueError(f"this model has no {' and no '.join(missing)}, which {does} takes: {bring}")
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
@@ -94,6 +116,7 @@ class Illume(nn.Module):
     @cached_property
     def sequencer(self) -> Sequencer:
         """Documents to segments, for this model's vocabulary and image sizes."""
+        self.require("language", "text_tokenizer", does="reading and writing")
         return Sequencer(
             self.language.vocabulary,
             Spelling(self.text_tokenizer),
@@ -101,16 +124,26 @@ class Illume(nn.Module):
             self.language.draw_tokens,
             self.language.turns,
             self.language.slicing,
+            self.prompts,
         )
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Continuous features: (B, 3, H, W) uint8 -> (B, N, D)."""
-        return self.encoder(images.to(self.device))
+        self.require("encoder", does="seeing images")
+        return frozen_features(self.encoder, images.to(self.device))
 
     def see(self, images: Tensor) -> Tensor:
-        """Features for the language model to see: (B, 3, H, W) uint8 -> (B, N, D); gradients pass."""
-        return (self.understanding_encoder or self.encoder)(images.to(self.device))
+        """Features for the language model to see: (B, 3, H, W) uint8 -> (B, N, D); gradients pass where they can.
+
+        An encoder that learns makes them as its trainer has chosen, another as codes' features are made.
+        """
+        if self.understanding_encoder is None:
+            self.require("encoder", does="seeing images")
+        encoder, images = self.understanding_encoder or self.encoder, images.to(self.device)
+        if torch.is_grad_enabled() and any(p.requires_grad for p in encoder.parameters()):
+            return encoder(images)
+        return frozen_features(encoder, images)
 
     def inputs(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
         """Features (S, N, D) of a batch's See blocks and codes (n, N) of its Draw blocks, each image encoded once."""
@@ -122,7 +155,7 @@ class Illume(nn.Module):
             new = batch.draw_images >= 0
             used = torch.cat([batch.draw_images[new], looked]) if shared else batch.draw_images[new]
             needed, place = used.unique(return_inverse=True)
-            features = self.encoder(batch.images[needed]) if len(needed) else None
+            features = self.features(batch.images[needed]) if len(needed) else None
             drawn = place[: int(new.sum())]
             if len(drawn):
                 codes[new] = self._codes(batch.images[needed][drawn], features[drawn])
@@ -157,43 +190,51 @@ class Illume(nn.Module):
 
     def _codes(self, images: Tensor, features: Tensor | None = None) -> Tensor:
         """Codes (B, N) from what the tokenizer reads; features that are there already are not made again."""
+        self.require("tokenizer", does="making codes of images")
         if self.tokenizer.reads == "pixels":
             return self.tokenizer.encode(images)
-        return self.tokenizer.encode(self.encoder(images) if features is None else features)
+        return self.tokenizer.encode(self.features(images) if features is None else features)
 
     @torch.no_grad()
     def decode(self, codes: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
         """Codes (B, N) -> images (B, 3, H, W) uint8; the seeds fix what the codes leave open."""
+        self.require("tokenizer", "detokenizer", does="making images of codes")
         return self.detokenizer.decode(self.tokenizer.decode(codes), seeds, steps)
 
     def draw(
         self,
         prompts: Sequence[str],
         seeds: list[int],
-        cfg: Numbers = 1.25,
-        temperature: Numbers = 0.6,
-        top_k: int | Sequence[int] = 0,
-        top_p: Numbers = 1.0,
+        cfg: Numbers | None = None,
+        temperature: Numbers | None = None,
+        top_k: int | Sequence[int] | None = None,
+        top_p: Numbers | None = None,
     ) -> Tensor:
-        """Text to images (B, 3, H, W) uint8, one for each prompt and seed; settings as in `draw_codes`."""
-        documents = [draw_document(prompt) for prompt in prompts]
-        nulls = [draw_document(None)] * len(documents)
-        return self.draw_documents(documents, nulls, seeds, cfg, temperature, top_k, top_p)
+        """Text to images (B, 3, H, W) uint8, one for each prompt and seed.
+
+        Settings are as in `draw_codes`; those not given are the model's own (`generation.draw`).
+        """
+        documents = [draw_document(prompt, prompts=self.prompts) for prompt in prompts]
+        nulls = [draw_document(None, prompts=self.prompts)] * len(documents)
+        choice = chosen(self.generation.draw, cfg, temperature, top_k, top_p)
+        return self.draw_documents(documents, nulls, seeds, *choice)
 
     def edit(
         self,
         images: Tensor,
         instructions: Sequence[str],
         seeds: list[int],
-        cfg: Numbers = 1.0,
-        temperature: Numbers = 0.3,
-        top_k: int | Sequence[int] = 0,
-        top_p: Numbers = 1.0,
+        cfg: Numbers | None = None,
+        temperature: Numbers | None = None,
+        top_k: int | Sequence[int] | None = None,
+        top_p: Numbers | None = None,
     ) -> Tensor:
-        """Edits images (B, 3, H, W) by instructions; same shape out. Settings as in `draw_codes`."""
-        documents = [edit_document(image, words) for image, words in zip(images, instructions, strict=True)]
-        nulls = [edit_document(image, None) for image in images]
-        return self.draw_documents(documents, nulls, seeds, cfg, temperature, top_k, top_p)
+        """Edits images (B, 3, H, W) by instructions; same shape out. Settings as in `draw`, by `generation.edit`."""
+        pairs = zip(images, instructions, strict=True)
+        documents = [edit_document(image, words, prompts=self.prompts) for image, words in pairs]
+        nulls = [edit_document(image, None, prompts=self.prompts) for image in images]
+        choice = chosen(self.generation.edit, cfg, temperature, top_k, top_p)
+        return self.draw_documents(documents, nulls, seeds, *choice)
 
     def draw_documents(
         self,
@@ -216,11 +257,9 @@ class Illume(nn.Module):
             (B, 3, H, W) uint8.
 
         Raises:
-            ValueError: guidance out of range, or a document longer than the context.
+            ValueError: a component is missing, a setting is out of range, or a document is longer than the context.
         """
-        scale = torch.as_tensor(cfg, dtype=torch.float32)
-        if not (scale.min() >= 0 and scale.max() <= 100):
-            raise ValueError(f"cfg {cfg} is out of range: 1 is no guidance, 1.25 is usual, 100 the most")
+        self.require("tokenizer", "detokenizer", "language", "text_tokenizer", does="drawing")
         prompts = [self.segment(d) for d in documents]
         twins = [self.segment(d) for d in nulls]
         seen = self.seen(prompts), self.seen(twins)
@@ -262,8 +301,9 @@ class Illume(nn.Module):
             features = self.see(torch.stack(list(distinct.values())))
         return features[[place[id(image)] for image in seen]]
 
-    def understand(self, documents: Sequence[Document], limit: int = 64) -> list[str]:
-        """Answers each document (an image, a question, ...) in words."""
+    def understand(self, documents: Sequence[Document], limit: int | None = None) -> list[str]:
+        """Answers each document (an image, a question, ...) in words, `limit` tokens at most."""
+        limit = limit or self.generation.max_new_tokens.describe
         prompts = [self.segment(d, ask=True) for d in documents]
         written = write_text(self.language, prompts, self.seen(prompts), limit)
         return [self.words(row) for row in written]
@@ -273,27 +313,32 @@ class Illume(nn.Module):
         stop, words = self.language.turns.stop, self.language.vocabulary.text_size
         return self.text_tokenizer.decode([i for i in ids if i < words and i != stop]).strip()
 
-    def ask(self, images: Tensor | Sequence[Tensor], questions: Sequence[str]) -> list[str]:
+    def ask(
+        self, images: Tensor | Sequence[Tensor], questions: Sequence[str], limit: int | None = None
+    ) -> list[str]:
         """Answers one question about each image (3, H, W); they may differ in size where the model slices."""
-        return self.understand(
-            [[See(im), Text(q)] for im, q in zip(images, questions, strict=True)], limit=16
-        )
+        documents = [[See(im), Text(q)] for im, q in zip(images, questions, strict=True)]
+        return self.understand(documents, limit or self.generation.max_new_tokens.answer)
 
-    def describe(self, images: Tensor | Sequence[Tensor], detail: bool = False) -> list[str]:
+    def describe(
+        self, images: Tensor | Sequence[Tensor], detail: bool = False, limit: int | None = None
+    ) -> list[str]:
         """Describes each image (3, H, W) in a sentence, or object by object; sizes as in `ask`."""
-        return self.understand([describe_document(image, detail=detail) for image in images])
+        documents = [describe_document(image, detail=detail, prompts=self.prompts) for image in images]
+        return self.understand(documents, limit or self.generation.max_new_tokens.describe)
 
-    def assess(self, images: Tensor, captions: Sequence[str]) -> list[str]:
+    def assess(self, images: Tensor, captions: Sequence[str], limit: int | None = None) -> list[str]:
         """The model's own words on how well images (B, 3, H, W) show what their captions ask for."""
         pairs = zip(images, captions, strict=True)
-        return self.understand([assess_document(image, words) for image, words in pairs], limit=256)
+        documents = [assess_document(image, words, prompts=self.prompts) for image, words in pairs]
+        return self.understand(documents, limit or self.generation.max_new_tokens.assess)
 
     @torch.no_grad()
     def confidence(self, images: Tensor, captions: Sequence[str], begun: Sequence[str]) -> list[float]:
         """Probability of "yes" against "no" as the next word of assessments that were begun."""
         ways = [
             [
-                self.segment(assess_document(image, caption, f"{text} {word}"))
+                self.segment(assess_document(image, caption, f"{text} {word}", self.prompts))
                 for image, caption, text in zip(images, captions, begun, strict=True)
             ]
             for word in ("yes", "no")
@@ -312,18 +357,19 @@ class Illume(nn.Module):
         captions: Sequence[str],
         assessments: Sequence[str],
         seeds: list[int],
-        cfg: Numbers = 1.25,
-        temperature: Numbers = 0.6,
-        top_k: int | Sequence[int] = 0,
-        top_p: Numbers = 1.0,
+        cfg: Numbers | None = None,
+        temperature: Numbers | None = None,
+        top_k: int | Sequence[int] | None = None,
+        top_p: Numbers | None = None,
     ) -> Tensor:
-        """Draws again what images (B, 3, H, W) missed, after their assessments; same shape out."""
+        """Draws again what images (B, 3, H, W) missed, after their assessments; same shape out, settings as in `draw`."""
         documents = [
-            redraw_document(image, caption, text)
+            redraw_document(image, caption, text, prompts=self.prompts)
             for image, caption, text in zip(images, captions, assessments, strict=True)
         ]
-        nulls = [draw_document(None)] * len(documents)
-        return self.draw_documents(documents, nulls, seeds, cfg, temperature, top_k, top_p)
+        nulls = [draw_document(None, prompts=self.prompts)] * len(documents)
+        choice = chosen(self.generation.draw, cfg, temperature, top_k, top_p)
+        return self.draw_documents(documents, nulls, seeds, *choice)
 
     def talk(self, parts: Sequence[str | Tensor], seed: int = 0, **settings: Any) -> Iterator[str | Tensor]:
         """As `chat`, told as it comes about: pieces of text, which belong together up to the next image."""
@@ -335,7 +381,8 @@ class Illume(nn.Module):
         Args:
             parts: of the user's turn.
             seed: of what is drawn.
-            settings: cfg and temperature of what is drawn, and limit, the most tokens of a text (1.0, 0.7 and 96).
+            settings: cfg, temperature, top_k and top_p of what is drawn, and limit, the most tokens of a text; those
+                not given are the model's own (`generation.chat`, `generation.max_new_tokens.chat`).
         """
         answer: list[str | Tensor] = []
         for part in self.talk(parts, seed, **settings):
@@ -344,3 +391,9 @@ class Illume(nn.Module):
             else:
                 answer.append(part)
         return answer
+
+
+def chosen(own: Sampling, *given: Any) -> tuple[Any, ...]:
+    """cfg, temperature, top_k and top_p: those that are given, else the model's own."""
+    settings = astuple(own)
+    return tuple(mine if value is None else value for mine, value in zip(settings, given, strict=True))

@@ -101,7 +101,8 @@ class StandIn:
         self.open.pop()
         self._say(f"{folder} is not there: planned from {recipe}, which makes it")
         model = getattr(module, "model", None) or module
-        parts = {name: getattr(model, name, None) for name in (*PARTS, "text_tokenizer")}
+        names = (*PARTS, "text_tokenizer", "generation", "prompts")
+        parts = {name: getattr(model, name, None) for name in names}
         return {name: part for name, part in parts.items() if part is not None}
 
     def _say(self, note: str) -> None:

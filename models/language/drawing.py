@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.generation import check_top_k
 from models.language.bare_trunk import is_bare, is_small
 from models.language.decoding import Continuation
 from models.language.fixed_trunk import FixedTrunk, repeat
 from models.language.products import Product, product
-from models.language.sampling import Choice, guide, uniforms
+from models.language.sampling import Choice, check_range, guide, uniforms
 from models.language.unified_lm import UnifiedLM, at
 from models.sequence import SEE, Segment
 
@@ -58,6 +59,7 @@ def draw_codes(
     Raises:
         ValueError: a setting is out of range, or not as long as there are rows.
     """
+    check_top_k(int(torch.as_tensor(top_k).max()), model.vocabulary.codes)
     device, tokens = features.device, model.draw_tokens
     scale = _schedule(cfg, len(prompts), tokens)
     guided = [i for i, row in enumerate((scale != 1).any(1).tolist()) if row]
@@ -85,6 +87,7 @@ def _schedule(cfg: Numbers, rows: int, tokens: int) -> Tensor:
         raise ValueError(
             f"cfg has the shape {tuple(scale.shape)}: give one number, {rows}, or {rows} x {tokens}"
         )
+    check_range(scale, "cfg")
     return (scale[:, None] if scale.ndim == 1 else scale).expand(rows, tokens)
 
 

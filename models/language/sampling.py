@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.generation import RANGES
+
 LEAST = 1e-6  # temperature of rows that take the best anyway
 BLOCK = 128  # weights that are summed at once, before it is looked which of them is meant
 
@@ -29,14 +31,27 @@ def by_row(value: float | Sequence[float] | Tensor, rows: int, name: str) -> Ten
     """One number for all rows, or one for each -> (B,) on the host.
 
     Raises:
-        ValueError: there are not as many numbers as rows.
+        ValueError: there are not as many numbers as rows, or one is out of range.
     """
     numbers = torch.as_tensor(value, dtype=torch.float32, device="cpu")
     if numbers.ndim > 1 or numbers.ndim == 1 and len(numbers) != rows:
         raise ValueError(
             f"{name} has the shape {tuple(numbers.shape)}: give one number, or one for each of {rows}"
         )
+    check_range(numbers, name)
     return numbers.expand(rows)
+
+
+def check_range(numbers: Tensor, name: str) -> None:
+    """Makes sure that every number of one setting is in its range.
+
+    Raises:
+        ValueError: one is not, or is no number.
+    """
+    told, in_range = RANGES[name]
+    for number in numbers.flatten().unique().tolist():
+        if not in_range(number):  # nor is NaN
+            raise ValueError(f"{name} {number:g} is out of range: {told}")
 
 
 @dataclass(frozen=True)
@@ -79,11 +94,6 @@ class Choice:
             by_row(value, rows, name)
             for value, name in ((temperature, "temperature"), (top_k, "top_k"), (top_p, "top_p"))
         )
-        if heat.min() < 0 or k.min() < 0 or not 0 < float(p.min()) <= float(p.max()) <= 1:
-            raise ValueError(
-                "temperature and top_k are at least 0, top_p above 0 and at most 1: "
-                f"got {heat.min():g}, {k.min():g} and {p.min():g} to {p.max():g}"
-            )
         greedy, most = heat == 0, int(k.max())
         return cls(
             temperature=heat.clamp_min(LEAST)[:, None].to(device),

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from datamodules.templates import TEMPLATES
-from models.document import DRAW_NULL_PROMPT, RECONSTRUCT_PROMPT, Branches, Draw, See, Text
+from models.document import Branches, Draw, See, Text
+from models.prompts import PLAYGROUND
 
 
 def png(value: int) -> bytes:
@@ -39,13 +40,13 @@ def test_pairs(name):
 def test_captions_are_dropped_at_the_share_asked_for():
     rng = random.Random(0)
     prompts = [TEMPLATES["draw"](PAIR, 48, rng, 0.1)[0].text for _ in range(1000)]
-    assert 70 < prompts.count(DRAW_NULL_PROMPT) < 130
+    assert 70 < prompts.count(PLAYGROUND.draw_null) < 130
 
 
 def test_the_null_edit_rebuilds_its_own_image():
     null = TEMPLATES["edit"](EDIT, 48, random.Random(0), 1.0)
     real = TEMPLATES["edit"](EDIT, 48, random.Random(0), 0.0)
-    assert null[1].text == RECONSTRUCT_PROMPT and torch.equal(null[0].image, null[2].image)
+    assert null[1].text == PLAYGROUND.reconstruct and torch.equal(null[0].image, null[2].image)
     assert real[1].text.endswith("make it blue") and int(real[2].image.max()) == 2
 
 

@@ -10,7 +10,8 @@ from evals.assessment import to_text
 from evals.judges.scene import assess_reading
 from lightning_modules.language import LanguageModule
 from lightning_modules.language_start import Words
-from models.document import PROMPTS, describe_document, draw_document
+from models.document import describe_document, draw_document
+from models.prompts import Prompts
 from models.sequence import collate
 from playground.judge import Reading
 from playground.prompts import evaluation_prompts
@@ -126,11 +127,11 @@ def test_every_word_of_the_playground_is_one_piece(tmp_path):
     list(write_shards([ShardSet(name, "train", 400, 0) for name in names], tmp_path, workers=1))
     recipe = OmegaConf.load("configs/playground/language.yaml").model.init_args.words
     shards = recipe.shards.replace("runs/playground/data", str(tmp_path))
-    tokenizer = Words(shards, recipe.size, recipe.more).tokenizer()
+    tokenizer = Words(shards, recipe.size, recipe.more).tokenizer(Prompts())
     nothing, prompts = Reading(()), evaluation_prompts(20)
     said = [to_text(assess_reading(nothing, p.spec)) for p in prompts]
     said += [p.text for p in prompts] + [q.text for _, q in evaluation_questions(200)]
-    said += [prompt.replace("{caption}", "").replace("{instruction}", "") for prompt in PROMPTS]
+    said += [prompt.replace("{caption}", "").replace("{instruction}", "") for prompt in Prompts().texts]
     words = {word for text in said for word in text.split()}
     assert len(words) > 70 and not {word for word in words if len(tokenizer.tokenize(word)) > 1}
 

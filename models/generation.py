@@ -1,0 +1,190 @@
+"""How a model draws, edits and writes where nobody says otherwise: `generation` in the illume.json of its folder.
+
+A recipe sets it (`model.init_args.generation`), later stages inherit it, and every command and callback takes overrides.
+A folder without it is generated from as the playground's model is.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from models.recipe import check_keys
+
+CFG_LIMIT, TEMPERATURE_LIMIT, TOKEN_LIMIT = 100.0, 10.0, 65536
+ENDS = "from 0 to {:g}"
+RANGES = {  # of one number, in words and as a test
+    "cfg": (f"{ENDS.format(CFG_LIMIT)}, 1 is no guidance", lambda value: 0 <= value <= CFG_LIMIT),
+    "temperature": (
+        f"{ENDS.format(TEMPERATURE_LIMIT)}, 0 takes the likeliest",
+        lambda value: 0 <= value <= TEMPERATURE_LIMIT,
+    ),
+    "top_k": ("a whole number from 0, which leaves all codes", lambda value: value >= 0),
+    "top_p": ("above 0 and at most 1, which leaves all codes", lambda value: 0 < value <= 1),
+}
+WHOLE = ("top_k",)
+
+
+def checked(name: str, value: Any, where: str = "") -> Any:
+    """One sampling setting, if it is in range.
+
+    Args:
+        name: cfg, temperature, top_k or top_p.
+        value: of it.
+        where: what the message calls it; its name if not given.
+
+    Raises:
+        ValueError: it is no number, or out of range; one line that names both.
+    """
+    told, in_range = RANGES[name]
+    kinds = int if name in WHOLE else (int, float)
+    right = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    if not right or not in_range(value):
+        raise ValueError(f"{where or name} {value!r} is out of range: {told}")
+    return value
+
+
+def check_top_k(top_k: int, codes: int, where: str = "") -> None:
+    """Makes sure that a model has as many codes as a top-k leaves: who asks for more means another model.
+
+    Raises:
+        ValueError: it has fewer.
+    """
+    if top_k > codes:
+        raise ValueError(f"{where}top_k {top_k} is out of range: this model has {codes} codes, 0 leaves all")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the codes of an image are chosen.
+
+    Args:
+        cfg: classifier-free guidance; 1 is none.
+        temperature: 0 takes the likeliest code.
+        top_k: only so many of the likeliest codes; 0 leaves all.
+        top_p: only the likeliest codes that reach this share together; 1 leaves all.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+
+    cfg: float = 1.0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            checked(name, value)
+
+    def override(self, **given: Any) -> "Sampling":
+        """The same, but for settings that are given; None is not."""
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class TokenLimits:
+    """The most tokens of a text that the model writes.
+
+    Args:
+        answer: to a question about an image.
+        describe: an image.
+        assess: how well an image shows a prompt.
+        chat: one text of a conversation.
+
+    Raises:
+        ValueError: one is no whole number, or out of range.
+    """
+
+    answer: int = 16
+    describe: int = 64
+    assess: int = 256
+    chat: int = 96
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if type(value) is not int or not 1 <= value <= TOKEN_LIMIT:
+                raise ValueError(
+                    f"{name} {value!r} is out of range: a whole number of tokens from 1 to {TOKEN_LIMIT}"
+                )
+
+
+@dataclass(frozen=True)
+class Generation:
+    """All of it; what is not said is the playground's.
+
+    Args:
+        draw: images of prompts, and what is drawn again after its assessment.
+        edit: images by instructions.
+        chat: images in a conversation.
+        max_new_tokens: of texts, which are written greedily.
+    """
+
+    draw: Sampling = field(default_factory=lambda: Sampling(cfg=1.25, temperature=0.6))
+    edit: Sampling = field(default_factory=lambda: Sampling(cfg=1.0, temperature=0.3))
+    chat: Sampling = field(default_factory=lambda: Sampling(cfg=1.0, temperature=0.7))
+    max_new_tokens: TokenLimits = field(default_factory=TokenLimits)
+
+    def override(self, given: Mapping[str, Any] | None, where: str = "generation") -> "Generation":
+        """The same, but for what a config says: `{draw: {cfg: 2.0}, max_new_tokens: {answer: 256}}`.
+
+        Args:
+            given: settings by what they are of; None: none.
+            where: what messages call it.
+
+        Raises:
+            ValueError: a key is not known, or a value is out of range; one line that names it.
+        """
+        if given is None:
+            return self
+        if not isinstance(given, Mapping):
+            raise ValueError(f"{where} must hold 'key: value' lines, not {given!r}")
+        check_keys(given, [one.name for one in fields(self)], where)
+        changed = {}
+        for name, settings in given.items():
+            own, here = getattr(self, name), f"{where}.{name}"
+            if not isinstance(settings, Mapping):
+                raise ValueError(f"{here} must hold 'key: value' lines, not {settings!r}")
+            check_keys(settings, [one.name for one in fields(own)], here)
+            try:
+                changed[name] = replace(own, **settings)
+            except ValueError as error:
+                raise ValueError(f"{here}.{error}") from error
+        return replace(self, **changed)
+
+    def check_codes(self, codes: int, where: str = "generation") -> None:
+        """Makes sure that the model has as many codes as every top-k leaves.
+
+        Raises:
+            ValueError: it has fewer; the message names the key.
+        """
+        for name in ("draw", "edit", "chat"):
+            check_top_k(getattr(self, name).top_k, codes, f"{where}.{name}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As illume.json holds it."""
+        return asdict(self)
+
+
+PLAYGROUND = Generation()
+
+
+def read_generation(folder: str | Path) -> Generation:
+    """That of a model folder, without loading the model.
+
+    Raises:
+        FileNotFoundError: the folder is no model's.
+        ValueError: it is no JSON object, or a setting is not known or out of range; the message names the file.
+    """
+    path = Path(folder) / "illume.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is not a model folder: there is no illume.json in it")
+    try:
+        top = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(top, dict):
+        raise ValueError(f"{path} must be a JSON object")
+    return PLAYGROUND.override(top.get("generation"), f"{path}: generation")
