@@ -5,8 +5,10 @@ the wording is ours. One place turns an assessment into the words that a model l
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -20,6 +22,7 @@ LONGEST_ANSWER, MOST_OBJECTS = (
     20,
 )  # letters of a judge's answer that are looked at, and beginnings of objects
 SENTENCE = re.compile(r"([A-Za-z][A-Za-z ]*?) ?: ?(?:(.*) ?, ?)?(\w+)")
+SCORE = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*(?:(?:/|of|out of)\s*(\d{1,3}))?\s*")
 WORD = re.compile(r"[a-z][a-z ]*[a-z]")
 
 
@@ -93,29 +96,69 @@ def json_schema(dimensions: Sequence[Dimension] = DIMENSIONS) -> dict[str, Any]:
     return _answer(tuple(dimension.name for dimension in dimensions)).model_json_schema()
 
 
+def json_example(dimensions: Sequence[Dimension] = DIMENSIONS) -> str:
+    """The form of a judge's answer in words, for servers that force none."""
+    verdict = '{"reason": "...", "ok": true}'
+    fields = [f'"{dimension.name.replace(" ", "_")}": {verdict}' for dimension in dimensions]
+    return "{" + ", ".join(['"rationale": "..."', *fields, '"score": 7', '"overall": false']) + "}"
+
+
 def from_json(text: str, dimensions: Sequence[Dimension] = DIMENSIONS) -> Assessment:
-    """A judge's JSON answer, also where prose stands around it.
+    """A judge's JSON answer, also where prose stands around it; of several objects, the last that is an assessment.
+
+    Fields beside the asked ones are passed over, a score may be "9/10" or 7.5 (a fraction is rounded down).
 
     Raises:
         ValueError: there is no JSON in it, or it is no assessment; says what is wrong.
     """
     names = tuple(dimension.name for dimension in dimensions)
-    wrong = "there is no JSON object in the answer"
+    found, wrong = None, "there is no JSON object in the answer"
     for said in _objects(text):
         try:
-            answer = _answer(names).model_validate(said).model_dump()
-            verdicts = {name: answer[name.replace(" ", "_")] for name in names}
-            rest = {key: answer[key] for key in RESERVED}
-            return Assessment(verdicts=verdicts, **rest)
+            found = _assessment(said, names)
         except ValidationError as error:
             first = error.errors()[0]
             wrong = f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
-    raise ValueError(wrong)
+    if found is None:
+        raise ValueError(wrong)
+    return found
+
+
+def _assessment(said: Mapping[str, Any], names: tuple[str, ...]) -> Assessment:
+    fields = {str(key).strip().lower().replace(" ", "_"): value for key, value in said.items()}
+    asked = _answer(names).model_fields
+    fields = {key: _whole(value) for key, value in fields.items() if key in asked}
+    fields["score"] = _score(fields.get("score"))
+    for name in (name.replace(" ", "_") for name in names):
+        if isinstance(fields.get(name), Mapping):
+            fields[name] = {
+                key: _whole(value) for key, value in fields[name].items() if key in ("reason", "ok")
+            }
+    answer = _answer(names).model_validate(fields).model_dump()
+    verdicts = {name: answer[name.replace(" ", "_")] for name in names}
+    return Assessment(verdicts=verdicts, **{key: answer[key] for key in RESERVED})
+
+
+def _whole(said: Any) -> Any:
+    """A text with a replacement character for each half of a surrogate pair, which no file can hold."""
+    return (
+        said.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(said, str) else said
+    )
+
+
+def _score(said: Any) -> Any:
+    """A whole number from 0 to 10 where 7.5, "9", "9/10" or "4 of 5" says one; anything else as it is."""
+    if isinstance(said, str) and (match := SCORE.fullmatch(said)):
+        number, out_of = Fraction(match[1]), Fraction(match[2] or HIGHEST)
+        said = number * HIGHEST / out_of if out_of else said
+    if isinstance(said, (float, Fraction)) and 0 <= said <= HIGHEST:
+        return math.floor(said)
+    return said
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
-    """The JSON objects in a text, as far as one looks."""
-    decoder, text, end = json.JSONDecoder(), text[:LONGEST_ANSWER], 0
+    """The JSON objects in a text, as far as one looks, and those within them."""
+    decoder, text, end = json.JSONDecoder(), text[-LONGEST_ANSWER:], 0
     for match in islice(re.finditer(r"\{", text), MOST_OBJECTS):
         if match.start() < end:
             continue  # within one that was read
@@ -123,7 +166,16 @@ def _objects(text: str) -> Iterator[Mapping[str, Any]]:
             found, end = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
-        yield found
+        yield from _nested(found)
+
+
+def _nested(said: Mapping[str, Any], depth: int = 2) -> Iterator[Mapping[str, Any]]:
+    """An object, and before it those that it wraps, as {"assessment": {...}}."""
+    if depth:
+        for value in said.values():
+            if isinstance(value, Mapping):
+                yield from _nested(value, depth - 1)
+    yield said
 
 
 def to_text(assessment: Assessment) -> str:

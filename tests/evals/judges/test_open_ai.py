@@ -1,6 +1,10 @@
 """The judge over HTTP against a real server on loopback that misbehaves on purpose."""
 
+import base64
+import contextlib
+import gzip
 import json
+import logging
 import threading
 import time
 from collections import Counter
@@ -57,6 +61,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         if content == GONE:
             self.connection.close()
+            return
+        if callable(content):
+            content(self)
             return
         body = content if isinstance(content, bytes) else json.dumps(completion(content)).encode()
         self.send_response(status)
@@ -167,12 +174,207 @@ def test_it_waits_as_long_as_the_server_asks(serve):
 
 
 @pytest.mark.parametrize("content", ["no", json.dumps({**GOOD, "score": 99})])
-def test_an_image_without_a_readable_opinion_is_unjudged_and_not_asked_for_again(serve, content):
+def test_an_image_without_a_readable_opinion_is_unjudged_and_not_for_ever(serve, content, tmp_path):
     server, judge = serve(ok(content))
-    for _ in range(2):
-        (opinion,) = judge.assess(["a circle"], pictures(1))
-        assert isinstance(opinion, Unjudged) and "3 tries" in opinion.reason
-    assert len(server.requests) == 3
+    (opinion,) = judge.assess(["a circle"], pictures(1))
+    assert isinstance(opinion, Unjudged) and "3 tries" in opinion.reason
+    assert len(server.requests) == 3 and not list(tmp_path.rglob("*.json"))
+    server.script = [ok()]  # it was set up better
+    assert isinstance(judge.assess(["a circle"], pictures(1))[0], Assessment)
+
+
+def test_after_a_few_unreadable_answers_nobody_is_asked_on(serve):
+    server, judge = serve(ok("It matches. Score: 9/10."), tries=2)
+    with pytest.raises(JudgeRefused, match="3 images in a row .*no JSON object"):
+        judge.assess(["a circle"] * 9, pictures(9))
+    assert len(server.requests) == 6
+    server, judge = serve(ok(), *[ok("no")] * 4, ok(), *[ok("no")] * 9, tries=2, cache=None)
+    with pytest.raises(JudgeAway, match="3 images in a row"):  # it answered before, so it may again
+        judge.assess(["a circle"] * 9, pictures(9))
+    assert len(server.requests) == 1 + 4 + 1 + 6  # two in a row are still no reason
+
+
+BAD = {**GOOD, "overall": False, "score": 2}
+PARTS = {"role": "assistant", "content": [{"type": "text", "text": json.dumps(GOOD)}]}
+THOUGHT = {"role": "assistant", "content": None, "reasoning_content": json.dumps(GOOD)}
+
+
+@pytest.mark.parametrize(
+    ("content", "score", "overall"),
+    [
+        (f"<think>\nA guess: {json.dumps(GOOD)}\nNo.\n</think>\n```json\n{json.dumps(BAD)}\n```", 2, False),
+        (f"<think>\n\n</think>\n\n{json.dumps(BAD)}", 2, False),
+        (
+            f"A guess: {json.dumps(GOOD)}</think>{json.dumps(BAD)}",
+            2,
+            False,
+        ),  # templates that open the thought
+        (f"[THINK]{json.dumps(GOOD)}[/THINK]{json.dumps(BAD)}", 2, False),
+        (
+            f"<|channel|>analysis<|message|>{json.dumps(GOOD)}<|channel|>final<|message|>{json.dumps(BAD)}",
+            2,
+            False,
+        ),
+        (f"<think>{'x' * 200_000}</think>{json.dumps(BAD)}", 2, False),
+        (f"First {json.dumps(GOOD)}, but on a second look {json.dumps(BAD)}.", 2, False),
+        (json.dumps({**GOOD, "rationale": "<think> is drawn in it"}), 9, True),
+        (THOUGHT, 9, True),
+        (PARTS, 9, True),
+        (json.dumps({**GOOD, "score": 7.5}), 7, True),
+        (json.dumps({**GOOD, "score": "9/10"}), 9, True),
+        (json.dumps({**GOOD, "score": "4 of 5"}), 8, True),
+        (json.dumps({**GOOD, "summary": "fine", "object": {**VERDICT, "confidence": 1}}), 9, True),
+        (json.dumps([GOOD]), 9, True),
+        (json.dumps({"assessment": GOOD}), 9, True),
+        (json.dumps({key.title(): value for key, value in GOOD.items()}), 9, True),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_answers_of_real_servers_are_read_at_once(serve, content, score, overall):
+    server, judge = serve(ok(content))
+    (opinion,) = judge.assess(["a circle"], pictures(1))
+    assert (opinion.score, opinion.overall) == (score, overall) and len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "said"),
+    [
+        ({"content": json.dumps(GOOD)[:60]}, "length", "limit of tokens"),
+        ({"content": "", "reasoning_content": "I look and think"}, "length", "limit of tokens"),
+        ({"content": f"<think> so {json.dumps(GOOD)}"}, "stop", "within its thoughts"),
+        ({"content": None}, "stop", "empty"),
+        ({"content": {"a": 1}}, "stop", "no text but dict"),
+        ({"content": json.dumps({**GOOD, "score": "high"})}, "stop", "score"),
+        ({"content": json.dumps(GOOD).replace("9", "NaN")}, "stop", "score"),
+        ({"content": json.dumps(GOOD).replace("9", "1" + "0" * 5000)}, "stop", "rationale"),
+        ({"content": '{"rationale":' * 100_000}, "stop", "no JSON object"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_answers_that_cannot_be_read_are_named(serve, message, finish, said):
+    body = completion({"role": "assistant", **message})
+    body["choices"][0]["finish_reason"] = finish
+    server, judge = serve((200, {}, json.dumps(body).encode()), tries=1)
+    (opinion,) = judge.assess(["a circle"], pictures(1))
+    assert isinstance(opinion, Unjudged) and said in opinion.reason
+
+
+def test_what_is_asked_can_be_set(serve):
+    server, judge = serve(
+        temperature=None, response_format="json_object", options={"max_completion_tokens": 99}
+    )
+    judge.assess(["a circle"], pictures(1))
+    request = server.requests[0][1]
+    assert "temperature" not in request and request["max_completion_tokens"] == 99
+    assert request["response_format"] == {"type": "json_object"}
+    server, judge = serve(response_format="none", cache=None)
+    judge.assess(["a circle"], pictures(1))
+    assert "response_format" not in server.requests[0][1] and server.requests[0][1]["temperature"] == 0
+    prompt = server.requests[0][1]["messages"][0]["content"]
+    assert "JSON" in prompt and '"colour": {"reason"' in prompt
+    with pytest.raises(ValueError, match="options must not hold model"):
+        OpenAIJudge(options={"model": "other"})
+    with pytest.raises(ValueError, match="json_schema, json_object or none"):
+        OpenAIJudge(response_format="yaml")
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("Unsupported value: 'temperature' does not support 0 with this model.", "set temperature: null"),
+        ("This response_format type is unavailable now", "set response_format: json_object, or none"),
+    ],
+)
+def test_a_model_that_refuses_a_field_says_what_to_set(serve, message, advice):
+    server, judge = serve((400, {}, json.dumps({"error": {"message": message}}).encode()))
+    with pytest.raises(JudgeRefused, match=advice):
+        judge.assess(["a circle"] * 3, pictures(3))
+    assert len(server.requests) == 1
+
+
+def test_redirects_are_not_followed(serve):
+    other, _ = serve()
+    target = f"{other.url.replace('127.0.0.1', 'localhost')}/chat/completions?k=secret"
+    server, judge = serve((307, {"location": target}, b""))
+    with pytest.raises(JudgeRefused, match="redirects to http://localhost") as error:
+        judge.assess(["a circle"], pictures(1))
+    assert not other.requests and "secret" not in str(error.value)
+
+
+def headers_then(handler, length=10**10, encoding="identity"):
+    handler.send_response(200)
+    handler.send_header("content-type", "application/json")
+    handler.send_header("content-length", str(length))
+    handler.send_header("content-encoding", encoding)
+    handler.end_headers()
+
+
+def huge(handler):
+    headers_then(handler)
+    with contextlib.suppress(OSError):
+        for _ in range(10_000):
+            handler.wfile.write(b" " * 2**20)
+
+
+def dripping(handler):
+    headers_then(handler, 10**6)
+    with contextlib.suppress(OSError):
+        for _ in range(100):
+            handler.wfile.write(b" ")
+            time.sleep(0.1)
+
+
+def dripping_headers(handler):
+    with contextlib.suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
+        for _ in range(100):
+            handler.wfile.write(b"a")
+            time.sleep(0.1)
+
+
+def compressed(handler):
+    body = gzip.compress(b" " * 2**24)
+    headers_then(handler, len(body), "gzip")
+    handler.wfile.write(body)
+
+
+def deep(handler):
+    headers_then(handler, 2 * 10**6)
+    handler.wfile.write(b"[" * 10**6 + b"]" * 10**6)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (huge, "larger than 4 MiB"),
+        (dripping, "longer than 1 sec|within 1 sec"),
+        (dripping_headers, "within 1 seconds"),
+        (compressed, "compressed"),
+        (deep, "does not answer"),
+    ],
+)
+def test_answers_without_end_are_cut_off(serve, behaviour, said):
+    server, judge = serve((200, {}, behaviour), tries=1, deadline=1.0)
+    begun = time.monotonic()
+    with pytest.raises(JudgeAway, match=said):
+        judge.assess(["a circle"], pictures(1))
+    assert time.monotonic() - begun < 5
+
+
+def test_usage_that_cannot_be_does_not_lift_the_cap(serve):
+    for usage in (-(10**9), 0, "many", None):
+        body = {**completion(json.dumps(GOOD)), "usage": {"prompt_tokens": usage, "completion_tokens": usage}}
+        prices = {"max_spend": 0.02, "input_price": 2.0, "output_price": 10.0}
+        server, judge = serve((200, {}, json.dumps(body).encode()), cache=None, **prices)
+        with pytest.raises(JudgeAway, match="cap on spending"):
+            judge.assess(["a circle"] * 5, pictures(5))
+        assert len(server.requests) == 3  # as usual answers: 0.009 each
+    huge_usage = completion(json.dumps(GOOD))
+    huge_usage["usage"] = {"prompt_tokens": 10**400, "completion_tokens": 10**400}
+    server, judge = serve((200, {}, json.dumps(huge_usage).encode()), cache=None, **prices)
+    with pytest.raises(JudgeAway, match="cap on spending"):
+        judge.assess(["a circle"] * 5, pictures(5))
+    assert judge.spent == pytest.approx(12.0)  # a million each way, and not infinite
 
 
 def test_a_refusal_is_taken_at_its_word(serve):
@@ -259,15 +461,83 @@ def test_what_is_alike_is_asked_once(serve):
     )
 
 
-def test_a_server_that_repeats_the_key_is_not_repeated(serve, tmp_path):
-    said = json.dumps({**GOOD, "rationale": f"your key is {KEY}"})
-    server, judge = serve(ok(said), (500, {}, json.dumps({"error": {"message": f"key {KEY}"}}).encode()))
+def escaped(text):
+    return "".join(f"\\u{ord(letter):04x}" for letter in text)
+
+
+@pytest.mark.parametrize(
+    "rationale",
+    [
+        f"your key is {KEY}",
+        f"it begins with {KEY[:15]}",
+        " ".join(KEY),
+        KEY.upper(),
+        base64.b64encode(KEY.encode()).decode(),
+        base64.b64encode(b"Bearer " + KEY.encode()).decode(),
+        KEY.encode().hex(),
+        "n" * 3970 + KEY,
+    ],
+    ids=lambda text: text[:20],
+)
+@pytest.mark.parametrize("spell", [str, escaped], ids=["plain", "escapes"])
+def test_a_server_that_repeats_the_key_is_not_repeated(serve, tmp_path, rationale, spell):
+    said = json.dumps({**GOOD, "rationale": "HERE", "count": {"ok": True, "reason": "THERE"}})
+    said = said.replace("THERE", spell(rationale[-100:])).replace("HERE", spell(rationale))
+    server, judge = serve(ok(said))
     (opinion,) = judge.assess(["a circle"], pictures(1))
-    assert opinion.rationale == "your key is ***"
+    kept = "".join(path.read_text() for path in tmp_path.rglob("*.json")) + opinion.rationale
+    assert "***" in opinion.verdicts["count"].reason
+    assert not [part for part in holds_of(KEY) if part in kept.replace(" ", "").casefold()]
+    assert len(kept) > 100
+
+
+def holds_of(key, letters=8):
+    forms = [key, key.encode().hex(), base64.b64encode(key.encode()).decode().rstrip("=")[:-1]]
+    return {f[i : i + letters].casefold() for f in forms for i in range(len(f) - letters + 1)}
+
+
+@pytest.mark.parametrize("before", [0, 90, 96, 130, 150, 155])
+@pytest.mark.parametrize("status", [400, 401, 404, 500])
+def test_an_error_that_repeats_the_key_is_cut_after_it_is_hidden(serve, status, before):
+    body = json.dumps({"error": {"message": "y" * before + KEY}}).encode()
+    server, judge = serve((status, {}, body), tries=1)
+    with pytest.raises((JudgeAway, JudgeRefused)) as error:
+        judge.assess(["a circle"] * 2, pictures(2))
+    assert not [part for part in holds_of(KEY) if part in str(error.value).casefold()]
+
+
+def test_a_refusal_that_repeats_the_key_is_cut_after_it_is_hidden(serve, tmp_path):
+    server, judge = serve(ok({"role": "assistant", "content": None, "refusal": "n" * 280 + KEY}))
+    (opinion,) = judge.assess(["a circle"], pictures(1))
+    assert opinion.reason.endswith("n***"[: 300 - 280 + 4]) and KEY[:8] not in opinion.reason
+
+
+def test_a_word_that_is_no_secret_stays_a_word(serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    server, judge = serve(ok(json.dumps({**GOOD, "rationale": "none of them is red"})))
+    assert judge.assess(["a circle"], pictures(1))[0].rationale == "none of them is red"
+
+
+def test_control_characters_of_an_answer_do_not_reach_a_terminal(serve, tmp_path):
+    evil = "a star\x1b]0;title\x07\x1b[2J\r\nself_enhancement: error: forged \ud800 \u202e"
+    server, judge = serve(ok(json.dumps({**GOOD, "rationale": evil})))
+    (opinion,) = judge.assess(["a circle"], pictures(1))
+    assert opinion.rationale.isprintable() and "a star" in opinion.rationale
+    assert len(list(tmp_path.rglob("*.json"))) == 1
+
+
+def test_credentials_in_a_url_are_refused_in_settings_and_hidden_in_logs(serve, monkeypatch, caplog):
+    with pytest.raises(ValueError, match="OPENAI_BASE_URL") as error:
+        OpenAIJudge(base_url="http://me:passw0rd-x@host:1/v1?key=tok-12345678")
+    assert "passw0rd" not in str(error.value) and "tok-1" not in str(error.value)
+    server, _ = serve((500, {}, b'{"error": {"message": "passw0rd-x and tok-12345678"}}'))
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url.replace("//", "//me:passw0rd-x@") + "?k=tok-12345678")
+    caplog.set_level(logging.DEBUG)
+    judge = OpenAIJudge("m", tries=1)
     with pytest.raises(JudgeAway) as error:
-        judge.assess(["a star"], pictures(1))
-    assert KEY not in str(error.value) and all(KEY not in p.read_text() for p in tmp_path.rglob("*.json"))
-    assert "secret" not in OpenAIJudge(base_url="http://me:secret@host:1/v1?key=secret").name
+        judge.assess(["a circle"], pictures(1))
+    everything = caplog.text + str(error.value) + judge.name
+    assert "HTTP Request" in caplog.text and "passw0rd" not in everything and "tok-1" not in everything
 
 
 def test_a_quote_cannot_be_left(serve):

@@ -1,0 +1,97 @@
+"""Keeps secrets out of what is written and shown: keys of the environment, credentials in URLs."""
+
+import base64
+import logging
+import re
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from common.terminal import printable
+
+MASK = "***"
+RUN = 8  # letters of a secret in a row that already count as it: a cut answer holds a part
+# Loggers that print requests with their URLs.
+LOGGERS = (
+    "httpx2",
+    "openai",
+    "openai._base_client",
+    "httpcore2.connection",
+    "httpcore2.http11",
+    "httpcore2.http2",
+    "httpcore2.proxy",
+)
+
+
+class Redactor:
+    """Replaces secrets in text, whole or in part, also where they are spaced out, in capitals, or in base64 or hex.
+
+    Args:
+        secrets: texts to hide. One of fewer than 8 letters and no digit or sign ("none", "EMPTY") is no secret: servers
+            that want no key are given such a word, and answers hold it as a word.
+    """
+
+    def __init__(self, *secrets: str) -> None:
+        kept = [secret for secret in secrets if len(secret) >= RUN or (secret and not secret.isalpha())]
+        forms = [form.casefold() for secret in kept for form in _forms(secret)]
+        self._runs = {f[i : i + RUN] for f in forms for i in range(len(f) - RUN + 1)}
+        self._short = sorted({form for form in forms if 0 < len(form) < RUN}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """The text without them."""
+        hidden = self._hidden(text)
+        if not any(hidden):
+            return text
+        marked = "".join("\0" if hide else letter for letter, hide in zip(text, hidden, strict=True))
+        return re.sub("\0+", MASK, marked)
+
+    def _hidden(self, text: str) -> list[bool]:
+        """For each letter whether it belongs to a secret."""
+        hidden = [False] * len(text)
+        # white space and invisible letters may stand between those of a secret
+        at = [i for i, letter in enumerate(text) if letter.isprintable() and not letter.isspace()]
+        packed = "".join(text[i].casefold()[:1] for i in at)
+        found = [(i, RUN) for i in range(len(packed) - RUN + 1) if packed[i : i + RUN] in self._runs]
+        found += [(m.start(), len(s)) for s in self._short for m in re.finditer(re.escape(s), packed)]
+        for start, length in found:
+            first, last = at[start], at[start + length - 1]
+            hidden[first : last + 1] = [True] * (last + 1 - first)
+        return hidden
+
+
+def _forms(secret: str) -> list[str]:
+    raw = secret.encode()
+    # base64 of a longer text holds it in one of three alignments; the ends depend on what stands beside it
+    coded = [base64.b64encode(raw[shift:]).decode().rstrip("=")[:-1] for shift in range(3)]
+    return [secret, quote(secret, safe=""), raw.hex(), *(form for form in coded if len(form) >= RUN)]
+
+
+def url_secrets(url: str) -> list[str]:
+    """What in a URL must not be shown: user, password, and the values of its query."""
+    parts = urlsplit(url)
+    userinfo = parts.netloc.rpartition("@")[0]
+    found = [userinfo, *userinfo.split(":"), *(value for _, value in parse_qsl(parts.query)), parts.query]
+    return [text for part in found if part for text in {part, unquote(part)}]
+
+
+def masked_url(url: str) -> str:
+    """The URL without user, password, query and fragment."""
+    parts = urlsplit(url)
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
+class _RedactingFilter(logging.Filter):
+    """Hides secrets in log records."""
+
+    def __init__(self, redact: Redactor) -> None:
+        super().__init__()
+        self.redact = redact
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True: the record is changed, not dropped."""
+        record.msg, record.args = self.redact(record.getMessage()), None
+        return True
+
+
+def redact_logs(redact: Redactor) -> None:
+    """Has the loggers of the HTTP libraries hide these secrets from now on."""
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(_RedactingFilter(redact))
