@@ -37,7 +37,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, script):
         super().__init__(("127.0.0.1", 0), Handler)
         self.script, self.requests, self.lock = list(script), [], threading.Lock()
-        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
 
     @property
