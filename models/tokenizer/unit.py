@@ -68,7 +68,7 @@ def read_unit(
         for scale in ("layer_scale1", "layer_scale2"):
             tensors[f"model.encoder.layer.{layer}.{scale}.lambda1"] = torch.ones(encoder.width)
     tensors["model.summary_idxs"] = torch.tensor(encoder.model.config.summary_idxs)
-    set_tensors(encoder, iter(tensors.items()), folder)
+    set_tensors(encoder, iter(tensors.items()), folder, as_stored=False)
     fill_buffers(encoder)
     return encoder
 
