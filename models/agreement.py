@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from models.language.text_tokenizer import text_rows
+
 if TYPE_CHECKING:
     from models.unified import Illume
 
@@ -33,9 +35,9 @@ def check_parts(model: "Illume") -> None:
         reads = language.adapter[0].in_features
         _agree("the language model sees", language.see_tokens, "the encoder makes", eye.tokens, "features")
         _agree("the adapter reads", reads, "the encoder's are", eye.width, "wide")
-    if words is not None and len(words) > language.vocabulary.text_size:
+    if words is not None and text_rows(words) > language.vocabulary.text_size:
         raise ValueError(
-            f"the text tokenizer has {len(words)} pieces, "
+            f"the text tokenizer has ids up to {text_rows(words) - 1}, "
             f"the language model {language.vocabulary.text_size} text rows: they are of different runs"
         )
 

@@ -13,6 +13,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from models.language.families import window
+
 Attend = Literal["causal", "image"]
 Backend = Literal["auto", "mask", "documents", "flex"]
 ALIKE = 0.85  # of the longest: what shares a group with it
@@ -21,7 +23,11 @@ DOCUMENTS = "illume_documents"  # the name under which transformers knows attent
 
 
 def allowed(
-    documents: Tensor, see_blocks: Tensor, attend: Attend = "image", branches: Tensor | None = None
+    documents: Tensor,
+    see_blocks: Tensor,
+    attend: Attend = "image",
+    branches: Tensor | None = None,
+    near: Tensor | None = None,
 ) -> Tensor:
     """Who may look at whom.
 
@@ -30,6 +36,8 @@ def allowed(
         see_blocks: (B, L) See block of each token, -1 outside.
         branches: (B, L) branch of each token within its document, -1 before the branches; None: there are none.
         attend: "image" lets the tokens of one seen image look at each other both ways; "causal" does not.
+        near: (B, L, L) which keys are inside a sliding layer's window, as `within` gives them; None: it is no such layer.
+            Tokens of one seen image look at each other all the same, as in Gemma 3.
 
     Returns:
         (B, L, L) bool, query by key. Padding looks at itself alone, so that no row is empty.
@@ -40,11 +48,25 @@ def allowed(
     free = same & causal
     if branches is not None:
         free = free & ((branches[:, None, :] < 0) | (branches[:, :, None] == branches[:, None, :]))
+    if near is not None:
+        free = free & near
     if attend == "image":
         free = free | (
             (see_blocks[:, :, None] == see_blocks[:, None, :]) & (see_blocks[:, :, None] >= 0) & same
         )
     return free | torch.eye(length, dtype=torch.bool, device=documents.device)
+
+
+def within(positions: Tensor, keys: Tensor, window: int) -> Tensor:
+    """Positions (B, Q) and (B, K) -> (B, Q, K) whether a key is among the `window` last tokens of a query."""
+    return positions[:, :, None] - keys[:, None, :] < window
+
+
+def for_layers(trunk: nn.Module, mask: Any, near: Any) -> Any:
+    """The masks as a trunk takes them: by kind of layer, where its config names kinds; else one that all layers share."""
+    if getattr(trunk.config, "layer_types", None) is not None:
+        return {"full_attention": mask, "sliding_attention": near}
+    return mask if window(trunk.config) is None else near
 
 
 def additive(free: Tensor, dtype: torch.dtype) -> Tensor:
@@ -60,17 +82,33 @@ class Group(NamedTuple):
         index: (G, n) where their tokens stand in the flattened rows; what is beyond a document's end repeats its last.
         real: (G, n) what is not beyond the end.
         free: (G, n, n) who may look at whom; None: all that came before.
+        near: the same in sliding layers.
     """
 
     index: Tensor
     real: Tensor
     free: Tensor | None
+    near: Tensor | None
 
 
 def groups(
-    documents: Tensor, see_blocks: Tensor, attend: Attend = "image", branches: Tensor | None = None
+    documents: Tensor,
+    see_blocks: Tensor,
+    attend: Attend = "image",
+    branches: Tensor | None = None,
+    positions: Tensor | None = None,
+    width: int | None = None,
 ) -> list[Group]:
-    """The documents of packed rows, which lie side by side in each, by length; padding belongs to none."""
+    """The documents of packed rows, which lie side by side in each, by length; padding belongs to none.
+
+    Args:
+        documents: as in `allowed`.
+        see_blocks: as in `allowed`.
+        attend: as in `allowed`.
+        branches: as in `allowed`.
+        positions: (B, L) of the tokens in their documents.
+        width: of the window of sliding layers; None: there are none.
+    """
     length = documents.shape[1]
     found = []
     for row, ids in enumerate(documents.tolist()):
@@ -86,7 +124,7 @@ def groups(
     while found:
         longest = found[0][0]
         count = sum(own >= ALIKE * longest for own, _ in found)
-        made.append(_group(found[:count], documents, see_blocks, attend, branches))
+        made.append(_group(found[:count], documents, see_blocks, attend, branches, positions, width))
         found = found[count:]
     return made
 
@@ -97,6 +135,8 @@ def _group(
     see_blocks: Tensor,
     attend: Attend,
     branches: Tensor | None,
+    positions: Tensor | None,
+    width: int | None,
 ) -> Group:
     lengths, starts = torch.tensor(members, device=documents.device).T
     steps = torch.arange(int(lengths[0]), device=documents.device)
@@ -107,9 +147,12 @@ def _group(
     special = (attend == "image" and bool((blocks >= 0).any())) or (
         own is not None and bool((own >= 0).any())
     )
-    if not special and bool(real.all()):
-        return Group(index, real, None)
-    return Group(index, real, allowed(torch.where(real, 0, -1), blocks, attend, own))
+    about = (torch.where(real, 0, -1), blocks, attend, own)
+    free = None if not special and bool(real.all()) else allowed(*about)
+    if width is None or int(lengths[0]) <= width:  # no document reaches past the window
+        return Group(index, real, free, free)
+    own_positions = positions.flatten()[index]
+    return Group(index, real, free, allowed(*about, within(own_positions, own_positions, width)))
 
 
 def attention_inputs(
@@ -119,6 +162,7 @@ def attention_inputs(
     see_blocks: Tensor,
     attend: Attend,
     branches: Tensor | None,
+    positions: Tensor,
     dtype: torch.dtype,
 ) -> dict[str, Any]:
     """What the trunk's forward pass takes, beside its embeddings and positions, so that no document sees another.
@@ -132,18 +176,27 @@ def attention_inputs(
         see_blocks: as in `allowed`.
         attend: as in `allowed`.
         branches: as in `allowed`.
+        positions: (B, L) of the tokens in their documents, for layers that look back over a window of them.
         dtype: of the mask.
     """
+    width = window(trunk.config)
     long = documents.device.type == "cpu" and documents.shape[1] >= LONG
     chosen = ("documents" if long else "mask") if backend == "auto" else backend
+    about = (documents, see_blocks, attend, branches)
     if chosen == "documents":
         use(trunk, DOCUMENTS)
-        return {"attention_mask": None, "groups": groups(documents, see_blocks, attend, branches)}
+        made = groups(*about, positions, width)
+        return {"attention_mask": for_layers(trunk, None, None), "groups": made}
     if chosen == "flex":
         use(trunk, "flex_attention")
-        return {"attention_mask": _block_mask(documents, see_blocks, attend, branches)}
+        whole = _block_mask(*about)
+        near = whole if width is None else _block_mask(*about, positions, width)
+        return {"attention_mask": for_layers(trunk, whole, near)}
     use(trunk, "sdpa")
-    return {"attention_mask": additive(allowed(documents, see_blocks, attend, branches), dtype)}
+    whole = near = additive(allowed(*about), dtype)
+    if width is not None:
+        near = additive(allowed(*about, within(positions, positions, width)), dtype)
+    return {"attention_mask": for_layers(trunk, whole, near)}
 
 
 def use(trunk: nn.Module, implementation: str) -> None:
@@ -152,7 +205,14 @@ def use(trunk: nn.Module, implementation: str) -> None:
         trunk.set_attn_implementation(implementation)
 
 
-def _block_mask(documents: Tensor, see_blocks: Tensor, attend: Attend, branches: Tensor | None) -> Any:
+def _block_mask(
+    documents: Tensor,
+    see_blocks: Tensor,
+    attend: Attend,
+    branches: Tensor | None,
+    positions: Tensor | None = None,
+    width: int | None = None,
+) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
 
     branch = torch.full_like(documents, -1) if branches is None else branches
@@ -160,6 +220,8 @@ def _block_mask(documents: Tensor, see_blocks: Tensor, attend: Attend, branches:
     def look(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = (documents[row, query] == documents[row, key]) & (documents[row, query] >= 0)
         free = (query >= key) & ((branch[row, key] < 0) | (branch[row, query] == branch[row, key]))
+        if width is not None:
+            free = free & (positions[row, query] - positions[row, key] < width)
         if attend == "image":
             free = free | ((see_blocks[row, query] == see_blocks[row, key]) & (see_blocks[row, query] >= 0))
         return (same & free) | (query == key)
@@ -186,7 +248,8 @@ def _by_document(
         )
     flat = [part.transpose(1, 2).flatten(0, 1) for part in (query, key, value)]  # (B L, H, D)
     out = torch.zeros_like(flat[0])
-    for index, real, free in groups:
+    for index, real, whole, near in groups:
+        free = near if options.get("sliding_window") else whole
         q, k, v = (part[index].transpose(1, 2) for part in flat)  # (G, H, n, D)
         mask = None if free is None else free[:, None]
         many = key.shape[1] != query.shape[1]

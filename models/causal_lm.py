@@ -1,25 +1,23 @@
 """The language model as a plain Hugging Face causal LM with its tokenizer: for whatever runs those.
 
-Special tokens and image codes become ordinary rows behind the text's, under their own ids, so that logits are the same.
+Special tokens and image codes become ordinary rows behind the text's, under their own ids, so that logits are the same;
+its chat template and its end are those of the turns that it was trained with (`models/language/chat_template.py`).
 What a causal LM has no place for stays behind: the adapter of seen images, and learned rows for places in an image.
 """
 
 import copy
+import json
 
 import torch
-from tokenizers import AddedToken
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from tokenizers import AddedToken, Tokenizer
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from models.language.chat_template import chat_template
+from models.language.families import row_factors
+from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import UnifiedLM
+from models.turns import Turns
 from models.vocabulary import SPECIAL_TOKENS, Vocabulary
-
-CHAT = (
-    "{{ '<|begin|>' }}{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}{{ '<|assistant|>' + message['content'] + '<|end|>' }}"
-    "{% elif loop.first or loop.previtem['role'] == 'assistant' %}{{ '<|user|>' + message['content'] }}"
-    "{% else %}{{ ' ' + message['content'] }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
 
 
 def spelled(name: str) -> str:
@@ -36,8 +34,13 @@ def to_causal_lm(language: UnifiedLM) -> PreTrainedModel:
     """
     config, vocabulary = copy.deepcopy(language.trunk.config), language.vocabulary
     config.vocab_size, config.tie_word_embeddings = vocabulary.size, False
-    config.bos_token_id, config.eos_token_id = vocabulary.special("begin"), vocabulary.special("end")
-    config.pad_token_id = vocabulary.special("pad")
+    ends = {
+        "bos_token_id": next(iter(language.turns.begin), None),
+        "eos_token_id": language.turns.stop,
+        "pad_token_id": vocabulary.special("pad"),
+    }
+    for name, value in ends.items():
+        setattr(config, name, value)
     try:
         model = AutoModelForCausalLM.from_config(config)
     except ValueError as error:
@@ -45,21 +48,72 @@ def to_causal_lm(language: UnifiedLM) -> PreTrainedModel:
     model.to(language.text_head.dtype).eval()
     own = {name: tensor for name, tensor in language.trunk.state_dict().items() if "embed_tokens" not in name}
     model.base_model.load_state_dict(own, strict=False)
-    rows = torch.cat([language.text_embedding, language.vision_embedding])
-    model.get_input_embeddings().weight.copy_(rows)
-    model.get_output_embeddings().weight.copy_(torch.cat([language.text_head, language.vision_head]))
+    reads, writes = row_factors(config)  # which the class applies by itself
+    embedding = torch.cat([language.text_embedding, language.vision_embedding])
+    model.get_input_embeddings().weight.copy_(embedding / reads)
+    model.get_output_embeddings().weight.copy_(torch.cat([language.text_head, language.vision_head]) / writes)
+    model.generation_config = GenerationConfig(**ends)
     return model
 
 
-def to_tokenizer(text_tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary) -> PreTrainedTokenizerBase:
-    """A tokenizer that also spells special tokens and codes, under this vocabulary's ids, and lays out a chat."""
-    tokenizer = copy.deepcopy(text_tokenizer)
-    unused = range(len(tokenizer), vocabulary.text_size)  # rows of a padded vocabulary
-    names = [*(f"unused_{i}" for i in unused), *SPECIAL_TOKENS]
-    names += [f"code_{i}" for i in range(vocabulary.codes)]
+def to_tokenizer(
+    text_tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary, turns: Turns | None = None
+) -> PreTrainedTokenizerBase:
+    """A tokenizer that also spells special tokens and codes, under this vocabulary's ids, and lays out a chat.
+
+    A name that the tokenizer has already, as Phi-3 has <|user|>, is made `<|illume_user|>`.
+
+    Args:
+        text_tokenizer: of the model.
+        vocabulary: of the model.
+        turns: of the model; None: our own.
+
+    Raises:
+        ValueError: a token does not get its id, or no chat template lays out what the model was trained on.
+    """
+    turns = Turns.of(None, vocabulary) if turns is None else turns
+    taken = text_tokenizer.get_vocab()
+    tokenizer = _without_gaps(text_tokenizer)
+    rows = text_rows(text_tokenizer)
+    names = [_free(f"unused_{i}", taken) for i in range(rows, vocabulary.text_size)]  # of a padded vocabulary
+    own = {name: _free(name, taken) for name in SPECIAL_TOKENS}
+    names += [*own.values(), *(_free(f"code_{i}", taken) for i in range(vocabulary.codes))]
     tokenizer.add_tokens(
-        [AddedToken(spelled(name), special=True, normalized=False) for name in names], special_tokens=True
+        [AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True
     )
-    tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token = map(spelled, ("begin", "end", "pad"))
-    tokenizer.chat_template = CHAT
+    found = tokenizer.convert_tokens_to_ids(names)
+    if found != [*range(rows, vocabulary.size)]:
+        wrong = next(i for i, (id_, name) in enumerate(zip(found, names, strict=True)) if id_ != rows + i)
+        raise ValueError(
+            f"the text tokenizer gives {names[wrong]} the id {found[wrong]}, and the model has it at {rows + wrong}: "
+            "this tokenizer cannot be exported"
+        )
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(turns.stop)
+    tokenizer.pad_token = own["pad"]
+    if turns.begin:
+        tokenizer.bos_token = tokenizer.convert_ids_to_tokens(turns.begin[0])
+    tokenizer.chat_template = chat_template(tokenizer, turns)
     return tokenizer
+
+
+def _free(name: str, taken: dict[str, int]) -> str:
+    """A token's spelling, or another where the tokenizer has a piece that is spelled so."""
+    wanted = spelled(name)
+    while wanted in taken:
+        name = f"illume_{name}"
+        wanted = spelled(name)
+    return wanted
+
+
+def _without_gaps(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """A copy whose ids follow each other, so that what is added next gets the next: a gap gets pieces no text makes."""
+    vocabulary = tokenizer.get_vocab()
+    gaps = sorted(set(range(text_rows(tokenizer))) - set(vocabulary.values()))
+    made = copy.deepcopy(tokenizer)
+    if gaps:
+        pieces = json.loads(made.backend_tokenizer.to_str())
+        if not isinstance(pieces["model"].get("vocab"), dict):
+            raise ValueError(f"the text tokenizer has no piece for {len(gaps)} ids, from {gaps[0]} on")
+        pieces["model"]["vocab"] |= {_free(f"unused_{i}", vocabulary): i for i in gaps}
+        made._tokenizer = Tokenizer.from_str(json.dumps(pieces))
+    return made

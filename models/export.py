@@ -40,7 +40,8 @@ def export(options: argparse.Namespace) -> None:
                 f"{options.model} has no language half: it needs a language and a text_tokenizer"
             )
         to_causal_lm(model.language).save_pretrained(out)
-        to_tokenizer(model.text_tokenizer, model.language.vocabulary).save_pretrained(out)
+        language = model.language
+        to_tokenizer(model.text_tokenizer, language.vocabulary, language.turns).save_pretrained(out)
     else:
         model.save_pretrained(str(out))
     text = card(model, out, options.model, figures, options.language)

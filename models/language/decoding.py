@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from models.attention import additive, allowed, use
+from models.attention import additive, allowed, for_layers, use, within
 from models.language.bare_trunk import BareTrunk, is_bare, is_small
+from models.language.families import BY_LENGTH, rotary_limit, window
 from models.language.products import product
 from models.language.unified_lm import UnifiedLM, image_places
 from models.sequence import SEE, TEXT, Segment
@@ -80,11 +81,14 @@ class Continuation:
         lengths = torch.tensor([len(p) for p in prompts], device=device)
         self.position = lengths[:, None]  # (B, 1) of the next token
         positions = (torch.arange(length, device=device) + (lengths - length)[:, None]).clamp_min(0)
-        self.cache = DynamicCache(config=model.trunk.config)
+        self.positions = positions  # (B, K) of all keys
+        self.cache = DynamicCache()  # whole in every layer: the config's own forgets what left a window
         places = image_places(self.real & (kinds != TEXT), model.draw_tokens)
         embedded = model.embed(ids, features, kinds == SEE, places)
-        free = allowed(documents, blocks, model.attend)
-        self.last = self._run(embedded, additive(free, embedded.dtype), positions)
+        self._check_limit(length)
+        self.last = self._run(
+            embedded, positions, lambda near: allowed(documents, blocks, model.attend, near=near)
+        )
 
     def _go_on(self, tails: Sequence[Sequence[int]]) -> None:
         """Reads further words of each row."""
@@ -92,11 +96,18 @@ class Continuation:
         ids = self._rows(tails, self.model.vocabulary.special("pad"))  # (B, T)
         steps = torch.arange(ids.shape[1], device=ids.device) + (lengths - ids.shape[1])[:, None]
         self.real = torch.cat([before, steps >= 0], 1)
-        own = allowed(torch.where(steps >= 0, 0, -1), torch.full_like(ids, -1), self.model.attend)
-        free = torch.cat([before[:, None].expand(-1, ids.shape[1], -1), own], 2)  # (B, T, K)
-        embedded = self.model.embed(ids)
+        documents, outside = torch.where(steps >= 0, 0, -1), torch.full_like(ids, -1)
         positions = self.position + steps.clamp_min(0)
-        self.last = self._run(embedded, additive(free, embedded.dtype), positions)
+        self.positions = torch.cat([self.positions, positions], 1)
+
+        def free(near: Tensor | None) -> Tensor:  # (B, T, K)
+            old, new = (None, None) if near is None else near.split([before.shape[1], ids.shape[1]], 2)
+            seen = before[:, None].expand(-1, ids.shape[1], -1)
+            own = allowed(documents, outside, self.model.attend, near=new)
+            return torch.cat([seen if old is None else seen & old, own], 2)
+
+        self._check_limit(self.real.shape[1])
+        self.last = self._run(self.model.embed(ids), positions, free)
         self.position = self.position + lengths[:, None]
 
     def _rows(self, lists: Sequence[Sequence[int]], fill: int) -> Tensor:
@@ -105,27 +116,51 @@ class Continuation:
         padded = [[fill] * (length - len(own)) + list(own) for own in lists]
         return torch.tensor(padded, device=self.model.vision_head.device)
 
-    def _run(self, embedded: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        use(self.model.trunk, "sdpa")
-        out = self.model.trunk(
+    def _run(self, embedded: Tensor, positions: Tensor, free: Callable[[Tensor | None], Tensor]) -> Tensor:
+        """Reads on; `free` says who may look at whom, (B, Q, K), of what a sliding layer's window holds, or of all."""
+        trunk, dtype = self.model.trunk, embedded.dtype
+        use(trunk, "sdpa")
+        whole = near = additive(free(None), dtype)
+        width = window(trunk.config)
+        if width is not None and self.positions.shape[1] > width:
+            near = additive(free(within(positions, self.positions, width)), dtype)
+        out = trunk(
             inputs_embeds=embedded,
-            attention_mask=mask,
+            attention_mask=for_layers(trunk, whole, near),
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
         )
         return out.last_hidden_state[:, -1]  # (B, D)
 
+    def _check_limit(self, length: int) -> None:
+        """Makes sure that texts do not become longer than rotary angles hold for.
+
+        Raises:
+            ValueError: they do.
+        """
+        limit = rotary_limit(self.model.trunk.config)
+        if limit is not None and length > limit:
+            raise ValueError(
+                f"prompt and answer are {length} tokens long, and this language model's rotary positions "
+                f"({' '.join(BY_LENGTH)}) are held to {limit}: shorten the prompt"
+            )
+
     def select(self, rows: Tensor) -> None:
         """Goes on with these rows (R,), any of them any number of times."""
         self.cache.batch_select_indices(rows)
         self.real, self.position, self.last = self.real[rows], self.position[rows], self.last[rows]
+        self.positions = self.positions[rows]
 
     def reader(self, room: int, bare: bool = True) -> Callable[[Tensor], Tensor]:
         """What reads up to `room` further tokens, one a row: embedded (R, D) in, last hidden states (R, D) out.
 
         Where the trunk allows it and `bare` is set, it runs without its modules, on a cache of its own.
+
+        Raises:
+            ValueError: the rows would become longer than rotary angles hold for.
         """
+        self._check_limit(self.real.shape[1] + room)
         if not bare or not is_bare(self.model.trunk):
             return self.read
         return self.bare_trunk(BareTrunk, room).step
@@ -139,8 +174,11 @@ class Continuation:
     def read(self, embedded: Tensor) -> Tensor:
         """Appends one embedded token (R, D) to each row; returns the last hidden state (R, D)."""
         self.real = torch.cat([self.real, torch.ones_like(self.real[:, :1])], 1)
-        mask = additive(self.real[:, None], embedded.dtype)
-        self.last = self._run(embedded[:, None], mask, self.position)
+        self.positions = torch.cat([self.positions, self.position], 1)
+        seen = self.real[:, None]
+        self.last = self._run(
+            embedded[:, None], self.position, lambda near: seen if near is None else seen & near
+        )
         self.position = self.position + 1
         return self.last
 

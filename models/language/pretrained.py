@@ -18,25 +18,14 @@ from transformers import (
 )
 
 from models.attention import Attend, Backend
+from models.language.families import ABOUT_FILES, check_trunk, row_factors
+from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import NO_TEXT_ROWS, UnifiedLM
 from models.published import check_files, read_published, type_on_disk
 from models.turns import VICUNA, template_turns
 from models.weights import told
 
 TURNS = ("own", "template", "vicuna")
-ABOUT_FILES = {
-    *(
-        "architectures",
-        "dtype",
-        "torch_dtype",
-        "transformers_version",
-        "_name_or_path",
-        "id2label",
-        "label2id",
-    ),
-    *("return_dict", "output_hidden_states", "output_attentions", "chunk_size_feed_forward", "problem_type"),
-    *("is_encoder_decoder", "tie_word_embeddings", *NO_TEXT_ROWS),
-}
 Language = tuple[UnifiedLM, PreTrainedTokenizerBase]
 
 
@@ -106,8 +95,11 @@ class PretrainedLanguage:
         for name, value in NO_TEXT_ROWS.items():
             setattr(trunk.config, name, value)
         model.trunk = trunk
-        model.text_embedding = nn.Parameter(reads if mapped else reads.clone())
-        model.text_head = nn.Parameter(writes if mapped else writes.clone())
+        for name, rows, factor in zip(
+            ("text_embedding", "text_head"), (reads, writes), row_factors(trunk.config), strict=True
+        ):
+            scaled = rows if mapped else rows.clone()
+            setattr(model, name, nn.Parameter(scaled if factor == 1 else scaled * scaled.new_tensor(factor)))
         _begin_new(model, kept)
         return model, tokenizer
 
@@ -138,16 +130,21 @@ class PretrainedLanguage:
         return tokenizer
 
     def _build(self, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> UnifiedLM:
-        rows, there = len(tokenizer), config.get_text_config().vocab_size
+        rows, there = text_rows(tokenizer), config.get_text_config().vocab_size
         if rows > there:
             raise ValueError(
-                f"the tokenizer of {self.source} has {rows} pieces and its model {there} rows: "
+                f"the tokenizer of {self.source} has ids up to {rows - 1} and its model {there} rows: "
                 "they are of different models"
             )
         turns = None if self.turns == "own" else template_turns(tokenizer, self.source).to_dict()
         sizes = self.codes, self.feature_width, self.see_tokens, self.draw_tokens
         return UnifiedLM(
-            trunk_recipe(config), rows, *sizes, attend=self.attend, backend=self.backend, turns=turns
+            trunk_recipe(config, self.source),
+            rows,
+            *sizes,
+            attend=self.attend,
+            backend=self.backend,
+            turns=turns,
         )
 
     def _causal(self, dtype: torch.dtype) -> PreTrainedModel:
@@ -165,11 +162,20 @@ class PretrainedLanguage:
         return causal
 
 
-def trunk_recipe(config: PretrainedConfig) -> dict[str, Any]:
-    """What of a published config makes the trunk: what its family knows, without what is only about files."""
-    text = config.get_text_config()
-    known = AutoConfig.for_model(text.model_type).to_dict()
-    return {key: value for key, value in text.to_dict().items() if key in known and key not in ABOUT_FILES}
+def trunk_recipe(config: PretrainedConfig, source: str = "the config") -> dict[str, Any]:
+    """What of a published config makes the trunk: all that changes what it computes, without what is only about files.
+
+    Args:
+        config: the published one.
+        source: where it is from, for messages.
+
+    Raises:
+        ValueError: its family, or one of its settings, is not computed here (`models/language/families.py`).
+    """
+    settings = {key: value for key, value in config.to_dict().items() if key not in ABOUT_FILES}
+    check_trunk(settings, f"{source}/config.json")
+    known = AutoConfig.for_model(config.model_type).to_dict()
+    return {key: value for key, value in settings.items() if key in known}
 
 
 def _ends(causal: PreTrainedModel, source: str) -> tuple[nn.Module, nn.Module]:

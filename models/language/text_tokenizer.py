@@ -3,7 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+
+def text_rows(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Rows that a language model needs for a tokenizer's ids: one more than the largest, for ids may skip numbers."""
+    return max(tokenizer.get_vocab().values()) + 1
 
 
 def train_text_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:

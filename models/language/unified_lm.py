@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from models.attention import Attend, Backend, attention_inputs
 from models.language.chunked_loss import summed_cross_entropy
+from models.language.families import check_trunk, rotary_limit
 from models.recipe import build, check_keys
 from models.sequence import PackedBatch
 from models.slices import Slicing
@@ -63,14 +64,15 @@ def at(rows: Tensor, place: int | Tensor) -> Tensor:
 def holds(documents: Tensor, mask: Tensor) -> Tensor:
     """(B, L) document of each token, and a mask of tokens -> (B, L) whether its document has any of those."""
     index = documents + 1  # padding is 0
-    found = torch.zeros(index.shape[0], index.shape[1] + 1, device=index.device)
+    found = torch.zeros(index.shape[0], index.shape[1] + 1, dtype=torch.float, device=index.device)
     return found.scatter_add_(1, index, mask.float()).gather(1, index) > 0
 
 
 def by_task(losses: Tensor, shows: Tensor, draws: Tensor) -> Tensor:
     """Sums and counts (2, 4) of each of TASKS, from the tokens' losses (T,) and what their documents do."""
     told = torch.stack([losses.float(), torch.ones_like(losses, dtype=torch.float)])  # (2, T)
-    return torch.zeros(2, len(TASKS), device=losses.device).index_add_(1, shows + 2 * draws, told)
+    none = torch.zeros(2, len(TASKS), dtype=torch.float, device=losses.device)
+    return none.index_add_(1, shows + 2 * draws, told)
 
 
 def _trunk_config(trunk: dict[str, Any]) -> PretrainedConfig:
@@ -85,7 +87,9 @@ def _trunk_config(trunk: dict[str, Any]) -> PretrainedConfig:
             f"the trunk's model_type {trunk['model_type']!r} is not one of transformers'"
         ) from error
     check_keys(settings, known, "the trunk")
-    return AutoConfig.for_model(trunk["model_type"], **(settings | NO_TEXT_ROWS))
+    config = AutoConfig.for_model(trunk["model_type"], **(settings | NO_TEXT_ROWS))
+    check_trunk(trunk | {key: getattr(config, key) for key in settings if hasattr(config, key)}, "the trunk")
+    return config
 
 
 class UnifiedLM(nn.Module, PyTorchModelHubMixin):
@@ -133,8 +137,10 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             )
         config = _trunk_config(trunk)
         self.trunk = AutoModel.from_config(config)
-        self.trunk.get_input_embeddings().requires_grad_(False)  # never used: see NO_TEXT_ROWS
         width = config.hidden_size
+        if type(self.trunk.get_input_embeddings()) is not nn.Embedding:  # of a kind that holds more
+            self.trunk.set_input_embeddings(nn.Embedding(1, width))
+        self.trunk.get_input_embeddings().requires_grad_(False)  # never used: see NO_TEXT_ROWS
         self.vocabulary = Vocabulary(text_size, codes)
         self._turns = turns
         Turns.of(turns, self.vocabulary)  # checks them
@@ -225,7 +231,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         others = F.embedding((ids - self.vocabulary.text_size).clamp_min(0), self.vision_embedding)
         embedded = torch.where(vision[..., None], others, words)
         if features is not None and see_mask is not None and len(features):
-            adapted = self.adapter(features).to(embedded.dtype).flatten(0, 1)
+            adapted = self.adapter(features.to(self.adapter[0].weight.dtype)).to(embedded.dtype).flatten(0, 1)
             embedded = embedded.masked_scatter(see_mask[..., None], adapted)
         if self.places is None or places is None:
             return embedded
@@ -238,10 +244,20 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         return embedded if self.places is None else embedded + at(self.places, place)
 
     def hidden(self, batch: PackedBatch, ids: Tensor, features: Tensor) -> Tensor:
-        """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks."""
+        """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks.
+
+        Raises:
+            ValueError: rows are longer than rotary angles hold for, where these depend on the longest text of a batch.
+        """
+        limit = rotary_limit(self.trunk.config)
+        if limit is not None and ids.shape[1] > limit:
+            raise ValueError(
+                f"rows are {ids.shape[1]} tokens long, and this language model's rotary positions (dynamic or longrope) "
+                f"are held to {limit}: data.init_args.sequence_length must be {limit} at most"
+            )
         places = image_places(batch.see_mask | batch.draw_mask, self.draw_tokens)
         embedded = self.embed(ids, features, batch.see_mask, places)
-        about = (batch.documents, batch.see_blocks, self.attend, batch.branches)
+        about = (batch.documents, batch.see_blocks, self.attend, batch.branches, batch.positions)
         return self.trunk(
             inputs_embeds=embedded,
             position_ids=batch.positions,

@@ -4,13 +4,17 @@ import json
 
 import pytest
 import torch
+from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models import export
 from models.document import Text, draw_document
-from models.language.decoding import Continuation
+from models.language.decoding import Continuation, write_text
 from models.language.drawing import draw_codes
+from models.language.pretrained import PretrainedLanguage
 from models.unified import Illume
+from tests.models.language.tiny_models import CHATML, SIZES, publish, publish_gap, publish_sentencepiece
+from tests.perturb import perturb
 
 TURNS = [
     {"role": "user", "content": "draw a red circle"},
@@ -106,3 +110,81 @@ def test_what_cannot_be_exported_is_said(illume, folder, tmp_path, capsys):
     mute = ("--model", tmp_path / "mute", "--out", tmp_path / "a", "--language")
     assert "no language half" in refused(capsys, *mute)
     assert not (tmp_path / "a").exists()
+
+
+PHI = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+ENDS = {"own": "<|end|>", "chatml": "<|im_end|>", "dated": "<|im_end|>", "vicuna": "</s>", "phi": "<|end|>"}
+DATED = "{{ '<|im_start|>system\nToday is ' + strftime_now('%d %b %Y') + '<|im_end|>\n' }}" + CHATML
+
+
+def trained_with(kind, folder):
+    """A published language model whose turns are opened and closed in one of the ways there are."""
+    if kind == "vicuna":
+        publish_sentencepiece(folder)
+        language, words = PretrainedLanguage(str(folder), **SIZES, attend="causal", turns="vicuna").load()
+        return Illume(language=language, text_tokenizer=words).eval()
+    words = publish(folder, "phi3", {"phi": PHI, "own": None, "dated": DATED}.get(kind, CHATML), rows=330)
+    if kind == "phi":  # whose own tokens are spelled as ours are
+        names = ("<|user|>", "<|assistant|>", "<|end|>", "<|code_3|>")
+        words.add_tokens([AddedToken(name, special=True) for name in names], special_tokens=True)
+        words.save_pretrained(folder)
+    turns = "own" if kind == "own" else "template"
+    language, words = PretrainedLanguage(str(folder), **SIZES, attend="causal", turns=turns).load()
+    return Illume(language=language, text_tokenizer=words).eval()
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_an_export_asks_stops_and_writes_as_it_was_trained(kind, tmp_path):
+    model = trained_with(kind, tmp_path / "llm")
+    language, vocabulary = model.language, model.language.vocabulary
+    with torch.no_grad():
+        perturb(language.trunk)
+        language.text_head.mul_(20)
+        language.text_embedding.mul_(20)
+    model.save_pretrained(str(tmp_path / "model"))
+    out = run(tmp_path / "model", "--language")
+    tokenizer, causal = AutoTokenizer.from_pretrained(out), AutoModelForCausalLM.from_pretrained(out)
+    assert tokenizer.eos_token == ENDS[kind] and tokenizer.eos_token_id == language.turns.stop
+    assert causal.config.eos_token_id == causal.generation_config.eos_token_id == language.turns.stop
+    assert causal.generation_config.pad_token_id == tokenizer.pad_token_id == vocabulary.special("pad")
+    assert len(tokenizer) == vocabulary.size == causal.config.vocab_size
+    code = "<|illume_code_3|>" if kind == "phi" else "<|code_3|>"
+    assert tokenizer.convert_tokens_to_ids([code, "<|code_4|>"]) == [
+        vocabulary.first_code + i for i in (3, 4)
+    ]
+    said = [Text("draw a cat"), Text("a red one?", learn=True), Text("which"), Text("2 cats.", learn=True)]
+    talk = [{"role": ("user", "assistant")[i % 2], "content": part.text} for i, part in enumerate(said)]
+    assert tokenizer.apply_chat_template(talk, return_dict=False) == model.sequencer.segment(said).ids
+    asked = tokenizer.apply_chat_template(talk[:3], add_generation_prompt=True, return_dict=False)
+    segment = model.segment(said[:3], ask=True)
+    assert asked == segment.ids
+    assert (
+        max(tokenizer("<|code_4|><|end_image|>", split_special_tokens=True)["input_ids"])
+        < vocabulary.text_size
+    )
+    ours = write_text(language, [segment], torch.zeros(0, 36, 32), limit=16)[0]
+    opens = vocabulary.special("begin_image")
+    never = [i for i in range(vocabulary.text_size, vocabulary.size) if i not in (opens, language.turns.stop)]
+    theirs = causal.generate(
+        torch.tensor([asked]), max_new_tokens=16, do_sample=False, suppress_tokens=never,
+        eos_token_id=[language.turns.stop, opens],
+    )[0, len(asked) :].tolist()  # fmt: skip
+    assert theirs == ours and len(set(ours)) > 2
+
+
+def test_an_export_of_ids_with_a_gap_keeps_them(tmp_path):
+    publish_gap(tmp_path / "llm")
+    language, words = PretrainedLanguage(str(tmp_path / "llm"), **SIZES, turns="own").load()
+    model, vocabulary = Illume(language=language, text_tokenizer=words), language.vocabulary
+    model.save_pretrained(str(tmp_path / "model"))
+    again = Illume.from_pretrained(str(tmp_path / "model"))
+    assert again.sequencer.encode_text("describe") == words("describe")["input_ids"]
+    tokenizer = AutoTokenizer.from_pretrained(run(tmp_path / "model", "--language"))
+    assert tokenizer.convert_tokens_to_ids("<|code_5|>") == vocabulary.first_code + 5
+    assert tokenizer("describe the image")["input_ids"] == words("describe the image")["input_ids"]
+    assert tokenizer.apply_chat_template(TURNS, add_generation_prompt=True, return_dict=False) == (
+        model.sequencer.segment(DOCUMENT, ask=True).ids
+    )

@@ -4,8 +4,7 @@ import json
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 
 from models.document import Text, describe_document, draw_document
 from models.language.decoding import Continuation, write_text
@@ -15,47 +14,7 @@ from models.sequence import collate
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
-
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-FAMILIES = {
-    "llama": {},
-    "qwen2": {"tie_word_embeddings": True},
-    "qwen3": {"head_dim": 16},
-    "mistral": {"sliding_window": None},
-    "phi3": {"pad_token_id": None, "eos_token_id": 1, "bos_token_id": 0},
-}
-SIZES = {"codes": 64, "feature_width": 32, "see_tokens": 36, "draw_tokens": 36}
-
-
-def byte_level(size):
-    """As Qwen's: bytes, whitespace kept."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(["draw a red circle", "describe the image", "user assistant"] * 3, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-
-
-def publish(folder, family="llama", template=CHATML, rows=320, shard="5GB", **more):
-    """A tiny published model: weights, config and tokenizer of the real classes; its vocabulary is padded."""
-    torch.manual_seed(0)
-    words = byte_level(290)
-    words.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
-    words.add_tokens(
-        [AddedToken(t, special=True) for t in ("<|im_start|>", "<|im_end|>")], special_tokens=True
-    )
-    words.chat_template = template
-    words.save_pretrained(folder)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    sizes |= {"num_key_value_heads": 2, "vocab_size": rows, "max_position_embeddings": 256}
-    config = AutoConfig.for_model(family, **(sizes | FAMILIES[family] | more))
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder, max_shard_size=shard)
-    return words
+from tests.models.language.tiny_models import FAMILIES, SIZES, publish
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -155,7 +114,7 @@ def test_what_does_not_fit_is_told(tmp_path):
     publish(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"vocab_size": 200}))
-    with pytest.raises(ValueError, match="tokenizer of .* pieces and its model 200 rows"):
+    with pytest.raises(ValueError, match="tokenizer of .* has ids up to 293 and its model 200 rows"):
         PretrainedLanguage(str(tmp_path), **SIZES).load()
     with pytest.raises(FileNotFoundError, match="no folder here, and the hub does not give it"):
         PretrainedLanguage("nobody/nothing", **SIZES).load()

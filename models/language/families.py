@@ -1,0 +1,179 @@
+"""Which trunks compute here what they compute in `transformers`: families, and what a config of each may hold.
+
+A published config may ask for what neither training nor drawing does here: capped logits, experts, other kinds of layers.
+Whatever is not in this table is refused by its name. Each row is held against its library class in
+`tests/models/language/test_families.py`; docs/paper_scale.md shows the table.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import PretrainedConfig
+
+COMMON = frozenset(
+    "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
+    "max_position_embeddings rope_parameters hidden_act rms_norm_eps layer_norm_eps attention_bias mlp_bias "
+    "attention_dropout initializer_range use_cache sliding_window layer_types".split()
+)
+ROTARIES = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
+BY_LENGTH = ("dynamic", "longrope")  # whose angles depend on the longest text of a batch, past a length
+LAYERS = ("full_attention", "sliding_attention")
+# Settings that change what is computed, and the values at which they change nothing.
+IDLE: dict[str, tuple[Any, ...]] = {
+    "attn_logit_softcapping": (None,),
+    "final_logit_softcapping": (None,),
+    "use_bidirectional_attention": (None, False),
+    "is_causal": (True,),
+    "interpolate_factor": (1,),  # Phi-4 mini's, whose code this is not
+    "full_attn_mod": (1,),
+}
+# Of no consequence, or said again elsewhere; published configs hold them beside what their library class knows.
+ABOUT_FILES = frozenset(
+    "architectures dtype torch_dtype transformers_version _name_or_path id2label label2id return_dict "
+    "output_hidden_states output_attentions chunk_size_feed_forward problem_type is_encoder_decoder "
+    "tie_word_embeddings vocab_size pad_token_id bos_token_id eos_token_id auto_map tokenizer_class "
+    "_attn_implementation_autoset _attn_implementation _flash_attn_2_enabled transformers.js_config neuron "
+    "unsloth_fixed unsloth_version is_llama_config max_sequence_length max_length task_specific_params "
+    "model_name temperature top_k top_p do_sample repetition_penalty rope_theta rope_scaling".split()
+)
+REFUSED = {
+    "gemma2": "it caps the logits of attention and head (attn_logit_softcapping, final_logit_softcapping)",
+    "gpt_oss": "it has experts, and learned attention sinks",
+    "phi": "its head has a bias",
+    **dict.fromkeys(
+        ("mixtral", "qwen2_moe", "qwen3_moe", "granitemoe", "phimoe", "olmoe", "deepseek_v2", "deepseek_v3"),
+        "it has experts, whose balance is not learned here",
+    ),
+    **dict.fromkeys(("gpt2", "opt", "gpt_neo"), "it learns positions of its own, which packing would mix up"),
+    **dict.fromkeys(
+        ("mamba", "mamba2", "jamba", "falcon_h1", "bamba"), "it keeps a state across a packed row"
+    ),
+    **dict.fromkeys(
+        ("gemma3", "gemma3n", "mistral3", "llama4", "mllama", "llava", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
+        "it holds a vision model too: take the language model that it was made of",
+    ),
+}
+
+
+def _one(config: PretrainedConfig) -> float:
+    return 1.0
+
+
+@dataclass(frozen=True)
+class Family:
+    """What of a config a family computes with, beside COMMON, and what its causal LM multiplies outside the trunk.
+
+    Attributes:
+        keys: its own settings.
+        embedding: factor of embedded text, which the trunk does not apply to what is embedded already.
+        head: factor of logits.
+    """
+
+    keys: frozenset[str] = field(default_factory=frozenset)
+    embedding: Callable[[PretrainedConfig], float] = _one
+    head: Callable[[PretrainedConfig], float] = _one
+
+
+def _family(keys: str = "", **factors: Callable[[PretrainedConfig], float]) -> Family:
+    return Family(frozenset(keys.split()), **factors)
+
+
+def _root(config: PretrainedConfig) -> float:
+    return config.hidden_size**0.5
+
+
+FAMILIES: dict[str, Family] = {
+    "llama": _family("pretraining_tp"),
+    "mistral": _family(),
+    "ministral": _family(),
+    "qwen2": _family("use_sliding_window max_window_layers"),
+    "qwen3": _family("use_sliding_window max_window_layers"),
+    "phi3": _family("resid_pdrop embd_pdrop original_max_position_embeddings"),
+    "gemma": _family("use_bidirectional_attention", embedding=_root),
+    "gemma3_text": _family(
+        "hidden_activation query_pre_attn_scalar final_logit_softcapping attn_logit_softcapping "
+        "use_bidirectional_attention _sliding_window_pattern",
+        embedding=_root,
+    ),
+    "granite": _family(
+        "embedding_multiplier logits_scaling residual_multiplier attention_multiplier",
+        head=lambda config: 1 / config.logits_scaling,
+    ),
+    "cohere": _family("logit_scale use_qk_norm", head=lambda config: config.logit_scale),
+    "cohere2": _family("logit_scale", head=lambda config: config.logit_scale),
+    "olmo2": _family(),
+    "olmo3": _family(),
+    "smollm3": _family("use_sliding_window no_rope_layers no_rope_layer_interval"),
+    "starcoder2": _family("norm_epsilon residual_dropout embedding_dropout use_bias"),
+    "stablelm": _family("use_qkv_bias qk_layernorm use_parallel_residual hidden_dropout"),
+    "glm4": _family(),
+}
+
+
+def check_trunk(settings: Mapping[str, Any], where: str) -> None:
+    """Makes sure that what a config asks for is computed here as its family's library class does.
+
+    Args:
+        settings: of the trunk, `model_type` among them, with the library's names.
+        where: what the message begins with.
+
+    Raises:
+        ValueError: a family or a setting that is not in the table.
+    """
+    kind = settings["model_type"]
+    if kind not in FAMILIES:
+        why = REFUSED.get(kind, "it was never held against its library class (models/language/families.py)")
+        raise ValueError(f"{where}: model_type {kind} is refused: {why}; there is {', '.join(FAMILIES)}")
+    for key, value in settings.items():
+        if key in IDLE:
+            fine = value in IDLE[key]
+        else:
+            fine = key in COMMON | FAMILIES[kind].keys or not value
+        if not fine:
+            raise ValueError(
+                f"{where}: {key}: {str(value)[:80]} is refused: it changes what {kind} computes, "
+                "and is not computed here (models/language/families.py)"
+            )
+    for layer in settings.get("layer_types") or ():
+        if layer not in LAYERS:
+            raise ValueError(f"{where}: layer_types has {str(layer)[:40]}; there is {', '.join(LAYERS)}")
+    for rotary in rotaries(settings.get("rope_parameters")):
+        if rotary not in ROTARIES:
+            raise ValueError(f"{where}: rope_type is {str(rotary)[:40]}; there is {', '.join(ROTARIES)}")
+
+
+def rotaries(parameters: Any) -> list[Any]:
+    """The kinds of rotary positions in a config's `rope_parameters`: one dict, or one for each kind of layer."""
+    return [own.get("rope_type", "default") for own in _rope_dicts(parameters)]
+
+
+def _rope_dicts(parameters: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(parameters, Mapping):
+        return []
+    nested = [own for key, own in parameters.items() if key in LAYERS and isinstance(own, Mapping)]
+    return nested or [parameters]
+
+
+def rotary_limit(config: PretrainedConfig) -> int | None:
+    """Tokens up to which angles do not depend on the other texts of a batch; None: they never do."""
+    limits = [
+        own.get("original_max_position_embeddings") or config.max_position_embeddings
+        for own in _rope_dicts(getattr(config, "rope_parameters", None))
+        if own.get("rope_type") in BY_LENGTH
+    ]
+    return min(limits, default=None)
+
+
+def row_factors(config: PretrainedConfig) -> tuple[float, float]:
+    """What a family's causal LM multiplies embedded text and logits by; our rows hold both already."""
+    family = FAMILIES[config.model_type]
+    return family.embedding(config), family.head(config)
+
+
+def window(config: PretrainedConfig) -> int | None:
+    """Tokens that a sliding layer looks back over, itself among them; None: there is no such layer."""
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None and "sliding_attention" not in kinds:
+        return None
+    return getattr(config, "sliding_window", None)

@@ -1,0 +1,205 @@
+"""Every published family that the pages name computes here what its library class does, on perturbed weights."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from models.causal_lm import to_causal_lm
+from models.document import Text, draw_document
+from models.language.decoding import Continuation, write_text
+from models.language.drawing import draw_codes
+from models.language.families import FAMILIES
+from models.language.pretrained import PretrainedLanguage
+from models.language.sampling import Choice, uniforms
+from models.sequence import Segment, collate
+from models.unified import Illume
+from tests.models.language.tiny_models import SIZES, byte_level
+from tests.perturb import perturb
+
+WINDOW = 6
+LAYERS = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": WINDOW}
+ROPE = {"rope_type": "default", "rope_theta": 1000.0}
+LONGROPE = ROPE | {
+    "rope_type": "longrope",
+    "short_factor": [1.0, 1.1, 1.2, 1.3],
+    "long_factor": [4.0, 5.0, 6.0, 7.0],
+    "original_max_position_embeddings": 128,
+}
+PARTIAL = {"rope_parameters": ROPE | {"partial_rotary_factor": 0.5}}
+LLAMA3 = {
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+# Values that are no defaults, so that a setting which is left out changes the logits.
+SETTINGS = {
+    "llama": {"attention_bias": True, "mlp_bias": True, "num_key_value_heads": 1},
+    "llama, llama3": {
+        "rope_parameters": ROPE | {"rope_type": "llama3"} | LLAMA3,
+        "tie_word_embeddings": True,
+    },
+    "llama, linear": {"rope_parameters": ROPE | {"rope_type": "linear", "factor": 4.0}, "head_dim": 16},
+    "llama, yarn": {"rope_parameters": ROPE | {"rope_type": "yarn", "factor": 4.0}},
+    "llama, dynamic": {"rope_parameters": ROPE | {"rope_type": "dynamic", "factor": 4.0}},
+    "mistral": {"sliding_window": None, "num_key_value_heads": 1},
+    "mistral, 0.1": {"sliding_window": WINDOW},
+    "ministral": LAYERS | {"head_dim": 16},
+    "qwen2": {"tie_word_embeddings": True},
+    "qwen2, windows": {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
+    "qwen3": {"head_dim": 16, "attention_bias": True},
+    "qwen3, windows": {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
+    "phi3": {"sliding_window": WINDOW} | PARTIAL,
+    "phi3, longrope": {"rope_parameters": LONGROPE, "original_max_position_embeddings": 128},
+    "gemma": {"head_dim": 16},
+    "gemma3_text": {"head_dim": 16, "query_pre_attn_scalar": 7} | LAYERS,
+    "granite": {
+        **{"embedding_multiplier": 3.0, "logits_scaling": 4.0, "residual_multiplier": 0.4},
+        **{"attention_multiplier": 0.3, "attention_bias": True},
+    },
+    "cohere": {"logit_scale": 0.3, "use_qk_norm": True},
+    "cohere2": {"logit_scale": 0.3, "head_dim": 16} | LAYERS,
+    "olmo2": {"attention_bias": True},
+    "olmo3": LAYERS,
+    "smollm3": {"use_sliding_window": True, "no_rope_layers": [1, 0]} | LAYERS,
+    "starcoder2": {"sliding_window": WINDOW, "use_bias": True},
+    "stablelm": {"use_qkv_bias": True, "qk_layernorm": True, "use_parallel_residual": True} | PARTIAL,
+    "glm4": {"head_dim": 16} | PARTIAL,
+}
+
+
+@pytest.fixture(scope="module")
+def words():
+    tokenizer = byte_level(290)
+    tokenizer.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    return tokenizer
+
+
+def published(folder, name, words, **more):
+    """The library's own class, perturbed, and what is loaded from its folder."""
+    family, settings = name.partition(",")[0], SETTINGS.get(name, {})
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "vocab_size": 320, "max_position_embeddings": 256}
+    sizes |= {"pad_token_id": None, "bos_token_id": None, "eos_token_id": None, "initializer_range": 0.3}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family, **(sizes | settings | more))
+    causal = perturb(AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval())
+    causal.save_pretrained(folder)
+    words.save_pretrained(folder)
+    language, tokenizer = PretrainedLanguage(str(folder), **SIZES, attend="causal", turns="own").load()
+    return causal, language.eval(), tokenizer
+
+
+def of(ids):
+    segment = Segment()
+    segment.add(ids)
+    return segment
+
+
+@torch.no_grad()
+def logits(causal, ids):
+    return causal(torch.tensor([ids]), use_cache=False).logits[0]
+
+
+def test_every_family_of_the_table_is_held_against_its_class():
+    assert {name.partition(",")[0] for name in SETTINGS} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@torch.no_grad()
+def test_a_family_computes_what_its_library_class_does(name, tmp_path, words):
+    causal, language, _ = published(tmp_path, name, words)
+    texts = [torch.randint(0, 290, (length,)).tolist() for length in (30, 17, 5, 23)]
+    wanted = [logits(causal, ids)[:, : language.vocabulary.text_size] for ids in texts]
+    assert max(w.std() for w in wanted) > 0.05
+    segments = [of(ids) for ids in texts]
+    rows = [[0, 1], [2, 3]]
+    batch, nothing = collate(segments, rows, 50, 0), torch.zeros(0, 36, 32)
+    for backend in ("mask", "documents"):  # packed, as in training
+        language.backend = backend
+        found = language.logits(language.hidden(batch, batch.ids, nothing))[
+            ..., : language.vocabulary.text_size
+        ]
+        for r, row in enumerate(rows):
+            start = 0
+            for index in row:
+                own = found[r, start : start + len(texts[index])]
+                torch.testing.assert_close(own, wanted[index], atol=2e-4, rtol=1e-3)
+                start += len(texts[index])
+    for bare in (True, False):  # continued with a cache, padded on the left, past the window
+        begun = Continuation(language, [of(ids[:4]) for ids in texts], nothing)
+        read, hidden = begun.reader(13, bare), begun.last
+        for place in range(4, 17):
+            for i in (0, 1, 3):
+                own = language.logits(hidden[i])[: language.vocabulary.text_size]
+                torch.testing.assert_close(own, wanted[i][place - 1], atol=2e-4, rtol=1e-3)
+            hidden = read(
+                language.embed(torch.tensor([[ids[min(place, len(ids) - 1)]] for ids in texts]))[:, 0]
+            )
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@torch.no_grad()
+def test_words_and_codes_of_a_family_are_those_its_exported_class_writes(name, tmp_path, words):
+    _, language, tokenizer = published(tmp_path, name, words)
+    model = Illume(language=language, text_tokenizer=tokenizer).eval()
+    exported = to_causal_lm(language).eval()
+    asked = model.segment([Text("describe the image")], ask=True)
+    written = write_text(language, [asked], torch.zeros(0, 36, 32), limit=12)[0]
+    ids = list(asked.ids)
+    for token in written:
+        row = logits(exported, ids)[-1]
+        chosen = [*range(language.vocabulary.text_size), language.turns.stop]
+        chosen.append(language.vocabulary.special("begin_image"))
+        assert token == chosen[int(row[chosen].argmax())]
+        ids.append(token)
+    drawn = model.segment(draw_document("a red circle"))
+    nothing, first = torch.zeros(0, 36, 32), language.vocabulary.first_code
+    choice, noise = Choice.of(1, 1.0, 0, 1.0, torch.device("cpu")), uniforms([5], 36)
+    for fixed in (False, True):
+        codes = draw_codes(language, [drawn], [drawn], nothing, nothing, [5], cfg=1.0, fixed=fixed)
+        assert len(codes.unique()) > 8
+        whole = logits(exported, drawn.ids + (codes[0] + first).tolist())[len(drawn) - 1 : -1, first:]
+        wanted = [choice(row[None], noise[:, place]) for place, row in enumerate(whole)]
+        assert torch.equal(torch.cat(wanted), codes[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "told"),
+    [
+        ("gemma2", {}, "caps the logits"),
+        ("mixtral", {}, "has experts"),
+        ("gpt2", {}, "positions of its own"),
+        ("phi", {}, "its head has a bias"),
+        ("bloom", {}, "never held against its library class"),
+        ("gemma3_text", {"final_logit_softcapping": 30.0}, "final_logit_softcapping: 30.0 is refused"),
+        (
+            "gemma3_text",
+            {"use_bidirectional_attention": True},
+            "use_bidirectional_attention: True is refused",
+        ),
+        ("llama", {"logit_softcap": 30.0}, "logit_softcap: 30.0 is refused"),
+        ("llama", {"rope_parameters": ROPE | {"rope_type": "proportional"}}, "rope_type is proportional"),
+    ],
+)
+def test_what_a_trunk_does_not_compute_is_refused_by_name(name, changes, told, tmp_path, words):
+    AutoConfig.for_model(name).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
+    words.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=told) as refused:
+        PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()
+    assert str(tmp_path / "config.json") in str(refused.value)
+
+
+def test_rotary_angles_that_depend_on_the_length_are_held_to_it(tmp_path, words):
+    for name in ("phi3, longrope", "llama, dynamic"):
+        limit = 128 if "longrope" in name else 256
+        _, language, tokenizer = published(tmp_path, name, words)
+        batch = collate([of([1] * 10)], [[0]], limit + 1, 0)
+        with pytest.raises(ValueError, match=f"sequence_length must be {limit} at most"):
+            language.hidden(batch, batch.ids, torch.zeros(0, 36, 32))
+        with pytest.raises(ValueError, match=f"are held to {limit}: shorten the prompt"):
+            Continuation(language, [of([1] * 100)], torch.zeros(0, 36, 32)).reader(limit - 99)
