@@ -85,8 +85,11 @@ def check_fingerprint(folder: Path, fingerprint: str) -> None:
 
 
 def _write(tensors: dict[str, Tensor], path: Path, fingerprint: str) -> None:
+    path.touch()
+    mode = path.stat().st_mode  # the library's own would keep the file from all other users
     try:
         save_file(tensors, path, {FINGERPRINT: fingerprint})  # of several keys the order would differ each time
+        path.chmod(mode)
     except SafetensorError as error:  # the library hides what the system said
         full = f"os error {errno.ENOSPC}" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
