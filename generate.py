@@ -77,14 +77,12 @@ def newest_model() -> Path:
 
 def read_image(path: Path, model: "Illume") -> "Tensor":
     """An image file of any size -> (3, H, W) uint8: whole where the model slices it, else the square that it sees."""
-    from datamodules.decode import decode_image
+    from common.images import open_image
 
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there" if not path.exists() else f"{path} is not a file")
-    slicing = model.language.slicing
-    longest = None if slicing is None else slicing.longest
     try:
-        return decode_image(path.read_bytes(), model.encoder.image_size, longest)
+        return model.image_input(open_image(path))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

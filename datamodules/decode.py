@@ -4,13 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 
-from common.images import IMAGE_EXTENSIONS, centre_square, has_image_extension, open_image
+from common.images import IMAGE_EXTENSIONS, has_image_extension, open_image
 from common.text import decode_text
+from models.image_input import ImageInput
 
 MOST_TEXT = 2**16  # bytes of a caption
 MOST_JSON = 2**22
@@ -24,13 +22,7 @@ def decode_image(data: bytes, size: int, longest: int | None = None) -> Tensor:
     Raises:
         UnreadableImage: it is no image, is cut short or damaged, or is too large; a ValueError.
     """
-    image = open_image(data)
-    if longest is not None:
-        # it averages whole pixels first (`reducing_gap`), so that a strip of millions makes no filter of gigabytes
-        image.thumbnail((longest, longest), Image.Resampling.BICUBIC)
-    else:
-        image = centre_square(image, size)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return ImageInput(size, longest)(open_image(data))
 
 
 def image_endings(sample: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from models.document import (
     redraw_document,
 )
 from models.generation import PLAYGROUND, Generation, Sampling
+from models.image_input import ImageInput
 from models.language.decoding import Continuation, write_text
 from models.language.drawing import Numbers, draw_codes
 from models.language.unified_lm import UnifiedLM
@@ -107,6 +108,15 @@ class Illume(nn.Module):
         """
         if missing := [name for name in components if getattr(self, name) is None]:
             raise ValueError(f"this model has no {' and no '.join(missing)}, which {does} takes: {bring}")
+
+    @property
+    def image_input(self) -> ImageInput:
+        """How pictures come to be seen; every command and callback that shows the model one takes this way."""
+        if self.understanding_encoder is None:
+            self.require("encoder", does="seeing images")
+        slicing = None if self.language is None else self.language.slicing
+        size = (self.understanding_encoder or self.encoder).image_size
+        return ImageInput(size, None if slicing is None else slicing.longest)
 
     @property
     def device(self) -> torch.device:
@@ -199,7 +209,9 @@ class Illume(nn.Module):
     def decode(self, codes: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
         """Codes (B, N) -> images (B, 3, H, W) uint8; the seeds fix what the codes leave open."""
         self.require("tokenizer", "detokenizer", does="making images of codes")
-        return self.detokenizer.decode(self.tokenizer.decode(codes), seeds, steps)
+        features = self.tokenizer.decode(codes)
+        with torch.autocast(features.device.type, enabled=False):  # under which a model in training may draw
+            return self.detokenizer.decode(features, seeds, steps)
 
     def draw(
         self,
@@ -298,7 +310,7 @@ class Illume(nn.Module):
         distinct = {id(image): image for image in seen}
         place = {key: number for number, key in enumerate(distinct)}
         with torch.no_grad():
-            features = self.see(torch.stack(list(distinct.values())))
+            features = self.see(torch.stack([self.image_input.resized(im) for im in distinct.values()]))
         return features[[place[id(image)] for image in seen]]
 
     def understand(self, documents: Sequence[Document], limit: int | None = None) -> list[str]:

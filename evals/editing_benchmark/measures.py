@@ -25,28 +25,38 @@ class Measures:
     def of(self, image: Image.Image, one: Comparison) -> Numbers:
         """A result's measures.
 
+        The result is brought to the size of what it is held against first, for each network cuts its own middle out of
+        what it is given: of a square result and a source of 4:3 they would look at two different views. So a source that
+        is given back scores 1.
+
         CLIP-DIR (arXiv 2211.09800) is None where the two captions are alike, as there is no direction from one to the
         other. It is 0 for an image that is as it was before.
         """
         before = open_image(one.before(), f"the image before {one.name}")
         reference = open_image(one.reference(), f"the image that {one.name} is held against")
-        seen, was, like = self.clip.see([image, before, reference])  # (D,) each
+        at_source, at_reference = to_size(image, before), to_size(image, reference)
+        views = [at_source, before, at_reference, reference]
+        seen, was, own_clip, like = self.clip.see(views)  # (D,) each
         told, told_before = self.clip.read([one.words_after, one.words_before])
         direction = None
         if one.words_after != one.words_before:
             direction = float(F.cosine_similarity(seen - was, told - told_before, dim=0))
-        own, wanted = self.dino.see([image, reference])
+        own, wanted = self.dino.see([at_reference, reference])
         return {
             "dino": float(own @ wanted),
-            "clip_i": float(seen @ like),
+            "clip_i": float(own_clip @ like),
             "clip_t": float(seen @ told),
             "clip_dir": direction,
-            "l1": difference(image, reference),
+            "l1": difference(at_reference, reference),
         }
 
 
+def to_size(image: Image.Image, other: Image.Image) -> Image.Image:
+    """An image at the size of another (bicubic); one of that size as it is."""
+    return image if image.size == other.size else image.resize(other.size, Image.Resampling.BICUBIC)
+
+
 def difference(image: Image.Image, reference: Image.Image) -> float:
-    """The mean absolute difference of pixels from 0 to 1; the image is resized to the reference (bicubic)."""
-    resized = image.resize(reference.size)
-    own, wanted = (np.asarray(one, dtype=np.float64) / 255 for one in (resized, reference))
+    """The mean absolute difference of pixels from 0 to 1; the image is resized to the reference."""
+    own, wanted = (np.asarray(one, dtype=np.float64) / 255 for one in (to_size(image, reference), reference))
     return float(np.abs(own - wanted).mean())

@@ -11,9 +11,9 @@ from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
+from common.errors import user_errors
 from evals.lmms.loading import load_answerer
 from evals.lmms.requests import Ending, Request
-from common.errors import user_errors
 
 NAME = "illume"
 

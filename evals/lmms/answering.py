@@ -60,7 +60,7 @@ class Answerer:
     def _answer(self, requests: Sequence[Request]) -> list[str | None]:
         """Answers to requests of one ending; None for what does not fit."""
         model, ending = self.model, requests[0].ending
-        eye = Eye(model.encoder.image_size, self.fit)
+        eye = Eye(model.image_input, self.fit)
         prompts = [model.sequencer.segment(self._document(request, eye), ask=True) for request in requests]
         room = [min(ending.limit, self._context - len(prompt)) for prompt in prompts]
         fit = [place for place, left in enumerate(room) if left > 0]

@@ -8,7 +8,6 @@ import torch
 
 from evals.known import one_of
 from evals.lmms.answering import Answerer
-from evals.lmms.messages import FITS
 from models.unified import Illume
 
 SEES = ("encoder", "language", "text_tokenizer")
@@ -35,7 +34,7 @@ def load_answerer(
         one_of(name, ARGUMENTS, "--model_args")
     if pretrained is None:
         raise ValueError("which model? give its folder: --model_args pretrained=DIR")
-    one_of(fit, tuple(FITS), "--model_args fit")
+    one_of(fit, ("pad", "crop"), "--model_args fit")
     if not str(batch_size).isdecimal() or int(batch_size) < 1:
         raise ValueError(f"--batch_size {batch_size}: give a whole number from 1")
     place = device_of(device)

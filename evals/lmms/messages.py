@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+import torch
+from PIL import Image
 from torch import Tensor
 
-from evals.pixels import tensor_of
+from evals.image_files import open_image
 from models.document import Part, See, Text
-from common.images import centre_square, rgb, whole_square
-
-FITS = {"pad": whole_square, "crop": centre_square}
+from models.image_input import ImageInput
 
 
 def read_messages(messages: Sequence[Mapping[str, Any]], look: Callable[[Any], Any]) -> list[Part]:
@@ -52,18 +51,19 @@ def _add_text(parts: list[Part], text: str, learn: bool) -> None:
 
 
 class Eye:
-    """Pictures to what the model sees: (3, side, side) uint8. Pictures that look the same become one tensor.
+    """Pictures to what the model sees: (3, H, W) uint8. Pictures that look the same become one tensor.
 
     The language model reads an image once for all questions about the same tensor.
 
     Args:
-        side: of the encoder's images.
-        fit: how a picture that is no square becomes one, one of FITS: with white around it, or its middle.
+        takes: how the model takes pictures.
+        fit: how a picture that is no square becomes one where the model sees squares, one of `models.image_input.FITS`:
+            with white around it, or its middle.
     """
 
-    def __init__(self, side: int, fit: str) -> None:
-        self.side, self.fit = side, FITS[fit]
-        self.seen: dict[bytes, Tensor] = {}
+    def __init__(self, takes: ImageInput, fit: str) -> None:
+        self.takes, self.fit = takes, fit
+        self.seen: dict[tuple[torch.Size, bytes], Tensor] = {}
 
     def __call__(self, source: Image.Image | str | Path) -> Tensor:
         """Looks at a picture, or at a file.
@@ -71,18 +71,9 @@ class Eye:
         Raises:
             ValueError: there is no picture, or it cannot be read.
         """
-        square = self.fit(rgb(ImageOps.exif_transpose(_opened(source))), self.side)
-        return self.seen.setdefault(square.tobytes(), tensor_of(square).contiguous())
-
-
-def _opened(source: Image.Image | str | Path) -> Image.Image:
-    if isinstance(source, Image.Image):
-        return source
-    if not isinstance(source, str | Path):
-        raise ValueError(f"an image is a {type(source).__name__}, where a picture or a file's name is wanted")
-    try:
-        with Image.open(source) as image:
-            image.load()
-            return image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{source} is no image that can be read ({' '.join(str(error).split())})") from error
+        if not isinstance(source, Image.Image | str | Path):
+            kind = type(source).__name__
+            raise ValueError(f"an image is a {kind}, where a picture or a file's name is wanted")
+        name = "a picture" if isinstance(source, Image.Image) else str(source)
+        pixels = self.takes(open_image(Path(source) if isinstance(source, str) else source, name), self.fit)
+        return self.seen.setdefault((pixels.shape, pixels.numpy().tobytes()), pixels)

@@ -14,9 +14,9 @@ from pathlib import Path
 import yaml
 from PIL import Image
 
+from common.errors import Parser, user_errors
 from evals.image_files import png, write_whole
 from evals.options import count
-from common.errors import Parser, user_errors
 from playground.questions import KINDS, evaluation_questions
 from playground.render import render
 

@@ -113,3 +113,37 @@ def test_what_is_no_dino(base: Path, tmp_path: Path) -> None:
     other = save_dino(tmp_path / "dino", seed=1)
     with pytest.raises(ValueError, match="--dino: these weights are dino .*, and not"):
         Dino(f"{other}@{name.removesuffix(')').split('(')[1]}")
+
+
+class Pixels:
+    """In CLIP's and DINO's place: what DINO's preparation leaves of an image, as a direction."""
+
+    def see(self, images: list[Image.Image]) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.stack([prepared(im).flatten() for im in images]), dim=-1)
+
+    def read(self, texts: list[str]) -> torch.Tensor:
+        return torch.ones(len(texts), 3 * 224 * 224)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (500, 224)])
+@pytest.mark.parametrize("side", [224, 512])
+def test_a_perfect_edit_of_any_shape_scores_1(size: tuple[int, int], side: int) -> None:
+    """The model's result is a square of all of the source; each network cuts its own middle out of what it is given."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    waves = [127 + 100 * np.sin(x / 23), 127 + 100 * np.sin(y / 31), 127 + 100 * np.cos((x + y) / 47)]
+    source = Image.fromarray(np.stack(waves, -1).astype(np.uint8))
+    result = source.resize((side, side), Image.Resampling.BICUBIC)
+    one = Comparison("x.png", lambda: png(source), lambda: png(source), "cat", "red cow", "x")
+    numbers = Measures(Pixels(), Pixels()).of(result, one)
+    assert numbers["dino"] == pytest.approx(1, abs=1e-3) and numbers["clip_i"] == pytest.approx(1, abs=1e-3)
+    assert numbers["l1"] < 0.005
+
+
+def test_a_target_of_another_size_than_its_source_is_met_at_its_own(measures: Measures) -> None:
+    one = Comparison(
+        "x.png", lambda: png(picture(1, (90, 60))), lambda: png(picture(2, (60, 90))), "a", "b", "x"
+    )
+    numbers = measures.of(picture(2, (60, 90)), one)
+    assert (
+        numbers["dino"] == pytest.approx(1) and numbers["clip_i"] == pytest.approx(1) and numbers["l1"] == 0
+    )

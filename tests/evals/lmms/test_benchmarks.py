@@ -96,7 +96,7 @@ def test_benchmarks_ask_and_score(run):
         assert len(found["samples"][task]) == 4
     model = Illume.from_pretrained(TRAINED)
     words = "is it red ?\nAnswer the question using a single word or phrase."
-    (said,) = model.understand([[See(Eye(model.encoder.image_size, "pad")(PICTURE)), Text(words)]])
+    (said,) = model.understand([[See(Eye(model.image_input, "pad")(PICTURE)), Text(words)]])
     assert [sample["filtered_resps"] for sample in found["samples"]["pope"]] == [[said]] * 4
 
 
