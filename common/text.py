@@ -24,21 +24,22 @@ def decode_text(content: bytes, where: str) -> str:
         where: what an error calls them: a file, or a member of a shard.
 
     Raises:
-        ValueError: they are in another encoding; the message names the line and the byte.
+        ValueError: they are in another encoding, or no text; the message names the line and the byte.
     """
-    for mark, encoding in MARKS:
-        if content.startswith(mark):
-            content = content[len(mark) :]
-            break
-    else:
-        encoding = "utf-8"
+    mark, encoding = next((one for one in MARKS if content.startswith(one[0])), (b"", "utf-8"))
+    content = content[len(mark) :]
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
+        byte = f"byte 0x{content[error.start]:02x}"
         raise ValueError(
-            f"{where}, line {line}: not {encoding.upper()} (byte 0x{content[error.start]:02x}): save it as UTF-8"
+            f"{where}, line {line}: not {encoding.upper()} ({byte}): save it as UTF-8"
         ) from error
+    if "\0" in text:  # letters of UTF-16 without a mark decode as UTF-8, each with a zero beside it
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{where}, line {line}: not UTF-8 (byte 0x00, as of UTF-16): save it as UTF-8")
+    return text
 
 
 def read_text(path: Path) -> str:
@@ -57,6 +58,20 @@ def split_lines(text: str) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
+def parse_json(text: str, where: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deep; the message names the line.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}, line {error.lineno}: no JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: no JSON that is read: {error}") from error
+
+
 def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
     """Line number (from 1) and value of each line of JSON that is not empty.
 
@@ -64,9 +79,29 @@ def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
         ValueError: a line is no JSON; the message names it.
     """
     for number, line in enumerate(split_lines(text), 1):
-        if not line.strip():
-            continue
-        try:
-            yield number, json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{where}, line {number}: no JSON: {error}") from error
+        if line.strip():
+            yield number, _line_value(line, f"{where}, line {number}")
+
+
+def _line_value(line: str, where: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: no JSON: {error}") from error
+
+
+def json_values(text: str, where: str) -> tuple[Any, list[tuple[int, Any]] | None]:
+    """What a file of JSON or of lines of JSON holds, whatever its name ends in.
+
+    Returns:
+        The one value and None; or None and the values with the numbers of their lines.
+
+    Raises:
+        ValueError: it is neither; the message names the line.
+    """
+    try:
+        return parse_json(text, where), None
+    except ValueError as error:  # "extra data" is what stands after the first of several values
+        if not isinstance(error.__cause__, json.JSONDecodeError) or error.__cause__.msg != "Extra data":
+            raise
+    return None, list(json_lines(text, where))

@@ -1,17 +1,20 @@
 """Templates: how a sample of a source becomes a document. Each is a function (sample, size, rng, drop) -> Document.
 
 `drop` is the share of captions and instructions replaced by the null prompt, for classifier-free guidance
-(0.1 in ILLUME+; assumed for ILLUME). A document that draws nothing sees its images whole where `longest` is given (for
-the sequencer to slice), with sides of no more than that; all others are squares of `size`.
+(0.1 in ILLUME+; assumed for ILLUME); `prompts` are the words of the model's tasks. A document that draws nothing sees
+its images whole where `longest` is given (for the sequencer to slice), with sides of no more than that; all others are
+squares of `size`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
 from torch import Tensor
 
-from datamodules.decode import IMAGE_ENDINGS, decode_image, sample_image, sample_json, sample_text
+from datamodules.conversations import read_dialogue
+from datamodules.decode import decode_image, image_endings, sample_image, sample_json, sample_text
 from datamodules.made_ahead import made_ahead
 from models.document import (
     Branches,
@@ -26,10 +29,9 @@ from models.document import (
     edit_document,
     reconstruct_document,
 )
+from models.prompts import PLAYGROUND, Prompts
 
 Sample = dict[str, Any]
-IMAGE_MARK = "<image>"  # where LLaVA's conversations put the image
-HUMAN, MODEL = ("human", "user"), ("gpt", "assistant", "model")
 
 
 def _drawn(sample: Sample, name: str, size: int, image: Tensor | None = None) -> Draw:
@@ -61,34 +63,73 @@ def _about(seen: See, document: Document) -> Document:
     return [seen, *document[1:]]
 
 
-def draw(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
+def draw(
+    sample: Sample,
+    size: int,
+    rng: Random,
+    drop: float,
+    longest: int | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> Document:
     """Text-to-image from a raw pair."""
     caption = None if rng.random() < drop else sample_text(sample, "txt")
-    return [*draw_document(caption)[:-1], _drawn(sample, "", size)]
+    return [*draw_document(caption, prompts=prompts)[:-1], _drawn(sample, "", size)]
 
 
-def describe(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
+def describe(
+    sample: Sample,
+    size: int,
+    rng: Random,
+    drop: float,
+    longest: int | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> Document:
     """Captioning from a raw pair."""
-    return _about(_seen(sample, "", size, longest), describe_document(None, sample_text(sample, "txt")))
+    return _about(
+        _seen(sample, "", size, longest), describe_document(None, sample_text(sample, "txt"), prompts=prompts)
+    )
 
 
-def detail(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
+def detail(
+    sample: Sample,
+    size: int,
+    rng: Random,
+    drop: float,
+    longest: int | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> Document:
     """Captioning object by object, from a raw pair that has a `dense.txt`."""
     words = sample_text(sample, "dense.txt")
-    return _about(_seen(sample, "", size, longest), describe_document(None, words, detail=True))
+    return _about(
+        _seen(sample, "", size, longest), describe_document(None, words, detail=True, prompts=prompts)
+    )
 
 
-def reconstruct(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
+def reconstruct(
+    sample: Sample,
+    size: int,
+    rng: Random,
+    drop: float,
+    longest: int | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> Document:
     """Image reconstruction from a raw pair (stage 1)."""
-    return _rebuilt(_seen(sample, "", size), sample, "", size)
+    return _rebuilt(_seen(sample, "", size), sample, "", size, prompts)
 
 
-def _rebuilt(seen: See, sample: Sample, name: str, size: int) -> Document:
+def _rebuilt(seen: See, sample: Sample, name: str, size: int, prompts: Prompts) -> Document:
     """Image reconstruction of a seen image, which is one image in memory where neither use was made ahead."""
-    return [seen, *reconstruct_document(None)[1:-1], _drawn(sample, name, size, seen.image)]
+    return [seen, *reconstruct_document(None, prompts)[1:-1], _drawn(sample, name, size, seen.image)]
 
 
-def document(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
+def document(
+    sample: Sample,
+    size: int,
+    rng: Random,
+    drop: float,
+    longest: int | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> Document:
     """A document as it stands: questions, interleaved stories, plain text."""
     said = sample_json(sample)
     parts = said.get("parts") if isinstance(said, Mapping) else None
@@ -133,56 +174,59 @@ def _member(name: str, sample: Sample, size: int, longest: int | None) -> Tensor
     return decode_image(sample[name], size, longest)
 
 
-def text(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
+def text(
+    sample: Sample,
+    size: int,
+    rng: Random,
+    drop: float,
+    longest: int | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> Document:
     """Plain text, all of it to be learned, from the `txt` of a sample."""
     return [Text(sample_text(sample, "txt"), learn=True)]
 
 
-def conversation(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
-    """A LLaVA-style conversation: a `json` of {"conversations": [{"from": "human", "value": "<image> ..."}, ...]}.
+def conversation(
+    sample: Sample,
+    size: int,
+    rng: Random,
+    drop: float,
+    longest: int | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> Document:
+    """A dialogue as others write it (`datamodules/conversations.py`), or a document as `datamodules.convert` writes it.
 
-    The image, if the sample has one, stands where `<image>` does, or first of all where the mark is missing.
+    Its images are the members that are images, in the order of their names: `jpg` alone, or `0.jpg`, `1.jpg`, ...
     """
     said = sample_json(sample)
-    turns = said.get("conversations") if isinstance(said, Mapping) else said
-    if not isinstance(turns, list) or not turns or not all(isinstance(turn, Mapping) for turn in turns):
-        raise ValueError(
-            'a json is of another shape: a conversation is {"conversations": [{"from", "value"}, ...]}'
-        )
-    image = _seen(sample, "", size, longest) if any(ending in sample for ending in IMAGE_ENDINGS) else None
-    parts: list[Part] = []
-    for turn in turns:
-        parts += _turn(turn, image, seen=any(isinstance(part, See) for part in parts))
-    if image is not None and not any(isinstance(part, See) for part in parts):
-        parts.insert(0, image)
-    return parts
+    if isinstance(said, Mapping) and "parts" in said:
+        return document(sample, size, rng, drop, longest)
+    named = read_dialogue(said).parts(sorted(image_endings(sample), key=_by_number))
+    return [_seen(sample, part.image, size, longest) if isinstance(part, See) else part for part in named]
 
 
-def _turn(turn: Mapping[str, Any], image: See | None, seen: bool) -> Sequence[Part]:
-    who, words = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
-    if who not in (*HUMAN, *MODEL) or not isinstance(words, str):
-        raise ValueError("a turn of a conversation is neither a human's nor a model's words")
-    if who in MODEL:
-        return [Text(words.strip(), learn=True)]
-    before, mark, after = words.partition(IMAGE_MARK)
-    if not mark:
-        return [Text(words.strip())]
-    if image is None or seen or IMAGE_MARK in after:
-        raise ValueError("a conversation has more places for images than images")
-    around = [Text(part.strip()) if part.strip() else None for part in (before, after)]
-    return [part for part in (around[0], image, around[1]) if part is not None]
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Orders names so that 10.jpg follows 9.jpg."""
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", name)]
 
 
-def edit(sample: Sample, size: int, rng: Random, drop: float, longest: int | None = None) -> Document:
+def edit(
+    sample: Sample,
+    size: int,
+    rng: Random,
+    drop: float,
+    longest: int | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> Document:
     """An editing triple: see, instruction, draw."""
     parts = document(sample, size, rng, drop)
     if [type(p) for p in parts] != [See, Text, Draw]:
         raise ValueError("an edit is see, text, draw")
     before, words, after = parts
     if rng.random() >= drop:
-        return [before, *edit_document(None, words.text)[1:-1], after]
+        return [before, *edit_document(None, words.text, prompts=prompts)[1:-1], after]
     name = sample_json(sample)["parts"][0]["see"]
-    return _rebuilt(before, sample, name, size)
+    return _rebuilt(before, sample, name, size, prompts)
 
 
 TEMPLATES: dict[str, Callable[..., Document]] = {

@@ -42,7 +42,7 @@ def test_a_folder_of_images_with_captions_beside_them(tmp_path):
     captions = [document[-1].text for document in documents(tmp_path / "out", "describe")]
     assert captions == [f"number {i}" for i in range(5)]
     assert skipped(tmp_path / "out") == {"an image has no caption beside it": 1, "not a readable image": 1}
-    assert len(list((tmp_path / "out").glob("*.tar"))) == 3
+    assert len(list((tmp_path / "out").glob("*.tar"))) == 2  # the third would hold none
 
 
 @pytest.mark.parametrize("kind", ["rows", "lines", "names"])

@@ -1,0 +1,100 @@
+"""The files of a source: walked through links, with hidden ones left out, and those of held-out splits."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+
+from common.images import has_image_extension
+from datamodules.published_formats.record import Options, Refused
+
+# As a hub's files, folders and rows name them; "restval" is Karpathy's, and COCO captions are trained on it.
+SPLITS = {
+    **dict.fromkeys(("train", "training", "restval"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "dev", "eval", "evaluation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+IN_NAME = re.compile(rf"(?:^|[-_.])({'|'.join(SPLITS)})(?:$|[-_.\d])", re.IGNORECASE)
+ALL = "all"
+
+
+def walk(root: Path, left: list[Refused], out: Path | None = None) -> list[Path]:
+    """The files below a folder, relative to it and sorted; links are followed, but not in circles.
+
+    Args:
+        root: a folder.
+        left: takes what was left out.
+        out: a folder that is left out without a word, as it holds what is being made.
+    """
+    skip = None if out is None else os.path.realpath(out)
+    return list(_walk(root, PurePath(), (), left, skip))
+
+
+def _walk(
+    root: Path, at: PurePath, above: tuple[tuple[int, int], ...], left: list[Refused], skip: str | None
+) -> Iterator[Path]:
+    folder = root / at
+    about = folder.stat()
+    here = (about.st_dev, about.st_ino)
+    if here in above:
+        left.append(Refused(str(at), "a linked folder leads back to one that holds it"))
+        return
+    for name in sorted(os.listdir(folder)):
+        path = at / name
+        if name.startswith("."):
+            if not name.endswith(".lock"):
+                left.append(Refused(str(path), "a hidden file or folder is left out"))
+        elif (folder / name).is_dir():
+            if os.path.realpath(folder / name) != skip:
+                yield from _walk(root, path, (*above, here), left, skip)
+        else:
+            yield Path(path)
+
+
+def split_of(path: PurePath) -> str | None:
+    """The split that a file's name or a folder above it says; None where none does. An image's own name says nothing."""
+    if not has_image_extension(path.name) and (found := IN_NAME.search(path.name)):
+        return SPLITS[found[1].lower()]
+    folders = (folder.lower().removeprefix("partial-") for folder in reversed(path.parent.parts))
+    return next((SPLITS[folder] for folder in folders if folder in SPLITS), None)
+
+
+def check_split(options: Options) -> str:
+    """The split that was asked for, by its usual name.
+
+    Raises:
+        ValueError: there is no such split.
+    """
+    asked = (options.split or "train").lower()
+    if asked != ALL and asked not in SPLITS:
+        raise ValueError(f"--split {options.split}: there is train, validation, test and all")
+    return SPLITS.get(asked, asked)
+
+
+def of_split(paths: Sequence[Path], options: Options, left: list[Refused]) -> list[Path]:
+    """The files of the split that was asked for, and by default those of no split at all too.
+
+    Raises:
+        ValueError: there are only others.
+    """
+    asked, splits = check_split(options), {path: split_of(path) for path in paths}
+    if asked == ALL:
+        return list(paths)
+    mine = (asked,) if options.split else (asked, None)
+    chosen = [path for path in paths if splits[path] in mine]
+    others = sorted({split for split in splits.values() if split not in (*mine, None)})
+    if paths and not chosen:
+        there = f"its splits are {' and '.join(others)}" if others else "its files name no split"
+        raise ValueError(f"{options.source} has no split {asked}: {there}; choose one with --split, or all")
+    left += [Refused(str(path), left_out(split)) for path, split in splits.items() if split not in mine]
+    return chosen
+
+
+def left_out(split: str | None) -> str:
+    """Why something of another split is in no shard."""
+    return f"the split {split} is left out (--split {split} takes it)" if split else "of no split, left out"
+
+
+def plain(options: Options) -> Path:
+    """The folder of a source, itself or the one that it lies in."""
+    return options.source if options.source.is_dir() else options.source.parent

@@ -1,0 +1,134 @@
+"""An image that a row names, or holds: by a path below a folder, as bytes, or in base64."""
+
+import base64
+import binascii
+import os
+import posixpath
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from common.images import IMAGE_EXTENSIONS, open_image
+from datamodules.sample_keys import MOST_BYTES
+
+SIGNATURES = {
+    b"\xff\xd8": "jpg",
+    b"\x89PNG": "png",
+    b"GIF8": "gif",
+    b"BM": "bmp",
+    b"II*\0": "tif",
+    b"MM\0*": "tif",
+    b"\0\0\0\x0cjP  ": "jp2",
+}
+BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")  # of JPEG, PNG, GIF and WebP
+OUTSIDE = "an image's path leads out of the folder"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that was decoded once, to be sure: its bytes, and the ending that a member takes for it."""
+
+    ending: str
+    content: bytes
+
+
+def read_picture(source: Any, roots: Sequence[Path]) -> Picture:
+    """An image as a row gives it.
+
+    Args:
+        source: a path, bytes, base64, or what `datasets` holds: {"bytes", "path"}.
+        roots: folders that a path may start from, in order.
+
+    Raises:
+        ValueError: there is none, it is missing, leads out of the folders, or cannot be read.
+    """
+    if isinstance(source, dict):
+        source = source.get("bytes") or next(
+            (source[k] for k in ("path", "image", "url", "file_name") if source.get(k)), None
+        )
+    if isinstance(source, (bytes, bytearray)):
+        return _checked(bytes(source), "")
+    if not isinstance(source, str) or not source.strip():
+        raise ValueError("a row has no image")
+    if source.startswith("data:") or (len(source) > 200 and source.startswith(BASE64_STARTS)):
+        return _checked(_from_base64(source), "")
+    if "://" in source:
+        raise ValueError(f"an image is a URL, and is to be fetched first, as by img2dataset: {source[:100]}")
+    return read_file(find(source, roots))
+
+
+def find(name: str, roots: Sequence[Path]) -> Path:
+    """The file that a name means: below the first of the folders that has it. Links are followed, wherever they lead.
+
+    Raises:
+        ValueError: the name itself leads out of the folders, or none has it.
+    """
+    name = name.replace("\\", "/")
+    paths = [below(root, name) for root in roots]
+    found = next((path for path in paths if path.exists()), None)
+    if found is None:
+        raise ValueError(f"an image is missing: {name[:200]}{_like(paths)}")
+    return found
+
+
+def below(root: Path, name: str) -> Path:
+    """A path below a folder.
+
+    Raises:
+        ValueError: the name leads out of it.
+    """
+    plain = posixpath.normpath(name)
+    if "\0" in name:
+        raise ValueError("an image's path is no path")
+    if PurePosixPath(plain).is_absolute():
+        if not PurePosixPath(plain).is_relative_to(os.path.abspath(root)):
+            raise ValueError(f"{OUTSIDE}: {name[:200]}")
+    elif plain.split("/")[0] == "..":
+        raise ValueError(f"{OUTSIDE}: {name[:200]}")
+    return root / plain
+
+
+def read_file(path: Path) -> Picture:
+    """The image of a file.
+
+    Raises:
+        ValueError: it is missing, no plain file, too large, or no image.
+    """
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError(f"an image is no plain file: {path.name}")
+        if about.st_size > MOST_BYTES:
+            raise ValueError(f"an image is larger than {MOST_BYTES >> 20} MiB")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"an image is missing: {path.name}: {error.strerror}") from error
+    return _checked(content, path.suffix.lower().lstrip("."))
+
+
+def _checked(content: bytes, ending: str) -> Picture:
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"an image is larger than {MOST_BYTES >> 20} MiB")
+    open_image(content)
+    if ending not in IMAGE_EXTENSIONS:
+        ending = next((name for start, name in SIGNATURES.items() if content.startswith(start)), "jpg")
+        ending = {b"WEBP": "webp", b"avif": "avif"}.get(content[8:12], ending)
+    return Picture(ending, content)
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=False)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("an image's base64 cannot be read") from error
+
+
+def _like(paths: Sequence[Path]) -> str:
+    """A hint at files of the same name and another ending, as sets that were fetched anew have them."""
+    for path in paths:
+        for ending in IMAGE_EXTENSIONS if path.stem else ():
+            if (other := path.with_suffix(f".{ending}")).is_file():
+                return f", though there is {other.name}"
+    return ""

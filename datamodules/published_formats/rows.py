@@ -1,0 +1,109 @@
+"""Rows of the files that list captions: JSON, lines of JSON, CSV and TSV, COCO's annotations, metadata.parquet."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.foreign_files import check_file
+from common.text import json_values, read_text
+from datamodules.published_formats.arrow import read_table
+from datamodules.published_formats.files import ALL, SPLITS, left_out
+from datamodules.published_formats.keys import image_key
+from datamodules.published_formats.record import Refused
+
+Row = tuple[str, Any]  # where it stands, and what it holds
+JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+LISTS = (*JSON_ENDINGS, ".csv", ".tsv", ".txt", ".parquet")
+DELIMITERS = (",", "\t", ";", "|")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, each with where it stands.
+
+    Raises:
+        ValueError: the file is of another kind or shape; the message names the line.
+        FileNotFoundError: it is not there.
+    """
+    check_file(path)
+    if path.suffix.lower() == ".parquet":
+        return [(f"{path.name}, row {n}", row) for n, row in enumerate(read_table(path), 1)]
+    text = read_text(path)
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return list(_csv_rows(text, path))
+    value, lines = json_values(text, str(path))
+    if lines is not None:
+        return [(f"{path.name}, line {number}", row) for number, row in lines]
+    return [(f"{path.name}, row {number}", row) for number, row in enumerate(_listed(value, path), 1)]
+
+
+def _csv_rows(text: str, path: Path) -> Iterator[Row]:
+    header = text.partition("\n")[0]
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=header.count), skipinitialspace=True
+    )
+    try:
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        for row in reader:
+            yield f"{path.name}, line {reader.line_num}", row
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: no CSV that is read: {error}") from error
+
+
+def _listed(value: Any, path: Path) -> list[Any]:
+    """The rows of one JSON value."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is no list of rows, but a {type(value).__name__}")
+    images, annotations = value.get("images"), value.get("annotations")
+    if isinstance(images, list) and isinstance(annotations, list):
+        return _coco(images, annotations, path)
+    lists = (value.get(key) for key in ("annotations", "data", "images", "rows"))
+    rows = next((found for found in lists if isinstance(found, list)), None)
+    if rows is not None and all(isinstance(row, dict) for row in rows):
+        return [_karpathy(row) for row in rows]
+    if image_key(value) is not None and isinstance(value[image_key(value)], str) and len(value) > 1:
+        return [value]
+    return [{"image": name, "caption": caption} for name, caption in sorted(value.items())]
+
+
+def _coco(images: list[Any], annotations: list[Any], path: Path) -> list[Any]:
+    """COCO's captions: one row an annotation, and one for an image that has none."""
+    named = {_id(i, "id"): i.get("file_name") for i in images if isinstance(i, dict)}
+    told = [a for a in annotations if isinstance(a, dict) and "caption" in a]
+    if annotations and not told:
+        raise ValueError(
+            f"{path} has annotations without captions: COCO's captions_*.json is the file that has them"
+        )
+    rows: list[Any] = [{"image": named.get(_id(a, "image_id")), "caption": a["caption"]} for a in told]
+    rows += [a for a in annotations if not (isinstance(a, dict) and "caption" in a)]
+    bare = named.keys() - {_id(a, "image_id") for a in told}
+    return rows + [{"image": named[i]} for i in sorted(bare)]
+
+
+def _id(row: dict[str, Any], key: str) -> str:
+    """An id by which rows refer to one another; some files have it as text here and as a number there."""
+    return str(row.get(key))
+
+
+def _karpathy(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of Karpathy's dataset_coco.json has its folder apart, and more about each sentence than its words."""
+    if isinstance(row.get("sentences"), list) and isinstance(row.get("filename"), str):
+        name = "/".join(str(part) for part in (row.get("filepath"), row["filename"]) if part)
+        return {"image": name, "sentences": row["sentences"], "split": row.get("split")}
+    return row
+
+
+def rows_of_split(rows: Sequence[Row], asked: str, left: list[Refused]) -> list[Row]:
+    """Rows but those that say that they are of another split."""
+    kept = []
+    for where, row in rows:
+        named = row.get("split") if isinstance(row, dict) else None
+        split = SPLITS.get(named.lower()) if isinstance(named, str) else None
+        if split is None or asked in (split, ALL):
+            kept.append((where, row))
+        else:
+            left.append(Refused(where, left_out(split)))
+    return kept
