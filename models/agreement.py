@@ -19,6 +19,9 @@ def check_parts(model: "Illume") -> None:
     if codes is not None and model.encoder is not None and codes.reads == "features":
         _agree("the encoder makes", model.encoder.tokens, "the tokenizer reads", codes.tokens, "features")
         _agree("the encoder's are", model.encoder.width, "the tokenizer's", codes.feature_width, "wide")
+    if codes is not None and model.detokenizer is not None:
+        drawn = model.detokenizer.grid**2
+        _agree("the tokenizer's image is", codes.tokens, "the detokenizer draws of", drawn, "features")
     if language is None:
         return
     if codes is not None:

@@ -3,7 +3,8 @@
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Part = TypeVar("Part")
 SIMPLE = (int, float, bool, str)
@@ -24,9 +25,9 @@ def build(part: type[Part], recipe: Mapping[str, Any], where: str) -> Part:
             raise ValueError(f"{where} lacks the setting {name!r}")
     hints = get_type_hints(part.__init__)
     for name, value in recipe.items():
-        wanted = hints.get(name)
-        if wanted in SIMPLE and not _is(value, wanted):
-            raise ValueError(f"{where}: {name} must be of type {wanted.__name__}, not {value!r}")
+        wanted = hints.get(name, Any)
+        if not _is(value, wanted):
+            raise ValueError(f"{where}: {name} must be {_told(wanted)}, not {value!r}")
     return part(**recipe)
 
 
@@ -44,9 +45,33 @@ def check_keys(recipe: Mapping[str, Any], known: Iterable[str], where: str) -> N
             raise ValueError(f"{where} has no setting {key!r}: {hint}")
 
 
-def _is(value: Any, wanted: type) -> bool:
-    if wanted is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if wanted is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, wanted)
+def _is(value: Any, wanted: Any) -> bool:
+    """Whether a value of JSON or YAML is of a type; of what these do not hold, everything is."""
+    kind, of = get_origin(wanted), get_args(wanted)
+    if kind is Literal:
+        return any(type(value) is type(one) and value == one for one in of)
+    if kind in (Union, UnionType):
+        return any(_is(value, one) for one in of)
+    if kind is dict:
+        return isinstance(value, Mapping) and all(_is(k, of[0]) and _is(v, of[1]) for k, v in value.items())
+    if kind in (list, tuple):
+        inner = [one for one in of if one is not Ellipsis]
+        return isinstance(value, list | tuple) and all(any(_is(v, one) for one in inner) for v in value)
+    if wanted is type(None):
+        return value is None
+    if wanted not in SIMPLE:
+        return True
+    if wanted is not bool and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if wanted is float else wanted)
+
+
+def _told(wanted: Any) -> str:
+    """A type as a user reads it."""
+    if get_origin(wanted) is Literal:
+        return "one of " + ", ".join(map(str, get_args(wanted)))
+    if get_origin(wanted) in (Union, UnionType):
+        return " or ".join(map(_told, get_args(wanted)))
+    if wanted is type(None):
+        return "null"
+    return f"of type {wanted.__name__ if isinstance(wanted, type) and not get_args(wanted) else wanted}"

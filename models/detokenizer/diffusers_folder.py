@@ -4,7 +4,6 @@ It is read without diffusers' pipelines, which fill what a folder lacks with ran
 is told, with its number. A name that is no folder here goes to the hub.
 """
 
-import json
 import pickle
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,6 +15,11 @@ from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from common.foreign_files import check_file
+from common.json_files import read_object
+from models.bounds import check_numbers
+from models.weights import check_finite, is_finite
 
 WEIGHTS = "diffusion_pytorch_model"
 CONFIGS = ("unet/*.json", "vae/*.json", "scheduler/*.json")
@@ -51,12 +55,8 @@ def read_config(folder: Path, part: str, kinds: Collection[str]) -> dict[str, An
     path = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is no Stable Diffusion: there is no {part}/{path.name} in it")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds no settings but a {type(config).__name__}")
+    config = read_object(path)
+    check_numbers(config, str(path))
     kind = config.get("_class_name")
     if kind not in kinds:
         raise ValueError(f"{path} is of class {kind}, which is not known here; there is: {', '.join(kinds)}")
@@ -87,9 +87,9 @@ def weight_files(folder: Path, part: str, variant: str, pickled: bool) -> list[P
         whole = place / _of_variant(f"{WEIGHTS}.{ending}", variant)
         index = place / _of_variant(f"{WEIGHTS}.{ending}.index.json", variant)
         if index.is_file():
-            return _shards(index)
+            return _checked(_shards(index))
         if whole.is_file():
-            return [whole]
+            return _checked([whole])
     there = sorted(path.name for end in ("safetensors", "bin") for path in place.glob(f"*.{end}"))
     if there and all(name.endswith(".bin") for name in there):
         raise ValueError(
@@ -97,6 +97,12 @@ def weight_files(folder: Path, part: str, variant: str, pickled: bool) -> list[P
         )
     wanted = _of_variant(f"{WEIGHTS}.safetensors", variant)
     raise FileNotFoundError(f"{place} has no {wanted}; it has {', '.join(there) or 'no weights'}")
+
+
+def _checked(files: list[Path]) -> list[Path]:
+    for path in files:
+        check_file(path)
+    return files
 
 
 def _endings(pickled: bool) -> tuple[str, ...]:
@@ -109,11 +115,11 @@ def _of_variant(name: str, variant: str) -> str:
 
 
 def _shards(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index} is no index of weights") from error
-    if strange := [name for name in names if Path(str(name)).name != name]:
+    named = read_object(index).get("weight_map")
+    if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
+        raise ValueError(f"{index} is no index of weights")
+    names = sorted(set(named.values()))
+    if strange := [name for name in names if Path(name).name != name]:
         raise ValueError(f"{index} names what is not in its folder: {strange[0]}")
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
@@ -148,10 +154,10 @@ def fill(module: nn.Module, tensors: Iterable[Mapping[str, Tensor]], where: str)
         where: they come from.
 
     Raises:
-        ValueError: tensors are missing, of another shape, or unknown.
+        ValueError: tensors are missing, of another shape, or unknown, or hold NaN or infinity.
     """
     wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    missing, unknown = dict.fromkeys(wanted), []
+    missing, unknown, broken = dict.fromkeys(wanted), [], []
     for shard in tensors:
         ready = {}
         for old, tensor in shard.items():
@@ -164,6 +170,8 @@ def fill(module: nn.Module, tensors: Iterable[Mapping[str, Tensor]], where: str)
                 raise ValueError(f"{where}: {name} is {shapes}")
             # a copy: weights that train must not lie in a file that is mapped into memory
             ready[name] = tensor.to(torch.get_default_device(), torch.get_default_dtype(), copy=True)
+            if not is_finite(ready[name]):
+                broken.append(name)
             missing.pop(name, None)
         module.load_state_dict(ready, strict=False, assign=True)
     if missing:
@@ -172,6 +180,7 @@ def fill(module: nn.Module, tensors: Iterable[Mapping[str, Tensor]], where: str)
         raise ValueError(
             f"{where} has {len(unknown)} tensors that its config.json has not: {listed(unknown)}"
         )
+    check_finite(broken, where)
 
 
 def listed(names: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ The features are laid over the latent grid and concatenated to the noisy latents
 not published). With a stem, what is diffused is the residual: the image minus the stem's coarse image.
 """
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +13,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from models.detokenizer.fit import check_drawing, check_numbers
 from models.detokenizer.stem import Stem
-from models.recipe import check_keys
 
+TIMESTEPS = 1000  # of the scheduler
 UNET = {
     "block_out_channels": (32, 64),
     "down_block_types": ("DownBlock2D", "DownBlock2D"),
@@ -56,13 +56,16 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         steps: int = 12,
     ) -> None:
         super().__init__()
+        check_drawing(image_size, grid, steps, TIMESTEPS)
+        if patch < 1 or image_size % patch:
+            raise ValueError(f"image_size {image_size} is no multiple of patch {patch}")
         self.image_size, self.grid, self.patch, self.steps = image_size, grid, patch, steps
         self.scale = residual_scale if stem else 0.5
         self.stem = Stem(feature_width, grid) if stem else None
         self.condition = nn.Linear(feature_width, 4 * condition_width)  # then one pixel shuffle
         latents = 3 * patch * patch
         sizes = UNET | (unet or {})
-        check_keys(sizes, inspect.signature(UNet2DConditionModel.__init__).parameters, "the UNet")
+        check_numbers(UNet2DConditionModel, sizes, "the UNet")
         self.unet = UNet2DConditionModel(
             sample_size=image_size // patch,
             in_channels=latents * (2 if stem else 1) + condition_width,
@@ -70,7 +73,7 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
             **sizes,
         )
         self._hub_mixin_config["unet"] = sizes  # a folder must not depend on today's defaults
-        self.scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000)
+        self.scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIMESTEPS)
         self.to(memory_format=torch.channels_last)  # the layout CPU convolutions like best
 
     def _condition(self, features: Tensor, coarse: Tensor | None) -> Tensor:

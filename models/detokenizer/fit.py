@@ -1,7 +1,49 @@
 """Whether UNet, VAE and features fit each other: told from their sizes, before any weights are loaded."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from models.recipe import check_keys
+
+MOST_ENLARGED = 64  # times the grid's side that an image may have; 32 in the paper
+
+
+def check_numbers(kind: type, sizes: Mapping[str, Any], what: str) -> None:
+    """Makes sure that a config has a network's keys, and numbers above zero where these are sizes.
+
+    Raises:
+        ValueError: a key is not known, or a size is no whole number above zero.
+    """
+    known = inspect.signature(kind.__init__).parameters
+    check_keys(sizes, known, what)
+    for name, value in sizes.items():
+        is_size = all(type(number) is int and number > 0 for number in _flat(known[name].default))
+        if is_size and value is not None and not all(type(n) is int and n > 0 for n in _flat(value)):
+            raise ValueError(f"{what}'s {name} must be of whole numbers above 0, not {value!r}")
+
+
+def check_drawing(image_size: int, grid: int, steps: int, most_steps: int) -> None:
+    """Makes sure of what no weight tells: with other numbers drawing would fail, or never end.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    for name, value in (("image_size", image_size), ("grid", grid), ("steps", steps)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}: it must be at least 1")
+    if image_size > MOST_ENLARGED * grid:
+        raise ValueError(f"image_size {image_size} is more than {MOST_ENLARGED} times the grid's {grid}")
+    if steps > most_steps:
+        raise ValueError(f"steps is {steps}, and the noise schedule has {most_steps}")
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _flat(inner)
+    else:
+        yield value
 
 
 def check_latents(unet: Mapping[str, Any], channels: int) -> None:

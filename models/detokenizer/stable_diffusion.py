@@ -7,6 +7,7 @@ is in `condition.py`, and how a published folder is read in `diffusers_folder.py
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,6 +24,7 @@ from diffusers.schedulers import KarrasDiffusionSchedulers
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from models.bounds import bounded_by, read_shapes
 from models.detokenizer.condition import Concatenation, Condition, CrossAttention
 from models.detokenizer.diffusers_folder import (
     CONFIGS,
@@ -33,8 +35,8 @@ from models.detokenizer.diffusers_folder import (
     weight_files,
     weight_patterns,
 )
-from models.detokenizer.diffusion import seeded_noise, to_uint8
-from models.detokenizer.fit import check_latents, check_sizes, pooled_width
+from models.detokenizer.diffusion import TIMESTEPS, seeded_noise, to_uint8
+from models.detokenizer.fit import check_drawing, check_latents, check_numbers, check_sizes, pooled_width
 from models.detokenizer.latents import from_latents, to_latents
 from models.published import check_room
 from models.recipe import build, check_keys
@@ -104,8 +106,9 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         self.way, self.condition_width = condition, condition_width
         self.scheduler, self.solver = scheduler, solver
         self._check_choices()
-        check_keys(unet, inspect.signature(UNet2DConditionModel.__init__).parameters, "the UNet")
-        check_keys(vae, inspect.signature(AutoencoderKL.__init__).parameters, "the VAE")
+        check_numbers(UNet2DConditionModel, unet, "the UNet")
+        check_numbers(AutoencoderKL, vae, "the VAE")
+        check_drawing(image_size, grid, steps, scheduler.get("num_train_timesteps", TIMESTEPS))
         self.vae = AutoencoderKL(**vae).requires_grad_(False)
         self.channels = self.vae.config.latent_channels
         check_latents(unet, self.channels)
@@ -140,7 +143,10 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
         check_keys(settings, inspect.signature(cls.__init__).parameters, f"a detokenizer from {name}")
         folder = find_folder(name, CONFIGS)
         recipe = settings | _recipe(folder, settings)
-        with torch.device("meta"):  # sizes that do not fit are told before anything is loaded
+        with (
+            torch.device("meta"),
+            _bounded(folder, variant, pickled),
+        ):  # sizes that do not fit are told before all
             made = build(cls, recipe, f"a detokenizer from {name}")
         if not weights:
             return made
@@ -256,6 +262,18 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
                 said = null + self.guidance * (wanted - null)
             x = solver.step(said, t, x).prev_sample
         return to_uint8(from_latents(self.vae, x, self.vae_batch))
+
+
+def _bounded(folder: Path, variant: str, pickled: bool) -> AbstractContextManager[None]:
+    """Builds no more than the weights of a folder hold, as far as they are here and are no pickles."""
+    try:
+        files = [file for part in ("unet", "vae") for file in weight_files(folder, part, variant, pickled)]
+    except FileNotFoundError:  # the hub has them; or they are missing, which is told when they are read
+        return nullcontext()
+    if any(file.suffix != ".safetensors" for file in files):
+        return nullcontext()
+    shapes = {f"{file}: {name}": shape for file in files for name, shape in read_shapes([file]).items()}
+    return bounded_by(shapes, f"{folder}/unet/config.json or {folder}/vae/config.json")
 
 
 def _recipe(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
