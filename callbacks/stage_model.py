@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
+from models.language.weight_dtypes import drawing_precision
 from models.sharding import gathered
 from models.unified import Illume
 
@@ -34,7 +35,8 @@ def evaluated(module: nn.Module) -> Iterator[Illume]:
     average, model = getattr(module, "ema", None), stage_model(module)
     unet = model.detokenizer.unet if average is not None else None
     try:
-        with torch.no_grad(), isolate_rng(), gathered(model.language):
+        half = drawing_precision(model.language)
+        with torch.no_grad(), isolate_rng(), gathered(model.language), half:
             model.eval()
             if unet is not None:
                 model.detokenizer.unet = average.module.eval()

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.optimization import adamw, train_only
 from lightning_modules.predecessor import parts_of
+from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, Sequencer
 from models.tokenizer.quantizer import perplexity
@@ -63,7 +64,7 @@ class TokenizerComparison(L.LightningModule):
             encoder, tokenizer = parts["encoder"], parts["tokenizer"]
             language = language or UnifiedLM(
                 self.trunk,
-                text_size=len(words["text_tokenizer"]),
+                text_size=text_rows(words["text_tokenizer"]),
                 codes=tokenizer.codes,
                 feature_width=encoder.width,
                 see_tokens=encoder.tokens,
@@ -104,8 +105,8 @@ class TokenizerComparison(L.LightningModule):
         for name, model in self.arms.items():
             loss = model.language.loss(batch, *model.inputs(batch))
             total = total + loss.mean
-            self.log(f"train/loss_draw_{name}", loss.draw / loss.draw_tokens.clamp_min(1))
-        self.log("train/loss", total / len(self.arms))
+            self.log(f"train/loss_draw_{name}", loss.draw / loss.draw_tokens.clamp_min(1), sync_dist=True)
+        self.log("train/loss", total / len(self.arms), sync_dist=True)
         return total
 
     def configure_gradient_clipping(
@@ -121,8 +122,8 @@ class TokenizerComparison(L.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Sums anew: loss and number of codes by arm, and how often each code comes."""
         codes = self.sequencer.vocabulary.codes
-        self.sums = {name: torch.zeros(2, device=self.device) for name in self.arms}
-        self.counts = {name: torch.zeros(codes, device=self.device) for name in self.arms}
+        self.sums = {name: torch.zeros(2, dtype=torch.float, device=self.device) for name in self.arms}
+        self.counts = {name: torch.zeros(codes, dtype=torch.long, device=self.device) for name in self.arms}
 
     def validation_step(self, batch: PackedBatch) -> None:
         """The loss on codes on the fixed validation set."""

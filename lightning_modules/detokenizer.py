@@ -141,9 +141,8 @@ class DetokenizerModule(L.LightningModule):
         loss = (
             self.detokenizer.stem.loss(features, pixels) if stem else self.detokenizer.loss(features, pixels)
         )
-        self.log_dict(
-            {"train/loss": loss, f"train/loss_{'stem' if stem else 'diffusion'}": loss}, prog_bar=True
-        )
+        names = "train/loss", f"train/loss_{'stem' if stem else 'diffusion'}"
+        self.log_dict(dict.fromkeys(names, loss), prog_bar=True, sync_dist=True)
         if self.automatic_optimization:
             return loss
         which = 0 if stem else -1
@@ -173,17 +172,10 @@ class DetokenizerModule(L.LightningModule):
         """Both losses on the fixed validation set, with fixed noise."""
         features, pixels = self._features(batch.images), to_pixels(batch.images)
         generator = torch.Generator(device=self.device).manual_seed(batch_index)
-        size = len(batch.images)
+        losses = {"val/loss_diffusion": self.detokenizer.loss(features, pixels, generator)}
         if self.detokenizer.stem is not None:
-            self.log(
-                "val/loss_stem", self.detokenizer.stem.loss(features, pixels), prog_bar=True, batch_size=size
-            )
-        self.log(
-            "val/loss_diffusion",
-            self.detokenizer.loss(features, pixels, generator),
-            prog_bar=True,
-            batch_size=size,
-        )
+            losses["val/loss_stem"] = self.detokenizer.stem.loss(features, pixels)
+        self.log_dict(losses, prog_bar=True, batch_size=len(batch.images), sync_dist=True)
 
     def items_in_batch(self, batch: ImageBatch) -> int:
         """Images."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import parts_of
+from models.language.text_tokenizer import text_rows
 from models.recipe import build
 from models.tokenizer.captioner import Captioner
 from models.tokenizer.encoder import VisionEncoder
@@ -46,7 +47,7 @@ class EncoderModule(L.LightningModule):
             return
         self.text_tokenizer = parts_of(self, self.language, "text_tokenizer")["text_tokenizer"]
         self.encoder = build(VisionEncoder, self.sizes, "model.init_args.encoder")
-        self.captioner = Captioner(len(self.text_tokenizer), self.encoder.width)
+        self.captioner = Captioner(text_rows(self.text_tokenizer), self.encoder.width)
 
     def _step(self, batch: ImageBatch, name: str) -> Tensor:
         loss, right = self.captioner.loss(self.encoder(batch.images), batch.captions)
@@ -54,6 +55,7 @@ class EncoderModule(L.LightningModule):
             {f"{name}/loss": loss, f"{name}/caption_accuracy": right},
             prog_bar=True,
             batch_size=len(batch.images),
+            sync_dist=True,
         )
         return loss
 

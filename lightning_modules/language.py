@@ -19,6 +19,13 @@ from models import sharding
 from models.generation import PLAYGROUND
 from models.language.lora import add_lora, check_peft, plan_lora
 from models.language.unified_lm import TASKS, LanguageLoss
+from models.language.weight_dtypes import (
+    FrozenDtype,
+    check_frozen_dtype,
+    exported_state,
+    halves,
+    set_weight_dtypes,
+)
 from models.model_folder import save_parts
 from models.prompts import read_prompts
 from models.sequence import PackedBatch, Sequencer
@@ -53,6 +60,9 @@ class LanguageModule(L.LightningModule):
         checkpointing: keeps the trunk's activations by layer alone and makes the rest again in the backward pass.
         lora: settings of peft's LoraConfig: the trunk stays, and low-rank additions to its matrices learn in its place,
             at the rate of the part `trunk`; the model folder holds them added up.
+        frozen_dtype: type in which the language model's matrices that do not learn are kept: float32, or with
+            `precision: bf16-mixed` bfloat16 or float16, in half the memory. What learns, and its moments, are always in
+            float32: updates would round away in a half. The model folder is written in float32.
         generation: how the model draws, edits and writes unless told otherwise, laid over its predecessor's: `{draw:
             {cfg: 2.0, top_k: 2048}}` (`models/generation.py`). None: as the predecessor, or else the playground's model.
         prompts: the words of the tasks in training and after: `playground`, `illume_plus`, or by task, laid over the
@@ -81,8 +91,11 @@ class LanguageModule(L.LightningModule):
         slicing: dict[str, Any] | None = None,
         generation: dict[str, Any] | None = None,
         prompts: str | dict[str, str] | None = None,
+        frozen_dtype: FrozenDtype = "float32",
     ) -> None:
         super().__init__()
+        check_frozen_dtype(frozen_dtype)
+        self.frozen_dtype = frozen_dtype
         self.rates, self.start, self.sizes, self.words = rates, start, language, words
         self.warmup_steps, self.weight_decay, self.text_weight = warmup_steps, weight_decay, text_weight
         self.muon, self.codebook_rows = muon or [], codebook_rows
@@ -101,9 +114,13 @@ class LanguageModule(L.LightningModule):
             return
         if self.device_mesh is not None:
             self.check_sharded()
+        trainer = self._trainer
+        check_frozen_dtype(self.frozen_dtype, trainer and trainer.precision, self.device_mesh is not None)
         self._build()
         train_only(self._parts(), self.rates)
-        if self.device_mesh is not None:
+        if self.device_mesh is None:
+            set_weight_dtypes(self.model.language, self.frozen_dtype)
+        else:
             half = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
             sharding.shard(self.model.language, self.device_mesh["data_parallel"], half)
             if is_filled_later(self):
@@ -177,11 +194,8 @@ class LanguageModule(L.LightningModule):
     def training_step(self, batch: PackedBatch) -> Tensor:
         """Next-token loss; its gradients become means by learned token in `on_before_optimizer_step`."""
         loss = self._loss(batch)
-        tokens = loss.text_tokens + loss.draw_tokens
         total = self.text_weight * loss.text + loss.draw
         self.window = self.window + sums_of(loss)
-        mean = total.detach() / tokens.clamp_min(1)
-        self.log("train/loss", mean, prog_bar=True, batch_size=len(batch.ids))
         return total * self.trainer.accumulate_grad_batches / NOMINAL  # by which Lightning divides
 
     def _is_logged(self) -> bool:
@@ -191,13 +205,22 @@ class LanguageModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         """An empty window."""
-        self.window = torch.zeros(2, len(SUMS), device=self.device)
+        self.window = torch.zeros(2, len(SUMS), dtype=torch.float, device=self.device)
 
-    def gradient_factor(self) -> Tensor:
+    def _joint_window(self) -> Tensor:
+        """Sums and counts (2, 6) since the last step, over all ranks."""
+        return self.trainer.strategy.reduce(self.window.clone(), reduce_op="sum")
+
+    def gradient_factor(self, window: Tensor | None = None) -> Tensor:
         """By which gradients of the summed loss become means by learned token, over all ranks."""
-        tokens = self.window[1, : len(KINDS)].sum()
-        tokens = self.trainer.strategy.reduce(tokens, reduce_op="sum").clamp_min(1)
+        window = self._joint_window() if window is None else window
+        tokens = window[1, : len(KINDS)].sum().clamp_min(1)
         return NOMINAL * self.trainer.world_size / tokens  # data parallelism averages over ranks
+
+    def _mean_loss(self, window: Tensor) -> Tensor:
+        """The loss by learned token, of sums and counts (2, 6)."""
+        (text, draw), tokens = window[:, : len(KINDS)]
+        return (self.text_weight * text + draw) / tokens.sum().clamp_min(1)
 
     def on_after_backward(self) -> None:
         """Averages what a sharding strategy leaves to us, the gradients of whole parts, at the end of a window."""
@@ -209,13 +232,15 @@ class LanguageModule(L.LightningModule):
 
         So a token counts the same in whatever micro-batch or rank it came; a mean of means would not do that.
         """
-        factor = self.gradient_factor()
+        window = self._joint_window()
+        factor = self.gradient_factor(window)
         for parameter in self.parameters():
             if parameter.grad is not None:
                 sharding.local(parameter.grad).mul_(factor)
+        self.log("train/loss", self._mean_loss(window), prog_bar=True)
         if self._is_logged():
             # `self.log` would repeat the last value of a task, or of words or codes, in steps that have none of it
-            told = means("train/", self.window)
+            told = means("train/", window)
             for logger in self.loggers:
                 logger.log_metrics(told, step=self.trainer.global_step)
         self.window.zero_()
@@ -236,7 +261,7 @@ class LanguageModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Sums anew."""
-        self.sums = torch.zeros(2, len(SUMS), device=self.device)
+        self.sums = torch.zeros(2, len(SUMS), dtype=torch.float, device=self.device)
 
     def validation_step(self, batch: PackedBatch) -> None:
         """The same loss on the fixed validation set."""
@@ -245,8 +270,7 @@ class LanguageModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Means by token, over all ranks."""
         sums = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
-        (text, draw), tokens = sums[:, : len(KINDS)]
-        self.log("val/loss", (self.text_weight * text + draw) / tokens.sum().clamp_min(1))
+        self.log("val/loss", self._mean_loss(sums))
         told = means("val/", sums)
         shown = {f"val/{name}" for name in SUMS[: len(KINDS)]}
         self.log_dict({name: mean for name, mean in told.items() if name in shown}, prog_bar=True)
@@ -275,6 +299,8 @@ class LanguageModule(L.LightningModule):
     def export(self, folder: str) -> None:
         """Writes every part that is there; `gather` comes first."""
         states = {} if self.whole_state is None else {"language": self.whole_state}
+        if halves(self.model.language):
+            states = {"language": exported_state(self.model.language)}
         save_parts(self.model, folder, states)
         self.whole_state = None
 

@@ -75,7 +75,7 @@ def adamw(
         muon: parts whose matrices Muon trains, at AdamW's rates (its updates are scaled to AdamW's size).
 
     Raises:
-        ValueError: a rate is given for a part that there is not.
+        ValueError: a rate is given for a part that there is not, or a part would learn in half precision.
     """
     unknown = (set(rates) | set(muon)) - set(parts)
     if unknown:
@@ -88,6 +88,7 @@ def adamw(
             continue
         mine: dict[bool, list[nn.Parameter]] = {True: [], False: []}
         for parameter in parts[name]:
+            _check_single(name, parameter)
             mine[name in muon and parameter.ndim == 2].append(parameter)
         for kind, members in mine.items():
             if members:
@@ -102,6 +103,15 @@ def adamw(
         optimizer, partial(cosine_factor, warmup=warmup, total=total)
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _check_single(name: str, parameter: nn.Parameter) -> None:
+    if parameter.itemsize < 4:
+        kind = str(parameter.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{name} would learn in {kind}, in which most updates round away: give --trainer.precision=bf16-mixed, and "
+            "where memory is short --model.init_args.frozen_dtype=bfloat16"
+        )
 
 
 def train_only(parts: Mapping[str, Iterable[nn.Parameter]], rates: Mapping[str, float]) -> None:

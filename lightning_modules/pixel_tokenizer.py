@@ -62,14 +62,14 @@ class PixelTokenizerModule(TokenizerModule):
         """Weighted pixel loss plus quantizer loss."""
         pixel, quantized = self._losses(batch)
         total = self.pixel_weight * pixel + quantized.loss
-        self.log_dict({"train/loss": total, "train/loss_pixel": pixel}, prog_bar=True)
+        self.log_dict({"train/loss": total, "train/loss_pixel": pixel}, prog_bar=True, sync_dist=True)
         return total
 
     def validation_step(self, batch: ImageBatch) -> None:
         """Pixel loss on the fixed validation set."""
         pixel, quantized = self._losses(batch)
         self.counts += torch.bincount(quantized.codes.flatten(), minlength=self.tokenizer.codes)
-        self.log("val/loss_pixel", pixel, prog_bar=True, batch_size=len(batch.images))
+        self.log("val/loss_pixel", pixel, prog_bar=True, batch_size=len(batch.images), sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW over tokenizer and decoder."""

@@ -67,21 +67,25 @@ class TokenizerModule(L.LightningModule):
         if self.view_weight:
             others = frozen_features(self.encoder, another_view(batch.images))
             total = total + self.view_weight * self.tokenizer.view_loss(features, others)
-        self.log_dict({"train/loss": total, "train/loss_feature": loss.feature}, prog_bar=True)
+        self.log_dict(
+            {"train/loss": total, "train/loss_feature": loss.feature}, prog_bar=True, sync_dist=True
+        )
         return total
 
     def on_validation_epoch_start(self) -> None:
         """Counts codes anew."""
-        self.counts = torch.zeros(self.tokenizer.codes, device=self.device)
+        self.counts = torch.zeros(self.tokenizer.codes, dtype=torch.long, device=self.device)
 
     def validation_step(self, batch: ImageBatch) -> None:
         """Feature loss on the fixed validation set."""
         loss = self.tokenizer(frozen_features(self.encoder, batch.images))
         self.counts += torch.bincount(loss.codes.flatten(), minlength=self.tokenizer.codes)
-        self.log("val/loss_feature", loss.feature, prog_bar=True, batch_size=len(batch.images))
+        size = len(batch.images)
+        self.log("val/loss_feature", loss.feature, prog_bar=True, batch_size=size, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        """Codebook use."""
+        """Codebook use over all ranks."""
+        self.counts = self.trainer.strategy.reduce(self.counts, reduce_op="sum")
         used = (self.counts > 0).float().mean()
         self.log_dict({"val/codes_used": used, "val/perplexity": perplexity(self.counts)}, prog_bar=True)
 

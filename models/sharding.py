@@ -27,7 +27,7 @@ def shard(language: UnifiedLM, mesh: DeviceMesh, dtype: torch.dtype | None = Non
     """Spreads a language model over the processes of a mesh; `loss` is what gathers it from then on.
 
     A process copies its share of each tensor and lets the tensor go. One that is a view of a mapped file never takes
-    memory of its own, and may be of another type, as a published one is: a share gets the type that the adapter has.
+    memory of its own, and may be of another type, as a published one is: a share is brought to single precision.
 
     Args:
         language: whole, the same on every process, or on the meta device.
@@ -40,8 +40,7 @@ def shard(language: UnifiedLM, mesh: DeviceMesh, dtype: torch.dtype | None = Non
         fully_shard(layer, mesh=mesh, mp_policy=policy)
     whole = set(language.adapter.parameters())
     fully_shard(language, mesh=mesh, mp_policy=policy, ignored_params=whole)
-    kept = language.adapter[0].weight.dtype
-    language._apply(lambda tensor: tensor.to(kept) if isinstance(tensor, DTensor) else tensor)
+    language._apply(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
     register_fsdp_forward_method(language, "loss")
 
 

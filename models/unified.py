@@ -209,9 +209,7 @@ class Illume(nn.Module):
     def decode(self, codes: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
         """Codes (B, N) -> images (B, 3, H, W) uint8; the seeds fix what the codes leave open."""
         self.require("tokenizer", "detokenizer", does="making images of codes")
-        features = self.tokenizer.decode(codes)
-        with torch.autocast(features.device.type, enabled=False):  # under which a model in training may draw
-            return self.detokenizer.decode(features, seeds, steps)
+        return self.detokenizer.decode(self.tokenizer.decode(codes), seeds, steps)
 
     def draw(
         self,

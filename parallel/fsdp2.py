@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 from parallel.sharded_checkpoint import META, load_into
 
-PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 def check_shards(module: LightningModule) -> None:

@@ -20,6 +20,7 @@ from parallel.fsdp2 import FSDP2Strategy, check_precision
 ON_NPU = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true", "fsdp2")
 ON_GPU_ALONE = ("fsdp", "deepspeed")  # how the names of Lightning's strategies begin that want CUDA
 MIXED = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true", "None": "32-true"}
+HALVES = ("bf16-true", "16-true")  # in which what learns would be kept, too
 SLACK = 60.0  # seconds by which the collectives' own time-out is later than that of callbacks/patience.py
 
 
@@ -38,7 +39,8 @@ def check(trainer: Any) -> None:
         trainer: the settings, as jsonargparse parsed them.
 
     Raises:
-        ValueError: a strategy that the accelerator cannot run, no NPU, or a count that the launcher contradicts.
+        ValueError: a strategy that the accelerator cannot run, a precision that does not train, no NPU, or a count that
+            the launcher contradicts.
     """
     accelerator, strategy = str(trainer.accelerator), trainer.strategy
     path = getattr(strategy, "class_path", None)
@@ -54,7 +56,23 @@ def check(trainer: Any) -> None:
         )
     if name in ("fsdp2", "FSDP2Strategy"):
         check_precision(precision_of(trainer))
+    check_halves(precision_of(trainer), on_cpu)
     check_counts(asked_devices(trainer.devices, accelerator), trainer.num_nodes)
+
+
+def check_halves(precision: str, on_cpu: bool = False) -> None:
+    """Makes sure that a precision keeps what learns in one that holds its updates, and that the accelerator has it.
+
+    Raises:
+        ValueError: it does not; the message says what to give instead.
+    """
+    if precision in HALVES:
+        raise ValueError(
+            f"trainer.precision {precision} keeps what learns in a half, in which most updates round away: give "
+            f"{precision.replace('-true', '-mixed')}, and where memory is short --model.init_args.frozen_dtype=bfloat16"
+        )
+    if precision == "16-mixed" and on_cpu:
+        raise ValueError("trainer.precision 16-mixed cannot run on a CPU: give bf16-mixed or 32-true")
 
 
 def check_counts(devices: int, nodes: int) -> None:

@@ -22,12 +22,9 @@ def compute_types(module: LightningModule, precision: str, sharded: set[int]) ->
         precision: as Lightning calls it.
         sharded: ids of what FSDP2 gathers, in half precision where products are.
     """
-    kind, _, how = precision.partition("-")
-    half = HALVES.get(kind)
+    half = HALVES.get(precision.partition("-")[0])
     if half is None:
         return {}
-    if how == "true":
-        return {id(t): half for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
     return dict.fromkeys(sharded, half)
 
 
@@ -88,9 +85,9 @@ def _run(
         for parameter in learning:
             parameter.grad = None
         backward = meter.operations - forward
-        return Used(kept, tuple(meter.peaks), tuple(meter.copied), forward, backward)
+        return Used(kept, tuple(meter.peaks), tuple(meter.copied), forward, backward, meter.single)
 
 
-def bytes_of(tensors: list[Tensor], half: bool) -> float:
-    """Memory of tensors as they are kept; in half precision where the whole run is."""
-    return float(sum(t.numel() * (2 if half and t.is_floating_point() else t.itemsize) for t in tensors))
+def bytes_of(tensors: list[Tensor]) -> float:
+    """Memory of tensors as they are kept."""
+    return float(sum(t.numel() * t.itemsize for t in tensors))

@@ -72,12 +72,11 @@ def memory_of_step(module: LightningModule, placing: Placing, sharded: set[int],
         sharded: as `sharded_parameters` gives them.
         used: by the largest micro-batch.
     """
-    half = placing.precision.endswith("16-true")
 
     def share(tensors: list[Tensor]) -> float:
         spread = [t for t in tensors if id(t) in sharded]
         whole = [t for t in tensors if id(t) not in sharded]
-        return bytes_of(spread, half) / placing.world + bytes_of(whole, half)
+        return bytes_of(spread) / placing.world + bytes_of(whole)
 
     tensors = _unique([*module.parameters(), *module.buffers()])
     learning = [p for p in _unique(module.parameters()) if p.requires_grad]

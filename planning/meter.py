@@ -52,6 +52,7 @@ class Used(NamedTuple):
         copied: weights in another precision, of those in `peaks`.
         forward: operations.
         backward: operations; what checkpointing makes again is among them.
+        single: of all these, those on numbers of single precision, which are slower where a run's others are halves.
     """
 
     kept: float
@@ -59,6 +60,7 @@ class Used(NamedTuple):
     copied: tuple[float, ...]
     forward: float
     backward: float
+    single: float
 
     @property
     def peak(self) -> float:
@@ -76,10 +78,9 @@ class Used(NamedTuple):
         def each(one: tuple[float, ...], more: tuple[float, ...]) -> tuple[float, ...]:
             return tuple(a + times * b for a, b in zip(one, more, strict=True))
 
-        kept, forward, backward = each(
-            (self.kept, self.forward, self.backward), (other.kept, other.forward, other.backward)
-        )
-        return Used(kept, each(self.peaks, other.peaks), each(self.copied, other.copied), forward, backward)
+        peaks, copied = each(self.peaks, other.peaks), each(self.copied, other.copied)
+        kept, *operations = each((self.kept, *self[3:]), (other.kept, *other[3:]))
+        return Used(kept, peaks, copied, *operations)
 
 
 class Meter(TorchDispatchMode):
@@ -94,7 +95,7 @@ class Meter(TorchDispatchMode):
 
     def __init__(self, weights: Sequence[Tensor]) -> None:
         super().__init__()
-        self.live = self.live_copies = self.operations = 0
+        self.live = self.live_copies = self.operations = self.single = 0
         self.time, self.peaks, self.copied = BEFORE, [0, 0, 0], [0, 0, 0]
         self._weights = [tensor.untyped_storage() for tensor in weights]
         self._own = {storage._cdata for storage in self._weights}
@@ -108,7 +109,10 @@ class Meter(TorchDispatchMode):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         if (work := WORK.get(func._overloadpacket)) is not None:
-            self.operations += int(work(*args, **(kwargs or {}), out_val=out))
+            made = int(work(*args, **(kwargs or {}), out_val=out))
+            self.operations += made
+            if args[0].dtype == torch.float32:
+                self.single += made
         is_copy = func._overloadpacket is aten._to_copy and args[0].untyped_storage()._cdata in self._own
         if self.time == BEFORE and any(
             isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata in self._learning for leaf in args

@@ -98,6 +98,8 @@ def _step(plan: Plan) -> Iterator[str]:
         rows.append(("  backward", f"{work.backward / size:,.1f}", ""))
         if work.again > 0:
             rows.append(("  made again", f"{work.again / size:,.1f}", "by checkpointing"))
+        if 0 < work.single < work.total and "mixed" in placing.precision:
+            rows.append(("  in float32", f"{work.single / size:,.1f}", "of these: codes and frozen features"))
     yield from table(rows)
 
 
@@ -111,6 +113,8 @@ def _verdict(plan: Plan, advice: Advice | None) -> Iterator[str]:
         yield from advice.lines()
     if plan.hours is not None:
         rate = f"{plan.utilisation:.0%} of {plan.peak / 1e12:,.4g} TFLOPS (--plan_utilisation)"
+        if plan.work.single and plan.peak != plan.single:
+            rate += f", {plan.single / 1e12:,.4g} in float32"
         yield f"{plan.hours:,.1f} hours for {plan.placing.steps:,} steps at {rate}."
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from lightning.pytorch import LightningModule
 
 from parallel.fsdp2 import check_precision, check_shards
-from parallel.placement import named_devices, precision_of
+from parallel.placement import check_halves, named_devices, precision_of
 
 AUTO = 8  # devices of a machine that `auto` is taken for
 
@@ -47,6 +47,7 @@ def placing_of(trainer: Any, module: LightningModule, batches_per_epoch: int) ->
     devices = (1 if trainer.accelerator == "cpu" else AUTO) if named is None else named
     nodes, accumulate = trainer.num_nodes or 1, trainer.accumulate_grad_batches or 1
     precision = precision_of(trainer)
+    check_halves(precision)
     strategy = _strategy(trainer.strategy, devices * nodes)
     if strategy == "fsdp2":
         check_shards(module)

@@ -22,16 +22,21 @@ SPARE = 0.06  # of a device's memory: its context, libraries' workspaces, fragme
 
 
 class Work(NamedTuple):
-    """Operations of one step on one device."""
+    """Operations of one step on one device; those in single precision are among the others."""
 
     forward: float
     backward: float
     again: float
+    single: float
 
     @property
     def total(self) -> float:
         """All of them."""
         return self.forward + self.backward + self.again
+
+    def seconds(self, peak: float, single: float) -> float:
+        """At a rate for the run's precision and another for single precision, both fully used."""
+        return (self.total - self.single) / peak + self.single / single
 
 
 class Plan(NamedTuple):
@@ -49,6 +54,7 @@ class Plan(NamedTuple):
     hours: float | None
     utilisation: float
     peak: float
+    single: float
     notes: list[str]
 
     @property
@@ -84,13 +90,13 @@ def plan_run(sketch: Sketch, read: Read, options: Options, only_memory: bool = F
     memories = [memory_of_step(module, placing, sharded, each) for each in most]
     device = DEVICES[options.device or default_device(str(trainer.accelerator))]
     work = hours = None
-    peak = 0.0
+    peak = single = 0.0
     if not only_memory:
         usual = most if mean == largest else [used(phase, mean) for phase in phases]
         kept = [used(phase, mean, False) for phase in phases] if makes_again(module) else usual
         work = _work([phase.share for phase in phases], usual, kept, placing.accumulate)
-        peak = peak_of(device, placing.precision)
-        hours = placing.steps * work.total / (peak * options.utilisation) / 3600
+        peak, single = peak_of(device, placing.precision), peak_of(device, "32-true")
+        hours = placing.steps * work.seconds(peak, single) / options.utilisation / 3600
     return Plan(
         name=sketch.config.name,
         parts=parts_in(module),
@@ -104,6 +110,7 @@ def plan_run(sketch: Sketch, read: Read, options: Options, only_memory: bool = F
         hours=hours,
         utilisation=options.utilisation,
         peak=peak,
+        single=single,
         notes=notes,
     )
 
@@ -138,4 +145,5 @@ def _work(shares: list[float], usual: list[Used], kept: list[Used], times: int) 
     forward = sum(share * used.forward for share, used, _ in together)
     backward = sum(share * whole.backward for share, _, whole in together)
     again = sum(share * (used.backward - whole.backward) for share, used, whole in together)
-    return Work(times * forward, times * backward, times * again)
+    single = sum(share * used.single for share, used, _ in together)
+    return Work(times * forward, times * backward, times * again, times * single)

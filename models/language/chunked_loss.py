@@ -46,10 +46,10 @@ class _Chunked(torch.autograd.Function):
         ctx: Any, chunk: int, targets: Tensor, hidden: Tensor, *heads: Tensor
     ) -> tuple[Tensor, Tensor]:
         ctx.wanted = ctx.needs_input_grad[2], ctx.needs_input_grad[3:]
-        losses = torch.zeros(len(hidden), device=hidden.device)
+        losses = torch.zeros(len(hidden), dtype=torch.float, device=hidden.device)
         to_hidden = torch.empty_like(hidden) if ctx.wanted[0] else None
         to_heads = [
-            torch.zeros(head.shape, device=head.device) if wanted else None
+            torch.zeros(head.shape, dtype=torch.float, device=head.device) if wanted else None
             for head, wanted in zip(heads, ctx.wanted[1], strict=True)
         ]
         logits = hidden.new_empty(chunk, sum(map(len, heads)))

@@ -50,7 +50,10 @@ def added_up(trunk: nn.Module, prefix: str = "") -> dict[str, Tensor]:
         if hasattr(module, "get_delta_weight"):
             key = f"{name}.base_layer.weight"
             delta = sum(module.get_delta_weight(adapter) for adapter in module.active_adapters)
-            tensors[key] = tensors[key] + delta.to(tensors[key].dtype)
+            base = tensors[key]
+            if base.itemsize < delta.itemsize:  # a half could not hold what was added, nor a device both
+                base, delta = base.cpu().to(delta.dtype), delta.cpu()
+            tensors[key] = base + delta.to(base.dtype)
     return {prefix + name.replace(".base_layer.", "."): tensor for name, tensor in tensors.items()}
 
 

@@ -39,7 +39,7 @@ def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
 
 def perplexity(counts: Tensor) -> Tensor:
     """exp(entropy) of code counts (K,): how many codes are in even use."""
-    share = counts / counts.sum().clamp_min(1)
+    share = counts.float() / counts.sum().clamp_min(1)
     return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())
 
 

@@ -1,0 +1,88 @@
+"""Weights that learn are kept in single precision, and of those that do not only the matrices may be kept in a half.
+
+An AdamW step at the rates of these stages moves a weight by less than half of what bfloat16 tells apart, so most updates
+of a weight kept in it round away (docs/decisions.md). Products are made in half precision by autocast all the same.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from models.language.lora import added_up
+from models.language.unified_lm import UnifiedLM
+
+FrozenDtype = Literal["float32", "bfloat16", "float16"]
+WHERE = "model.init_args.frozen_dtype"
+
+
+def check_frozen_dtype(name: str, precision: str | None = None, sharded: bool = False) -> None:
+    """Makes sure that frozen weights can be kept in a type.
+
+    Args:
+        name: of the type.
+        precision: of the Trainer, as Lightning calls it; None: there is none.
+        sharded: whether the strategy spreads weights over processes.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if name not in get_args(FrozenDtype):
+        raise ValueError(f"{WHERE} is {name!r}; there is {', '.join(get_args(FrozenDtype))}")
+    if name == "float32":
+        return
+    if sharded:
+        raise ValueError(
+            f"{WHERE} {name}: this strategy spreads the weights instead: leave it out, or give ddp"
+        )
+    if precision is not None and not precision.endswith("-mixed"):
+        raise ValueError(
+            f"{WHERE} {name} needs autocast beside what learns in float32: "
+            f"give --trainer.precision=bf16-mixed, not {precision}"
+        )
+
+
+@torch.no_grad()
+def set_weight_dtypes(language: UnifiedLM, frozen: FrozenDtype) -> None:
+    """Brings what learns to single precision, and the matrices that do not to another type; in place, one at a time.
+
+    Norms and biases stay in single precision: they weigh nothing, and a CPU's LayerNorm wants them so.
+    """
+    for parameter in language.parameters():
+        kept = getattr(torch, frozen) if not parameter.requires_grad and parameter.ndim > 1 else torch.float32
+        if parameter.dtype != kept:
+            parameter.data = parameter.data.to(kept)
+
+
+def halves(language: nn.Module) -> set[torch.dtype]:
+    """The half types among a model's weights, where others are of single precision; none where all are of one type."""
+    found = {parameter.dtype for parameter in language.parameters()}
+    return found - {torch.float32} if len(found) > 1 else set()
+
+
+@contextmanager
+def drawing_precision(language: UnifiedLM | None) -> Iterator[None]:
+    """While it lasts a model whose weights are of two types is all in the half, to draw and answer in.
+
+    What learns, which is little, is copied for that; the weights themselves are as before in the end, to the last bit.
+    """
+    half = set() if language is None else halves(language)
+    single = [p for p in language.parameters() if p.dtype == torch.float32] if half else []
+    kept = [parameter.data for parameter in single]
+    try:
+        for parameter in single:
+            parameter.data = parameter.data.to(next(iter(half)))
+        yield
+    finally:
+        for parameter, data in zip(single, kept, strict=True):
+            parameter.data = data
+
+
+@torch.no_grad()
+def exported_state(language: UnifiedLM) -> dict[str, Tensor]:
+    """All weights in single precision on the CPU, low-rank additions added up in it: what a model folder holds."""
+    own = {name: tensor for name, tensor in language.state_dict().items() if not name.startswith("trunk.")}
+    every = own | added_up(language.trunk, "trunk.")
+    return {name: t.cpu().float() if t.is_floating_point() else t.cpu() for name, t in every.items()}
