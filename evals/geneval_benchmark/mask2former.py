@@ -5,7 +5,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoImageProcessor, Mask2FormerConfig, Mask2FormerModel, Mask2FormerPreTrainedModel
+from transformers import (
+    AutoImageProcessor,
+    Mask2FormerConfig,
+    Mask2FormerForUniversalSegmentation,
+    Mask2FormerModel,
+    Mask2FormerPreTrainedModel,
+)
 
 from evals.geneval_benchmark.detection import Detection
 from evals.geneval_benchmark.vocabulary import classes_of
@@ -14,22 +20,21 @@ from evals.geneval_benchmark.weights import load, load_network, name_of, setting
 MOST = 100  # pairs of query and class that are looked at in an image, as in mmdet
 
 
-class Segmenter(Mask2FormerPreTrainedModel):
-    """Mask2Former for instances, loaded from the usual weights but without its loss, which alone would need scipy."""
+class Segmenter(Mask2FormerForUniversalSegmentation):
+    """Mask2Former for instances, as `transformers` has it but without its loss, which alone would need scipy."""
 
-    main_input_name = "pixel_values"
     _keys_to_ignore_on_load_unexpected = [r"criterion\..*"]
 
     def __init__(self, config: Mask2FormerConfig) -> None:
-        super().__init__(config)
+        Mask2FormerPreTrainedModel.__init__(self, config)
         self.model = Mask2FormerModel(config)
         self.class_predictor = nn.Linear(config.hidden_dim, config.num_labels + 1)
         self.post_init()
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) -> logits of classes (B, Q, C + 1), the last for none, and of masks (B, Q, h, w)."""
-        said = self.model(pixel_values=pixel_values)
-        return self.class_predictor(said.transformer_decoder_last_hidden_state), said.masks_queries_logits[-1]
+        said = super().forward(pixel_values=pixel_values)
+        return said.class_queries_logits, said.masks_queries_logits
 
 
 class Mask2FormerDetector:

@@ -22,7 +22,7 @@ from evals.image_files import open_image
 from evals.progress import telling
 from evals.ranks import ALONE, Ranks
 
-VERSION = "1"  # of the rules and of how detections are made; a change that moves a figure moves it
+VERSION = "2"  # of the rules and of how detections are made; a change that moves a figure moves it
 
 
 @dataclass(frozen=True)

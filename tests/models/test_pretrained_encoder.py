@@ -20,6 +20,7 @@ from lightning_modules.language_start import keep_little
 from models.tokenizer.pretrained_encoder import PretrainedEncoder, read_encoder
 from models.tokenizer.unit import read_unit
 from models.unified import Illume
+from tests.perturb import perturb
 
 SIZES = {
     "hidden_size": 32,
@@ -46,7 +47,7 @@ def publish(folder, kind):
     ):  # positions of some families begin at zero, and would not show what is done with them
         for parameter in model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-    model.save_pretrained(folder)
+    perturb(model).save_pretrained(folder)
     return model
 
 
@@ -105,7 +106,7 @@ def test_the_vision_half_of_a_whole_clip(tmp_path, pictures):
     torch.manual_seed(0)
     text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = CLIPConfig(vision_config=KINDS["clip_vision_model"][1], text_config=text, projection_dim=16)
-    whole = CLIPModel(config).eval()
+    whole = perturb(CLIPModel(config).eval())
     whole.save_pretrained(tmp_path)
     ours = read_encoder(str(tmp_path), image_size=28, norm=False, drop_layers=1).eval()
     mean, std = (torch.tensor(x)[:, None, None] for x in (ours.mean, ours.std))

@@ -13,6 +13,8 @@ from PIL import Image
 from pyarrow import parquet
 from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
+from tests.perturb import perturb
+
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 EDITS: list[dict[str, Any]] = [
     {"idx": 7, "task": "add", "instruction": "add a cow", "input_caption": "a cat", "output_caption": "a cow"},
@@ -68,11 +70,12 @@ def save_dino(folder: Path, seed: int = 0) -> Path:
     """A ViT without a pooling layer, as facebook/dino-vits16 is."""
     torch.manual_seed(seed)
     config = ViTConfig(**SMALL, intermediate_size=16, image_size=224, patch_size=56)
-    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    perturb(ViTModel(config, add_pooling_layer=False)).save_pretrained(folder)
     return folder
 
 
 def save_dinov2(folder: Path) -> Path:
     torch.manual_seed(0)
-    Dinov2Model(Dinov2Config(**SMALL, mlp_ratio=1, image_size=168, patch_size=56)).save_pretrained(folder)
+    config = Dinov2Config(**SMALL, mlp_ratio=1, image_size=168, patch_size=56)
+    perturb(Dinov2Model(config)).save_pretrained(folder)
     return folder

@@ -26,6 +26,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from evals.genai_bench.clip_t5 import SYSTEM
 from evals.genai_bench.vqa_score import QUESTION
 from tests.evals.geneval_benchmark.tiny_networks import save_clip
+from tests.perturb import perturb
 
 TEMPLATE = (
     "USER: {% for part in messages[0]['content'] %}"
@@ -66,7 +67,7 @@ def save_llava(
         image_token_index=words.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-1,
     )  # fmt: skip
-    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    perturb(LlavaForConditionalGeneration(config)).save_pretrained(folder)
     images = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     LlavaProcessor(
         images,
@@ -147,6 +148,6 @@ def save_clip_t5(folder: Path, tokenizer: bool = True, **config: str) -> Path:
 
 def t5_and_eye(clip: Path, vocabulary: int) -> tuple[T5ForConditionalGeneration, CLIPVisionModel]:
     """The two networks by themselves; T5's head is not its embedding, as FlanT5's is not."""
-    text = T5ForConditionalGeneration(tiny_t5(vocabulary)).eval()
+    text = perturb(T5ForConditionalGeneration(tiny_t5(vocabulary)).eval())
     text.lm_head.weight = torch.nn.Parameter(torch.randn_like(text.lm_head.weight) / 20)
     return text, CLIPVisionModel.from_pretrained(clip).eval()

@@ -51,15 +51,15 @@ def test_each_kind_loads_from_its_folder_and_finds_objects(
     assert [one.score for one in surer] == pytest.approx([one.score for one in found if one.score > middle])
 
 
-def test_mask2former_without_its_loss_says_what_the_real_class_says(
-    folders: dict[str, Path], picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+def test_mask2former_is_the_librarys_with_weights_as_training_leaves_them(
+    picture: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector = Mask2FormerDetector(str(folders["mask2former"]))
+    """The decoder's norm among them, which a fresh network would not miss."""
+    folder = save_mask2former(tmp_path, trained=True)
+    detector = Mask2FormerDetector(str(folder))
     monkeypatch.setattr(modeling_mask2former, "requires_backends", lambda *_: None)
-    real = Mask2FormerForUniversalSegmentation.from_pretrained(folders["mask2former"]).eval()
-    pixels = AutoImageProcessor.from_pretrained(folders["mask2former"], backend="pil")(
-        images=picture, return_tensors="pt"
-    )
+    real = Mask2FormerForUniversalSegmentation.from_pretrained(folder).eval()
+    pixels = AutoImageProcessor.from_pretrained(folder, backend="pil")(images=picture, return_tensors="pt")
     with torch.no_grad():
         classes, masks = detector.network(pixels["pixel_values"])
         said = real(**pixels)

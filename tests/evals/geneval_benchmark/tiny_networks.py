@@ -27,6 +27,7 @@ from transformers.models.mask2former.image_processing_pil_mask2former import Mas
 from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 
 from evals.geneval_benchmark.vocabulary import COCO, COLOURS, OBJECTS
+from tests.perturb import perturb
 
 TEXT = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -58,8 +59,10 @@ def tiny_swin() -> SwinConfig:
     )
 
 
-def save_mask2former(folder: Path, labels: Sequence[str] = COCO, sure_of: str = "cow") -> Path:
-    """A Mask2Former that takes every query for one class, whatever it sees."""
+def save_mask2former(
+    folder: Path, labels: Sequence[str] = COCO, sure_of: str = "cow", trained: bool = False
+) -> Path:
+    """A Mask2Former that takes every query for one class, whatever it sees; perturbed where it is to be as trained."""
     torch.manual_seed(0)
     config = Mask2FormerConfig(
         backbone_config=tiny_swin(),
@@ -79,6 +82,7 @@ def save_mask2former(folder: Path, labels: Sequence[str] = COCO, sure_of: str = 
     modeling_mask2former.requires_backends = lambda *_: None  # the loss, which nobody asks for, wants scipy
     try:
         network = Mask2FormerForUniversalSegmentation(config)
+        network = perturb(network) if trained else network
     finally:
         modeling_mask2former.requires_backends = needs
     with torch.no_grad():
@@ -95,7 +99,7 @@ def save_owlv2(folder: Path) -> Path:
         vision_config=TEXT | {"image_size": 64, "patch_size": 16},
         projection_dim=16,
     )
-    Owlv2ForObjectDetection(config).save_pretrained(folder)
+    perturb(Owlv2ForObjectDetection(config)).save_pretrained(folder)
     Owlv2ImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
     word_tokenizer("<begin>", "<end>", "!").save_pretrained(folder)
     return folder
@@ -117,7 +121,7 @@ def save_grounding_dino(folder: Path, max_text_len: int = 256) -> Path:
         max_text_len=max_text_len,
         num_feature_levels=4,
     )
-    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    perturb(GroundingDinoForObjectDetection(config)).save_pretrained(folder)
     GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}).save_pretrained(folder)
     word_tokenizer("[CLS]", "[SEP]", "[PAD]").save_pretrained(folder)
     return folder
@@ -130,7 +134,7 @@ def save_clip(folder: Path, seed: int = 0) -> Path:
         vision_config=TEXT | {"image_size": 32, "patch_size": 8},
         projection_dim=16,
     )
-    CLIPModel(config).save_pretrained(folder)
+    perturb(CLIPModel(config)).save_pretrained(folder)
     size = {"shortest_edge": 32}
     CLIPImageProcessorPil(size=size, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     word_tokenizer("<begin>", "<end>", "!").save_pretrained(folder)
