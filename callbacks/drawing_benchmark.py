@@ -9,9 +9,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from callbacks.periodic_scores import PeriodicScores
-from callbacks.stage_model import evaluated
+from callbacks.stage_drawing import note_sampling, require, sampling_of
+from callbacks.stage_model import evaluated, stage_model
 from evals.ranks import Ranks
-from evals.suite import measures_of
+from evals.suite import NEEDS
+from models.generation import overrides
 from models.unified import Illume
 
 NO_CURVE = ("/low", "/high", "/samples")  # bounds of a measure, and what it was measured on
@@ -31,6 +33,7 @@ class DrawingBenchmark(PeriodicScores):
         limit: at most so much of what is asked for; None: all.
         every_n_epochs: how often; 0: only at the end.
         at_end: whether to evaluate when training ends, if the last epoch did not.
+        sampling: cfg, temperature, top_k and top_p, where they are not the model's own; None is not given.
     """
 
     def __init__(
@@ -43,11 +46,13 @@ class DrawingBenchmark(PeriodicScores):
         limit: int | None,
         every_n_epochs: int,
         at_end: bool,
+        **sampling: Any,
     ) -> None:
         super().__init__(every_n_epochs, at_end)
         if batch < 1 or (limit is not None and limit < 1):
             raise ValueError(f"{type(self).__name__}: limit and batch are at least 1")
         self.folder, self.measure, self.seed, self.batch = Path(folder), measure, seed, batch
+        self.given = overrides(type(self).__name__, **sampling)
 
     @abstractmethod
     def load_scorer(self, device: str) -> None:
@@ -61,18 +66,27 @@ class DrawingBenchmark(PeriodicScores):
     def report(self, folder: Path) -> dict[str, Any]:
         """What the command would report of a folder's images; only the first process asks."""
 
+    def sampling(self, model: Illume) -> dict[str, Any]:
+        """cfg, temperature, top_k and top_p of its images."""
+        task = "edit" if self.measure == "editing" else "draw"
+        return sampling_of(model, task, self.given, type(self).__name__)
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuses a stage whose model cannot make the images, before anything is spent."""
+        self.sampling(require(pl_module, type(self).__name__, NEEDS[self.measure]))
         if trainer.is_global_zero:
             with isolate_rng():  # a network may draw its weights before it loads them
                 self.load_scorer(str(pl_module.device))
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        note_sampling(trainer, f"{type(self).__name__} {self.folder}", self.sampling(stage_model(pl_module)))
+
     def scores(self, pl_module: LightningModule) -> dict[str, float]:
-        """The report's measures; none for a stage whose model cannot make the images."""
+        """The report's measures."""
         trainer = pl_module.trainer
         folder = Path(trainer.default_root_dir) / self.folder / f"step-{trainer.global_step:07d}"
         with evaluated(pl_module) as model:
-            if self.measure not in measures_of(model):
-                return {}
+            require(pl_module, type(self).__name__, NEEDS[self.measure])
             torch.manual_seed(self.seed)
             self.draw(model, folder, Ranks(trainer.global_rank, trainer.world_size))
         found: dict[str, float] = {}

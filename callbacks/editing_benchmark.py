@@ -1,6 +1,7 @@
 """Emu Edit and MagicBrush while training: the stage's model edits, CLIP and DINO measure (docs/editing.md)."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ class EditingBenchmark(DrawingBenchmark):
         every_n_epochs: how often; 0: only at the end.
         at_end: whether to evaluate when training ends, if the last epoch did not.
         seed: of edits, the same ones each time.
-        cfg: guidance of the edits.
+        cfg: guidance of the edits; None, here and below: the model's own (`models/generation.py`).
         temperature: of the edits.
+        top_k: only so many of the likeliest codes.
+        top_p: only the likeliest codes that reach this share.
         batch: images at once.
 
     Raises:
@@ -51,21 +54,23 @@ class EditingBenchmark(DrawingBenchmark):
         every_n_epochs: int = 1,
         at_end: bool = True,
         seed: int = 0,
-        cfg: float = command.CFG,
-        temperature: float = command.TEMPERATURE,
+        cfg: float | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         batch: int = 16,
     ) -> None:
         one_of(suite, command.SUITES, "EditingBenchmark: suite")
         when = {"every_n_epochs": every_n_epochs, "at_end": at_end}
-        super().__init__(suite, "editing", seed=seed, batch=batch, limit=limit, **when)
+        sampling = {"cfg": cfg, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        super().__init__(suite, "editing", seed=seed, batch=batch, limit=limit, **when, **sampling)
         if suite == "magicbrush" and split is not None or suite == "emu_edit" and multi_turn:
             raise ValueError(
                 "EditingBenchmark: split is of emu_edit alone, and multi_turn of magicbrush alone"
             )
         given = {"suite": suite, "data": data, "clip": clip, "dino": dino, "split": split, "limit": limit}
         self.options = Namespace(**given, multi_turn=multi_turn, images=self.folder, device="cpu")
-        edits = command.asked(self._benchmark(self.folder))
-        self.record = {"seed": seed, "cfg": cfg, "temperature": temperature, **edits}
+        self.asked = command.asked(self._benchmark(self.folder))
         self.measures: Measures | None = None  # of the first process, from the start of training
 
     @property
@@ -78,19 +83,20 @@ class EditingBenchmark(DrawingBenchmark):
         self.measures = command.measures_of(self.options)
 
     def draw(self, model: Illume, folder: Path, ranks: Ranks) -> None:
-        results = self._results(folder, self._benchmark(folder))
+        record = {"seed": self.seed, **self.sampling(model), **self.asked}
+        results = self._results(folder, self._benchmark(folder), record)
         results.check()
-        results.fill(command.edits(model, model.encoder.image_size, self.record), self.batch, ranks)
+        results.fill(command.edits(model, record), self.batch, ranks)
 
     def report(self, folder: Path) -> dict[str, Any]:
         assert self.measures is not None  # `load_scorer` has been asked
         benchmark = self._benchmark(folder)
-        return command.measure(self._results(folder, benchmark), benchmark, self.measures)
+        return command.measure(self._results(folder, benchmark, {}), benchmark, self.measures)
 
     def _benchmark(self, folder: Path) -> Benchmark:
         """Read anew for each folder, as edits of several turns go on from results in it."""
         self.options.images = folder
         return command.benchmark_of(self.options)
 
-    def _results(self, folder: Path, benchmark: Benchmark) -> DrawnFolder:
-        return command.folder_of(folder, benchmark, self.record, self.seed)
+    def _results(self, folder: Path, benchmark: Benchmark, record: Mapping[str, Any]) -> DrawnFolder:
+        return command.folder_of(folder, benchmark, record, self.seed)

@@ -16,26 +16,33 @@ from common.files import atomic_replace, scratch_path
 from datamodules.shard import add_member
 from evals.assessment import Assessment, to_text
 from models.document import Document, Draw, See, Text, assess_document, draw_document, redraw_document
+from models.prompts import PLAYGROUND, Prompts
 
 Sample = dict[str, bytes]
 ImageFile = tuple[str, bytes]  # ending and content
 SHARD_SAMPLES = 500
 
 
-def dialogue(image: Tensor, prompt: str, opinion: Assessment, better: ImageFile | None = None) -> Sample:
+def dialogue(
+    image: Tensor,
+    prompt: str,
+    opinion: Assessment,
+    better: ImageFile | None = None,
+    prompts: Prompts = PLAYGROUND,
+) -> Sample:
     """One turn, an image (3, H, W) and its assessment; with a better image a second, in which that is drawn."""
     files, said = {"0.png": png(image)}, to_text(opinion)
-    document: Document = assess_document("0.png", prompt, said)
+    document: Document = assess_document("0.png", prompt, said, prompts)
     if better is not None:
-        document = redraw_document("0.png", prompt, said, f"1.{better[0]}")
+        document = redraw_document("0.png", prompt, said, f"1.{better[0]}", prompts)
         files[f"1.{better[0]}"] = better[1]
     return _sample(document, files)
 
 
-def plain_pair(prompt: str, image: ImageFile) -> Sample:
+def plain_pair(prompt: str, image: ImageFile, prompts: Prompts = PLAYGROUND) -> Sample:
     """Text to image without a word of assessment."""
     name = f"0.{image[0]}"
-    return _sample(draw_document(prompt, name), {name: image[1]})
+    return _sample(draw_document(prompt, name, prompts), {name: image[1]})
 
 
 def write_shards(samples: Iterator[Sample], target: Path) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from callbacks.enhancement_prompts import Chosen, TrueImages
 from callbacks.enhancement_settings import RoundSettings
 from evals.assessment import Assessment
 from evals.judges.judge import Unjudged
+from models.prompts import PLAYGROUND, Prompts
 
 Opinion = Assessment | Unjudged
 
@@ -28,6 +29,7 @@ class Judged:
         opinions: what the judge said of each drawing.
         good: whether each drawing is good; None where nobody could say.
         contrasts: for each drawing, other captions that it was held against, and what the judge said of that.
+        prompts: the words of the model that drew, which learns from it.
     """
 
     settings: RoundSettings
@@ -37,6 +39,7 @@ class Judged:
     opinions: Sequence[Opinion]
     good: Sequence[bool | None]
     contrasts: Sequence[Sequence[tuple[str, Opinion]]]
+    prompts: Prompts = PLAYGROUND
 
 
 def lessons(judged: Judged) -> Iterator[Sample]:
@@ -47,14 +50,14 @@ def lessons(judged: Judged) -> Iterator[Sample]:
         assert isinstance(opinion, Assessment)
         better = None if judged.good[i] else _better(judged, i, truth)
         if not pairs:
-            yield dialogue(judged.image(i), prompt, opinion, better)
+            yield dialogue(judged.image(i), prompt, opinion, better, judged.prompts)
         elif better is not None:
-            yield plain_pair(prompt, better)
+            yield plain_pair(prompt, better, judged.prompts)
     truth.close()
     for i, held_against in enumerate(() if pairs else judged.contrasts):
         for other, opinion in held_against:
             if isinstance(opinion, Assessment):
-                yield dialogue(judged.image(i), other, opinion)
+                yield dialogue(judged.image(i), other, opinion, prompts=judged.prompts)
 
 
 def kept(good: Sequence[bool | None], settings: RoundSettings, number: int) -> list[int]:

@@ -25,15 +25,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.files import write_bytes, write_text
 from callbacks.enhancement_dialogues import write_shards
 from callbacks.enhancement_lessons import Judged, Opinion, lessons
 from callbacks.enhancement_prompts import Chosen, choose_contrasts, choose_prompts, read_captions
 from callbacks.enhancement_settings import RoundSettings
+from common.files import write_bytes, write_text
 from evals.assessment import Assessment
 from evals.enhancement_report import RoundShown
 from evals.judges.judge import Judge, Unjudged, opinion_from_json, opinion_to_json
 from evals.judges.self_judge import SelfJudge
+from models.prompts import PLAYGROUND, Prompts
 from models.unified import Illume
 
 log = logging.getLogger(__name__)
@@ -86,18 +87,19 @@ class Round:
         """Counts, once it is done."""
         return json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
 
-    def make_plan(self, model: str, judge: str) -> None:
+    def make_plan(self, model: str, judge: str, prompts: Prompts = PLAYGROUND) -> None:
         """Chooses the prompts; a plan that is there is kept.
 
         Args:
             model: what names the weights that draw.
             judge: what names who judges.
+            prompts: the words in which the model is asked, and the dialogues are written.
 
         Raises:
             ValueError: the folder holds a round of another kind, or there are too few captions.
         """
         kind = {"number": self.number, "model": model, "judge": judge, "settings": asdict(self.settings)}
-        kind = json.loads(json.dumps(kind))
+        kind = json.loads(json.dumps(kind | {"prompts": prompts.to_dict()}))
         path = self.folder / "plan.json"
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +131,7 @@ class Round:
             if self._drawn(batch).is_file():
                 continue
             asked = [prompts[i] for i in part], [seeds[i] for i in part]
-            made = model.draw(*asked, self.settings.cfg, self.settings.temperature)
+            made = model.draw(*asked, **self.settings.sampling)
             write_bytes(self._drawn(batch), _npy(made))
             log.info("round %d: drew %d of %d", self.number, part.stop, self.settings.count)
 
@@ -198,7 +200,8 @@ class Round:
                 "good" if counts["good"] else "bad" if counts["bad"] else "missing",
             )
         judged = Judged(
-            self.settings, self.number, self._chosen(), self._image, opinions, good, self._held_against()
+            *(self.settings, self.number, self._chosen(), self._image, opinions, good, self._held_against()),
+            prompts=Prompts(**self._plan()["prompts"]),
         )
         dialogues, turns = write_shards(lessons(judged), self.folder / "shards")
         if not dialogues:

@@ -1,7 +1,10 @@
 """What a round of self-enhancement does: how much it draws, what is good, and what a bad drawing is drawn again as."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from models.generation import Sampling, overrides
+from models.sampling_options import NAMES
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class RoundSettings:
             in the paper): what is wrong then costs no drawing. They differ from its own in one word, where some do.
         form: `dialogue` as in the paper, or `pairs`: the same targets as plain text-to-image, without assessments, to
             tell what the words add.
-        cfg, temperature: of the drawings.
+        cfg, temperature, top_k, top_p: of the drawings; None: the model's own, which a round writes down.
         seed: of the choice of prompts, and of the drawings.
 
     Raises:
@@ -35,8 +38,10 @@ class RoundSettings:
     bad_share: float | None = None
     contrasts: int = 0
     form: Literal["dialogue", "pairs"] = "dialogue"
-    cfg: float = 1.25
-    temperature: float = 0.6
+    cfg: float | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -48,3 +53,13 @@ class RoundSettings:
             raise ValueError(f"{self.contrasts} contrasts: name 0 or more")
         if self.bad_share is not None and not 0 < self.bad_share <= 1:
             raise ValueError(f"bad_share {self.bad_share} is out of range: above 0, at most 1")
+        overrides("self-enhancement", **self.sampling)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """Of the drawings."""
+        return {name: getattr(self, name) for name in NAMES}
+
+    def resolved(self, own: Sampling) -> "RoundSettings":
+        """The same, with a model's own sampling settings where none are given."""
+        return replace(self, **asdict(own.override(**self.sampling)))

@@ -1,26 +1,31 @@
 """FID and KID while training, by torchmetrics: of drawings of prompts, and of reconstructions."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.wrappers import FeatureShare
 
 from callbacks.periodic_scores import PeriodicScores
-from callbacks.stage_model import evaluated
+from callbacks.stage_drawing import note_sampling, require, sampling_of
+from callbacks.stage_model import evaluated, stage_model
 from evals.drawing import seed_of
 from evals.fidelity.extractor import Extractor
 from evals.fidelity.inception import LAYERS, check_weights, find_weights, load_inception, torch_fidelity
 from evals.fidelity.scores import KID_SUBSET_SIZE
 from evals.fidelity.tasks import read_prompts
 from evals.picture_sets import pictures_in, spread, square_of
-from evals.suite import measures_of
+from evals.suite import NEEDS, measures_of
+from models.generation import overrides
 from models.unified import Illume
+
+log = logging.getLogger(__name__)
 
 
 class PooledFeatures(nn.Module):
@@ -49,8 +54,10 @@ class Fidelity(PeriodicScores):
         every_n_epochs: how often; 0: only at the end.
         at_end: whether to measure when training ends, if the last epoch did not.
         seed: of drawings and subsets, the same ones each time.
-        cfg: guidance of the drawings.
+        cfg: guidance of the drawings; None, here and below: the model's own (`models/generation.py`).
         temperature: of the drawings.
+        top_k: only so many of the likeliest codes.
+        top_p: only the likeliest codes that reach this share.
         batch: images at once.
 
     Raises:
@@ -66,8 +73,10 @@ class Fidelity(PeriodicScores):
         every_n_epochs: int = 1,
         at_end: bool = True,
         seed: int = 0,
-        cfg: float = 1.25,
-        temperature: float = 0.6,
+        cfg: float | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         batch: int = 32,
     ) -> None:
         super().__init__(every_n_epochs, at_end)
@@ -79,17 +88,37 @@ class Fidelity(PeriodicScores):
         self.inception = find_weights(None if inception is None else Path(inception))
         check_weights(self.inception)
         self.seed, self.batch = seed, batch
-        self.sampling = {"cfg": cfg, "temperature": temperature}
+        self.given = overrides("Fidelity", cfg=cfg, temperature=temperature, top_k=top_k, top_p=top_p)
         self.metrics: FeatureShare | None = None  # of the real images, once they have been looked at
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuses a stage whose model cannot make the images, before anything is spent."""
+        model = require(pl_module, "Fidelity", self._needs(stage_model(pl_module)))
+        if self._draws(model):
+            sampling_of(model, "draw", self.given, "Fidelity")
+        elif self.prompts:
+            log.warning("Fidelity draws no prompts: this stage has no language model; val/rfid is measured")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        model = stage_model(pl_module)
+        if self._draws(model):
+            note_sampling(trainer, "Fidelity", sampling_of(model, "draw", self.given, "Fidelity"))
+
+    def _draws(self, model: Illume) -> bool:
+        return bool(self.prompts) and model.language is not None
+
+    def _needs(self, model: Illume) -> tuple[str, ...]:
+        return NEEDS["geneval" if self._draws(model) else "reconstruction"]
+
     def scores(self, pl_module: LightningModule) -> dict[str, float]:
-        """What the stage's model has the parts for; none of it where it can neither draw nor decode."""
+        """Of drawings, where there are prompts and a language model, and of reconstructions."""
         with evaluated(pl_module) as model:
-            able, found = measures_of(model), {}
+            require(pl_module, "Fidelity", self._needs(model))
+            found: dict[str, float] = {}
             torch.manual_seed(self.seed)
-            if "geneval" in able and self.prompts:
+            if self._draws(model):
                 found |= self._measure_images(model, self._drawings(model), "")
-            if "reconstruction" in able:
+            if "reconstruction" in measures_of(model):
                 found |= self._measure_images(model, self._reconstructions(model), "r")
         return found
 
@@ -124,7 +153,7 @@ class Fidelity(PeriodicScores):
     def _drawings(self, model: Illume) -> Iterator[Tensor]:
         seeds = [seed_of(self.seed, i) for i in range(len(self.prompts))]
         for words, own in zip(_batches(self.prompts, self.batch), _batches(seeds, self.batch), strict=True):
-            yield model.draw(words, own, **self.sampling).cpu()
+            yield model.draw(words, own, **self.given).cpu()
 
     def _reconstructions(self, model: Illume) -> Iterator[Tensor]:
         for number, images in enumerate(self._squares(model)):

@@ -4,10 +4,13 @@ from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 
-from common.files import write_text
 from callbacks.periodic_scores import PeriodicScores
+from callbacks.stage_drawing import note_sampling, require, sampling_of
 from callbacks.stage_model import evaluated
+from common.files import write_text
 from evals.figure6 import arm_scores, draw_figure
+from evals.suite import NEEDS
+from models.generation import overrides
 
 
 class Figure6(PeriodicScores):
@@ -20,8 +23,10 @@ class Figure6(PeriodicScores):
         every_n_epochs: how often the arms draw; they also draw at the end.
         per_category: GenEval prompts a category.
         seeds: drawings a prompt.
-        cfg: guidance of the drawings.
+        cfg: guidance of the drawings; None, here and below: the model's own (`models/generation.py`).
         temperature: of the drawings.
+        top_k: only so many of the likeliest codes.
+        top_p: only the likeliest codes that reach this share.
         seed: of prompts and drawings, the same ones each time.
     """
 
@@ -30,23 +35,35 @@ class Figure6(PeriodicScores):
         every_n_epochs: int = 1,
         per_category: int = 8,
         seeds: int = 1,
-        cfg: float = 1.25,
-        temperature: float = 0.6,
+        cfg: float | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(every_n_epochs)
         if min(per_category, seeds) < 1:
             raise ValueError("Figure6: per_category and seeds are at least 1")
-        self.sampling = {
-            "per_category": per_category, "seeds": seeds, "seed": seed, "cfg": cfg, "temperature": temperature
-        }  # fmt: skip
+        self.sizes = {"per_category": per_category, "seeds": seeds, "seed": seed}
+        self.given = overrides("Figure6", cfg=cfg, temperature=temperature, top_k=top_k, top_p=top_p)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuses arms that cannot draw, and a stage that has none."""
+        if not getattr(pl_module, "arms", None):
+            raise ValueError("Figure6 draws with the arms of a TokenizerComparison, and this stage has none")
+        for arm in pl_module.arms.values():
+            sampling_of(require(arm, "Figure6", NEEDS["geneval"]), "draw", self.given, "Figure6")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for name, arm in pl_module.arms.items():
+            note_sampling(trainer, f"Figure6 {name}", sampling_of(arm, "draw", self.given, "Figure6"))
 
     def scores(self, pl_module: LightningModule) -> dict[str, float]:
         """The scores of every arm, and the images that each has seen."""
         metrics = {"images": float(pl_module.images_seen)}
         for name, arm in pl_module.arms.items():
             with evaluated(arm) as model:
-                scores = arm_scores(model, **self.sampling)
+                scores = arm_scores(model, **self.sizes, **self.given)
             metrics |= {f"geneval/{score}_{name}": value for score, value in scores.items()}
         return metrics
 

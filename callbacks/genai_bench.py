@@ -1,6 +1,7 @@
 """GenAI-Bench while training: the stage's model draws, a VLM says how surely each image shows its prompt."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ class GenAIBench(DrawingBenchmark):
         every_n_epochs: how often; 0: only at the end.
         at_end: whether to evaluate when training ends, if the last epoch did not.
         seed: of drawings, the same ones each time.
-        cfg: guidance of the drawings.
+        cfg: guidance of the drawings; None, here and below: the model's own (`models/generation.py`).
         temperature: of the drawings.
+        top_k: only so many of the likeliest codes.
+        top_p: only the likeliest codes that reach this share.
         batch: images at once.
 
     Raises:
@@ -45,19 +48,21 @@ class GenAIBench(DrawingBenchmark):
         every_n_epochs: int = 1,
         at_end: bool = True,
         seed: int = 0,
-        cfg: float = 1.25,
-        temperature: float = 0.6,
+        cfg: float | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         batch: int = 16,
     ) -> None:
         when = {"every_n_epochs": every_n_epochs, "at_end": at_end}
-        super().__init__("genai_bench", "geneval", seed=seed, batch=batch, limit=limit, **when)
-        unset = dict.fromkeys(("model", "cfg", "temperature", "batch", "per_category"))
+        sampling = {"cfg": cfg, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        super().__init__("genai_bench", "geneval", seed=seed, batch=batch, limit=limit, **when, **sampling)
+        unset = dict.fromkeys(("model", "batch", "per_category"))
         given = {"prompts": prompts, "vlm": vlm, "vlm_tokenizer": vlm_tokenizer, "limit": limit, "seed": seed}
         self.options = Namespace(**unset, **given, images=self.folder, device="cpu")
         command.check(self.options)
         self.prompts = command.prompts_of(self.options)
         check_skills(self.prompts[:limit])
-        self.record = {"seed": seed, "cfg": cfg, "temperature": temperature, **command.asked(self.prompts)}
         self.scorer: Scorer | None = None  # of the first process, from the start of training
 
     def load_scorer(self, device: str) -> None:
@@ -65,13 +70,14 @@ class GenAIBench(DrawingBenchmark):
         self.scorer = command.scorer_of(self.options)
 
     def draw(self, model: Illume, folder: Path, ranks: Ranks) -> None:
-        images = self._images(folder)
+        record = {"seed": self.seed, **self.sampling(model), **command.asked(self.prompts)}
+        images = self._images(folder, record)
         images.check()
-        images.fill(draws(model, self.record), self.batch, ranks)
+        images.fill(draws(model, record), self.batch, ranks)
 
     def report(self, folder: Path) -> dict[str, Any]:
         assert self.scorer is not None  # `load_scorer` has been asked
-        return command.score(self._images(folder), self.prompts, self.scorer)
+        return command.score(self._images(folder, {}), self.prompts, self.scorer)
 
-    def _images(self, folder: Path) -> DrawnFolder:
-        return command.folder_of(folder, self.prompts, self.record, self.seed, self.options.limit)
+    def _images(self, folder: Path, record: Mapping[str, Any]) -> DrawnFolder:
+        return command.folder_of(folder, self.prompts, record, self.seed, self.options.limit)

@@ -29,8 +29,10 @@ class GenEval(DrawingBenchmark):
         every_n_epochs: how often; 0: only at the end.
         at_end: whether to evaluate when training ends, if the last epoch did not.
         seed: of drawings, the same ones each time.
-        cfg: guidance of the drawings.
+        cfg: guidance of the drawings; None, here and below: the model's own (`models/generation.py`).
         temperature: of the drawings.
+        top_k: only so many of the likeliest codes.
+        top_p: only the likeliest codes that reach this share.
         batch: images at once.
 
     Raises:
@@ -47,20 +49,23 @@ class GenEval(DrawingBenchmark):
         every_n_epochs: int = 1,
         at_end: bool = True,
         seed: int = 0,
-        cfg: float = 1.25,
-        temperature: float = 0.6,
+        cfg: float | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         batch: int = 16,
     ) -> None:
         when = {"every_n_epochs": every_n_epochs, "at_end": at_end}
-        super().__init__("geneval", "geneval", seed=seed, batch=batch, limit=limit, **when)
+        sampling = {"cfg": cfg, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        super().__init__("geneval", "geneval", seed=seed, batch=batch, limit=limit, **when, **sampling)
         if samples < 1:
             raise ValueError("GenEval: samples is at least 1")
-        unset = dict.fromkeys(("model", "cfg", "temperature", "batch", "per_category", *command.THRESHOLDS))
+        unset = dict.fromkeys(("model", "batch", "per_category", *command.THRESHOLDS))
         where = {"images": self.folder, "device": "cpu", "seed": seed}
         self.options = Namespace(**unset, **where, prompts=prompts, detector=detector, clip=clip, limit=limit)
         command.check(self.options)
         self.prompts = command.prompts_of(self.options)
-        self.record = {"seed": seed, "samples": samples, "cfg": cfg, "temperature": temperature}
+        self.samples = samples
         self.scorer: Scorer | None = None  # of the first process, from the start of training
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,8 +82,9 @@ class GenEval(DrawingBenchmark):
         check_colours(self.prompts, self.scorer)
 
     def draw(self, model: Illume, folder: Path, ranks: Ranks) -> None:
-        draw(model, folder, self.prompts, {**self.record, "prompts": len(self.prompts)}, self.batch, ranks)
+        about = {"seed": self.seed, "samples": self.samples, "prompts": len(self.prompts)}
+        draw(model, folder, self.prompts, about | self.sampling(model), self.batch, ranks)
 
     def report(self, folder: Path) -> dict[str, Any]:
         assert self.scorer is not None  # `load_scorer` has been asked
-        return score(folder, self.prompts, self.record["samples"], self.scorer)
+        return score(folder, self.prompts, self.samples, self.scorer)

@@ -19,15 +19,18 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from callbacks.checkpoint import ResumeCheckpoint
 from callbacks.enhancement_round import Round
 from callbacks.enhancement_settings import RoundSettings
+from callbacks.stage_drawing import require, sampling_of
 from callbacks.stage_model import evaluated
+from common.errors import Parser, user_errors
 from datamodules.document_datamodule import DocumentDataModule
 from evals.enhancement_report import write_enhancement_report
 from evals.judges.judge import Judge, JudgeAway
 from evals.judges.recipe import read_judge
 from evals.judges.scene import SceneJudge
-from evals.suite import playground_suite
-from common.errors import Parser, user_errors
+from evals.suite import NEEDS, playground_suite
+from models.generation import overrides
 from models.model_folder import PARTS
+from models.sampling_options import add_sampling, given_sampling
 from models.unified import Illume
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,8 @@ class SelfEnhancement(Callback):
         own_verdicts: drawings of each round that the model assesses itself as well, for the report; 0: none.
         evaluate: sizes of the playground's suite (per_category, seeds, samples), which is then measured before training
             and after it, for the report; None: not measured.
-        count, draws, good_score, target, bad_share, contrasts, form, cfg, temperature, seed: as in `RoundSettings`.
+        count, draws, good_score, target, bad_share, contrasts, form, cfg, temperature, top_k, top_p, seed: as in
+            `RoundSettings`.
 
     Raises:
         ValueError: a setting that makes no sense.
@@ -76,8 +80,10 @@ class SelfEnhancement(Callback):
         bad_share: float | None = None,
         contrasts: int = 0,
         form: Literal["dialogue", "pairs"] = "dialogue",
-        cfg: float = 1.25,
-        temperature: float = 0.6,
+        cfg: float | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         seed: int = 0,
     ) -> None:
         if min(every_n_epochs, rounds or 1) < 1 or rounds == 0 or not 0 < share < 1:
@@ -86,8 +92,10 @@ class SelfEnhancement(Callback):
             )
         places = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         self.settings = RoundSettings(
-            places, count, draws, good_score, target, bad_share, contrasts, form, cfg, temperature, seed
-        )
+            places, count, draws, good_score, target, bad_share, contrasts, form,
+            *(cfg, temperature, top_k, top_p, seed),
+        )  # fmt: skip
+        self.given = overrides("SelfEnhancement", **self.settings.sampling)
         self.judge = judge or SceneJudge()
         self.every_n_epochs, self.rounds, self.share = every_n_epochs, rounds, share
         self.most_dialogues, self.own_verdicts, self.evaluate = most_dialogues, own_verdicts, evaluate
@@ -105,6 +113,8 @@ class SelfEnhancement(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not isinstance(trainer.datamodule, DocumentDataModule):
             raise ValueError("SelfEnhancement needs a DocumentDataModule, which a language stage has")
+        model = require(pl_module, "SelfEnhancement", NEEDS["geneval"])
+        sampling_of(model, "draw", self.given, "SelfEnhancement")
         self.judge.check()
         if self.finished:  # before the loader is built, which then finds its sources
             self._mix(trainer.datamodule)
@@ -200,15 +210,16 @@ class SelfEnhancement(Callback):
         assert self.pending is not None
         place, number = Path(trainer.default_root_dir) / FOLDER, self.pending["number"]
         ranks = (trainer.global_rank, trainer.world_size)
-        one = Round(Path(self.pending["folder"]), self.settings, number, *ranks)
+        settings = self.settings.resolved(model.generation.draw)
+        one = Round(Path(self.pending["folder"]), settings, number, *ranks)
         if self.pending["folder"] and one.drawn:
             weights = one.model
         else:
             weights = trainer.strategy.broadcast(
                 model.stamp(*[n for n in PARTS if getattr(model, n) is not None])
             )
-            one = Round(place / f"round-{number:03d}-{weights}", self.settings, number, *ranks)
-        plan = partial(one.make_plan, weights, self.judge.name)
+            one = Round(place / f"round-{number:03d}-{weights}", settings, number, *ranks)
+        plan = partial(one.make_plan, weights, self.judge.name, model.prompts)
         _on_all_ranks(plan if trainer.is_global_zero else lambda: None)
         self.pending = {**self.pending, "folder": str(one.folder)}
         return one
@@ -294,6 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--contrasts", type=int, default=0, help="other captions to hold each drawing against (default: 0)"
     )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    add_sampling(parser)
     options = parser.parse_args(arguments)
     with user_errors("self_enhancement"):
         run(options)
@@ -315,10 +327,12 @@ def run(options: argparse.Namespace) -> None:
         bad_share=options.bad_share,
         contrasts=options.contrasts,
         seed=options.seed,
+        **given_sampling(options),
     )
     model = Illume.from_pretrained(options.model)
-    one = Round(options.out, settings)
-    one.make_plan(folder_hash(options.model), judge.name)
+    model.require(*NEEDS["geneval"], does="a round")
+    one = Round(options.out, settings.resolved(model.generation.draw))
+    one.make_plan(folder_hash(options.model), judge.name, model.prompts)
     one.draw(model)
     judge.watch(model)
     judge.keep_in(options.out / "opinions")

@@ -23,9 +23,10 @@ import time
 from importlib import import_module
 from typing import Any
 
-from evals.options import build_parser
 from common.errors import user_errors
+from evals.options import build_parser
 from models.device import check_device
+from models.sampling_options import given_sampling
 
 # The modules of the field's benchmarks: `check` says what the options alone can tell, `run` makes images and scores them.
 BENCHMARKS = {
@@ -75,9 +76,9 @@ def _playground(options: argparse.Namespace) -> dict[str, Any]:
     from evals.suite import VERSION, playground_suite
     from models.unified import Illume
 
-    names = (*QUICK, "cfg", "temperature")
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    settings = (QUICK if options.quick else {}) | given
+    given = {name: getattr(options, name) for name in QUICK if getattr(options, name) is not None}
+    settings = (QUICK if options.quick else {}) | given | given_sampling(options)
+    settings["edit_sampling"] = given_sampling(options, "edit_")
     model = Illume.from_pretrained(options.model).to(options.device)
     about = {"images": options.images, "folder": options.model, "inception": options.inception}
     about |= {"assess": options.assess}

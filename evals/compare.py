@@ -4,16 +4,19 @@ Curves of both on one axis, scores side by side, the settings in which they diff
 models under the same seeds. Scores are the last of every metric, and those of a report.json in the run's folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
+from common.errors import Parser, user_errors
 from evals.curves import HEIGHT, WIDTH, Curve, average, plot
 from evals.report import write_page
 from evals.run_folder import RunFolder, read_run
 from evals.settings import differing, shown
-from common.errors import Parser, user_errors
 from models.device import DEVICES, check_device
+from models.generation import read_generation, shown_sampling
+from models.sampling_options import add_sampling, given_sampling
 
 FIRST = ("val/", "train/")  # whose curves come first; those of LAST are folded away
 LAST = ("grad_norm/", "data/", "speed/", "memory/", "self_enhancement/")
@@ -27,6 +30,7 @@ def compare(
     seed: int = 0,
     device: str = "cpu",
     across: bool = False,
+    sampling: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes the page.
 
@@ -37,6 +41,7 @@ def compare(
         seed: of prompts and drawings.
         device: that draws.
         across: whether the runs may be of different stages.
+        sampling: cfg, temperature, top_k, top_p of both, laid over each model folder's own; None: each its own.
 
     Returns:
         The page's path.
@@ -56,7 +61,7 @@ def compare(
     runs = (one, other)
     names = _names(runs)
     body = [_opening(names, runs), _curves(names, runs), _scores(names, runs), _settings(names, runs)]
-    body.insert(2, _drawings(names, runs, prompts, seed, device))
+    body.insert(2, _drawings(names, runs, prompts, seed, device, sampling or {}))
     return write_page(out, f"{names[0]} and {names[1]}", body)
 
 
@@ -106,7 +111,12 @@ def _chart(title: str, names: tuple[str, str], curves: Sequence[Curve]) -> str:
 
 
 def _drawings(
-    names: tuple[str, str], runs: tuple[RunFolder, RunFolder], count: int, seed: int, device: str
+    names: tuple[str, str],
+    runs: tuple[RunFolder, RunFolder],
+    count: int,
+    seed: int,
+    device: str,
+    sampling: Mapping[str, Any],
 ) -> str:
     """The same prompts by both, or the line that says why there are none."""
     head = "<h2>The same prompts</h2>"
@@ -118,14 +128,16 @@ def _drawings(
     from evals import same_prompts  # imports torch, which a wrong folder should not wait for
 
     prompts = same_prompts.prompts_of(count, seed)
-    drawn = [same_prompts.draw(run.model, prompts, seed, device) for run in runs]
+    drawn = [same_prompts.draw(run.model, prompts, seed, device, sampling) for run in runs]
     for name, pictures in zip(names, drawn, strict=True):
         if pictures is None:
             return f'{head}<p class="hint">Nothing was drawn: the model of {escape(name)} cannot draw.</p>'
     right = [sum(bool(one.ok) for one in pictures) for pictures in drawn]
     judged = all(one.ok is not None for pictures in drawn for one in pictures)
     tally = f" Right: {right[0]} and {right[1]} of {len(prompts)}." if judged else ""
-    hint = f"Left {escape(names[0])}, right {escape(names[1])}, under the same seeds.{tally}"
+    used = [shown_sampling(read_generation(run.model).draw.override(**sampling)) for run in runs]
+    told = used[0] if used[0] == used[1] else f"left {used[0]}; right {used[1]}"
+    hint = f"Left {escape(names[0])}, right {escape(names[1])}, under the same seeds ({told}).{tally}"
     return f'{head}<p class="hint">{hint}</p>{same_prompts.pairs(prompts, names, tuple(drawn))}'
 
 
@@ -181,6 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of prompts and drawings (default: %(default)s)")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: %(default)s")
     parser.add_argument("--across-stages", action="store_true", help="compares runs of different stages too")
+    add_sampling(parser, "both models' drawings")
     options = parser.parse_args(arguments)
     with user_errors("compare"):
         if options.prompts < 0:
@@ -189,7 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f"--out {options.out} is a folder: name a file in it")
         check_device(options.device)
         settings = options.prompts, options.seed, options.device, options.across_stages
-        print(compare(tuple(options.runs), options.out, *settings))
+        print(compare(tuple(options.runs), options.out, *settings, given_sampling(options)))
 
 
 if __name__ == "__main__":

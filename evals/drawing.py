@@ -16,9 +16,11 @@ from torch import Tensor
 
 from evals.image_files import encoded, write_whole
 from evals.progress import telling
+from models.sampling_options import NAMES
 
 RECORD = "drawn.json"
-TOLD = ("seed", "model", "cfg", "temperature")  # what a report says of who drew
+TOLD = ("seed", "model", *NAMES)  # what a report says of who drew
+UNSAID = {"top_k": 0, "top_p": 1.0}  # what drew the images of records that do not say it: they are older
 
 
 class Order(NamedTuple):
@@ -55,13 +57,21 @@ Make = Callable[[Sequence[Order]], Tensor]  # orders to images (B, 3, H, W) uint
 class Draws(Protocol):
     """What draws, as `Illume` does."""
 
-    def draw(self, prompts: Sequence[str], seeds: list[int], cfg: float, temperature: float) -> Tensor:
+    def draw(
+        self,
+        prompts: Sequence[str],
+        seeds: list[int],
+        cfg: float,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+    ) -> Tensor:
         """Images (B, 3, H, W) uint8, one for each prompt and seed."""
 
 
 def draws(model: Draws, record: Mapping[str, Any]) -> Make:
-    """How a model makes images of prompts, by the settings of a record (cfg and temperature)."""
-    sampling = {"cfg": record["cfg"], "temperature": record["temperature"]}
+    """How a model makes images of prompts, by the sampling settings of a record."""
+    sampling = {name: record[name] for name in NAMES}
     return lambda orders: model.draw([o.source for o in orders], [o.seed for o in orders], **sampling)
 
 
@@ -124,6 +134,7 @@ def check_same(folder: Path, record: Mapping[str, Any]) -> None:
         ValueError: they are another model's, or were made otherwise.
     """
     said = read_record(folder)
+    said = (UNSAID | said) if said else said
     if differ := [key for key, value in record.items() if said and said.get(key) != value]:
         told = ", ".join(f"{key} {said.get(key)!r} and not {record[key]!r}" for key in differ)
         raise ValueError(f"{folder} holds images that were drawn with {told}: name another folder")

@@ -2,13 +2,16 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Literal
 
+from models.generation import read_generation
 from models.model_folder import folder_hash
+from models.sampling_options import NAMES, given_sampling
 from models.unified import Illume
 
-CFG, TEMPERATURE, BATCH = 1.25, 0.6, 16
-OF_DRAWING = ("cfg", "temperature", "batch")
+BATCH = 16
+OF_DRAWING = (*NAMES, "batch")
 
 
 def check_sampling(options: argparse.Namespace) -> None:
@@ -17,20 +20,27 @@ def check_sampling(options: argparse.Namespace) -> None:
     Raises:
         ValueError: something is.
     """
-    given = [name for name in OF_DRAWING if getattr(options, name) is not None]
+    given = [name for name in OF_DRAWING if getattr(options, name, None) is not None]
     if options.model is None and given:
-        raise ValueError(f"--{given[0]} is of drawing, and nothing is drawn without --model DIR")
+        raise ValueError(
+            f"--{given[0].replace('_', '-')} is of drawing, and nothing is drawn without --model DIR"
+        )
 
 
-def sampling_of(
-    options: argparse.Namespace, cfg: float = CFG, temperature: float = TEMPERATURE
-) -> dict[str, float]:
-    """Guidance and temperature: what the options say, or else what is given here."""
-    usual = {"cfg": cfg, "temperature": temperature}
-    return {
-        name: value if getattr(options, name) is None else getattr(options, name)
-        for name, value in usual.items()
-    }
+def sampling_of(options: argparse.Namespace, task: Literal["draw", "edit"] = "draw") -> dict[str, Any]:
+    """cfg, temperature, top_k and top_p: what the options say, or else the model folder's own for a task.
+
+    Returns:
+        Nothing where there is no model, so that nothing is made.
+
+    Raises:
+        FileNotFoundError: the folder given is no model's.
+        ValueError: its settings are none.
+    """
+    if options.model is None:
+        return {}
+    own = getattr(read_generation(options.model), task)
+    return asdict(own.override(**given_sampling(options)))
 
 
 def record_of(options: argparse.Namespace, **about: Any) -> dict[str, Any]:

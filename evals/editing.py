@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import hypot
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -35,8 +36,8 @@ class Edited:
     kept: bool
 
 
-def edit_and_judge(model: Illume, samples: int = 200, seed: int = 0) -> list[Edited]:
-    """Edits held-out scenes and reads the results back."""
+def edit_and_judge(model: Illume, samples: int = 200, seed: int = 0, **sampling: Any) -> list[Edited]:
+    """Edits held-out scenes and reads the results back; `sampling` is as in `Illume.edit`."""
     rng = np.random.default_rng([seed, 77])
     edits = [sample_edit(rng, held_out=True) for _ in range(samples)]
     done: list[Edited] = []
@@ -44,7 +45,7 @@ def edit_and_judge(model: Illume, samples: int = 200, seed: int = 0) -> list[Edi
         part = edits[start : start + BATCH]
         before, after = rendered([e.before for e in part]), rendered([e.after for e in part])
         own = [seed * 1_000_003 + start + i for i in range(len(part))]
-        images = model.edit(before, [e.instruction for e in part], own)
+        images = model.edit(before, [e.instruction for e in part], own, **sampling)
         readings = read(arrays(images))
         done += [
             Edited(

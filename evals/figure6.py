@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,9 +37,7 @@ CAPTION = (
 GAP, LINE, LETTERS = 24, 15, 190  # units between panels, a line of text, letters in a line of the caption
 
 
-def arm_scores(
-    model: Illume, per_category: int, seeds: int, seed: int, **sampling: float
-) -> dict[str, float]:
+def arm_scores(model: Illume, per_category: int, seeds: int, seed: int, **sampling: Any) -> dict[str, float]:
     """GenEval of a model's drawings (`overall`) and of true scenes rebuilt from their codes (`rebuilt`)."""
     drawings = draw_and_judge(model, per_category, seeds, seed, **sampling)
     scores = {"overall": drawings, "rebuilt": _rebuilt(model, drawings, seed)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -26,15 +27,15 @@ class Drawing:
 
 
 def draw_and_judge(
-    model: Illume, per_category: int, seeds: int, seed: int = 0, cfg: float = 1.25, temperature: float = 0.6
+    model: Illume, per_category: int, seeds: int, seed: int = 0, **sampling: Any
 ) -> list[Drawing]:
-    """Draws every evaluation prompt `seeds` times and has each drawing judged."""
+    """Draws every evaluation prompt `seeds` times and has each drawing judged; `sampling` is as in `Illume.draw`."""
     prompts = [p for p in evaluation_prompts(per_category, seed) for _ in range(seeds)]
     drawings: list[Drawing] = []
     for start in range(0, len(prompts), BATCH):
         part = prompts[start : start + BATCH]
         own = [seed * 1_000_003 + start + i for i in range(len(part))]
-        images = model.draw([p.text for p in part], own, cfg, temperature)
+        images = model.draw([p.text for p in part], own, **sampling)
         drawings += judged(part, images)
     return drawings
 

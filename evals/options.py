@@ -6,13 +6,17 @@ from typing import Any
 
 from common.errors import Parser
 from models.device import DEVICES
+from models.sampling_options import NAMES, add_sampling
 
 # The options that not every suite has.
 MADE = ("batch", "limit")
 REAL = ("real", "inception", "features")
 EDITS = ("data", "clip", "dino")
 SUITES = {
-    "playground": ("quick", "per_category", "samples", "inception", "assess", "seeds"),
+    "playground": (
+        *("quick", "per_category", "samples", "inception", "assess", "seeds"),
+        *(f"edit_{name}" for name in NAMES),
+    ),
     "geneval": (
         *("prompts", "detector", "clip", "threshold", "counting_threshold", "overlap", "batch"),
         *("per_category", "seeds", "limit"),
@@ -41,7 +45,8 @@ class SuiteParser(Parser):
         options = super().parse_args(args, namespace)
         for suite, names in SUITES.items():
             for name in set(names) - set(SUITES[options.suite]):
-                if getattr(options, name) not in (None, False):
+                value = getattr(options, name)  # 0 is said, too
+                if value is not None and value is not False:
                     self.error(
                         f"--{name.replace('_', '-')} is an option of --suite {suite}, not of {options.suite}"
                     )
@@ -72,9 +77,9 @@ def build_parser() -> SuiteParser:
         help="playground: contact sheets; others: where their images are",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--cfg", type=float, help="guidance of drawings (1.25) or edits (1)")
-    parser.add_argument("--temperature", type=float, help="of drawings (0.6) or edits (0.3)")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: %(default)s")
+    sampling = parser.add_argument_group("how images are drawn; the report says how they were")
+    add_sampling(sampling, "drawings, or of edits in emu_edit and magicbrush")
     _add_shared(parser.add_argument_group("several suites"))
     _add_playground(parser.add_argument_group("--suite playground"))
     _add_geneval(parser.add_argument_group("--suite geneval (docs/geneval.md)"))
@@ -116,6 +121,7 @@ def _add_playground(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="held-out scenes to reconstruct; questions and edits follow it (600)",
     )
+    add_sampling(group, "edits", "edit-")
     group.add_argument(
         "--assess", action="store_true", help="has the model assess GenEval's drawings itself as well"
     )

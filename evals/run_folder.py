@@ -1,14 +1,14 @@
 """A run as its folder tells it: settings, curves, scores, and whether its model can draw."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from common.json_files import read_object
+from common.safe_yaml import read_yaml
 from evals.curves import Curve, read_metrics
 from evals.settings import flat
+from models.sampling_options import NAMES
 
 FILES = ("metrics.csv", "machine.csv")
 ABOUT = (
@@ -17,8 +17,8 @@ ABOUT = (
     "prompts",
     "seconds",
     "cpus",
-    "cfg",
-    "temperature",
+    *NAMES,
+    *(f"edit_{name}" for name in NAMES),
 )  # of a report: numbers that are no score
 
 
@@ -77,20 +77,17 @@ def read_run(folder: Path) -> RunFolder:
         inside = sorted(path.parent.name for path in folder.glob("*/config.yaml"))
         hint = f"; there are runs in it: {', '.join(inside[:8])}" if inside else ""
         raise FileNotFoundError(f"{folder} is no run: there is no config.yaml in it{hint}")
-    settings = flat(_mapping(folder / "config.yaml", yaml.safe_load, yaml.YAMLError))
+    settings = flat(_settings(folder / "config.yaml"))
     curves = {name: curve for file in FILES for name, curve in read_metrics(folder / file).items()}
     if not curves:
         raise ValueError(f"{folder} has logged nothing yet: there is no row in its metrics.csv")
     path = folder / "report.json"
-    report = _mapping(path, json.loads, ValueError) if path.is_file() else {}
+    report = read_object(path, infinite=True) if path.is_file() else {}
     return RunFolder(folder, str(settings.get("name") or folder.name), settings, curves, report)
 
 
-def _mapping(path: Path, parse: Any, wrong: type[Exception]) -> dict[str, Any]:
-    try:
-        content = parse(path.read_text(encoding="utf-8"))
-    except (wrong, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+def _settings(path: Path) -> dict[str, Any]:
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} cannot be read: it holds no 'key: value' pairs")
     return content

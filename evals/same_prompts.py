@@ -1,8 +1,10 @@
 """The same prompts drawn by two models under the same seeds, each drawing judged where a judge can read it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,13 +39,19 @@ def prompts_of(count: int, seed: int) -> list[Prompt]:
     ]
 
 
-def draw(folder: Path, prompts: list[Prompt], seed: int, device: str) -> list[Drawn] | None:
-    """What the model in a folder draws, prompt number i under seed + i; None if it has not the parts to draw."""
+def draw(
+    folder: Path, prompts: list[Prompt], seed: int, device: str, sampling: Mapping[str, Any]
+) -> list[Drawn] | None:
+    """What the model in a folder draws, prompt number i under seed + i; None if it has not the parts to draw.
+
+    `sampling` is laid over the model's own settings.
+    """
     model = Illume.from_pretrained(folder).to(device)
     if "geneval" not in measures_of(model):
         return None
     with torch.no_grad():
-        images = model.draw([prompt.text for prompt in prompts], [seed + i for i in range(len(prompts))])
+        seeds = [seed + i for i in range(len(prompts))]
+        images = model.draw([prompt.text for prompt in prompts], seeds, **sampling)
     readable = model.encoder.image_size == IMAGE_SIZE
     verdicts = [one.ok for one in judged(prompts, images)] if readable else [None] * len(prompts)
     return [Drawn(_png(pixels), ok) for pixels, ok in zip(arrays(images), verdicts, strict=True)]

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from evals.fidelity.inception import check_weights, torch_fidelity
 from evals.fidelity.scores import fid
 from evals.frechet import fd_encoder
 from evals.geneval import Drawing, draw_and_judge, geneval_scores
+from evals.known import one_of
 from evals.own_assessment import assess_drawings, own_assessment_scores
 from evals.pictures import write_pictures
 from evals.pixels import rendered
@@ -55,6 +57,24 @@ def measures_of(model: Illume) -> list[str]:
     return [name for name, parts in NEEDS.items() if all(getattr(model, part) is not None for part in parts)]
 
 
+def asked_of(model: Illume, measures: Sequence[str] | None) -> list[str]:
+    """The measures to run: those asked for, or all that the model has the parts for; the others are told of.
+
+    Raises:
+        ValueError: there is no such measure, or the model lacks a part for one that is asked for.
+    """
+    for name in measures or ():
+        one_of(name, tuple(NEEDS), "measure")
+        model.require(*NEEDS[name], does=f"the measure {name}")
+    if measures is not None:
+        return list(measures)
+    able = measures_of(model)
+    for name in [name for name in NEEDS if able and name not in able]:
+        lacks = " and no ".join(part for part in NEEDS[name] if getattr(model, part) is None)
+        log.warning("%s is not measured: the model has no %s", name, lacks)
+    return able
+
+
 def playground_suite(
     model: Illume,
     seed: int = 0,
@@ -65,9 +85,13 @@ def playground_suite(
     folder: Path | None = None,
     inception: Path | None = None,
     assess: bool = False,
-    **sampling: float,
+    measures: Sequence[str] | None = None,
+    edit_sampling: Mapping[str, Any] | None = None,
+    **sampling: Any,
 ) -> dict[str, Any]:
     """Runs every evaluation that the model has the parts for, on held-out combinations.
+
+    Drawings and edits are sampled as the model's own settings say; the report says how.
 
     Args:
         model: in eval mode.
@@ -79,13 +103,18 @@ def playground_suite(
         folder: the model's folder, for its hash.
         inception: file of Inception weights, for FID.
         assess: whether the model assesses GenEval's drawings itself, as one taught by self-enhancement can.
-        sampling: cfg and temperature of GenEval's drawings, where they are not the usual ones.
+        measures: which of them to run, of NEEDS; None: those that the model has the parts for; it is told which not.
+        edit_sampling: cfg, temperature, top_k and top_p of edits, where they are not the model's own.
+        sampling: the same of GenEval's drawings.
 
     Raises:
-        ValueError: the model can do none of the measures, or takes images of another size.
+        ValueError: the model can do none of the measures, or not those that are asked for, or takes images of another
+            size; or a setting is out of range.
     """
-    start, able = time.monotonic(), measures_of(model)
+    start, able = time.monotonic(), asked_of(model, measures)
     _check(model, able, inception)
+    draw = model.generation.draw.override(**sampling)
+    edit = model.generation.edit.override(**(edit_sampling or {}))
     scores: dict[str, Any] = {}
     shown = Shown([], [])
     for name in able:
@@ -96,30 +125,41 @@ def playground_suite(
         elif name == "vqa":
             scores |= vqa_scores(model, max(4, samples * 4 // 3), seed)
         elif name == "geneval":
-            shown.drawings = draw_and_judge(model, per_category, seeds, seed, **sampling)
+            shown.drawings = draw_and_judge(model, per_category, seeds, seed, **asdict(draw))
             scores |= geneval_scores(shown.drawings) | _likeness(model, shown.drawings, seed, inception)
             if assess:
                 opinions = assess_drawings(model, shown.drawings)
                 scores |= own_assessment_scores(shown.drawings, opinions, seeds)
         else:
-            shown.edited = edit_and_judge(model, max(1, samples // 3), seed)
+            shown.edited = edit_and_judge(model, max(1, samples // 3), seed, **asdict(edit))
             scores |= editing_scores(shown.edited)
         log.info("%s done after %.0f s", name, time.monotonic() - start)
     if images is not None:
         _show(model, shown, Path(images), seed)
     count = len(shown.drawings) or samples
     about = {"seed": seed, "samples": count, "seconds": round(time.monotonic() - start, 1)}
+    about |= asdict(draw) if "geneval" in able else {}
+    about |= {f"edit_{name}": value for name, value in asdict(edit).items()} if "editing" in able else {}
     return scores | about | ({"model": folder_hash(folder)} if folder is not None else {})
+
+
+def check_size(model: Illume) -> None:
+    """Makes sure that a model takes images of the playground's size.
+
+    Raises:
+        ValueError: it takes others.
+    """
+    if model.encoder.image_size != IMAGE_SIZE:
+        raise ValueError(
+            f"the model takes images of {model.encoder.image_size} pixels, the playground's have {IMAGE_SIZE}"
+        )
 
 
 def _check(model: Illume, able: list[str], inception: Path | None) -> None:
     if not able:
         there = [part for part in DRAWS if getattr(model, part) is not None]
         raise ValueError(f"there is nothing to evaluate: the model has only {', '.join(there) or 'no parts'}")
-    if model.encoder.image_size != IMAGE_SIZE:
-        raise ValueError(
-            f"the model takes images of {model.encoder.image_size} pixels, the playground's have {IMAGE_SIZE}"
-        )
+    check_size(model)
     if inception is not None:
         torch_fidelity()
         check_weights(inception)

@@ -188,3 +188,23 @@ def read_generation(folder: str | Path) -> Generation:
     if not isinstance(top, dict):
         raise ValueError(f"{path} must be a JSON object")
     return PLAYGROUND.override(top.get("generation"), f"{path}: generation")
+
+
+def overrides(who: str, **given: Any) -> dict[str, Any]:
+    """Of sampling settings those that are given, each in its range; None is not given.
+
+    Args:
+        who: takes them, for messages.
+        given: cfg, temperature, top_k, top_p.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    return {
+        name: checked(name, value, f"{who}: {name}") for name, value in given.items() if value is not None
+    }
+
+
+def shown_sampling(sampling: Sampling) -> str:
+    """Sampling settings in words: "cfg 2, temperature 1, top_k 2048, top_p 1"."""
+    return ", ".join(f"{name} {value:g}" for name, value in asdict(sampling).items())

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from evals.clip_network import ClipNetwork
@@ -28,22 +27,30 @@ from evals.hashes import hash_of, stamp
 from evals.image_files import open_image
 from evals.kept_scores import KeptScores, Numbers, scores_file
 from evals.picture_sets import Picture
-from evals.pixels import tensor_of
 from evals.ranks import Ranks
 from evals.suite import NEEDS
+from models.image_input import ImageInput
+from models.sampling_options import NAMES
 
 SUITES = ("emu_edit", "magicbrush")
-CFG, TEMPERATURE = 1.0, 0.3
-VERSION = "1"  # of the measures; a change that moves a figure moves it
+VERSION = "2"  # of the measures; a change that moves a figure moves it (2: the source's size, and what the model sees)
 
 
 class Edits(Protocol):
     """What edits, as `Illume` does."""
 
     device: torch.device
+    image_input: ImageInput
 
     def edit(
-        self, images: Tensor, instructions: Sequence[str], seeds: list[int], cfg: float, temperature: float
+        self,
+        images: Tensor,
+        instructions: Sequence[str],
+        seeds: list[int],
+        cfg: float,
+        temperature: float,
+        top_k: int,
+        top_p: float,
     ) -> Tensor:
         """Images (B, 3, H, W) uint8 by instructions; same shape out."""
 
@@ -58,13 +65,13 @@ def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
         ValueError: options, benchmark, results, networks or model that do not fit each other.
     """
     benchmark = benchmark_of(options)
-    about = sampling_of(options, CFG, TEMPERATURE) | asked(benchmark)
+    about = sampling_of(options, "edit") | asked(benchmark)
     results = folder_of(options.images, benchmark, record_of(options, **about), options.seed)
     results.check()
     measures = measures_of(options) if ranks.first else None
     if results.record:
         model = load_model(options, NEEDS["editing"], "edit")
-        results.fill(edits(model, model.encoder.image_size, results.record), options.batch or BATCH, ranks)
+        results.fill(edits(model, results.record), options.batch or BATCH, ranks)
         del model
     if measures is None:
         return {}
@@ -125,29 +132,24 @@ def folder_of(path: Path, benchmark: Benchmark, record: Mapping[str, Any], seed:
     return DrawnFolder(path, orders, [order for order in orders if order.path in benchmark.wanted], record)
 
 
-def edits(model: Edits, size: int, record: Mapping[str, Any]) -> Make:
+def edits(model: Edits, record: Mapping[str, Any]) -> Make:
     """How a model makes results.
 
     Args:
-        model: edits.
-        size: pixels a side of the images that it takes; others are resized to that, whatever their shape.
-        record: cfg and temperature.
+        model: edits. An image before goes in whole, stretched to the square that it sees, so that the result has all
+            of it; results are brought back to the source's shape where they are measured.
+        record: the sampling settings.
     """
 
     def make(orders: Sequence[Order]) -> Tensor:
-        before = [
-            open_image(one.source.before(), f"the image before {one.path}") for one in orders
-        ]
-        images = torch.stack([as_input(image, size) for image in before]).to(model.device)
+        before = [open_image(one.source.before(), f"the image before {one.path}") for one in orders]
+        images = torch.stack([model.image_input.square(image, "stretch") for image in before]).to(
+            model.device
+        )
         words, seeds = [one.source.instruction for one in orders], [one.seed for one in orders]
-        return model.edit(images, words, seeds, cfg=record["cfg"], temperature=record["temperature"])
+        return model.edit(images, words, seeds, **{name: record[name] for name in NAMES})
 
     return make
-
-
-def as_input(image: Image.Image, size: int) -> Tensor:
-    """An RGB image as the model takes it (3, size, size) uint8; resized whole, so that the result has all of it."""
-    return tensor_of(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def measure(results: DrawnFolder, benchmark: Benchmark, measures: Measures) -> dict[str, Any]:

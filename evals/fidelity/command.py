@@ -13,6 +13,7 @@ from evals.fidelity.tasks import TASKS, Task
 from evals.frechet import Gaussian
 from evals.picture_sets import picture_width
 from evals.ranks import ALONE, Ranks
+from models.sampling_options import given_sampling
 
 VERSION = "1"  # of how images are read and scored; a change that moves a figure moves it
 REBUILT = "both sides: the centre square at {} pixels, Pillow's bicubic"
@@ -42,8 +43,9 @@ def check(options: argparse.Namespace) -> None:
     if options.suite == "rfid" and options.model is None:
         raise ValueError("--suite rfid needs --model DIR, which rebuilds the images")
     check_sampling(options)
-    if options.suite == "rfid" and (options.cfg is not None or options.temperature is not None):
-        raise ValueError("--cfg and --temperature are of drawing prompts: --suite rfid only rebuilds")
+    if options.suite == "rfid" and (given := given_sampling(options)):
+        name = next(iter(given)).replace("_", "-")
+        raise ValueError(f"--{name} is of drawing prompts: --suite rfid only rebuilds")
 
 
 def make(task: Task, options: argparse.Namespace, ranks: Ranks = ALONE) -> int:

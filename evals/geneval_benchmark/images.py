@@ -140,7 +140,7 @@ def draw_missing(
         model: draws.
         folder: where to; made if it is not there.
         prompts: what to draw.
-        record: seed, samples, cfg and temperature among it; is written down.
+        record: seed, samples and sampling settings among it; is written down.
         batch: images drawn at once.
         ranks: the processes that share the drawing.
     """

@@ -45,7 +45,10 @@ def test_it_logs_the_measures_and_leaves_training_as_it_was(tiny_illume: Illume,
     assert found == {"dice/one": pytest.approx(float(torch.rand(1)))}
 
 
-def test_a_stage_without_the_parts_is_left_alone(tiny_illume: Illume, tmp_path: Path) -> None:
+def test_a_stage_without_the_components_is_refused_before_a_scorer_is_loaded(
+    tiny_illume: Illume, tmp_path: Path
+) -> None:
     dice = Dice()
-    fit(Decoding(tiny_illume), tmp_path, dice, epochs=1)
-    assert dice.calls == ["load cpu 1"] and dice.last_step == -1
+    with pytest.raises(ValueError, match="Dice cannot work on this stage, whose model has no language"):
+        fit(Decoding(tiny_illume), tmp_path, dice, epochs=1)
+    assert dice.calls == [] and dice.last_step == -1

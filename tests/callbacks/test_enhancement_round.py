@@ -35,7 +35,7 @@ class Drawer:
     def __init__(self):
         self.seeds = []
 
-    def draw(self, prompts, seeds, cfg, temperature):
+    def draw(self, prompts, seeds, **sampling):
         self.seeds += seeds
         level = torch.tensor([seed % 251 for seed in seeds], dtype=torch.uint8)
         return level[:, None, None, None].expand(-1, 3, 8, 8).contiguous()

@@ -1,5 +1,6 @@
 """Evaluation and sample grids in a real fit; afterwards the module is as it was."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -117,10 +118,13 @@ def test_the_scores_of_a_stage_that_decodes(tiny_illume: Illume, tmp_path: Path)
     assert (tmp_path / "samples" / "step-0000002.png").is_file()
 
 
-def test_a_stage_that_cannot_see_is_left_alone(tiny_illume: Illume, tmp_path: Path) -> None:
+@pytest.mark.parametrize("callback", [few, SampleGrids])
+def test_a_stage_that_lacks_a_component_is_refused_before_training(
+    callback: Callable[[], Callback], tiny_illume: Illume, tmp_path: Path
+) -> None:
     words = Illume(language=tiny_illume.language, text_tokenizer=tiny_illume.text_tokenizer)
-    trainer = fit(Stage(words), tmp_path, few(), SampleGrids(), epochs=1)
-    assert not [name for name in trainer.callback_metrics if "/" in name]
+    with pytest.raises(ValueError, match="no encoder and no tokenizer and no detokenizer"):
+        fit(Stage(words), tmp_path, callback(), epochs=1)
     assert not (tmp_path / "samples").exists()
 
 

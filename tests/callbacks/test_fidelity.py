@@ -69,7 +69,8 @@ def test_a_stage_is_measured_in_what_it_can_make(small: Small, tiny_illume: Illu
     decodes = Illume(tiny_illume.encoder, tiny_illume.tokenizer, tiny_illume.detokenizer)
     assert set(callback(prompts="data/prompts.txt").scores(stage(decodes))) == {"val/rfid", "val/rkid"}
     assert set(callback().scores(stage(tiny_illume))) == {"val/rfid", "val/rkid"}
-    assert callback().scores(stage(Illume(language=tiny_illume.language))) == {}
+    with pytest.raises(ValueError, match="Fidelity cannot work on this stage, whose model has no encoder"):
+        callback().scores(stage(Illume(language=tiny_illume.language)))
 
 
 def test_what_is_wrong_is_said_before_training(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +89,10 @@ def test_what_is_wrong_is_said_before_training(small: Small, monkeypatch: pytest
         callback()
 
 
-def test_the_config_is_laid_over_a_stage(small: Small) -> None:
+def test_the_config_is_laid_over_a_stage(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    for hook in ("on_fit_start", "on_train_start"):  # which would refuse this stage, as it makes no images
+        monkeypatch.setattr(Fidelity, hook, lambda *_: None)
+    monkeypatch.setattr(Fidelity, "scores", lambda *_: {})
     write("base.yaml", BASE)
     run = train.main(["--config", "base.yaml", "--config", "fid.yaml", "--trainer.max_steps", "2"])
     (found,) = (one for one in run.trainer.callbacks if isinstance(one, Fidelity))

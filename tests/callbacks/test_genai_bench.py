@@ -80,9 +80,9 @@ def test_drawings_of_other_settings_are_not_gone_on_with(tiny_illume: Illume, pl
         fit(Stage(tiny_illume), place, GenAIBench(**OURS | {"limit": 1, "seed": 4}), epochs=1)
 
 
-def test_a_stage_that_cannot_draw_is_left_alone(tiny_illume: Illume, place: Path) -> None:
-    trainer = fit(Decoding(tiny_illume), place, GenAIBench(**OURS), epochs=1)
-    assert not [name for name in trainer.callback_metrics if name.startswith("genai/")]
+def test_a_stage_that_cannot_draw_is_refused(tiny_illume: Illume, place: Path) -> None:
+    with pytest.raises(ValueError, match="GenAIBench cannot work on this stage, whose model has no language"):
+        fit(Decoding(tiny_illume), place, GenAIBench(**OURS), epochs=1)
     assert not (place / "genai_bench").exists()
 
 

@@ -64,9 +64,10 @@ def test_two_processes_share_the_drawing_and_know_the_same(tiny_illume: Illume, 
     assert len(list(tmp_path.glob("geneval/step-0000001/*/samples/0000.png"))) == 6
 
 
-def test_a_stage_that_cannot_draw_is_left_alone(tiny_illume: Illume, tmp_path: Path) -> None:
-    trainer = fit(Decoding(tiny_illume), tmp_path, GenEval(**PLAYGROUND), epochs=1)
-    assert "geneval/overall" not in trainer.callback_metrics and not (tmp_path / "geneval").exists()
+def test_a_stage_that_cannot_draw_is_refused(tiny_illume: Illume, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="GenEval cannot work on this stage, whose model has no language"):
+        fit(Decoding(tiny_illume), tmp_path, GenEval(**PLAYGROUND), epochs=1)
+    assert not (tmp_path / "geneval").exists()
 
 
 def test_what_is_wrong_is_said_before_training(

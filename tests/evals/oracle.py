@@ -16,9 +16,7 @@ class Oracle:
     def __init__(self, seed: int = 0, shift: int = 0) -> None:
         self.seed, self.shift, self.questions_seen, self.edits_seen = seed, shift, 0, 0
 
-    def draw(
-        self, prompts: list[str], seeds: list[int], cfg: float = 2.0, temperature: float = 1.0
-    ) -> Tensor:
+    def draw(self, prompts: list[str], seeds: list[int], **sampling: float) -> Tensor:
         """Scenes of the prompts, each one's moved by `shift`."""
         specs = {p.text: p.spec for p in evaluation_prompts(8, self.seed)}
         moved = prompts[self.shift :] + prompts[: self.shift]

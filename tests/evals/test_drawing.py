@@ -15,7 +15,7 @@ from tests.evals.fidelity.small_network import write_mjhq
 from tests.evals.geneval_benchmark.painter import Painter
 from tests.evals.processes import contents, in_processes
 
-RECORD = {"model": "abc", "seed": 2, "samples": 3, "cfg": 1.25, "temperature": 0.6}
+RECORD = {"model": "abc", "seed": 2, "samples": 3, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
 
 
 def mjhq_options(folder: Path, real: Path) -> argparse.Namespace:
@@ -34,6 +34,7 @@ def draws_into(
             lambda painter, ranks: list(images.draw_missing(painter, folder, prompts, RECORD, 2, ranks))
         )
     real = write_mjhq(tmp_path / "real", ("art", "food", "logo"), 6)
+    monkeypatch.setattr(tasks, "sampling_of", lambda options: {})
     monkeypatch.setattr(tasks, "record_of", lambda options, **about: RECORD | about)
 
     def draw(folder: Path) -> Callable[[Painter, Ranks], object]:

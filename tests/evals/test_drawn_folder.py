@@ -14,7 +14,7 @@ from evals.ranks import ALONE, Ranks
 from tests.evals.geneval_benchmark.painter import Painter
 from tests.evals.processes import contents, in_processes
 
-RECORD = {"model": "abc", "seed": 2, "cfg": 1.25, "temperature": 0.6}
+RECORD = {"model": "abc", "seed": 2, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
 ORDERS = [
     Order(f"{name}/{i}.png", 10 * at + i, f"{name} {i}", name, i)
     for at, name in enumerate("abc")

@@ -16,6 +16,7 @@ from evals.__main__ import main
 from evals.editing_benchmark import command
 from evals.editing_benchmark.magicbrush import read_magicbrush
 from evals.editing_benchmark.measures import Measures
+from models.image_input import ImageInput
 from models.unified import Illume
 from tests.evals.editing_benchmark.tiny_sets import EDITS, picture, save_dino, save_emu_edit, save_magicbrush
 from tests.evals.geneval_benchmark.tiny_networks import save_clip
@@ -104,12 +105,13 @@ class Editor:
     """Turns images by their seed, and can be killed at any of them."""
 
     device = torch.device("cpu")
+    image_input = ImageInput(16)
 
     def __init__(self, most: int = 10**9) -> None:
         self.most, self.seeds, self.sources = most, [], []
 
     def edit(
-        self, images: Tensor, instructions: Sequence[str], seeds: list[int], cfg: float, temperature: float
+        self, images: Tensor, instructions: Sequence[str], seeds: list[int], **sampling: float
     ) -> Tensor:
         if len(self.seeds) + len(seeds) > self.most:
             raise KeyboardInterrupt
@@ -118,7 +120,7 @@ class Editor:
         return torch.stack([255 - image.roll(seed, 1) for image, seed in zip(images, seeds, strict=True)])
 
 
-RECORD = {"seed": 2, "cfg": 1.0, "temperature": 0.3}
+RECORD = {"seed": 2, "cfg": 1.0, "temperature": 0.3, "top_k": 0, "top_p": 1.0}
 
 
 @pytest.mark.parametrize("after", [0, 2, 4])
@@ -128,14 +130,14 @@ def test_sessions_are_edited_turn_by_turn(tmp_path: Path, after: int) -> None:
     def edited(folder: str, editor: Editor) -> Path:
         benchmark = read_magicbrush(data, tmp_path / folder, True, None)
         results = command.folder_of(tmp_path / folder, benchmark, RECORD, 2)
-        results.fill(command.edits(editor, 16, RECORD), 2)
+        results.fill(command.edits(editor, RECORD), 2)
         return tmp_path / folder
 
     editor = Editor()
     whole = edited("whole", editor)
     assert sorted(editor.seeds) == [2_000_006 + i for i in range(6)]
     with Image.open(whole / "139/139_iter_2.png") as second:
-        before = command.as_input(second.convert("RGB"), 16)
+        before = ImageInput(16).square(second.convert("RGB"), "stretch")
     last = next(s for s, seed in zip(editor.sources, editor.seeds, strict=True) if seed == 2_000_006 + 5)
     assert torch.equal(last, before)  # the third goes on from the second result
     first, rest = Editor(after), Editor()

@@ -150,7 +150,7 @@ def test_a_model_draws_what_is_missing_and_is_scored(
 def test_200_images_are_each_drawn_once_however_often_it_is_killed(tmp_path: Path) -> None:
     texts = {f"{i:05d}": f"prompt {'x' * i}" for i in range(200)}
     prompts = command.read_prompts(save_prompts(tmp_path / "prompts", texts, {"basic": list(range(200))}))
-    record = {"seed": 0, "cfg": 1.25, "temperature": 0.6}
+    record = {"seed": 0, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
 
     class Fair:
         name, protocol = "fair", "none"
@@ -182,7 +182,7 @@ def test_the_playground_scores_as_its_direct_judge(tmp_path: Path) -> None:
     for shift in (0, 7):  # drawings that are right, and those of other prompts
         judged = draw_and_judge(Oracle(0, shift), 8, 1)
         prompts = playground_prompts(8)
-        record = {"seed": 0, "cfg": 1.25, "temperature": 0.6}
+        record = {"seed": 0, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
         folder = command.folder_of(tmp_path / str(shift), prompts, record, 0)
         folder.fill(draws(Oracle(0, shift), record), 100)
         report = command.score(folder, prompts, ExactScorer(8))

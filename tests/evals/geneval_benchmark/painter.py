@@ -12,7 +12,7 @@ class Painter:
     def __init__(self, most: int = 10**9) -> None:
         self.most, self.seeds = most, []
 
-    def draw(self, prompts: Sequence[str], seeds: list[int], cfg: float, temperature: float) -> Tensor:
+    def draw(self, prompts: Sequence[str], seeds: list[int], cfg: float, **sampling: float) -> Tensor:
         """Images (B, 3, 16, 16) that depend on prompt, seed and settings."""
         if len(self.seeds) + len(seeds) > self.most:
             raise KeyboardInterrupt

@@ -187,7 +187,7 @@ def test_the_playground_scores_the_same_through_genevals_rules(tmp_path: Path) -
         oracle = Oracle(0, shift)
         direct = geneval_scores(draw_and_judge(oracle, 8, 2))
         prompts, folder = exact_judge.playground_prompts(8), tmp_path / str(shift)
-        record = {"seed": 0, "samples": 2, "cfg": 1.25, "temperature": 0.6}
+        record = {"seed": 0, "samples": 2, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
         suite.draw(Oracle(0, shift), folder, prompts, record, 100)
         judge = exact_judge.ExactJudge()
         report = suite.score(folder, prompts, 2, suite.Scorer(judge, judge, exact_judge.RULES))
@@ -299,7 +299,7 @@ def test_another_detector_with_thresholds_of_its_own(place: Path) -> None:
 def test_a_painter_is_resumed_to_the_same_report(tmp_path: Path) -> None:
     """Drawing and scoring, each cut off once, against once without a cut."""
     prompts = exact_judge.playground_prompts(1)
-    record = {"seed": 0, "samples": 2, "cfg": 1.25, "temperature": 0.6}
+    record = {"seed": 0, "samples": 2, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
     with pytest.raises(KeyboardInterrupt):
         suite.draw(Painter(5), tmp_path / "cut", prompts, record, 2)
     suite.draw(Painter(), tmp_path / "cut", prompts, record, 2)

@@ -17,7 +17,7 @@ from evals.geneval_benchmark.images import Place
 from evals.geneval_benchmark.metadata import Prompt, prompt_of
 from tests.evals.geneval_benchmark.painter import Painter
 
-RECORD = {"model": "abc", "seed": 2, "samples": 3, "cfg": 1.25, "temperature": 0.6}
+RECORD = {"model": "abc", "seed": 2, "samples": 3, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
 
 
 def prompts_of(*classes: str) -> list[Prompt]:
@@ -64,7 +64,7 @@ def test_an_image_is_what_was_drawn_and_each_has_its_own_seed(tmp_path: Path) ->
     painter = Painter()
     drawn(tmp_path, painter)
     assert painter.seeds == [2_000_006 + i for i in range(9)]
-    again = Painter().draw(["a cat"], [2_000_006 + 4], 1.25, 0.6)[0]
+    again = Painter().draw(["a cat"], [2_000_006 + 4], cfg=1.25)[0]
     with Image.open(tmp_path / "00001/samples/0001.png") as image:
         assert np.array_equal(np.array(image), again.permute(1, 2, 0).numpy())
 

@@ -1,0 +1,49 @@
+"""Options of commands that draw: --cfg, --temperature, --top-k and --top-p, each laid over the model folder's own."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from models.generation import RANGES, WHOLE, checked
+
+NAMES = tuple(RANGES)  # cfg, temperature, top_k, top_p
+
+
+def sampling_number(name: str) -> Callable[[str], Any]:
+    """An option's type: one sampling setting in its range."""
+
+    def convert(text: str) -> Any:
+        try:
+            value = int(text) if name in WHOLE else float(text)
+        except ValueError:
+            what = "a whole number" if name in WHOLE else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}: {RANGES[name][0]}") from None
+        try:
+            return checked(name, value)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def add_sampling(group: argparse._ActionsContainer, of: str = "drawings", prefix: str = "") -> None:
+    """Adds the four options.
+
+    Args:
+        group: parser, or a group of it.
+        of: what they are of, for the help.
+        prefix: before their names, as "edit-".
+    """
+    for name in NAMES:
+        group.add_argument(
+            f"--{prefix}{name.replace('_', '-')}",
+            type=sampling_number(name),
+            metavar="N" if name in WHOLE else "X",
+            help=f"of {of}: {RANGES[name][0]} (default: the model folder's)",
+        )
+
+
+def given_sampling(options: argparse.Namespace, prefix: str = "") -> dict[str, Any]:
+    """The settings that a command line gives, by name."""
+    found = {name: getattr(options, f"{prefix}{name}", None) for name in NAMES}
+    return {name: value for name, value in found.items() if value is not None}
