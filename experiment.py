@@ -8,27 +8,35 @@ import logging
 import shutil
 import warnings
 from argparse import SUPPRESS
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from callbacks.checkpoint import ResumeCheckpoint, ResumePoint, resume_point
 from callbacks.csv_logger import AppendingCSVLogger
 from callbacks.data_record import DataRecord
-from common.files import write_text
 from callbacks.export import ExportModelFolder
+from callbacks.gentle_stop import GentleStop
 from callbacks.gradient_norms import GradientNorms
 from callbacks.parameter_table import ParameterTable
 from callbacks.patience import Patience
 from callbacks.progress import StageProgress
+from callbacks.run_loop import RunLoop
 from callbacks.run_record import RunRecord, check_same_config
 from callbacks.speed import Speed
 from callbacks.step_seed import StepSeed
 from callbacks.tracking import MLflow, Wandb, close
+from common.files import write_text
+from common.folder_lock import is_first_process, lock_folder
+from common.names import check_run_name
+from common.paths import expand_all
 from parallel import placement
 from planning.devices import DEVICES
 from planning.options import UTILISATION
@@ -70,9 +78,21 @@ class Experiment(LightningCLI):
         self.datamodule: LightningDataModule | None = None
         self.model: LightningModule | None = None
         self.trainer: Trainer | None = None
+        self.stop = GentleStop()
         self.resume = ResumePoint(None, 0, "")
+        self.lock = ExitStack()  # holds the run folder while this process writes there
+        self.began_here = False  # whether the folder is this process's own
         _quieten()
         placement.register()
+        try:
+            self._parse_and_build(args)
+        except BaseException:
+            self.lock.close()
+            raise
+        if self.trainer is None:
+            self.lock.close()
+
+    def _parse_and_build(self, args: list[str]) -> None:
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -124,17 +144,22 @@ class Experiment(LightningCLI):
         parser.add_lightning_class_args(Speed, "speed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
-        """As Lightning's, without its warning that sys.argv was not used."""
-        self.config = parser.parse_args(args)
+        """As Lightning's, without its warning that sys.argv was not used; `~` is expanded in every path, once and here."""
+        name = (config := parser.parse_args(args)).name  # no path, and refused where it looks like one
+        self.config = expand_all(config)
+        self.config.name = name
 
     def before_instantiate_classes(self) -> None:
         """Looks at machine and run folder before anything expensive is built."""
+        check_run_name(self.config.name)
         placement.check(self.config.trainer)
         dump = self.parser.dump(self.config, skip_link_targets=False, skip_none=False, format="yaml")
         self.settings: dict[str, Any] = yaml.safe_load(dump)
         if self.trial:
             return
         if self.action == "fit":
+            self.began_here = not self.folder.exists()
+            self.lock.enter_context(lock_folder(self.folder, here=is_first_process()))
             check_same_config(self.folder, self.settings)
         if self.action != "fit" or not self.finished:
             self.resume = resume_point(self.folder / "checkpoints")
@@ -147,10 +172,19 @@ class Experiment(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with the run folder's loggers and callbacks beside those of the config."""
         self.trainer_defaults["callbacks"] = self._own_callbacks()
-        placed = placement.arguments(self.config_init.trainer, self.config.timeout)
-        return super().instantiate_trainer(
+        chosen = self.config_init.trainer
+        placed = placement.arguments(chosen, self.config.timeout)
+        seconds = session_seconds(chosen)
+        if seconds is not None:  # Lightning's timer would take the run for finished
+            placed["max_time"] = None
+            placed["max_epochs"] = -1 if chosen.max_epochs is None else chosen.max_epochs
+        trainer = super().instantiate_trainer(
             default_root_dir=str(self.folder), logger=self._loggers(), **placed, **kwargs
         )
+        trainer.fit_loop = RunLoop.in_place_of(trainer.fit_loop)
+        self.stop.seconds = seconds
+        trainer.callbacks.insert(0, self.stop)
+        return trainer
 
     def _own_callbacks(self) -> list[Callback]:
         config = self.config
@@ -190,28 +224,28 @@ class Experiment(LightningCLI):
         function = getattr(self.trainer, self.action)
         checkpoint = None if self.resume.path is None else str(self.resume.path)
         self.trainer.ckpt_path = checkpoint  # so set, configure_model can tell that the run resumes
-        try:
-            result = function(self.model, datamodule=self.datamodule, weights_only=True)
-        except BaseException:
-            close(self.trainer.loggers, failed=True)
-            self._leave_no_trace()
-            raise
-        close(self.trainer.loggers, failed=False)
-        if self.action == "fit" and not self.trial and self.trainer.is_global_zero:
-            done = {"step": self.trainer.global_step, "epoch": self.trainer.current_epoch}
-            write_text(self.folder / FINISHED, json.dumps(done) + "\n")
+        with self.lock, self.stop.listening() if self.action == "fit" else nullcontext():
+            try:
+                result = function(self.model, datamodule=self.datamodule, weights_only=True)
+            except BaseException:
+                with suppress(OSError):  # a full disk fails here, too, and must not hide what was first
+                    close(self.trainer.loggers, failed=True)
+                self._leave_no_trace()
+                raise
+            close(self.trainer.loggers, failed=False)
+            if self.action == "fit" and not self.trial and self.trainer.is_global_zero:
+                done = {"step": self.trainer.global_step, "epoch": self.trainer.current_epoch}
+                write_text(self.folder / FINISHED, json.dumps(done) + "\n")
         return result
 
     def _leave_no_trace(self) -> None:
         """Takes back what a run that never began to train has put down; config.yaml is written when it begins."""
-        if self.action != "fit" or (self.folder / "config.yaml").exists():
+        if self.action != "fit" or not self.began_here or (self.folder / "config.yaml").exists():
             return
         for name in ("tensorboard", "predecessors", "wandb"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for place in (self.folder, *self.folder.parents):
-            if place in Path(self.config.runs_dir).parents or not place.is_dir() or any(place.iterdir()):
-                return
-            place.rmdir()
+        with suppress(OSError):  # it holds something; what is above it goes with the lock
+            self.folder.rmdir()
 
 
 class Sketch(Experiment):
@@ -224,6 +258,30 @@ class Sketch(Experiment):
         """Builds module and data, which hold nothing before they are configured."""
         self.config_init = self.parser.instantiate(self.config)
         self.datamodule, self.model = self.config_init.data, self.config_init.model
+
+
+def session_seconds(trainer: Any) -> float | None:
+    """The seconds of `trainer.max_time`, after which a run stops and can go on; None: there is no limit.
+
+    Raises:
+        ValueError: that is no length of time, or a callback of the config has a limit of its own.
+    """
+    callbacks = trainer.callbacks or []
+    if any(isinstance(one, Timer) for one in (callbacks if isinstance(callbacks, list) else [callbacks])):
+        raise ValueError(
+            "trainer.callbacks: a Timer would end the run as finished: give trainer.max_time instead"
+        )
+    if trainer.max_time is None:
+        return None
+    try:
+        seconds = Timer(trainer.max_time)._duration
+    except (MisconfigurationException, TypeError):
+        seconds = 0
+    if not seconds or seconds <= 0:
+        raise ValueError(
+            f"trainer.max_time is DD:HH:MM:SS, as 00:12:00:00 for twelve hours, not {trainer.max_time!r}"
+        )
+    return seconds
 
 
 def _quieten() -> None:

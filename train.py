@@ -10,12 +10,14 @@ alone if it is done.
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import yaml
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.errors import suggest, user_errors
+from common.paths import expand
+from common.safe_yaml import read_yaml
+from common.signals import Stopped
 from planning.options import Options, take_plan
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 ACTIONS = ("fit", "validate", "test", "predict")
 CONFIGS = Path(__file__).resolve().parent / "configs"
 PLACES = (CONFIGS, CONFIGS / "playground")
+MAX_EXTENDS = 50
+GROUPS = ("trainer", "checkpoint", "speed", "track")  # of settings in a config
 
 
 class Command(NamedTuple):
@@ -40,6 +44,7 @@ class Command(NamedTuple):
 
 def find_config(name: str, beside: Path, asker: str = "--config") -> Path:
     """The config file called `name` in the folder `beside`, in configs/ or in configs/playground/."""
+    name = expand(name, asker)
     for place in (beside, *PLACES):
         if name and (place / name).is_file():
             return (place / name).resolve()
@@ -59,35 +64,73 @@ def known_configs() -> list[str]:
 
 def known_stages() -> list[str]:
     """Of the known configs those that train by themselves: not what is laid over others, nor what they start from."""
-    overlays = {path.name for path in CONFIGS.glob("*.yaml")}
     apart = ("mixtures/", "sweeps/", "ablations/")
-    names = [name for name in known_configs() if name not in overlays and not name.startswith(apart)]
-    return [name for name in names if Path(name).name != "base.yaml"]
+    names = [
+        name for name in known_configs() if not name.startswith(apart) and Path(name).name != "base.yaml"
+    ]
+    return [name for name in names if names_model(expand(find_config(name, CONFIGS)))]
 
 
-def expand(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
-    """A config's parents, oldest first, then itself."""
+def expand(path: Path, above: tuple[Path, ...] = (), done: set[Path] | None = None) -> list[Path]:
+    """A config's parents, oldest first, then itself; each once, where it first stands.
+
+    Raises:
+        ValueError: one is no config, or `extends` runs in a circle or too deep.
+        FileNotFoundError: one is not there.
+    """
+    done = set() if done is None else done
     if path in above:
         circle = " -> ".join(p.name for p in (*above[above.index(path) :], path))
         raise ValueError(f"'extends' runs in a circle: {circle}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ValueError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}")
+    if len(above) > MAX_EXTENDS:
+        raise ValueError(f"{path}: 'extends' leads more than {MAX_EXTENDS} configs deep")
+    content = read_config(path)
     if "arms" in content:
         name = path.relative_to(CONFIGS).as_posix() if path.is_relative_to(CONFIGS) else path
         raise ValueError(f"{path.name} is an ablation, of several arms: run `python ablate.py {name}`")
     if "space" in content and "base" in content:
         raise ValueError(f"{path.name} is a sweep, of many trials: run `python sweep.py --config {path}`")
-    parents = content.get("extends") or []
     paths = []
-    for parent in [parents] if isinstance(parents, str) else parents:
-        paths += expand(find_config(str(parent), path.parent, f"'extends' in {path.name}"), (*above, path))
+    for name in _parents(content, path):
+        parent = find_config(name, path.parent, f"'extends' in {path.name}")
+        if parent not in done:
+            paths += expand(parent, (*above, path), done)
+    done.add(path)
     return [*paths, path]
+
+
+def _parents(content: dict[str, Any], path: Path) -> list[str]:
+    parents = content.get("extends") or []
+    names = [parents] if isinstance(parents, str) else parents
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"{path}: extends is {parents!r}, and must be the name of a config, or a list of names"
+        )
+    return names
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a config file.
+
+    Raises:
+        ValueError: it is no YAML of settings.
+    """
+    content = read_yaml(path)
+    if content is not None and not isinstance(content, dict):
+        raise ValueError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}")
+    for group in GROUPS:
+        if not isinstance((content or {}).get(group, {}), dict):
+            raise ValueError(f"{path}: {group} must hold 'key: value' lines, not {content[group]!r}")
+    return content or {}
+
+
+def names_model(paths: Iterable[Path]) -> bool:
+    """Whether configs that are laid over each other name what is trained; what names nothing is laid over a stage."""
+    return any("model" in (content := read_config(path)) and _is_class(content["model"]) for path in paths)
+
+
+def _is_class(model: Any) -> bool:
+    return isinstance(model, str) or (isinstance(model, dict) and "class_path" in model)
 
 
 def parse(argv: list[str]) -> Command:
@@ -109,15 +152,13 @@ def parse(argv: list[str]) -> Command:
             f"say what to train with --config NAME; there is {', '.join(known_stages()) or 'none'}"
         )
     named = [find_config(name, Path.cwd()) for name in names]
-    if named and all(path.parent == CONFIGS for path in named) and not any("--model" in o for o in others):
+    # a parent that two configs share must not be laid over the first of them again
+    unique = dict.fromkeys(path for path in named for path in expand(path))
+    if named and not names_model(unique) and not any("--model" in other for other in others):
         raise ValueError(
             f"{named[0].name} is laid over a stage: give --config STAGE.yaml --config {named[0].name}; "
             f"there is {', '.join(known_stages())}"
         )
-    paths = [path for path in named for path in expand(path)]
-    unique = dict.fromkeys(
-        paths
-    )  # a parent that two configs share must not be laid over the first of them again
     args = [arg for path in unique for arg in ("--config", str(path))]
     return Command(action, Path(names[0]).stem if names else "run", args + others)
 
@@ -174,11 +215,9 @@ def main(argv: list[str] | None = None) -> "Experiment":
     try:
         with user_errors("train.py"):
             return train(sys.argv[1:] if argv is None else list(argv))
-    except SystemExit as stop:
-        if type(stop).__name__ == "SIGTERMException":  # Lightning's, raised between two steps
-            say("stopped; the same command goes on from here")
-            raise SystemExit(143) from None
-        raise
+    except Stopped as stop:
+        say(f"stopped ({stop.reason}); the same command goes on from here")
+        raise SystemExit(stop.code) from None
 
 
 if __name__ == "__main__":

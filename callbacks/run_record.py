@@ -6,10 +6,11 @@ from typing import Any
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from common.files import write_text
 from callbacks.logged_settings import log_settings
 from callbacks.settings import differences
 from callbacks.tracking import remember_ids
+from common.files import write_text
+from common.safe_yaml import read_yaml
 
 
 class RunRecord(Callback):
@@ -38,7 +39,10 @@ def check_same_config(folder: Path, config: dict[str, Any]) -> None:
     path = folder / "config.yaml"
     if not path.exists():
         return
-    differing = differences(yaml.safe_load(path.read_text(encoding="utf-8")), config)
+    known = read_yaml(path)
+    if not isinstance(known, dict):
+        raise ValueError(f"{path} is not what this run wrote: put it back, or remove the run")
+    differing = differences(known, config)
     if differing:
         raise ValueError(
             f"the run in {folder} was made with another config: {', '.join(differing)}; "

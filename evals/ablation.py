@@ -6,8 +6,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from common.names import check_run_name
+from common.safe_yaml import read_yaml
 from evals.arms import MOST_SEEDS
 
 KINDS = ("codebook", "reconstruction", "stem_alone", "vqa", "geneval", "editing", "assessment", "best_of")
@@ -53,10 +53,7 @@ def read_ablation(path: Path) -> Ablation:
     Raises:
         ValueError: it is no ablation; says what is wrong.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     arms = content.get("arms") if isinstance(content, dict) else None
     if (
         not isinstance(arms, dict)
@@ -74,6 +71,8 @@ def read_ablation(path: Path) -> Ablation:
 
 def _check(found: Ablation, path: Path) -> None:
     """Raises ValueError for what would only be noticed once work is spent."""
+    for arm in found.arms:
+        check_run_name(arm, f"{path}: an arm of `arms:`")
     if not isinstance(found.of, str) or found.of not in found.arms:
         raise ValueError(f"{path}: of is {found.of!r}, which is none of its arms {', '.join(found.arms)}")
     check_seeds(found.seeds, f"{path}: seeds")

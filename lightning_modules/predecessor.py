@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import lightning as L
 import torch
-import yaml
 from transformers import PreTrainedTokenizerBase
 
+from common.safe_yaml import read_yaml
 from models.model_folder import folder_hash, load_parts
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pretrained_encoder import PretrainedEncoder, read_encoder
@@ -100,7 +100,8 @@ def maker(folder: str) -> str:
     """The config whose run makes the model folder `runs/NAME/model`, as --config takes it."""
     run = Path(folder).parent
     for path in sorted(CONFIGS.rglob("*.yaml")):
-        name = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("name")
+        config = read_yaml(path)
+        name = config.get("name") if isinstance(config, dict) else None
         if name and f"/{run.as_posix()}".endswith(f"/{name}"):
             return path.name if path.parent in SHORT else path.relative_to(CONFIGS).as_posix()
     return f"{run.name}.yaml"

@@ -13,19 +13,21 @@ from typing import Any
 
 import numpy as np
 import optuna
-import yaml
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from common.errors import suggest
-from sweeps.space import read_space, told
+from common.safe_yaml import read_yaml
+from sweeps.space import encoded, read_space, told
 from train import CONFIGS, expand, find_config
 
 DIRECTIONS = ("minimize", "maximize")
 OURS = ("name", "runs_dir", "extends", "config", "trainer.enable_progress_bar")  # a sweep gives these itself
 # These know from the study what they have given; another seed would be another grid or sequence.
 ONE_SEED = ("GridSampler", "QMCSampler")
+# Arguments of samplers that hold values of the space, or lists of them, by key.
+VALUES_BY_KEY = {"search_space", "fixed_params"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ class Recipe:
         """The sampler that chooses a trial's values: the same ones when a killed sweep goes on."""
         kind = getattr(optuna.samplers, self.sampler["class"])
         args = dict(self.sampler.get("args") or {})
+        for name in VALUES_BY_KEY & set(args):  # lists and mappings are what Optuna holds as text
+            held = (lambda values: [*map(encoded, values)]) if name == "search_space" else encoded
+            args[name] = {key: held(value) for key, value in args[name].items()}
         if "seed" in inspect.signature(kind).parameters:
             mixed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
             args["seed"] = self.seed if kind.__name__ in ONE_SEED else mixed
@@ -94,10 +99,7 @@ def read_recipe(path: Path, storage: str | None = None) -> Recipe:
         ValueError: it is no sweep; says what is wrong, before anything is trained.
         FileNotFoundError: a base config is not there.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict) or not {"base", "space", "objective", "trials"} <= set(content):
         raise ValueError(f"{path} is no sweep: it needs base:, space:, objective: and trials:")
     known = [key for key in Recipe.__dataclass_fields__ if key != "path"]
@@ -191,12 +193,25 @@ def _check_class(given: Any, module: Any, parent: type, where: str) -> None:
 def _check_grid(recipe: Recipe, where: str) -> None:
     """Raises ValueError where a grid is of other keys than the space, or smaller than the trials."""
     grid = (recipe.sampler.get("args") or {}).get("search_space")
-    if recipe.sampler["class"] != "GridSampler" or not isinstance(grid, dict):
+    if recipe.sampler["class"] != "GridSampler":
         return
-    if set(grid) != set(recipe.space):
+    if not isinstance(grid, dict) or set(grid) != set(recipe.space):
         raise ValueError(f"{where}: the grid's search_space must name the keys of space")
+    for key, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"{where}: the grid's search_space, {key}: a list of values, not {values!r}")
+        for value in values:
+            if not _within(recipe.space[key], encoded(value)):
+                raise ValueError(f"{where}: the grid has {key} {value!r}, which its space does not hold")
     if (points := math.prod(map(len, grid.values()))) < recipe.trials:
         raise ValueError(f"{where}: the grid has {points} points: trials can be no more")
+
+
+def _within(found: BaseDistribution, value: Any) -> bool:
+    """Whether a key may take a value, as Optuna holds both."""
+    if isinstance(found, CategoricalDistribution):
+        return any(type(choice) is type(value) and choice == value for choice in found.choices)
+    return isinstance(value, int | float) and not isinstance(value, bool) and found.low <= value <= found.high
 
 
 def _is_kind(found: Any, parent: type) -> bool:

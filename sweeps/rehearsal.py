@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from common.files import write_text
 from common.errors import suggest, user_errors
+from common.files import write_text
 from processes import end, project_environment, run_lock, stop_if_asked
 from sweeps.overlay import overlay
 from sweeps.recipe import Recipe, read_recipe

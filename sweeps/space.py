@@ -119,13 +119,14 @@ def _distribution(given: Any, where: str) -> BaseDistribution:
 def _choices(given: Any) -> list[Any]:
     if not isinstance(given, list) or not given:
         raise ValueError("choices must be a list of values")
-    kept = [_encoded(choice) for choice in given]
+    kept = [encoded(choice) for choice in given]
     if len({(type(choice), choice) for choice in kept}) < len(kept):
         raise ValueError("choices has a value twice")
     return kept
 
 
-def _encoded(choice: Any) -> Any:
+def encoded(choice: Any) -> Any:
+    """A value as Optuna keeps it: lists and mappings as JSON."""
     plain = choice is None or isinstance(choice, bool | int | float | str)
     if plain and not (isinstance(choice, str) and choice.startswith(ENCODED)):
         return choice

@@ -16,8 +16,8 @@ from optuna.study import Study
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from common.files import write_text
 from callbacks.settings import differences
+from common.files import write_text
 from processes import run_lock
 from sweeps.recipe import Recipe
 

@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 from optuna.trial import Trial, TrialState
 
-from common.files import write_text
 from callbacks.metrics_file import read_rows
 from common.errors import suggest
+from common.files import write_text
 from processes import end, end_orphan, failure, is_busy, log_of, run_lock, start, stop_if_asked
 from sweeps.claims import Claim
 from sweeps.overlay import locate, overlay, value_at

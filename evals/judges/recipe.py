@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from common.safe_yaml import read_yaml
 from evals.judges.ensemble import EnsembleJudge
 from evals.judges.judge import Judge
 from evals.judges.open_ai import OpenAIJudge
@@ -26,11 +25,7 @@ def read_judge(text: str) -> Judge:
         return WORDS[text]()
     if not Path(text).is_file():
         raise ValueError(f"--judge {text}: neither {', '.join(WORDS)}, nor a YAML file")
-    try:
-        recipe = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"--judge {text} is not valid YAML: {' '.join(str(error).split())}") from error
-    return _built(recipe, f"--judge {text}")
+    return _built(read_yaml(Path(text)), f"--judge {text}")
 
 
 def _built(recipe: Any, where: str) -> Judge:

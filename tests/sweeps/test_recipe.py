@@ -1,5 +1,7 @@
 """What is no sweep is told in one line, before anything is trained."""
 
+import json
+
 import pytest
 
 import sweep
@@ -81,6 +83,28 @@ def test_a_grid_smaller_than_the_sweep_is_refused(world, capsys):
     )  # the last point stops Optuna's own loop, which is not ours
     points = {(t.params["model.lr"], t.params["model.init_args.rates.trunk"]) for t in found.trials}
     assert points == {(lr, trunk) for lr in (0.1, 0.2) for trunk in (0, 1)}
+
+
+def test_a_grid_over_lists_and_mappings(world, capsys):
+    space = "{type: categorical, choices: [{trunk: 0.1, text: 0.0}, {trunk: 0.2, text: 0.0}]}"
+    points = "[{trunk: 0.2, text: 0.0}, {trunk: 0.1, text: 0.0}]"
+    grid = f"{{class: GridSampler, args: {{search_space: {{model.init_args.rates: {points}}}}}}}"
+    lines = [line for line in SWEEP.splitlines() if not line.startswith(("  model", "sampler", "trials"))]
+    at = lines.index("space:") + 1
+    lines[at:at] = [f"  model.init_args.rates: {space}"]
+    text = "\n".join([*lines, f"sampler: {grid}", "fixed: {model.lr: 0.1}", "trials: 2"])
+    (world / "small.yaml").write_text(text)
+    found = sweep.main(["--config", "small.yaml"])
+    assert sorted(json.loads(t.params["model.init_args.rates"])["trunk"] for t in found.trials) == [0.1, 0.2]
+    assert all(t.state.name == "COMPLETE" for t in found.trials)
+    (world / "small.yaml").write_text(
+        text.replace("[{trunk: 0.2, text: 0.0}, {", "[{trunk: 0.3, text: 0.0}, {")
+    )
+    assert "which its space does not hold" in error_of(capsys)
+    (world / "small.yaml").write_text(
+        text.replace("[{trunk: 0.2, text: 0.0}, {trunk: 0.1, text: 0.0}]}}}", "3}}}")
+    )
+    assert "a list of values, not 3" in error_of(capsys)
 
 
 def test_a_config_that_is_not_there_is_told_with_those_that_are(world, capsys):

@@ -1,0 +1,137 @@
+"""Configs that nobody should be able to do harm with, by accident or on purpose: each is one line."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+import train
+from common.names import check_run_name
+from tests.common.test_safe_yaml import BOMB
+from tests.tiny import BASE, error_of, write
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("base.yaml", BASE)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (BOMB + "extends: base.yaml\n", "unfolds to more than"),
+        ("extends: base.yaml\nmodel: &m {init_args: {x: *m}}\n", "stands within what it names"),
+        ("extends: base.yaml\ntrainer: {max_steps: 3}\ntrainer: {max_steps: 4}\n", "'trainer' stands twice"),
+        ("extends: {a: b}\n", "extends is {'a': 'b'}, and must be the name of a config"),
+        ("extends: 3\n", "extends is 3, and must be the name of a config"),
+        ("extends: [[a]]\n", "must be the name of a config"),
+        ("extends: [/dev/zero]\n", "there is no such config"),
+        (
+            "extends: base.yaml\nmodel: {class_path: os.system, init_args: {command: 'touch PWNED'}}\n",
+            "os.system",
+        ),
+        (
+            "extends: base.yaml\nmodel: {class_path: subprocess.Popen, init_args: {args: [touch, PWNED]}}\n",
+            "Popen",
+        ),
+        ("extends: base.yaml\nmodel: 3\n", "model"),
+        ("extends: base.yaml\nmodel: [1]\n", "model"),
+        ("extends: base.yaml\nmodel: {class_path: 3}\n", "model"),
+        ("extends: base.yaml\nmodel: {class_path: ''}\n", "model"),
+        ("extends: base.yaml\nmodel: {class_path: .x}\n", "model"),
+        ("extends: base.yaml\nmodel: {class_path: a..b}\n", "model"),
+        ("extends: base.yaml\ntrainer: 3\n", "trainer"),
+        ("extends: base.yaml\ntrainer: [1]\n", "trainer"),
+        ("extends: base.yaml\ntrainer: {max_steps: [1]}\n", "max_steps"),
+        ("extends: base.yaml\ntrainer: {callbacks: 3}\n", "callbacks"),
+        ("extends: base.yaml\ntrainer: {logger: {class_path: subprocess.Popen}}\n", "logger"),
+        ("extends: base.yaml\ntrainer: {devices: {a: b}}\n", "devices"),
+        ("extends: base.yaml\ntrainer: {accelerator: 3}\n", "accelerator|unhashable|3"),
+        ("extends: base.yaml\ntrainer: {strategy: nosuch}\n", "strategy|nosuch"),
+        ("extends: base.yaml\ntrainer: {precision: nosuch}\n", "precision"),
+        (
+            "extends: base.yaml\ndata: {class_path: builtins.open, init_args: {file: PWNED, mode: w}}\n",
+            "data",
+        ),
+        ("extends: base.yaml\ndata: null\n", "data"),
+        ("extends: base.yaml\nseed_everything: x\n", "seed_everything"),
+        ("extends: base.yaml\nname: '${nowhere}'\n", "nowhere"),
+        ("extends: base.yaml\nname: '${name}'\n", "name"),
+        ("extends: base.yaml\nname: [a]\n", "name"),
+        ("extends: base.yaml\nname: '${oc.env:NO_SUCH_VARIABLE}'\n", "NO_SUCH_VARIABLE"),
+        ("extends: base.yaml\nname: '${bad:x}'\n", "bad"),
+        ("extends: base.yaml\nname: '${'\n", "name"),
+        ("extends: base.yaml\n1: 2\n", "1"),
+        ("extends: base.yaml\nnull: 2\n", "null|None"),
+        ("extends: base.yaml\n? [a, b]\n: 2\n", "unhashable"),
+        ("extends: base.yaml\ncheckpoint: {every_n_steps: -1}\n", "every_n_steps"),
+        ("- a\n", "must hold 'key: value' lines"),
+    ],
+    ids=lambda value: value[:60],
+)
+def test_a_config_of_another_shape_is_one_line(text: str, line: str, capsys: pytest.CaptureFixture) -> None:
+    Path("x.yaml").write_text(text)
+    said = error_of(capsys, "--config", "x.yaml")
+    assert re.search(line, said), said
+    assert not Path("PWNED").exists() and not Path("runs").exists()
+
+
+def test_extends_is_bounded_in_depth_and_read_once_in_breadth(capsys: pytest.CaptureFixture) -> None:
+    for i in range(30):
+        Path(f"d{i}.yaml").write_text(f"extends: [d{i + 1}.yaml, d{i + 1}.yaml]\n")
+    Path("d30.yaml").write_text("extends: base.yaml\n")
+    begun = time.monotonic()
+    assert [path.name for path in train.expand(Path("d0.yaml").resolve())][:2] == ["base.yaml", "d30.yaml"]
+    assert time.monotonic() - begun < 2
+    for i in range(2000):
+        Path(f"c{i}.yaml").write_text(f"extends: [c{i + 1}.yaml]\n")
+    assert "more than 50 configs deep" in error_of(capsys, "--config", "c0.yaml")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "..",
+        "a/../../x",
+        "/tmp/x",
+        "a//b",
+        "a/",
+        ".",
+        "./a",
+        "~/x",
+        "a\nb",
+        "a\x1b[2J",
+        "a" * 300,
+        "a\\b",
+    ],
+)
+def test_a_run_stays_below_runs_dir(name: str, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    before = sorted(tmp_path.parent.rglob("*"))
+    said = error_of(capsys, "--config", "base.yaml", f"--name={name}", "--runs_dir", "in/ner")
+    assert said.startswith("train.py: error: name is") and said.isprintable()
+    assert sorted(tmp_path.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["stage1", "illume_7b/stage1", "v1.2 (new)", "größe", "x=1,y=2", "-x", "...a"]
+)
+def test_usual_names_pass(name: str) -> None:
+    check_run_name(name)
+
+
+def test_a_config_with_a_model_is_no_overlay_wherever_it_lies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "configs").mkdir()
+    monkeypatch.setattr(train, "CONFIGS", tmp_path / "configs")
+    monkeypatch.setattr(train, "PLACES", (tmp_path / "configs",))
+    Path("configs/mine.yaml").write_text(f"extends: [{tmp_path / 'base.yaml'}]\n")
+    Path("configs/over.yaml").write_text("trainer: {max_steps: 3}\n")
+    assert train.parse(["--config", "mine.yaml"]).args[-1].endswith("mine.yaml")
+    assert "mine.yaml" in train.known_stages() and "over.yaml" not in train.known_stages()
+    assert "over.yaml is laid over a stage" in error_of(capsys, "--config", "over.yaml")
+    Path("apart.yaml").write_text("trainer: {max_steps: 3}\n")  # nor does it matter where it lies
+    assert "apart.yaml is laid over a stage" in error_of(capsys, "--config", "apart.yaml")
