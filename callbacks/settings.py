@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from common.paths import expand_all
 from evals.settings import differing, flat, shown
 
 # Where things lie, who is told of them and how long processes wait does not change what a run computes; the resolved
@@ -12,6 +13,8 @@ IGNORED = ("config", "extends", "name", "runs_dir", "track", "timeout")
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The keys in which two configs differ, each as "model.init_args.lr (0.1 -> 0.2)"."""
-    before, after = flat(old), flat(new)
+    before, after = (
+        flat(expand_all(dict(one), strict=False)) for one in (old, new)
+    )  # ~ and what it stands for are one
     keys = [key for key in differing(before, after) if key.split(".")[0] not in IGNORED]
     return [f"{key} ({shown(before, key)} -> {shown(after, key)})" for key in keys]

@@ -2,10 +2,13 @@
 
 import codecs
 import json
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+LAYOUT = "\t\n\r\x85"  # control characters that lay text out; U+0085 is a line break of EBCDIC's
+CONTROLS = {"\0": "NUL", "\a": "bell", "\b": "backspace", "\x1b": "escape", "\x7f": "delete"}
 # UTF-32's little-endian mark begins as UTF-16's does, so it is looked for first.
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -105,3 +108,25 @@ def json_values(text: str, where: str) -> tuple[Any, list[tuple[int, Any]] | Non
         if not isinstance(error.__cause__, json.JSONDecodeError) or error.__cause__.msg != "Extra data":
             raise
     return None, list(json_lines(text, where))
+
+
+def check_words(text: str, where: str = "the text") -> str:
+    """The text, if it can be a prompt: line breaks, tabs, joiners and every kind of space are words like others.
+
+    Args:
+        text: a prompt, a question, a caption, ...
+        where: what the message calls it.
+
+    Raises:
+        ValueError: it is empty, or holds a control character or half of a surrogate pair; the message names it.
+    """
+    if not text.strip():
+        raise ValueError(f"{where} is empty")
+    for place, letter in enumerate(text, 1):
+        kind = unicodedata.category(letter)
+        if kind == "Cs" or kind == "Cc" and letter not in LAYOUT:
+            name = "half of a surrogate pair" if kind == "Cs" else CONTROLS.get(letter, "a control character")
+            raise ValueError(
+                f"{where} holds U+{ord(letter):04X} ({name}) at letter {place}, which no text may: leave it out"
+            )
+    return text

@@ -4,15 +4,17 @@ import difflib
 from collections.abc import Collection
 from typing import Any
 
+from common.text import check_words
+
 
 def some_words(value: Any, where: str) -> str:
     """The value, if it is text and not empty.
 
     Raises:
-        ValueError: it is not; begins with `where`.
+        ValueError: it is not, or holds control characters; begins with `where`.
     """
     if isinstance(value, str) and value.strip():
-        return value
+        return check_words(value, where)
     raise ValueError(f"{where} must be some words, not {value!r}")
 
 

@@ -1,10 +1,10 @@
 """The options of `python -m evals`: which suites there are, and which of them has which option."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from common.errors import Parser
+from common.paths import path_or_name, user_path
 from models.device import DEVICES
 from models.sampling_options import NAMES, add_sampling
 
@@ -62,17 +62,17 @@ def build_parser() -> SuiteParser:
     )
     parser.add_argument(
         "--model",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="model folder; without it, all but playground and rfid score images that are there",
     )
     parser.add_argument("--suite", choices=tuple(SUITES), default="playground", help="default: %(default)s")
     parser.add_argument(
-        "--out", type=Path, default="report.json", metavar="FILE", help="default: %(default)s"
+        "--out", type=user_path, default="report.json", metavar="FILE", help="default: %(default)s"
     )
     parser.add_argument(
         "--images",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="playground: contact sheets; others: where their images are",
     )
@@ -92,6 +92,7 @@ def build_parser() -> SuiteParser:
 def _add_shared(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--prompts",
+        type=path_or_name,
         metavar="FILE",
         help="geneval: its evaluation_metadata.jsonl; genai_bench: its folder; both: or the word playground; "
         "fid: a prompt a line",
@@ -104,10 +105,12 @@ def _add_shared(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--limit", type=count, metavar="N", help="of so many images, GenEval prompts or sessions (all)"
     )
-    group.add_argument("--clip", metavar="DIR", help="CLIP: of GenEval's colours, of edits")
+    group.add_argument(
+        "--clip", type=path_or_name, metavar="DIR", help="CLIP: of GenEval's colours, of edits"
+    )
     group.add_argument(
         "--inception",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="Inception weights (downloaded); playground: for FID as well",
     )
@@ -129,7 +132,10 @@ def _add_playground(group: argparse._ArgumentGroup) -> None:
 
 def _add_geneval(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--detector", metavar="DIR", help="Mask2Former, OWLv2 or Grounding DINO; or the word playground"
+        "--detector",
+        type=path_or_name,
+        metavar="DIR",
+        help="Mask2Former, OWLv2 or Grounding DINO; or the word playground",
     )
     group.add_argument("--threshold", type=float, help="score that a detection must exceed (0.3)")
     group.add_argument("--counting-threshold", type=float, help="the same where objects are counted (0.9)")
@@ -139,27 +145,35 @@ def _add_geneval(group: argparse._ArgumentGroup) -> None:
 def _add_fidelity(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--real",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="real images: folder, .zip, .tar, statistics; MJHQ-30K's folder",
     )
-    group.add_argument("--features", type=Path, metavar="DIR", help="keeps features there, to go on with")
+    group.add_argument(
+        "--features", type=user_path, metavar="DIR", help="keeps features there, to go on with"
+    )
 
 
 def _add_genai(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--vlm",
+        type=path_or_name,
         metavar="DIR",
         help="who says what an image shows: CLIP-FlanT5 or any that answers questions; or the word playground",
     )
     group.add_argument(
-        "--vlm-tokenizer", metavar="DIR", help="CLIP-FlanT5's, which is its T5's: google/flan-t5-xxl"
+        "--vlm-tokenizer",
+        type=path_or_name,
+        metavar="DIR",
+        help="CLIP-FlanT5's, which is its T5's: google/flan-t5-xxl",
     )
 
 
 def _add_editing(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--data", metavar="DIR", help="the benchmark's folder")
-    group.add_argument("--dino", metavar="DIR", help="DINO or DINOv2, best facebook/dino-vits16")
+    group.add_argument("--data", type=path_or_name, metavar="DIR", help="the benchmark's folder")
+    group.add_argument(
+        "--dino", type=path_or_name, metavar="DIR", help="DINO or DINOv2, best facebook/dino-vits16"
+    )
     group.add_argument("--split", choices=("test", "validation"), help="of Emu Edit (test)")
     group.add_argument(
         "--multi-turn", action="store_true", help="MagicBrush's sessions of several turns as well"

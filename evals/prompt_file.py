@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from common.text import check_words, read_text, split_lines
+
 
 def read_prompt_lines(path: Path, give: str) -> list[str]:
-    """The lines of a file; an empty file is one empty line.
+    r"""The lines of a file in UTF-8, or in UTF-16 with a byte-order mark; only \n and \r\n end a line.
 
     Args:
         path: which.
@@ -12,11 +14,16 @@ def read_prompt_lines(path: Path, give: str) -> list[str]:
 
     Raises:
         FileNotFoundError: it is not there.
-        ValueError: it is no text.
+        ValueError: it is no text, is empty, or holds control characters.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no prompt file {path}: give {give}")
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text: {error}") from error
+    lines = split_lines(read_text(path))
+    while lines and not lines[-1].strip():  # what editors leave at the end
+        lines.pop()
+    if not lines:
+        raise ValueError(f"{path} is empty: give {give}")
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            check_words(line, f"{path}:{number}")
+    return lines

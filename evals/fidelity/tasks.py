@@ -15,7 +15,7 @@ from evals.fidelity import mjhq
 from evals.fidelity.statistics import read_statistics
 from evals.frechet import Gaussian
 from evals.hashes import hash_of
-from evals.picture_sets import Picture, by_stem, pictures_in, spread, square_of
+from evals.picture_sets import Picture, by_stem, spread, square_of, told_pictures
 from evals.prompt_file import read_prompt_lines
 from evals.suite import DRAWS, NEEDS
 from models.unified import Illume
@@ -89,13 +89,13 @@ def _there(folder: Path) -> list[Order]:
     drawn = read_record(folder)
     if drawn.get("suite") == "fid":
         return [Order(NUMBERED.format(i), 0, None) for i in range(drawn["prompts"])]
-    return [Order(picture.name, 0, None) for picture in pictures_in(folder)]
+    return [Order(picture.name, 0, None) for picture in told_pictures(folder)]
 
 
 def _real(options: argparse.Namespace) -> Sequence[Picture] | Gaussian:
     if options.real.suffix == ".npz":
         return read_statistics(options.real, WIDTH)
-    return spread(pictures_in(options.real), options.limit)
+    return spread(told_pictures(options.real), options.limit)
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -126,7 +126,7 @@ def mjhq_task(options: argparse.Namespace) -> Task:
 
 def rfid_task(options: argparse.Namespace) -> Task:
     """What a model's tokenizer and detokenizer make of real images, against those images."""
-    found = pictures_in(options.real)
+    found = told_pictures(options.real)
     by_stem(found, {picture.stem for picture in found}, "")  # two of one stem would be one reconstruction
     orders = [Order(f"{p.stem}.png", seed_of(options.seed, i), p) for i, p in enumerate(found)]
     about = {"suite": "rfid", "real_hash": hash_of([f"{p.name} {p.size}" for p in found])}

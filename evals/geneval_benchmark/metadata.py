@@ -47,8 +47,6 @@ def read_prompts(path: Path, vocabulary: Vocabulary = GENEVAL) -> list[Prompt]:
         ValueError: it has none, or a line that is none; says which and why.
     """
     lines = read_prompt_lines(path, "GenEval's evaluation_metadata.jsonl")
-    if lines == [""]:
-        raise ValueError(f"{path} is empty: give a file of prompts, one JSON object a line")
     return [parse_line(line, f"{path}:{i}", vocabulary) for i, line in enumerate(lines, 1)]
 
 

@@ -73,7 +73,7 @@ def test_a_relation_that_nobody_knows(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_or_empty_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none.jsonl"):
         read_prompts(tmp_path / "none.jsonl")
-    for content, says in ((b"", "empty"), (b"\n", "empty"), (b"\xff\xfe{", "no text")):
+    for content, says in ((b"", "empty"), (b"\n", "empty"), (b"\xff\xfe{", "not UTF-16-LE")):
         (tmp_path / "x").write_bytes(content)
         with pytest.raises(ValueError, match=says):
             read_prompts(tmp_path / "x")
