@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.files import write_text
 from common.errors import Parser, user_errors
+from common.files import write_text
+from common.paths import path_or_name, user_path
 from processes import ended_by_sigterm, run_lock
 from train import find_config
 
@@ -85,9 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> "Study":
     parser = Parser(prog="sweep.py", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--config", required=True, help="a YAML file, as sweeps/stage2.yaml in configs/")
     parser.add_argument(
-        "--storage", help="a database's URL or a journal file's path (default: the YAML's, or SQLite)"
+        "--storage",
+        type=path_or_name,
+        help="a database's URL or a journal file's path (default: the YAML's, or SQLite)",
     )
-    parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument("--runs_dir", type=user_path, default=Path("runs"), help="default: runs")
     options = parser.parse_args(arguments)
     with user_errors("sweep.py"), ended_by_sigterm(at_once=False):
         return run(options)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.errors import suggest, user_errors
-from common.paths import expand
+from common.paths import expand_home
 from common.safe_yaml import read_yaml
 from common.signals import Stopped
 from planning.options import Options, take_plan
@@ -44,7 +44,7 @@ class Command(NamedTuple):
 
 def find_config(name: str, beside: Path, asker: str = "--config") -> Path:
     """The config file called `name` in the folder `beside`, in configs/ or in configs/playground/."""
-    name = expand(name, asker)
+    name = expand_home(name, asker)
     for place in (beside, *PLACES):
         if name and (place / name).is_file():
             return (place / name).resolve()

@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from benchmarks.figures import over, show
+from common.paths import user_path
 from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule
 from models.sequence import PackedBatch
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.made_ahead", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--runs", type=Path, default=Path("runs/playground"), help="default: %(default)s")
+    parser.add_argument("--runs", type=user_path, default=Path("runs/playground"), help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20, help="of each measurement")
     parser.add_argument("--json", action="store_true", help="JSON alone")

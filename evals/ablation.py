@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.names import check_run_name
+from common.paths import expand_all
 from common.safe_yaml import read_yaml
 from evals.arms import MOST_SEEDS
 
@@ -53,7 +54,7 @@ def read_ablation(path: Path) -> Ablation:
     Raises:
         ValueError: it is no ablation; says what is wrong.
     """
-    content = read_yaml(path)
+    content = expand_all(read_yaml(path))
     arms = content.get("arms") if isinstance(content, dict) else None
     if (
         not isinstance(arms, dict)

@@ -18,6 +18,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from common.errors import suggest
+from common.paths import expand_all
 from common.safe_yaml import read_yaml
 from sweeps.space import encoded, read_space, told
 from train import CONFIGS, expand, find_config
@@ -99,7 +100,7 @@ def read_recipe(path: Path, storage: str | None = None) -> Recipe:
         ValueError: it is no sweep; says what is wrong, before anything is trained.
         FileNotFoundError: a base config is not there.
     """
-    content = read_yaml(path)
+    content = expand_all(read_yaml(path))
     if not isinstance(content, dict) or not {"base", "space", "objective", "trials"} <= set(content):
         raise ValueError(f"{path} is no sweep: it needs base:, space:, objective: and trials:")
     known = [key for key in Recipe.__dataclass_fields__ if key != "path"]

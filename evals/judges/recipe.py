@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from common.paths import expand_all
 from common.safe_yaml import read_yaml
 from evals.judges.ensemble import EnsembleJudge
 from evals.judges.judge import Judge
@@ -25,7 +26,7 @@ def read_judge(text: str) -> Judge:
         return WORDS[text]()
     if not Path(text).is_file():
         raise ValueError(f"--judge {text}: neither {', '.join(WORDS)}, nor a YAML file")
-    return _built(read_yaml(Path(text)), f"--judge {text}")
+    return _built(expand_all(read_yaml(Path(text))), f"--judge {text}")
 
 
 def _built(recipe: Any, where: str) -> Judge:

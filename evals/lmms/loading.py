@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from common.paths import expand_home
 from evals.known import one_of
 from evals.lmms.answering import Answerer
 from models.unified import Illume
@@ -38,7 +39,7 @@ def load_answerer(
     if not str(batch_size).isdecimal() or int(batch_size) < 1:
         raise ValueError(f"--batch_size {batch_size}: give a whole number from 1")
     place = device_of(device)
-    model = Illume.from_pretrained(Path(pretrained))
+    model = Illume.from_pretrained(Path(expand_home(pretrained)))
     if missing := [name for name in SEES if getattr(model, name) is None]:
         raise ValueError(f"{pretrained} cannot answer: it has no {' and no '.join(missing)}")
     model.tokenizer = model.detokenizer = None  # nothing is drawn
