@@ -11,11 +11,11 @@ from evals.fidelity.inception import load_inception
 from evals.fidelity.scores import all_scores
 from evals.fidelity.tasks import TASKS, Task
 from evals.frechet import Gaussian
-from evals.picture_sets import picture_width
+from evals.picture_sets import others_in, picture_width
 from evals.ranks import ALONE, Ranks
 from models.sampling_options import given_sampling
 
-VERSION = "1"  # of how images are read and scored; a change that moves a figure moves it
+VERSION = "2"  # of how images are read and scored; a change that moves a figure moves it (2: all through one opener)
 REBUILT = "both sides: the centre square at {} pixels, Pillow's bicubic"
 
 
@@ -82,5 +82,7 @@ def _about(options: argparse.Namespace, extractor: Extractor, side: int | None) 
         about["resize"] = f"{REBUILT.format(side)}; then {about['resize']}"
     elif options.real.suffix == ".npz":
         about["resize"] += "; of the real images' statistics it is not known"
+    if options.real.suffix != ".npz" and options.suite != "mjhq":
+        about["real_left_out"] = others_in(options.real)  # files that are no images
     about |= {"torch": version("torch"), "pillow": version("pillow")}
     return about | who_drew(options.images)

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evals.image_files import open_image, squared, write_whole
+from common.files import write_bytes
+from evals.image_files import open_image, squared
 from evals.picture_sets import Picture
 from evals.pixels import tensor_of
 from evals.progress import telling
 
 BATCH = 32
+READ = 2  # how images are opened; kept features of images that were opened otherwise are not taken
 Features = dict[str, Tensor]  # by layer, each (N, D) float32
 
 
@@ -68,7 +70,7 @@ def features_of(
         if found is None:
             found = _extract(contents, extractor, side)
             if kept is not None:
-                write_whole(kept, _packed(found))
+                write_bytes(kept, _packed(found))
         parts.append(found)
     return {name: torch.cat([part[name] for part in parts]) for name in extractor.layers}
 
@@ -88,7 +90,7 @@ def _extract(contents: Sequence[tuple[Picture, bytes]], extractor: Extractor, si
 
 
 def _key(contents: Sequence[tuple[Picture, bytes]], extractor: Extractor, side: int | None) -> str:
-    digest = hashlib.sha256(json.dumps([extractor.about, extractor.layers, side]).encode())
+    digest = hashlib.sha256(json.dumps([extractor.about, extractor.layers, side, READ]).encode())
     for _, content in contents:
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()[:32]

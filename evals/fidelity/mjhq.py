@@ -15,7 +15,7 @@ from typing import Any
 from evals.in_turn import in_turn
 from evals.json_files import read_object
 from evals.known import one_of, some_words
-from evals.picture_sets import Picture, by_stem, check_whole, pictures_in
+from evals.picture_sets import Picture, by_stem, check_whole, told_pictures
 
 CATEGORIES = (
     "animals",
@@ -93,6 +93,6 @@ def real_pictures(folder: Path, items: Sequence[Item], wanted: Sequence[Item]) -
     place = folder / IMAGES
     if not place.is_dir():
         place = folder / f"{IMAGES}.zip"
-    found = [replace(p, name=p.name.removeprefix(f"{IMAGES}/")) for p in pictures_in(place)]
+    found = [replace(p, name=p.name.removeprefix(f"{IMAGES}/")) for p in told_pictures(place)]
     known = by_stem(found, {item.stem for item in items}, "meta_data.json has no such id in that category")
     return check_whole(known, [item.stem for item in wanted], place, "get them again")

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.files import write_text
+from common.images import has_image_extension
 from evals.drawing import Draws, Order, check_known, check_same, draws, make_missing, seed_of, write_record
 from evals.geneval_benchmark.metadata import Prompt, parse_line
 from evals.geneval_benchmark.vocabulary import GENEVAL, Vocabulary
-from evals.image_files import write_whole
 from evals.ranks import ALONE, Ranks
 
-PICTURE = re.compile(r"(\d+)\.png")
+PICTURE = re.compile(r"(\d+)\.\w+")
 
 
 class Place(NamedTuple):
@@ -68,7 +69,7 @@ def existing(folder: Path, prompts: Sequence[Prompt], samples: int) -> dict[Plac
                 f"{place} is of no prompt: there are {len(prompts)}; take it away, or give its prompts"
             )
         _check_metadata(place / "metadata.jsonl", prompts[number])
-        for path in sorted(place.glob("samples/*.png")):
+        for path in sorted(path for path in place.glob("samples/*") if has_image_extension(path.name)):
             name = PICTURE.fullmatch(path.name)
             here = Place(number, int(name[1])) if name else None
             if here is None and not path.name.startswith("."):
@@ -162,4 +163,4 @@ def _write_metadata(folder: Path, prompts: Sequence[Prompt]) -> None:
     for i, prompt in enumerate(prompts):
         path = folder / f"{i:05d}" / "metadata.jsonl"
         if not path.is_file():
-            write_whole(path, (prompt.line + "\n").encode())
+            write_text(path, prompt.line + "\n")

@@ -24,7 +24,7 @@ def test_each_picture_has_the_features_that_it_has_alone(folder: Path) -> None:
     for i, picture in enumerate(pictures):
         alone = features_of([picture], small)
         for layer in LAYERS:
-            assert torch.allclose(together[layer][i], alone[layer][0], atol=1e-6)
+            assert torch.allclose(together[layer][i], alone[layer][0], atol=1e-5)
     cut = features_of(pictures, small, side=16)
     assert cut["16"].shape == (9, 16) and not torch.allclose(cut["16"], together["16"])
 
