@@ -29,8 +29,9 @@ def read_published(read: Callable[..., Any], source: str, revision: str, **optio
         raise FileNotFoundError(f"there is no folder {source}")
     try:
         return read(source, revision=revision, trust_remote_code=False, **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        words = " ".join(str(error).split())[:300]
+    except Exception as error:  # noqa: BLE001 - foreign files lead the libraries into any
+        kind = "" if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: "
+        words = kind + " ".join(str(error).split())[:300]
         if Path(source).is_dir():
             raise ValueError(f"{source} does not load: {words}") from error
         raise FileNotFoundError(

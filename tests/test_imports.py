@@ -34,6 +34,7 @@ OUTSIDE = {
         "tokenizers",
         "huggingface_hub",
         "safetensors",
+        "sentencepiece",
         "peft",  # LoRA, where it is asked for
         "numpy",
         "PIL",

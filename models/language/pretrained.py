@@ -11,7 +11,6 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -19,9 +18,11 @@ from transformers import (
 
 from models.attention import Attend, Backend
 from models.language.families import ABOUT_FILES, check_trunk, row_factors
+from models.language.published_tokenizer import read_published_tokenizer
 from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import NO_TEXT_ROWS, UnifiedLM
 from models.published import check_files, read_published, type_on_disk
+from models.published_kind import read_config
 from models.turns import VICUNA, template_turns
 from models.weights import told
 
@@ -120,11 +121,11 @@ class PretrainedLanguage:
         Raises:
             FileNotFoundError: there is no such folder, nor such a name on the hub.
         """
-        return read_published(AutoConfig.from_pretrained, self.source, self.revision)
+        return read_config(self.source, self.revision)
 
     def tokenizer(self, words: PreTrainedTokenizerBase | None = None) -> PreTrainedTokenizerBase:
         """The published model's tokenizer or what stands in for it, with the chat template that the turns are of."""
-        tokenizer = words or read_published(AutoTokenizer.from_pretrained, self.source, self.revision)
+        tokenizer = words or read_published_tokenizer(self.source, self.revision)
         if self.turns == "vicuna":
             tokenizer.chat_template = VICUNA
         return tokenizer

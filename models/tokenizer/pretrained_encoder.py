@@ -26,6 +26,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from models.precision import ComputeDtype, FullPrecision
 from models.published import check_files, read_published
+from models.published_kind import read_config
 from models.recipe import check_keys
 from models.weights import told
 
@@ -225,7 +226,7 @@ def read_encoder(
         FileNotFoundError: there is no such folder or name, or files are missing.
         ValueError: it is no encoder known here, or tensors are missing.
     """
-    config = read_published(AutoConfig.from_pretrained, source, revision)
+    config = read_config(source, revision)
     recipe = vision_recipe(config, source)
     known = inspect.signature(PretrainedEncoder.__init__).parameters.keys() - {"self", "model"}
     check_keys(settings, known, "the encoder")

@@ -47,7 +47,7 @@ def publish(folder, family="llama", template=CHATML, rows=320, shard="5GB", **mo
     words.save_pretrained(folder)
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     sizes |= {"num_key_value_heads": 2, "vocab_size": rows, "max_position_embeddings": 256}
-    config = AutoConfig.for_model(family, **(sizes | FAMILIES[family] | more))
+    config = AutoConfig.for_model(family, **(sizes | FAMILIES.get(family, {}) | more))
     perturb(AutoModelForCausalLM.from_config(config)).save_pretrained(folder, max_shard_size=shard)
     return words
 
