@@ -40,6 +40,7 @@ from common.errors import Parser
 from common.files import atomic, write_text
 from common.folder_lock import FolderLock
 from common.json_files import read_object
+from common.paths import user_path
 from common.terminal import printable
 from datamodules.published_formats import FORMATS, Chunk, Made, Options, Refused
 from datamodules.shard import add_member
@@ -89,7 +90,7 @@ class Tally:
 
 
 def write(task: Task) -> None:
-    """Writes one shard, and before it gets its name a note of what was skipped; without a sample there is the note alone."""
+    """Writes one shard, and before it gets its name a note of what was skipped; of no samples, the note alone."""
     done = Tally()
     found = FORMATS[task.format].samples(task.options, task.chunk)
     first = next((made for made in found if not _is_refused(made, done)), None)
@@ -151,7 +152,9 @@ def _note_plan(out: Path, name: str, options: Options, chunks: list[Chunk]) -> N
     Raises:
         ValueError: something else was begun there.
     """
-    content = json.dumps(chunks, default=str).encode()
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(json.dumps(chunk, default=str).encode())
     plan = {
         "format": name,
         "source": str(options.source.resolve()),
@@ -160,7 +163,7 @@ def _note_plan(out: Path, name: str, options: Options, chunks: list[Chunk]) -> N
         "split": options.split,
         "samples_per_shard": options.size,
         "shards": len(chunks),
-        "listing": hashlib.sha256(content).hexdigest(),
+        "listing": digest.hexdigest(),
     }
     noted = out / "plan.json"
     if noted.is_file() and read_object(noted) != plan:
@@ -231,9 +234,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("format", choices=tuple(FORMATS))
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="folder that takes the shards")
-    parser.add_argument("--images", type=Path, help="folder that the source's image paths start from")
+    parser.add_argument("source", type=user_path)
+    parser.add_argument("--out", type=user_path, required=True, help="folder that takes the shards")
+    parser.add_argument("--images", type=user_path, help="folder that the source's image paths start from")
     parser.add_argument(
         "--caption", metavar="KEY", help="key or column of captions, where several are known or none"
     )

@@ -1,12 +1,13 @@
 """folder: images, each with a .txt of its name, or all with their captions in one file, as ImageFolder and COCO."""
 
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
 from common.images import has_image_extension
 from common.text import read_text
 from datamodules.published_formats import keys, tables
-from datamodules.published_formats.files import check_split, of_split, plain, walk
+from datamodules.published_formats.files import check_split, of_split, plain, split_of, walk
 from datamodules.published_formats.pictures import read_file
 from datamodules.published_formats.record import (
     Chunk,
@@ -16,6 +17,7 @@ from datamodules.published_formats.record import (
     Options,
     Refused,
     attempt,
+    check_unused,
     slices,
 )
 from datamodules.published_formats.rows import JSON_ENDINGS, LISTS, Row, read_rows, rows_of_split
@@ -38,10 +40,10 @@ def listing(options: Options) -> Listing:
     names = walk(options.source, left, options.out)
     lists = [name for name in names if name.name.lower() in LISTED and not _is_beside(name, names)]
     if lists:
-        return _of_lists(of_split(lists, options, left), options, left)
-    for name, value in (("--images", options.images), ("--caption", options.caption)):
-        if value is not None:
-            raise ValueError(f"{name} goes with a file that lists captions, and {options.source} has none")
+        found = _of_lists(of_split(lists, options, left), options, left)
+        _count_unlisted(names, found.chunks, options, left)
+        return found
+    check_unused(options, images=True, caption=True)
     images = [name for name in names if has_image_extension(name.name)]
     beside = {name for name in names if name.suffix.lower() in BESIDE}
     used: set[Path] = set()
@@ -88,6 +90,23 @@ def _of_lists(lists: list[Path], options: Options, left: list[Refused]) -> Listi
         folder = str(path.parent)
         records += [[where if folder == "." else f"{folder}/{where}", row, folder] for where, row in rows]
     return Listing(slices(records, options.size), tables.PAIRS, left)
+
+
+def _count_unlisted(names: list[Path], chunks: list[Chunk], options: Options, left: list[Refused]) -> None:
+    """Counts the images of the folder that no row names."""
+    if options.images is not None:  # the rows speak of another folder
+        return
+    records = [record for chunk in chunks for record in chunk]
+    named = [(keys.named_image(row), folder) for _, row, folder in records]
+    known = {
+        posixpath.normpath(path) for name, folder in named if name for path in (name, f"{folder}/{name}")
+    }
+    taken = (None, check_split(options))
+    left += [
+        Refused(str(name), "no row names an image")
+        for name in names
+        if has_image_extension(name.name) and str(name) not in known and split_of(name) in taken
+    ]
 
 
 def _check_keys(rows: list[Row], path: Path, asked: str | None) -> None:

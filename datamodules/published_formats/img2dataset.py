@@ -6,13 +6,23 @@ from datamodules.decode import image_endings, sample_json, sample_text
 from datamodules.places import find_shards
 from datamodules.published_formats import keys, tables
 from datamodules.published_formats.pictures import read_picture
-from datamodules.published_formats.record import Chunk, Listing, Made, Members, Options, Refused, attempt
+from datamodules.published_formats.record import (
+    Chunk,
+    Listing,
+    Made,
+    Members,
+    Options,
+    Refused,
+    attempt,
+    check_unused,
+)
 from datamodules.published_formats.samples import pair_members
 from datamodules.shard import BrokenShard, Sample, Shard
 
 
 def listing(options: Options) -> Listing:
     """The shards, each of which becomes one."""
+    check_unused(options, images=True, split=True)
     return Listing(find_shards(str(options.source)), tables.PAIRS)
 
 

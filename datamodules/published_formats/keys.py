@@ -93,6 +93,14 @@ def image_key(row: Mapping[str, Any]) -> str | None:
     return first((*IMAGE, *IMAGE_PATH), given)
 
 
+def named_image(row: Any) -> str:
+    """The path of a row's image; empty where it names none."""
+    key = image_key(row) if isinstance(row, dict) else None
+    value = row[key] if key else None
+    value = value.get("path") if isinstance(value, dict) else value
+    return value if isinstance(value, str) else ""
+
+
 def is_caption(name: str) -> bool:
     """Whether a key is one for captions: of a known name, or "caption" with something before or after it."""
     name = name.lower()

@@ -5,7 +5,16 @@ from typing import Any
 
 from datamodules.published_formats import tables
 from datamodules.published_formats.files import check_split, plain
-from datamodules.published_formats.record import Chunk, Listing, Made, Options, Refused, attempt, slices
+from datamodules.published_formats.record import (
+    Chunk,
+    Listing,
+    Made,
+    Options,
+    Refused,
+    attempt,
+    check_unused,
+    slices,
+)
 from datamodules.published_formats.rows import JSON_ENDINGS, read_rows, rows_of_split
 from datamodules.published_formats.samples import dialogue
 
@@ -25,6 +34,7 @@ def listing(options: Options) -> Listing:
         inside = sorted(p.name for p in options.source.iterdir() if p.suffix.lower() in JSON_ENDINGS)
         hint = f", as {options.source / inside[0]}" if inside else ""
         raise ValueError(f"{options.source} is a folder: name the file of dialogues in it{hint}")
+    check_unused(options, caption=True)
     left: list[Refused] = []
     rows = rows_of_split(read_rows(options.source), check_split(options), left)
     return Listing(slices(rows, options.size), tables.DIALOGUES, left)

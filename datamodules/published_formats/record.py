@@ -73,6 +73,17 @@ class Format:
     samples: Callable[[Options, Chunk], Iterator[Made | Refused]]
 
 
+def check_unused(options: Options, images: bool = False, caption: bool = False, split: bool = False) -> None:
+    """Makes sure that options which would do nothing are not given.
+
+    Raises:
+        ValueError: one is.
+    """
+    for name, unused in (("images", images), ("caption", caption), ("split", split)):
+        if unused and getattr(options, name) is not None:
+            raise ValueError(f"--{name} has no meaning for {options.source}: leave it out")
+
+
 def slices(rows: Sequence[Any], size: int) -> list[Chunk]:
     """Rows in chunks."""
     return [list(rows[start : start + size]) for start in range(0, len(rows), size)]

@@ -8,9 +8,10 @@ from typing import Any
 
 from common.foreign_files import check_file
 from common.text import json_values, read_text
+from datamodules.conversations import has_dialogue
 from datamodules.published_formats.arrow import read_table
 from datamodules.published_formats.files import ALL, SPLITS, left_out
-from datamodules.published_formats.keys import image_key
+from datamodules.published_formats.keys import edit_keys, image_key
 from datamodules.published_formats.record import Refused
 
 Row = tuple[str, Any]  # where it stands, and what it holds
@@ -41,14 +42,17 @@ def read_rows(path: Path) -> list[Row]:
 def _csv_rows(text: str, path: Path) -> Iterator[Row]:
     header = text.partition("\n")[0]
     reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=header.count), skipinitialspace=True
+        io.StringIO(text, newline=""),
+        delimiter=max(DELIMITERS, key=header.count),
+        skipinitialspace=True,
+        strict=True,
     )
     try:
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         for row in reader:
             yield f"{path.name}, line {reader.line_num}", row
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: no CSV that is read: {error}") from error
+        raise ValueError(f"{path}, line {reader.line_num + 1}: no CSV that is read: {error}") from error
 
 
 def _listed(value: Any, path: Path) -> list[Any]:
@@ -57,6 +61,8 @@ def _listed(value: Any, path: Path) -> list[Any]:
         return value
     if not isinstance(value, dict):
         raise ValueError(f"{path} is no list of rows, but a {type(value).__name__}")
+    if path.suffix.lower() != ".json" or has_dialogue(value) or edit_keys(value, None) or _names_image(value):
+        return [value]
     images, annotations = value.get("images"), value.get("annotations")
     if isinstance(images, list) and isinstance(annotations, list):
         return _coco(images, annotations, path)
@@ -64,9 +70,13 @@ def _listed(value: Any, path: Path) -> list[Any]:
     rows = next((found for found in lists if isinstance(found, list)), None)
     if rows is not None and all(isinstance(row, dict) for row in rows):
         return [_karpathy(row) for row in rows]
-    if image_key(value) is not None and isinstance(value[image_key(value)], str) and len(value) > 1:
-        return [value]
     return [{"image": name, "caption": caption} for name, caption in sorted(value.items())]
+
+
+def _names_image(row: dict[str, Any]) -> bool:
+    """Whether an object is a row of a pair, and not names with their captions."""
+    key = image_key(row)
+    return key is not None and isinstance(row[key], str) and len(row) > 1
 
 
 def _coco(images: list[Any], annotations: list[Any], path: Path) -> list[Any]:

@@ -19,7 +19,7 @@ from datamodules.published_formats.arrow import (
     saved_splits,
 )
 from datamodules.published_formats.files import ALL, SPLITS, check_split, left_out, of_split, walk
-from datamodules.published_formats.record import Chunk, Listing, Made, Options, Refused, attempt
+from datamodules.published_formats.record import Chunk, Listing, Made, Options, Refused, attempt, check_unused
 from datamodules.published_formats.samples import dialogue, edits, pairs
 
 TABLES = (".parquet", ".arrow")
@@ -136,10 +136,15 @@ def table_files(options: Options, left: list[Refused]) -> list[Path]:
     if source.is_file():
         if source.suffix.lower() not in TABLES:
             raise ValueError(f"{source} is no table: it ends neither in .parquet nor in .arrow")
-        return [source]
+        return (
+            [source.parent / path for path in of_split([Path(source.name)], options, left)]
+            if options.split
+            else [source]
+        )
     if (source / "dataset_dict.json").is_file():
         return [path for split in _asked(options, left) for path in saved_files(source / split, left)]
     if (source / "state.json").is_file():
+        check_unused(options, split=True)
         return saved_files(source, left)
     names = walk(source, left, options.out)
     caches = [name for name in names if name.suffix.lower() == ".arrow" and name.name.startswith(CACHES)]

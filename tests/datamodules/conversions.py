@@ -1,0 +1,34 @@
+"""Conversions in tests: run one in this process, and read what it wrote."""
+
+import json
+import random
+from pathlib import Path
+
+from datamodules import convert
+from datamodules.shard import Shard
+from datamodules.templates import TEMPLATES
+from models.document import Document
+
+
+def run(*arguments: object) -> int:
+    """The command with one worker; its exit code."""
+    return convert.main([*map(str, arguments), "--workers", "1"])
+
+
+def documents(folder: Path, template: str) -> list[Document]:
+    """What training reads out of the shards."""
+    found: list[Document] = []
+    for path in sorted(Path(folder).glob("*.tar")):
+        shard = Shard(path)
+        found += [TEMPLATES[template](shard.read(i), 16, random.Random(0), 0.0) for i in range(len(shard))]
+    return found
+
+
+def captions(folder: Path) -> list[str]:
+    """The captions of shards of pairs."""
+    return [document[-1].text for document in documents(folder, "describe")]
+
+
+def skipped(folder: Path) -> dict[str, int]:
+    """How much was left out, by reason."""
+    return json.loads((Path(folder) / "summary.json").read_text())["skipped"]

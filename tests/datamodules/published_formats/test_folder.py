@@ -1,0 +1,344 @@
+"""Folders of images: captions beside them or in one file, whatever wrote it; what is left out is counted by name."""
+
+import csv
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from tests.datamodules.conversions import captions, run, skipped
+from tests.datamodules.tars import png
+
+ROWS = [{"file_name": f"{i}.png", "text": f"a red circle {i}"} for i in range(3)]
+WORDS = [row["text"] for row in ROWS]
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.png").write_bytes(png(i))
+    return folder
+
+
+def lines(rows, end="\n"):
+    return "".join(json.dumps(row, ensure_ascii=False) + end for row in rows)
+
+
+def table(rows, delimiter=","):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+COCO = {
+    "images": [{"id": i, "file_name": f"{i}.png"} for i in range(3)],
+    "annotations": [{"id": 9 - i, "image_id": i, "caption": WORDS[i]} for i in range(3)],
+}
+KARPATHY = {
+    "images": [
+        {
+            "filename": f"{i}.png",
+            "filepath": ".",
+            "split": "restval",
+            "sentences": [{"raw": WORDS[i], "tokens": []}],
+        }
+        for i in range(3)
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("metadata.jsonl", lines(ROWS)),
+        ("metadata.jsonl", lines(ROWS, "\r\n")),
+        ("metadata.csv", table(ROWS)),
+        ("metadata.tsv", table(ROWS, "\t")),
+        ("captions.csv", table(ROWS, "|")),
+        ("captions.txt", table(ROWS)),
+        ("captions.json", json.dumps(ROWS)),
+        ("captions.json", lines(ROWS)),
+        ("captions.jsonl", json.dumps(ROWS, indent=1)),
+        ("captions.json", json.dumps({row["file_name"]: row["text"] for row in ROWS})),
+        ("captions.json", json.dumps({row["file_name"]: [row["text"]] for row in ROWS})),
+        ("captions.json", json.dumps(COCO)),
+        ("captions.json", json.dumps(KARPATHY)),
+        ("captions.json", json.dumps({"annotations": ROWS})),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_captions_in_one_file_of_any_kind(source, name, text, encoding):
+    (source / name).write_bytes(text.encode(encoding))
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == WORDS and skipped(source.parent / "out") == {}
+
+
+def test_captions_in_a_parquet_file(source):
+    arrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(arrow.Table.from_pylist(ROWS), source / "metadata.parquet")
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == WORDS
+
+
+def test_a_list_of_captions_elsewhere_takes_its_images_from_where_it_is_told(source, tmp_path):
+    (tmp_path / "captions_train2017.json").write_text(json.dumps(COCO))
+    out = tmp_path / "out"
+    assert run("folder", tmp_path / "captions_train2017.json", "--images", source, "--out", out) == 0
+    assert captions(out) == WORDS
+
+
+def test_separators_within_a_caption_end_no_row(source):
+    odd = [{**row, "text": text} for row, text in zip(ROWS, ("a\u2028b", "c\x85d", "e\x0bf"), strict=True)]
+    (source / "metadata.jsonl").write_text(lines(odd), encoding="utf-8")
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == ["a\u2028b", "c\x85d", "e\x0bf"]
+
+
+def test_each_of_several_captions_is_a_sample(source):
+    rows = [
+        {**ROWS[0], "text": ["one", "two", " "]},
+        {**ROWS[1], "text": [{"raw": "three"}]},
+        {**ROWS[2], "text": []},
+    ]
+    (source / "metadata.jsonl").write_text(lines(rows))
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == ["one", "two", "three"]
+    assert skipped(source.parent / "out") == {"a caption is empty": 2}
+
+
+@pytest.mark.parametrize(
+    "key", ["caption", "TEXT", "captions", "blip_caption", "caption_0", "prompt", "alt_text"]
+)
+def test_captions_under_the_keys_of_common_sets(source, key):
+    rows = [
+        {"file_name": row["file_name"], key: row["text"], "caption_score": "0.9", "url": "x"} for row in ROWS
+    ]
+    (source / "metadata.jsonl").write_text(lines(rows))
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == WORDS
+
+
+def test_captions_under_several_keys_are_refused_until_one_is_chosen(source, capsys):
+    (source / "metadata.jsonl").write_text(lines([{**row, "blip_caption": "x"} for row in ROWS]))
+    out = source.parent / "out"
+    assert run("folder", source, "--out", out) == 2
+    error = capsys.readouterr().err
+    assert "metadata.jsonl, line 1 has captions in text and blip_caption: choose with --caption text" in error
+    assert error.count("\n") == 1 and not out.exists()
+    assert run("folder", source, "--out", out, "--caption", "blip_caption") == 0
+    assert captions(out) == ["x"] * 3
+
+
+def test_captions_under_no_known_key_are_refused_with_the_keys_there_are(source, capsys):
+    (source / "metadata.csv").write_text(table([{"file_name": "0.png", "label": "dog"}]))
+    assert run("folder", source, "--out", source.parent / "out") == 2
+    assert (
+        "no key of captions that is known, among file_name, label: choose with --caption"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    "name, content, error",
+    [
+        (
+            "metadata.jsonl",
+            b'{"file_name": "0.png", "text": "a"}\n{"file_name"\n',
+            "metadata.jsonl, line 2: no JSON",
+        ),
+        (
+            "metadata.jsonl",
+            '{"a": 1}\n{"text": "café"}'.encode("cp1252"),
+            "metadata.jsonl, line 2: not UTF-8",
+        ),
+        ("metadata.csv", "file_name,text\n0.png,café".encode("cp1252"), "metadata.csv, line 2: not UTF-8"),
+        ("captions.json", b"[1,\n2", "captions.json, line 2: no JSON"),
+        ("captions.json", b"7", "captions.json is no list of rows"),
+        ("captions.json", b'{"images": [], "annotations": [{"bbox": []}]}', "annotations without captions"),
+        ("metadata.csv", b'file_name,text\n0.png,"' + b"x" * 200_000, "metadata.csv, line 2: no CSV"),
+        ("metadata.csv", b'file_name,text\n0.png,a\n1.png,"b\n2.png,c\n', "metadata.csv, line 3: no CSV"),
+        ("metadata.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs pointer"),
+    ],
+)
+def test_a_list_of_captions_that_cannot_be_read_is_refused_with_file_and_line(
+    source, name, content, error, capsys
+):
+    (source / name).write_bytes(content)
+    assert run("folder", source, "--out", source.parent / "out") == 2
+    said = capsys.readouterr().err
+    assert error in said and said.count("\n") == 1
+
+
+def test_two_lists_of_captions_are_refused(source, capsys):
+    (source / "metadata.jsonl").write_text(lines(ROWS))
+    (source / "captions.json").write_text(json.dumps(ROWS))
+    assert run("folder", source, "--out", source.parent / "out") == 2
+    assert "lists captions in captions.json and in metadata.jsonl: name one" in capsys.readouterr().err
+
+
+def test_rows_and_images_that_do_not_meet_are_counted(source):
+    rows = [
+        ROWS[0],
+        {"file_name": "gone.png", "text": "x"},
+        {"text": "x"},
+        7,
+        {"file_name": "1.png", "text": None},
+    ]
+    rows += [{"file_name": "../source/0.png", "text": "x"}, {"file_name": "/etc/passwd", "text": "x"}]
+    rows += [{"file_name": "https://a/b.png", "text": "x"}]
+    (source / "metadata.jsonl").write_text(lines(rows))
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == WORDS[:1]
+    assert skipped(source.parent / "out") == {
+        "an image's path leads out of the folder": 2,
+        "an image is missing": 1,
+        "a row has no image": 1,
+        "a row is no object": 1,
+        "a caption is empty": 1,
+        "an image is a URL, and is to be fetched first, as by img2dataset": 1,
+        "no row names an image": 1,
+    }
+
+
+def test_a_csv_whose_captions_have_commas_without_quotes_is_told(source):
+    (source / "metadata.csv").write_text('file_name,text\n0.png,a circle, red\n1.png,"a circle, blue"\n')
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == ["a circle, blue"]
+    assert skipped(source.parent / "out")["a row has more fields than its header"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_captions_beside_images_in_any_marked_encoding(source, encoding):
+    for i in range(3):
+        (source / f"{i}.txt").write_text(WORDS[i], encoding=encoding)
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == WORDS
+
+
+def test_captions_of_another_encoding_are_counted_with_file_and_line(source, capsys):
+    for i in range(3):
+        (source / f"{i}.txt").write_text(f"one\na café {i}", encoding="cp1252")
+    assert run("folder", source, "--out", source.parent / "out") == 2
+    said = capsys.readouterr()
+    assert (
+        "skipped 3: a caption cannot be read" in said.out
+        and "1.txt, line 2: not UTF-8 (byte 0xe9)" in said.out
+    )
+    assert "not one sample" in said.err and not list((source.parent / "out").glob("*.tar"))
+
+
+def encoded(kind):
+    buffer = io.BytesIO()
+    Image.new("RGB", (48, 48), (200, 30, 30)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def test_every_ending_of_an_image_is_read(source):
+    kinds = {
+        "a.jpg": "jpeg",
+        "b.JPEG": "jpeg",
+        "c.jfif": "jpeg",
+        "d.gif": "gif",
+        "e.bmp": "bmp",
+        "f.tif": "tiff",
+    }
+    kinds |= {"g.avif": "avif", "h.WebP": "webp", "i.jpe": "jpeg", "j.jp2": "jpeg2000", "k.ppm": "ppm"}
+    for i in range(3):
+        (source / f"{i}.png").unlink()
+    for name, kind in kinds.items():
+        (source / name).write_bytes(encoded(kind))
+        (source / name).with_suffix(".txt").write_text(name)
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == sorted(kinds)
+
+
+def test_files_that_are_no_images_are_counted_by_ending(source):
+    for i in range(3):
+        (source / f"{i}.caption").write_text(WORDS[i])
+    for name in ("clip.mp4", "clip.txt", "photo.heic", ".DS_Store", "README"):
+        (source / name).write_bytes(b"x")
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == WORDS
+    assert skipped(source.parent / "out") == {
+        "a file that ends in .mp4 is not read": 1,
+        "a file that ends in .heic is not read": 1,
+        "a file that ends in nothing is not read": 1,
+        "a hidden file or folder is left out": 1,
+        "a text has no image beside it": 1,
+    }
+
+
+def test_linked_folders_and_files_are_followed(source, tmp_path):
+    for i in range(3):
+        (source / f"{i}.txt").write_text(WORDS[i])
+    project = tmp_path / "project"
+    (project / "files").mkdir(parents=True)
+    (project / "linked").symlink_to(source)
+    for path in source.iterdir():
+        (project / "files" / path.name).symlink_to(path)
+    assert run("folder", project, "--out", tmp_path / "out") == 0
+    assert captions(tmp_path / "out") == WORDS * 2
+
+
+def test_links_in_circles_end_and_links_that_lead_nowhere_are_counted(source):
+    (source / "0.txt").write_text("zero")
+    (source / "again").symlink_to(source)
+    (source / "sub").mkdir()
+    (source / "sub/up").symlink_to("..")
+    (source / "gone.png").symlink_to("nowhere.png")
+    (source / "gone.txt").write_text("x")
+    (source / "itself.png").symlink_to("itself.png")
+    (source / "itself.txt").write_text("x")
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == ["zero"]
+    assert skipped(source.parent / "out") == {
+        "a linked folder leads back to one that holds it": 2,
+        "an image is missing": 2,
+        "an image has no caption beside it": 2,
+    }
+
+
+def test_a_pipe_or_a_folder_named_as_an_image_is_counted(source):
+    import os
+
+    os.mkfifo(source / "pipe.png")
+    (source / "metadata.jsonl").write_text(
+        lines([ROWS[0], {"file_name": "pipe.png", "text": "x"}, {"file_name": ".", "text": "x"}])
+    )
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert skipped(source.parent / "out")["an image is no plain file"] == 2
+
+
+def test_of_a_folder_with_splits_train_is_taken(source, tmp_path, capsys):
+    for split in ("train", "test"):
+        (source / split).mkdir()
+        (source / split / "0.png").write_bytes(png(9))
+        (source / split / "metadata.jsonl").write_text(lines([{"file_name": "0.png", "text": split}]))
+    assert run("folder", source, "--out", tmp_path / "out") == 0
+    assert captions(tmp_path / "out") == ["train"]
+    assert "skipped 1: the split test is left out (--split test takes it)" in capsys.readouterr().out
+    assert run("folder", source, "--out", tmp_path / "test", "--split", "test") == 0
+    assert captions(tmp_path / "test") == ["test"]
+    assert run("folder", source, "--out", tmp_path / "all", "--split", "all") == 0
+    assert captions(tmp_path / "all") == ["test", "train"]
+    assert run("folder", source, "--out", tmp_path / "no", "--split", "validation") == 2
+
+
+def test_an_image_that_is_named_as_a_split_is_an_image(source):
+    (source / "COCO_val2014_1.png").write_bytes(png(1))
+    (source / "COCO_val2014_1.txt").write_text("a dog")
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == ["a dog"]
+
+
+def test_options_without_a_meaning_are_refused(source, capsys):
+    (source / "0.txt").write_text("zero")
+    assert run("folder", source, "--out", source.parent / "out", "--caption", "text") == 2
+    assert "--caption has no meaning for" in capsys.readouterr().err
