@@ -11,6 +11,9 @@
     python generate.py chat
 
 A seed fixes a sample, whatever else is drawn beside it: the second image of `--seed 1` is the first of `--seed 2`.
+
+How a model draws (cfg, temperature, top-k, top-p) and how much it writes is kept in its folder, `generation` in
+illume.json: options such as `--cfg 2 --top-k 2048` are laid over that, and `generate.py draw -h` lists them.
 """
 
 import argparse
@@ -20,13 +23,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import Parser, explain, user_errors
+from common.paths import typed_path, user_path
+from common.text import check_words
 from models.device import DEVICES, check_device
+from models.generation import TOKEN_LIMIT, shown_sampling
+from models.sampling_options import add_sampling, given_sampling
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
     from evals.judges.self_judge import SelfJudge
+    from models.prompts import Prompts
     from models.unified import Illume
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained" / "playground"
@@ -41,10 +49,23 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 CELL, GAP = 192, 6  # pixels: about the side that an image is shown at, and the white between two
 BATCH = 16  # images drawn at once
 MOST_TRIES = 4  # drawings that --reflect makes of one image
+EXAMPLES = {
+    "draw": 'python generate.py draw "a green star" -n 9 --cfg 2 --temperature 1 --top-k 256 --out grid.png',
+    "describe": "python generate.py describe star.png --detail",
+    "ask": 'python generate.py ask star.png "what colour is the star ?"',
+    "assess": 'python generate.py assess star.png "a green star"',
+    "edit": 'python generate.py edit star.png "make the star blue" --cfg 1.25 --out blue.png',
+    "chat": "python generate.py chat --out drawings",
+}
 UNTAUGHT = "this model does not assess what it sees (train it with self_enhancement.yaml)"
 STRIDE = 1_000_003  # between the seeds of the tries behind one image
-CHAT_HELP = """/image PATH  talk about this image from now on     /new   about none     /quit  leave
-try: draw : two red circles     describe the image     edit the image : make the circle blue"""
+CHAT_HELP = "/image PATH  talk about this image from now on     /new   about none     /quit  leave"
+WRITES = {
+    "ask": "answer",
+    "describe": "describe",
+    "assess": "assess",
+    "chat": "chat",
+}  # tasks, and what limits them
 
 
 def load(options: argparse.Namespace, *parts: str) -> "Illume":
@@ -60,7 +81,15 @@ def load(options: argparse.Namespace, *parts: str) -> "Illume":
     missing = [name for name in parts if getattr(model, name) is None]
     if missing:
         raise ValueError(f"{folder} cannot {options.task}: it has no {' and no '.join(missing)}")
+    model.generation = model.generation.override(given_generation(options))
     return model.to(options.device)
+
+
+def given_generation(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options lay over the model's own settings."""
+    sampling, limit = given_sampling(options), getattr(options, "max_new_tokens", None)
+    given: dict[str, Any] = {options.task: sampling} if sampling else {}
+    return given | ({"max_new_tokens": {WRITES[options.task]: limit}} if limit else {})
 
 
 def newest_model() -> Path:
@@ -108,14 +137,10 @@ def save(image: "Image.Image", path: Path) -> None:
     """Writes an image whole or not at all, and says where it is."""
     from PIL import Image
 
-    from common.files import atomic_replace, remove, scratch_path
+    from common.files import atomic
 
-    scratch = scratch_path(path)
-    try:
+    with atomic(path) as scratch:
         image.save(scratch, format=Image.registered_extensions()[path.suffix.lower()])
-        atomic_replace(scratch, path)
-    finally:
-        remove(scratch)
     print(path, flush=True)
 
 
@@ -134,6 +159,7 @@ def draw(options: argparse.Namespace) -> None:
     else:
         images = sketches(model, options, [options.seed + i for i in range(options.number)])
     save(grid(torch.stack(list(images))), options.out)
+    note(f"drawn with {shown_sampling(model.generation.draw)}")
 
 
 def sketches(model: "Illume", options: argparse.Namespace, seeds: list[int]) -> "Tensor":
@@ -141,8 +167,7 @@ def sketches(model: "Illume", options: argparse.Namespace, seeds: list[int]) -> 
     import torch
 
     groups = [seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH)]
-    made = [model.draw([options.prompt] * len(g), g, options.cfg, options.temperature) for g in groups]
-    return torch.cat(made)
+    return torch.cat([model.draw([options.prompt] * len(group), group) for group in groups])
 
 
 def own_judge(model: "Illume") -> "SelfJudge":
@@ -185,15 +210,18 @@ def reflect(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor"
         say(f"seed {seed}, try {number}: {told}")
         if opinion.overall or again is None:
             break
-        image = model.redraw(
-            image[None], [options.prompt], [told], [again], options.cfg, options.temperature
-        )[0]
+        image = model.redraw(image[None], [options.prompt], [told], [again])[0]
     return image
 
 
 def say(text: str) -> None:
     """Prints what the model wrote, or that it wrote nothing."""
     print(text or "(no answer)", flush=True)
+
+
+def note(text: str) -> None:
+    """Prints what is no answer, beside those."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def describe(options: argparse.Namespace) -> None:
@@ -228,8 +256,8 @@ def edit(options: argparse.Namespace) -> None:
     """An image and an instruction to the edited image."""
     model = load(options, *SEES, *DRAWS)
     image = read_image(options.image, model)[None]  # (1, 3, H, W)
-    edited = model.edit(image, [options.instruction], [options.seed], options.cfg, options.temperature)
-    save(grid(edited), options.out)
+    save(grid(model.edit(image, [options.instruction], [options.seed])), options.out)
+    note(f"edited with {shown_sampling(model.generation.edit)}")
 
 
 def chat(options: argparse.Namespace) -> None:
@@ -239,6 +267,7 @@ def chat(options: argparse.Namespace) -> None:
     view: list[Tensor] = []
     if human:
         print(CHAT_HELP)
+        print(f"try: {'     '.join(examples(model.prompts))}")
     for turn in range(sys.maxsize):
         try:
             line = input("> " if human else "").strip()
@@ -247,26 +276,33 @@ def chat(options: argparse.Namespace) -> None:
         if line == "/quit":
             return
         try:
-            view = answer(line, view, model, options, options.seed + turn)
+            view = answer(line, view, model, options.out, options.seed + turn)
         except (ValueError, OSError) as error:
             if not human:  # in a pipe nobody is there to type the line again
                 raise
             print(f"error: {explain(error)}", file=sys.stderr)
 
 
-def answer(
-    line: str, view: "list[Tensor]", model: "Illume", options: argparse.Namespace, seed: int
-) -> "list[Tensor]":
+def examples(prompts: "Prompts") -> list[str]:
+    """Lines that a model knows from its training."""
+    return [
+        prompts.fill("draw", "two red circles"),
+        prompts.describe,
+        prompts.fill("edit", "make the circle blue"),
+    ]
+
+
+def answer(line: str, view: "list[Tensor]", model: "Illume", folder: Path, seed: int) -> "list[Tensor]":
     """Does what one line of a chat asks; returns the image in view, if any."""
-    command, _, rest = line.partition(" ")
+    command, rest = (*line.split(None, 1), "", "")[:2]
     if command == "/image":
-        return [read_image(Path(rest.strip()), model)]
+        return [read_image(typed_path(rest), model)]
     if command == "/new":
         return []
     if command.startswith("/"):
         raise ValueError(f"there is no command {command}; there is /image PATH, /new and /quit")
     if line:
-        show(model.talk([*view, line], seed, temperature=options.temperature), options.out)
+        show(model.talk([*view, check_words(line, "the line")], seed), folder)
     return view
 
 
@@ -309,49 +345,64 @@ def number(kind: type, low: float, high: float) -> Callable[[str], float]:
 
 
 SHOW = "default: %(default)s"
-SAMPLING = (  # options, in the order in which add_task takes their defaults
-    ("--seed", number(int, 0, 2**62), "of the first image"),
-    ("--temperature", number(float, 0, 10), "0 takes the likeliest"),
-    ("--cfg", number(float, 0, 100), "guidance by the words, 1 is none"),
-)
 
 
 def words(text: str) -> str:
     """An argument's type: text that says something."""
-    if not text.strip() or not text.isprintable():
-        raise argparse.ArgumentTypeError("is empty, or not printable text")
-    return text
+    try:
+        return check_words(text, "it")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def folder(text: str) -> Path:
     """An option's type: a folder that is there."""
-    if not Path(text).is_dir():
+    path = user_path(text)
+    if not path.is_dir():
         raise argparse.ArgumentTypeError(f"the folder {text} is not there: make it first")
-    return Path(text)
+    return path
 
 
 def image_file(text: str) -> Path:
     """An option's type: where an image can be written."""
-    path = Path(text)
+    path = user_path(text)
     folder(str(path.parent))
     if path.suffix.lower() not in ENDINGS or path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is not the name of an image (*{', *'.join(ENDINGS)})")
     return path
 
 
-def add_task(tasks: Any, run: Callable[[argparse.Namespace], None], *, sampling: str = "") -> Parser:
-    """A subcommand with the options that all share, and as many of SAMPLING as `sampling` holds defaults."""
-    task = tasks.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, allow_abbrev=False)
+def add_task(tasks: Any, run: Callable[[argparse.Namespace], None], *, draws: str = "") -> Parser:
+    """A subcommand with the options that all share, those of drawing if it `draws` something, and those of writing."""
+    layout = argparse.RawDescriptionHelpFormatter
+    name = run.__name__
+    about = f"{run.__doc__}\n\n{EXAMPLES[name]}"
+    task = tasks.add_parser(
+        name, help=run.__doc__, description=about, formatter_class=layout, allow_abbrev=False
+    )
     task.set_defaults(run=run)
     task.add_argument(
         "--model",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="model folder (default: the newest in runs/, else the one that came along)",
     )
     task.add_argument("--device", choices=DEVICES, default="cpu", help=SHOW)
-    for (name, convert, what), default in zip(SAMPLING, sampling.split(), strict=False):
-        task.add_argument(name, type=convert, default=default, help=f"{what} ({SHOW})")
+    if draws:
+        sampling = task.add_argument_group(
+            "how images are drawn (by default as the model folder's illume.json says)"
+        )
+        sampling.add_argument(
+            "--seed", type=number(int, 0, 2**62), default=0, metavar="N", help=f"of the first image ({SHOW})"
+        )
+        add_sampling(sampling, draws)
+    if name in WRITES:
+        task.add_argument(
+            "--max-new-tokens",
+            type=number(int, 1, TOKEN_LIMIT),
+            metavar="N",
+            help="the most tokens of a text (default: the model folder's)",
+        )
     return task
 
 
@@ -362,8 +413,8 @@ def build_parser() -> Parser:
     tasks = parser.add_subparsers(
         dest="task", required=True, metavar="draw | describe | ask | assess | edit | chat"
     )
-    task = add_task(tasks, draw, sampling="0 0.6 1.25")
-    task.add_argument("prompt", type=words)
+    task = add_task(tasks, draw, draws="drawings")
+    task.add_argument("prompt", type=words, help="what to draw; may have several lines")
     task.add_argument("-n", dest="number", type=number(int, 1, 256), default=1, help=f"images ({SHOW})")
     task.add_argument(
         "--best-of",
@@ -377,19 +428,19 @@ def build_parser() -> Parser:
     )
     task.add_argument("--out", type=image_file, default="grid.png", help=SHOW)
     task = add_task(tasks, describe)
-    task.add_argument("image", type=Path)
+    task.add_argument("image", type=user_path)
     task.add_argument("--detail", action="store_true", help="object by object")
     task = add_task(tasks, ask)
-    task.add_argument("image", type=Path)
+    task.add_argument("image", type=user_path)
     task.add_argument("question", type=words)
     task = add_task(tasks, assess)
-    task.add_argument("image", type=Path)
+    task.add_argument("image", type=user_path)
     task.add_argument("prompt", type=words)
-    task = add_task(tasks, edit, sampling="0 0.3 1")
-    task.add_argument("image", type=Path)
-    task.add_argument("instruction", type=words)
+    task = add_task(tasks, edit, draws="the edit")
+    task.add_argument("image", type=user_path)
+    task.add_argument("instruction", type=words, help="what to change")
     task.add_argument("--out", type=image_file, default="edited.png", help=SHOW)
-    task = add_task(tasks, chat, sampling="0 0.7")
+    task = add_task(tasks, chat, draws="drawings")
     task.add_argument("--out", type=folder, default=".", metavar="DIR", help="where drawn images go")
     return parser
 

@@ -3,10 +3,14 @@
 import argparse
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
+WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # how a path begins there: a drive, or a server's name
 HOME = re.compile(r"~[\w.-]*(?=/|$)")  # how a path begins that is in a home folder
 
 
@@ -41,6 +45,33 @@ def path_or_name(text: str) -> str:
         return expand_home(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def typed_path(text: str) -> Path:
+    r"""A path as people type it, paste it or drag it into a terminal.
+
+    As it stands, if there is such a file; else without quotes ("my pic.png"), without escapes (my\ pic.png), from a
+    file:// address, and with ~ as the home folder. Backslashes between a Windows path's folders stay.
+
+    Raises:
+        ValueError: there is no path, or it is of nobody's home folder.
+    """
+    text = text.strip()
+    if not text:
+        raise ValueError("a path is missing: say which file")
+    if Path(text).exists():
+        return Path(text)
+    try:
+        words = [text] if WINDOWS.match(text) else shlex.split(text)
+    except ValueError:  # a quote that is not closed, as in it's.png
+        words = [text]
+    path = words[0] if len(words) == 1 else text
+    if len(path) > 1 and path[0] == path[-1] and path[0] in "'\"":
+        path = path[1:-1]
+    if path.lower().startswith("file:"):
+        address = urlsplit(path)
+        path = url2pathname(unquote(address.path) if os.name != "nt" else address.path)
+    return Path(expand_home(path))
 
 
 def expand_all(value: Any, where: str = "", strict: bool = True) -> Any:

@@ -21,7 +21,7 @@ def sampling_number(name: str) -> Callable[[str], Any]:
         try:
             return checked(name, value)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+            raise argparse.ArgumentTypeError(f"{text} is out of range: {RANGES[name][0]}") from error
 
     return convert
 

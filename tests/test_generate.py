@@ -94,7 +94,7 @@ def test_chat_from_a_pipe(
 ) -> None:
     asked = []
 
-    def talk(self: Illume, parts: list, seed: int, temperature: float) -> list:
+    def talk(self: Illume, parts: list, seed: int) -> list:
         asked.append([part if isinstance(part, str) else tuple(part.shape) for part in parts])
         return ["hel", "lo", torch.zeros(3, 48, 48, dtype=torch.uint8), "there", " it is"]
 
