@@ -117,6 +117,53 @@ def test_a_conversation_of_another_shape_is_refused(turns):
         conversation(*turns)
 
 
+def test_a_conversation_sees_several_images_in_the_order_of_their_numbers():
+    images = {f"{i}.png": png(i) for i in (10, 2, 0, 1)}
+    parts = conversation(("human", "what ?"), ("gpt", "four"), **images)
+    assert [int(part.image.max()) for part in parts[:4]] == [0, 1, 2, 10]
+    parts = conversation(
+        ("human", "a <image> b <image>"), ("gpt", "two"), **{"0.jpg": png(7), "1.png": png(8)}
+    )
+    assert [type(part) for part in parts] == [Text, See, Text, See, Text]
+    assert [int(part.image.max()) for part in parts if isinstance(part, See)] == [7, 8]
+
+
+@pytest.mark.parametrize(
+    "said, members, reason",
+    [
+        ({"image": "a.jpg"}, {}, "a conversation names other images than there are: 1, of 0"),
+        (
+            {"image": ["a.jpg", "b.jpg"]},
+            {"jpg": png(3)},
+            "a conversation names other images than there are: 2, of 1",
+        ),
+        ({"video": "a.mp4"}, {"jpg": png(3)}, "a conversation needs a video"),
+        ({}, {"jpg": png(3), "png": png(3)}, "a conversation has fewer places for images than images"),
+    ],
+)
+def test_a_conversation_without_its_images_is_never_trained_blind(said, members, reason):
+    turns = [{"from": "human", "value": "<image>\nwhat ?"}, {"from": "gpt", "value": "a dog"}]
+    sample = {"json": json.dumps({"conversations": turns} | said).encode()} | members
+    with pytest.raises(ValueError, match=reason):
+        TEMPLATES["conversation"](sample, 48, random.Random(0), 0.0)
+
+
+def test_a_conversation_that_was_converted_is_a_document():
+    parts = [{"see": "0.png"}, {"text": "what ?", "learn": False}, {"text": "a dog", "learn": True}]
+    sample = {"json": json.dumps({"parts": parts}).encode(), "0.png": png(3)}
+    read = TEMPLATES["conversation"](sample, 48, random.Random(0), 0.0)
+    assert [type(part) for part in read] == [See, Text, Text] and read[1:] == [
+        Text("what ?"),
+        Text("a dog", learn=True),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_words_with_a_byte_order_mark_are_learned_without_it(encoding):
+    sample = {"txt": "a caf\xe9".encode(encoding)}
+    assert TEMPLATES["text"](sample, 48, random.Random(0), 0.0) == [Text("a caf\xe9", learn=True)]
+
+
 def test_plain_text_is_learned():
     assert TEMPLATES["text"]({"txt": b"once upon"}, 48, random.Random(0), 0.0) == [
         Text("once upon", learn=True)
