@@ -1,32 +1,18 @@
 """Every way in gives shards that the templates read; what cannot be used is counted; a cut-off conversion goes on."""
 
 import json
-import random
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from datamodules import convert
-from datamodules.shard import Shard
-from datamodules.templates import TEMPLATES
 from models.document import See, Text
+from tests.datamodules.conversions import documents, run, skipped
 from tests.datamodules.tars import png, write_samples
-
-
-def run(*arguments):
-    return convert.main([*map(str, arguments), "--workers", "1"])
-
-
-def documents(folder, template):
-    found = []
-    for path in sorted(Path(folder).glob("*.tar")):
-        shard = Shard(path)
-        found += [TEMPLATES[template](shard.read(i), 16, random.Random(0), 0.0) for i in range(len(shard))]
-    return found
-
-
-def skipped(folder):
-    return json.loads((Path(folder) / "summary.json").read_text())["skipped"]
 
 
 def test_a_folder_of_images_with_captions_beside_them(tmp_path):
@@ -174,3 +160,90 @@ def test_it_goes_on_where_it_was_cut(tmp_path, capsys):
 def test_a_source_that_is_not_there_is_one_line(format, tmp_path, capsys):
     assert run(format, tmp_path / "nowhere", "--out", tmp_path / "out") == 2
     assert "nowhere is not there" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def shards(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.tar"))}
+
+
+def beside(folder, samples):
+    folder.mkdir()
+    for i in range(samples):
+        (folder / f"{i:03d}.png").write_bytes(png(i % 200, 256))
+        (folder / f"{i:03d}.txt").write_text(f"number {i}")
+    return folder
+
+
+def start(source, out):
+    command = [sys.executable, "-m", "datamodules.convert", "folder", source, "--out", out, "--workers", "2"]
+    command += ["--samples-per-shard", "4"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    )
+
+
+def wait_for(what, seconds=300):
+    end = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return found
+
+
+def test_killed_with_its_workers_it_goes_on_to_the_same_shards(tmp_path):
+    source = beside(tmp_path / "source", 120)
+    process = start(source, tmp_path / "out")
+    assert wait_for(lambda: len(list((tmp_path / "out").glob("*.tar"))) > 3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert all(len(content) > 4 * 512 for content in shards(tmp_path / "out").values())
+    for out in ("out", "fresh"):
+        assert run("folder", source, "--out", tmp_path / out, "--samples-per-shard", 4) == 0
+    assert shards(tmp_path / "out") == shards(tmp_path / "fresh")
+    for name in ("summary.json", "index.json"):
+        assert (tmp_path / "out" / name).read_text() == (tmp_path / "fresh" / name).read_text()
+    assert not [path for path in (tmp_path / "out").iterdir() if path.suffix not in (".tar", ".json")]
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_worker_that_is_killed_ends_it_in_one_line(tmp_path):
+    source = beside(tmp_path / "source", 400)
+    process = start(source, tmp_path / "out")
+    assert wait_for(lambda: list((tmp_path / "out").glob("*.tar")))
+    os.kill(children(process.pid)[-1], signal.SIGKILL)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 2 and "a process that wrote a shard was killed" in said
+    assert "Traceback" not in said and "fewer --workers" in said
+
+
+def test_a_source_that_has_changed_is_not_gone_on_with(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(png(1))
+    (tmp_path / "captions.json").write_text(json.dumps({"a.png": "one"}))
+    assert run("folder", tmp_path, "--out", tmp_path / "out") == 0
+    (tmp_path / "captions.json").write_text(json.dumps({"a.png": "two"}))
+    assert run("folder", tmp_path, "--out", tmp_path / "out") == 2
+    assert "begun from something else" in capsys.readouterr().err
+    assert run("folder", tmp_path, "--out", tmp_path / "out", "--caption", "caption") == 2
+
+
+def test_no_shard_is_written_where_there_would_be_no_sample_in_it(tmp_path):
+    rows = [{"image": "gone.png", "text": "x"}] * 3 + [{"image": "a.png", "text": "one"}]
+    (tmp_path / "a.png").write_bytes(png(1))
+    (tmp_path / "captions.json").write_text(json.dumps(rows))
+    arguments = ("folder", tmp_path, "--out", tmp_path / "out", "--samples-per-shard", 3)
+    assert run(*arguments) == 0 and list(shards(tmp_path / "out")) == ["shard-000001.tar"]
+    assert json.loads((tmp_path / "out/index.json").read_text())["shards"] == {"shard-000001.tar": 1}
+    before = (tmp_path / "out/shard-000000.json").stat().st_mtime_ns
+    assert run(*arguments) == 0 and (tmp_path / "out/shard-000000.json").stat().st_mtime_ns == before
+
+
+def test_no_samples_are_exit_code_two_with_the_reasons(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"no")
+    (tmp_path / "a.txt").write_text("one")
+    assert run("folder", tmp_path, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr()
+    assert "skipped 1: not a readable image (a.png: no image)" in said.out and "not one sample" in said.err
+    assert not list((tmp_path / "out").glob("*.tar"))
