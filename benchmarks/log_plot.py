@@ -1,15 +1,16 @@
 """Curves on logarithmic axes as SVG, several panels side by side under one scale."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from math import ceil, floor, log10
 from typing import NamedTuple
+
+from markupsafe import Markup
 
 WIDTH, HEIGHT = 240, 220  # of a panel's drawing
 LEFT, TOP, BETWEEN, BOTTOM = 56, 26, 26, 44  # margins
 STYLES = {  # of a curve, by its name
-    "measured": 'stroke="#1f5fa8" stroke-width="2"',
-    "allowed": 'stroke="#8a8a8a" stroke-width="1.5" stroke-dasharray="5 4"',
+    "measured": Markup('stroke="#1f5fa8" stroke-width="2"'),
+    "allowed": Markup('stroke="#8a8a8a" stroke-width="1.5" stroke-dasharray="5 4"'),
 }
 
 
@@ -29,7 +30,7 @@ def panels(by_label: Mapping[str, Sequence[Series]], label: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {TOP + HEIGHT + BOTTOM}" '
         f'width="{wide}" font-family="sans-serif" font-size="11" fill="#333">',
         f'<rect width="{wide}" height="{TOP + HEIGHT + BOTTOM}" fill="white"/>',
-        f'<text x="{LEFT}" y="14">{escape(label)}</text>',
+        Markup('<text x="{}" y="14">{}</text>').format(LEFT, label),
     ]
     for number, (across, curves) in enumerate(by_label.items()):
         parts += _panel(LEFT + number * (WIDTH + BETWEEN), across, curves, low, high, number == 0)
@@ -56,7 +57,10 @@ def _panel(
         at, _ = place(x, 10.0**low)
         parts.append(f'<text x="{at:.1f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">{_short(x)}</text>')
     middle = left + WIDTH / 2
-    parts.append(f'<text x="{middle}" y="{TOP + HEIGHT + 34}" text-anchor="middle">{escape(across)}</text>')
+    words = Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
+        middle, TOP + HEIGHT + 34, across
+    )
+    parts.append(words)
     for curve in curves:
         parts += _curve(curve, [place(x, y) for x, y in curve.points])
     return parts
@@ -69,7 +73,7 @@ def _curve(curve: Series, places: Sequence[tuple[float, float]]) -> list[str]:
     return [
         f'<polyline points="{line}" fill="none" {STYLES[curve.name]}/>',
         *(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="#1f5fa8"/>' for x, y in places if above < y),
-        f'<text x="{x:.1f}" y="{above:.1f}">{escape(curve.name)}</text>',
+        Markup('<text x="{:.1f}" y="{:.1f}">{}</text>').format(x, above, curve.name),
     ]
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from common.terminal import printable
+
 # By name, because importing the packages that define them takes seconds; subclasses count.
 USER_ERRORS = {
     "ArgumentError",
@@ -31,6 +33,7 @@ NOISE = (
     "Expected a path",
 )
 TRAINER = "lightning.pytorch.Trainer"
+DIVERGED = "training has diverged"  # how the line begins of a run that came to numbers that are not finite
 LOST = 75  # the exit code where other processes are gone: the same command goes on from the last checkpoint
 
 
@@ -84,7 +87,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program."""
-        self.exit(2, f"{self.prog.removeprefix('python -m ').split()[0]}: error: {message}\n")
+        self.exit(2, f"{self.prog.removeprefix('python -m ').split()[0]}: error: {printable(message)}\n")
 
 
 @contextmanager
@@ -102,7 +105,7 @@ def user_errors(program: str) -> Iterator[None]:
         line = explain(error)
         if line is None or os.environ.get("TRACEBACK"):
             raise
-        print(f"{program}: error: {line}", file=sys.stderr)
+        print(f"{program}: error: {printable(line)}", file=sys.stderr)
         raise SystemExit(LOST if lost_process(error) else 2) from None
 
 
@@ -119,6 +122,8 @@ def _disk_full(error: BaseException) -> str | None:
         if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" ({link.filename})" if link.filename else ""
             return f"the disk is full{where}: make room, then give the same command again"
+        if f"(os error {errno.ENOSPC})" in str(link):  # a library written in Rust
+            return "the disk is full: make room, then give the same command again"
         link = link.__cause__ or link.__context__
     return None
 

@@ -5,13 +5,16 @@ models under the same seeds. Scores are the last of every metric, and those of a
 """
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from common.errors import Parser, user_errors
-from evals.curves import HEIGHT, WIDTH, Curve, average, plot
-from evals.report import write_page
+from common.pages import fragment, join, write_page
+from common.paths import user_path
+from evals.curves import Curve, average, figure, plot
 from evals.run_folder import RunFolder, read_run
 from evals.settings import differing, shown
 from models.device import DEVICES, check_device
@@ -71,12 +74,14 @@ def _names(runs: tuple[RunFolder, RunFolder]) -> tuple[str, str]:
     return (one.name, other.name) if one.name != other.name else (str(one.folder), str(other.folder))
 
 
-def _opening(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> str:
-    keys = " ".join(
-        f'<span class="key {colour}">{escape(name)}</span>' for name, colour in zip(names, "ab", strict=True)
+def _opening(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> Markup:
+    return fragment(
+        """<h1>Two runs</h1><p class="lead">
+{% for name, colour in keys %}<span class="key {{ colour }}">{{ name }}</span> {% endfor %}</p>
+<p class="hint">{{ stages | join(' and ') }}</p>""",
+        keys=list(zip(names, "ab", strict=True)),
+        stages=list(dict.fromkeys(run.stage for run in runs)),
     )
-    stages = " and ".join(dict.fromkeys(escape(run.stage) for run in runs))
-    return f'<h1>Two runs</h1><p class="lead">{keys}</p><p class="hint">{stages}</p>'
 
 
 def _order(name: str) -> tuple[int, str]:
@@ -84,30 +89,34 @@ def _order(name: str) -> tuple[int, str]:
     return (len(FIRST) + 1 if name.startswith(LAST) else rank, name)
 
 
-def _curves(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> str:
+def _curves(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> Markup:
     """A chart of every metric that one of them has at more than one step."""
     found = sorted({name for run in runs for name, curve in run.curves.items() if len(curve) > 1}, key=_order)
     charts = {name: _chart(name, names, [run.curves.get(name, []) for run in runs]) for name in found}
-    main = "\n".join(chart for name, chart in charts.items() if not name.startswith(LAST))
-    rest = "\n".join(chart for name, chart in charts.items() if name.startswith(LAST))
-    folded = (
-        f'<details><summary>Gradients, data, speed</summary><div class="charts">\n{rest}\n</div></details>'
-        if rest
-        else ""
+    return fragment(
+        """<h2>How they learned</h2><p class="hint">Both on one axis; the number is the last value. Long curves are
+averaged.</p><div class="charts">
+{{ main }}
+</div>{% if rest %}<details><summary>Gradients, data, speed</summary><div class="charts">
+{{ rest }}
+</div></details>{% endif %}""",
+        main=join([chart for name, chart in charts.items() if not name.startswith(LAST)], "\n"),
+        rest=join([chart for name, chart in charts.items() if name.startswith(LAST)], "\n"),
     )
-    hint = "Both on one axis; the number is the last value. Long curves are averaged."
-    return f'<h2>How they learned</h2><p class="hint">{hint}</p><div class="charts">\n{main}\n</div>{folded}'
 
 
-def _chart(title: str, names: tuple[str, str], curves: Sequence[Curve]) -> str:
+def _chart(title: str, names: tuple[str, str], curves: Sequence[Curve]) -> Markup:
     """One metric of both runs on one axis."""
     rows = [(name, colour, curve) for name, colour, curve in zip(names, "ab", curves, strict=True) if curve]
-    legend = " ".join(f'<span class="key {colour}">{curve[-1][1]:.4g}</span>' for _, colour, curve in rows)
+    keys = [(colour, f"{curve[-1][1]:.4g}") for _, colour, curve in rows]
+    legend = fragment(
+        """{% for colour, last in keys %}<span class="key {{ colour }}">{{ last }}</span>{{ ' ' if not loop.last }}
+{%- endfor %}""",
+        keys=keys,
+    )
     last = max(step for *_, curve in rows for step, _ in curve)
     drawing = plot([(f"val {colour}", average(curve)) for _, colour, curve in rows], f"step {last + 1:,.0f}")
-    label = escape(f"{title} of {' and '.join(name for name, *_ in rows)}")
-    svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{drawing}</svg>'
-    return f'<figure class="chart"><figcaption><b>{escape(title)}</b> {legend}</figcaption>{svg}</figure>'
+    return figure(title, f"{title} of {' and '.join(name for name, *_ in rows)}", legend, drawing)
 
 
 def _drawings(
@@ -117,75 +126,94 @@ def _drawings(
     seed: int,
     device: str,
     sampling: Mapping[str, Any],
-) -> str:
+) -> Markup:
     """The same prompts by both, or the line that says why there are none."""
-    head = "<h2>The same prompts</h2>"
     if not count:
-        return f'{head}<p class="hint">Nothing was drawn: no prompts were asked for.</p>'
+        return _section("The same prompts", "Nothing was drawn: no prompts were asked for.")
     for name, run in zip(names, runs, strict=True):
         if run.model is None:
-            return f'{head}<p class="hint">Nothing was drawn: {escape(name)} has no model folder yet.</p>'
+            return _section("The same prompts", f"Nothing was drawn: {name} has no model folder yet.")
     from evals import same_prompts  # imports torch, which a wrong folder should not wait for
 
     prompts = same_prompts.prompts_of(count, seed)
     drawn = [same_prompts.draw(run.model, prompts, seed, device, sampling) for run in runs]
     for name, pictures in zip(names, drawn, strict=True):
         if pictures is None:
-            return f'{head}<p class="hint">Nothing was drawn: the model of {escape(name)} cannot draw.</p>'
+            return _section("The same prompts", f"Nothing was drawn: the model of {name} cannot draw.")
     right = [sum(bool(one.ok) for one in pictures) for pictures in drawn]
     judged = all(one.ok is not None for pictures in drawn for one in pictures)
     tally = f" Right: {right[0]} and {right[1]} of {len(prompts)}." if judged else ""
     used = [shown_sampling(read_generation(run.model).draw.override(**sampling)) for run in runs]
     told = used[0] if used[0] == used[1] else f"left {used[0]}; right {used[1]}"
-    hint = f"Left {escape(names[0])}, right {escape(names[1])}, under the same seeds ({told}).{tally}"
-    return f'{head}<p class="hint">{hint}</p>{same_prompts.pairs(prompts, names, tuple(drawn))}'
+    hint = f"Left {names[0]}, right {names[1]}, under the same seeds ({told}).{tally}"
+    return _section("The same prompts", hint, same_prompts.pairs(prompts, names, tuple(drawn)))
 
 
-def _scores(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> str:
+def _section(title: str, hint: str, content: Markup | None = None) -> Markup:
+    return fragment(
+        '<h2>{{ title }}</h2>{% if hint %}<p class="hint">{{ hint }}</p>{% endif %}{{ content }}',
+        title=title,
+        hint=hint,
+        content=content or Markup(),
+    )
+
+
+def _scores(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> Markup:
+    """The last value of every metric; one that is no number (NaN, of a run that diverged) is shown as such."""
     one, other = (run.scores() for run in runs)
     rows = []
     for name in sorted(one.keys() | other.keys(), key=_order):
         both = name in one and name in other
         gap = f"{other[name] - one[name]:+.4g}" if both else ""
         cells = (name, _number(one.get(name)), _number(other.get(name)), gap)
-        rows.append("<tr>" + "".join(f"<td>{_breakable(cell)}</td>" for cell in cells) + "</tr>")
-    return f"<h2>Scores</h2>{_table((*names, 'change'), rows)}"
+        rows.append([_breakable(cell) for cell in cells])
+    return _section("Scores", _diverged(names, (one, other)), _table((*names, "change"), rows))
+
+
+def _diverged(names: tuple[str, str], scores: tuple[Mapping[str, float], Mapping[str, float]]) -> str:
+    """Which of the runs ended in values that are no numbers."""
+    found = [name for name, of in zip(names, scores, strict=True) if not all(map(isfinite, of.values()))]
+    return "".join(f"{name} ended with values that are no numbers: it diverged. " for name in found)
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return "" if value is None else f"{value:,.0f}" if 1000 <= abs(value) < inf else f"{value:.4g}"
 
 
-def _settings(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> str:
+def _settings(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> Markup:
     one, other = (run.settings for run in runs)
     keys = [key for key in differing(one, other) if key not in IGNORED and not key.startswith("track.")]
     if not keys:
-        return '<h2>Settings</h2><p class="hint">They do not differ.</p>'
-    rows = []
-    for key in keys:
-        values = "".join(f"<td>{escape(shown(settings, key))}</td>" for settings in (one, other))
-        rows.append(f"<tr><td><code>{_breakable(key)}</code></td>{values}</tr>")
-    return f"<h2>Settings that differ</h2>{_table(names, rows)}"
+        return _section("Settings", "They do not differ.")
+    rows = [
+        [fragment("<code>{{ key }}</code>", key=_breakable(key)), *(shown(of, key) for of in (one, other))]
+        for key in keys
+    ]
+    return _section("Settings that differ", "", _table(names, rows))
 
 
-def _table(headings: Sequence[str], rows: Sequence[str]) -> str:
-    head = "".join(f"<th>{_breakable(heading)}</th>" for heading in ("", *headings))
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>{"".join(rows)}</table></div>'
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    return fragment(
+        """<div class="wide"><table><thead><tr>{% for name in head %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+{%- for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table></div>""",
+        head=[_breakable(heading) for heading in ("", *headings)],
+        rows=rows,
+    )
 
 
-def _breakable(name: str) -> str:
+def _breakable(name: str) -> Markup:
     """A name that a phone may break after its slashes and dots."""
-    return escape(name).replace("/", "/<wbr>").replace(".", ".<wbr>")
+    return Markup.escape(name).replace("/", Markup("/<wbr>")).replace(".", Markup(".<wbr>"))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="python -m evals.compare", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument(
-        "runs", nargs=2, type=Path, metavar="RUN", help="the folders of two runs of one stage"
+        "runs", nargs=2, type=user_path, metavar="RUN", help="the folders of two runs of one stage"
     )
     parser.add_argument(
-        "--out", type=Path, default="compare.html", metavar="FILE", help="default: %(default)s"
+        "--out", type=user_path, default="compare.html", metavar="FILE", help="default: %(default)s"
     )
     parser.add_argument(
         "--prompts", type=int, default=12, metavar="N", help="that both draw (default: %(default)s)"

@@ -3,9 +3,12 @@
 import csv
 from collections import defaultdict
 from collections.abc import Sequence
-from html import escape
 from math import floor, isfinite, log10
 from pathlib import Path
+
+from markupsafe import Markup
+
+from common.pages import fragment, join
 
 WIDTH, HEIGHT = 320, 150  # of the drawing, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 20  # margins
@@ -17,7 +20,7 @@ Curve = list[tuple[float, float]]  # (step, value)
 
 
 def read_metrics(path: Path) -> dict[str, Curve]:
-    """Every column of a metrics file that bears a metric's name, with its points in order."""
+    """Every column of a metrics file that bears a metric's name, with its points in order; NaN is one, too."""
     if not path.is_file():
         return {}
     curves: dict[str, Curve] = defaultdict(list)
@@ -44,17 +47,17 @@ def _point(row: dict[str, str], text: str | None) -> tuple[float, float] | None:
         point = float(row["step"] or "nan"), float(text or "nan")
     except (ValueError, KeyError, TypeError):
         return None
-    return point if all(map(isfinite, point)) else None
+    return point if text and isfinite(point[0]) else None
 
 
 def average(curve: Curve, points: int = POINTS) -> Curve:
-    """A curve of at most `points` points, each the mean of its neighbours."""
+    """A curve of at most `points` points, each the mean of its neighbours; one without a number leaves none there."""
     size = -(-len(curve) // points) or 1
     groups = [curve[i : i + size] for i in range(0, len(curve), size)]
     return [(sum(s for s, _ in g) / len(g), sum(v for _, v in g) / len(g)) for g in groups]
 
 
-def chart(title: str, curves: dict[str, Curve]) -> str:
+def chart(title: str, curves: dict[str, Curve]) -> Markup:
     """One small multiple: a title, the last value of each loss, and the curves over steps from zero up."""
     losses = sorted({_loss(name) for name in curves}, reverse=True)  # text before draw, stem before diffusion
     colours = {loss: COLOURS[i % len(COLOURS)] for i, loss in enumerate(losses)}
@@ -62,15 +65,25 @@ def chart(title: str, curves: dict[str, Curve]) -> str:
         (f"{name.split('/')[0]} {colours[_loss(name)]}", curve) for name, curve in sorted(curves.items())
     ]
     last = max(step for curve in curves.values() for step, _ in curve)
-    legend = " ".join(_legend(loss, colours[loss], curves) for loss in losses)
-    svg = (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{plot(lines, f'step {last + 1:,.0f}')}</svg>"
+    legend = join([_legend(loss, colours[loss], curves) for loss in losses], " ")
+    return figure(title, title, legend, plot(lines, f"step {last + 1:,.0f}"))
+
+
+def figure(title: str, label: str, legend: Markup, drawing: Markup) -> Markup:
+    """A drawing of WIDTH x HEIGHT under its title and legend; `label` is what a screen reader says of it."""
+    return fragment(
+        """<figure class="chart"><figcaption><b>{{ title }}</b> {{ legend }}</figcaption>
+<svg viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{{ label }}">{{ drawing }}</svg></figure>""",
+        title=title,
+        label=label,
+        legend=legend,
+        drawing=drawing,
+        width=WIDTH,
+        height=HEIGHT,
     )
-    return f'<figure class="chart"><figcaption><b>{escape(title)}</b> {legend}</figcaption>{svg}</figure>'
 
 
-def plot(lines: Sequence[tuple[str, Curve]], label: str) -> str:
+def plot(lines: Sequence[tuple[str, Curve]], label: str) -> Markup:
     """The drawing alone, WIDTH x HEIGHT: curves on a common scale from zero up, the last on top.
 
     Args:
@@ -78,24 +91,30 @@ def plot(lines: Sequence[tuple[str, Curve]], label: str) -> str:
         label: what the right end of the axis is.
     """
     last = max(step for _, curve in lines for step, _ in curve)
-    settled = [value for _, curve in lines for step, value in curve if step >= WARM_UP * last]
+    finite = [(step, value) for _, curve in lines for step, value in curve if isfinite(value)]
+    settled = [value for step, value in finite if step >= WARM_UP * last] or [v for _, v in finite] or [0.0]
     top = max(settled) * 1.05 if max(settled) > 0 else 1.0
     drawn = [
         _line(average(curve) if style.startswith("train") else curve, last, top, style)
         for style, curve in lines
     ]
-    return _frame(last, top, label) + "".join(drawn)
+    return _frame(last, top, label) + join(drawn)
 
 
 def _loss(column: str) -> str:
     return column.split("/", 1)[1].removeprefix("loss").removeprefix("_") or "loss"
 
 
-def _legend(loss: str, colour: str, curves: dict[str, Curve]) -> str:
+def _legend(loss: str, colour: str, curves: dict[str, Curve]) -> Markup:
     """A loss's name and last value, on the validation set where it was measured there."""
     column = "loss" if loss == "loss" else f"loss_{loss}"
     curve = curves.get(f"val/{column}") or curves[f"train/{column}"]
-    return f'<span class="key {colour}">{escape(loss)} {curve[-1][1]:.3g}</span>'
+    return fragment(
+        '<span class="key {{ colour }}">{{ loss }} {{ last }}</span>',
+        colour=colour,
+        loss=loss,
+        last=f"{curve[-1][1]:.3g}",
+    )
 
 
 def _place(step: float, value: float, last: float, top: float) -> tuple[float, float]:
@@ -104,23 +123,36 @@ def _place(step: float, value: float, last: float, top: float) -> tuple[float, f
     return round(x, 1), round(y, 1)
 
 
-def _line(curve: Curve, last: float, top: float, style: str) -> str:
-    places = [_place(step, value, last, top) for step, value in curve]
-    points = " ".join(f"{x},{y}" for x, y in places)
-    x, y = places[-1]
-    dot = f'<circle class="{style}" cx="{x}" cy="{y}" r="2.4"/>' if style.startswith("val") else ""
-    return f'<polyline class="{style}" points="{points}"/>{dot}'
+def _line(curve: Curve, last: float, top: float, style: str) -> Markup:
+    """A line in as many pieces as values that are no numbers leave, and a dot at its end, if that is a number."""
+    pieces: list[list[tuple[float, float]]] = [[]]
+    for step, value in curve:
+        if isfinite(value):
+            pieces[-1].append(_place(step, value, last, top))
+        elif pieces[-1]:
+            pieces.append([])
+    return fragment(
+        """{% for piece in pieces if piece %}<polyline class="{{ style }}" points="
+{%- for x, y in piece %}{{ x }},{{ y }}{{ ' ' if not loop.last }}{% endfor %}"/>{% endfor %}
+{%- if pieces[-1] and style.startswith('val') %}<circle class="{{ style }}" cx="{{ pieces[-1][-1][0] }}"
+{{- ' ' }}cy="{{ pieces[-1][-1][1] }}" r="2.4"/>{% endif %}""",
+        pieces=pieces,
+        style=style,
+    )
 
 
-def _frame(last: float, top: float, label: str) -> str:
+def _frame(last: float, top: float, label: str) -> Markup:
     """Two faint lines across with their values, and what the right end is."""
-    parts = []
-    for value in (0.0, _round_below(top)):
-        x, y = _place(0, value, last, top)
-        parts.append(f'<line x1="{x}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{LEFT - 5}" y="{y + 3}" text-anchor="end">{value:g}</text>')
-    end = f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(label)}</text>'
-    return "".join(parts) + end
+    lines = [(f"{value:g}", *_place(0, value, last, top)) for value in (0.0, _round_below(top))]
+    return fragment(
+        """{% for value, x, y in lines %}<line x1="{{ x }}" x2="{{ right }}" y1="{{ y }}" y2="{{ y }}"/>
+{{- '' }}<text x="{{ x - 5 }}" y="{{ y + 3 }}" text-anchor="end">{{ value }}</text>{% endfor %}
+<text x="{{ right }}" y="{{ bottom }}" text-anchor="end">{{ label }}</text>""",
+        lines=lines,
+        right=WIDTH - RIGHT,
+        bottom=HEIGHT - 6,
+        label=label,
+    )
 
 
 def _round_below(top: float) -> float:

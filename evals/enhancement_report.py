@@ -3,17 +3,18 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from torch import Tensor
 
+from common.files import write_text
+from common.pages import data_url, fragment, write_page
 from evals.agreement import Bin, balanced_accuracy, calibration
 from evals.assessment import Assessment
 from evals.image_files import png
 from evals.judges.judge import Unjudged
-from evals.report import data_url, replace_text, write_page
 from evals.sheets import Cell, contact_sheet
 
 SHOWN = 12  # drawings of a kind on a sheet
@@ -67,11 +68,13 @@ def write_enhancement_report(
     """
     found = [{**one.summary, "own": one.agreement()} for one in rounds]
     record = {"rounds": found, "before": dict(before), "after": dict(after)}
-    replace_text(folder / "self_enhancement.json", json.dumps(record, indent=1) + "\n")
+    write_text(folder / "self_enhancement.json", json.dumps(record, indent=1) + "\n")
     body = [
-        "<h1>What it learned from<br>judging its own drawings</h1>",
-        '<p class="lead">After an epoch the model draws captions of its training data, a judge says what is wrong with '
-        "each drawing, and the dialogues are a part of the epochs that follow.</p>",
+        fragment(
+            """<h1>What it learned from<br>judging its own drawings</h1>
+<p class="lead">After an epoch the model draws captions of its training data, a judge says what is wrong with each
+drawing, and the dialogues are a part of the epochs that follow.</p>"""
+        ),
         _scores(before, after),
         _counts(found),
         *[_round(one, data) for one, data in zip(rounds, found, strict=True)],
@@ -79,10 +82,16 @@ def write_enhancement_report(
     return write_page(folder / "self_enhancement.html", "Self-enhancement", body)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    cells = "".join(f"<th>{escape(str(name))}</th>" for name in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(_shown(c))}</td>" for c in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{cells}</tr></thead>{lines}</table></div>'
+def _table(title: str, hint: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:
+    return fragment(
+        """<h2>{{ title }}</h2>{% if hint %}<p class="hint">{{ hint }}</p>{% endif %}<div class="wide"><table><thead><tr>
+{%- for name in head %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+{%- for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table></div>""",
+        title=title,
+        hint=hint,
+        head=head,
+        rows=[[_shown(cell) for cell in row] for row in rows],
+    )
 
 
 def _shown(value: Any) -> str:
@@ -91,29 +100,27 @@ def _shown(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _scores(before: Mapping[str, float], after: Mapping[str, float]) -> str:
+def _scores(before: Mapping[str, float], after: Mapping[str, float]) -> Markup:
     names = [name for name in before if name in after]
     if not names:
-        return ""
+        return Markup()
     rows = [[name, before[name], after[name], f"{after[name] - before[name]:+.3f}"] for name in names]
     hint = "Held-out combinations, before the first round and after the last epoch. Training between them is in it."
-    return f'<h2>Before and after</h2><p class="hint">{hint}</p>' + _table(
-        ["", "before", "after", "change"], rows
-    )
+    return _table("Before and after", hint, ["", "before", "after", "change"], rows)
 
 
-def _counts(found: Sequence[Mapping[str, Any]]) -> str:
+def _counts(found: Sequence[Mapping[str, Any]]) -> Markup:
     wrong = sorted({name for one in found for name in one["wrong"]})
     plain = ("round", "drawings", "good", "bad", "unjudged", "dialogues", "second_turns")
     asked = any(one["own"]["asked"] for one in found)
     head = [*(name.replace("_", " ") for name in plain), *(f"wrong {name}" for name in wrong)]
     rows = [[*(one[name] for name in plain), *(one["wrong"].get(name, 0) for name in wrong)] for one in found]
     if not asked:
-        return "<h2>Rounds</h2>" + _table(head, rows)
+        return _table("Rounds", "", head, rows)
     head.append("own verdicts")
     rows = [[*row, _agreed(one["own"])] for row, one in zip(rows, found, strict=True)]
     hint = "Own verdicts: balanced accuracy of the model's assessments against the judge's, before it learned from these."
-    return f'<h2>Rounds</h2><p class="hint">{hint}</p>' + _table(head, rows)
+    return _table("Rounds", hint, head, rows)
 
 
 def _agreed(own: Mapping[str, Any]) -> str:
@@ -122,21 +129,30 @@ def _agreed(own: Mapping[str, Any]) -> str:
     return f"{own['balanced_accuracy']:.2f} ({own['readable']} of {own['asked']} readable)"
 
 
-def _round(one: RoundShown, data: Mapping[str, Any]) -> str:
-    sheets = [_sheet(one, True, "Found good"), _sheet(one, False, "Found bad")]
+def _round(one: RoundShown, data: Mapping[str, Any]) -> Markup:
     bins = [Bin(**b) for b in data["own"]["calibration"]]
-    plot = f"<h3>Its confidence against the judge</h3>{_plot(bins)}" if bins else ""
-    return f"<h2>Round {data['round']}</h2>" + "".join(sheets) + plot
+    return fragment(
+        """<h2>Round {{ number }}</h2>{{ good }}{{ bad }}
+{% if plot %}<h3>Its confidence against the judge</h3>{{ plot }}{% endif %}""",
+        number=data["round"],
+        good=_sheet(one, True, "Found good"),
+        bad=_sheet(one, False, "Found bad"),
+        plot=_plot(bins) if bins else "",
+    )
 
 
-def _sheet(one: RoundShown, good: bool, title: str) -> str:
+def _sheet(one: RoundShown, good: bool, title: str) -> Markup:
     which = [i for i, ok in enumerate(one.good) if ok is good][:SHOWN]
     if not which:
-        return ""
+        return Markup()
     cells = [Cell(one.image(i), one.prompts[i], good) for i in which]
-    sheet = data_url(png(contact_sheet(cells, COLUMNS)))
-    reasons = "".join(f"<li>{escape(one.prompts[i])}: {escape(_why(one.opinions[i]))}</li>" for i in which)
-    return f'<h3>{title}</h3><div class="plates"><img alt="" src="{sheet}"></div><ul>{reasons}</ul>'
+    return fragment(
+        """<h3>{{ title }}</h3><div class="plates"><img alt="" src="{{ sheet }}"></div>
+<ul>{% for prompt, why in reasons %}<li>{{ prompt }}: {{ why }}</li>{% endfor %}</ul>""",
+        title=title,
+        sheet=data_url(png(contact_sheet(cells, COLUMNS))),
+        reasons=[(one.prompts[i], _why(one.opinions[i])) for i in which],
+    )
 
 
 def _why(opinion: Assessment | Unjudged) -> str:
@@ -151,23 +167,29 @@ def _why(opinion: Assessment | Unjudged) -> str:
     )
 
 
-def _plot(bins: Sequence[Bin]) -> str:
+def _plot(bins: Sequence[Bin]) -> Markup:
     """Confidence across, share found good upwards; on the diagonal it means what it says. Dots grow with their count."""
     total, low, high = sum(b.count for b in bins), SIDE - MARGIN, MARGIN
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return round(high + (low - high) * x, 1), round(low - (low - high) * y, 1)
-
-    dots = "".join(
-        '<circle class="a" cx="{}" cy="{}" r="{:.1f}"/>'.format(
-            *place(b.confidence, b.good), 3 + 6 * b.count / total
+    span = low - high
+    dots = [
+        (
+            round(high + span * b.confidence, 1),
+            round(low - span * b.good, 1),
+            round(3 + 6 * b.count / total, 1),
         )
         for b in bins
-    )
-    return (
-        f'<svg viewBox="0 0 {SIDE} {SIDE}" style="max-width:{2 * SIDE}px" role="img" aria-label="calibration">'
-        f'<line x1="{high}" y1="{low}" x2="{low}" y2="{high}"/><line x1="{high}" y1="{low}" x2="{low}" y2="{low}"/>'
-        f'<line x1="{high}" y1="{low}" x2="{high}" y2="{high}"/>'
-        f'<text x="{low}" y="{low + 14}" text-anchor="end">sure that it is good</text>'
-        f'<text x="{high}" y="{high - 6}">found good</text>{dots}</svg>'
+    ]
+    return fragment(
+        """<svg viewBox="0 0 {{ side }} {{ side }}" style="max-width:{{ 2 * side }}px" role="img"
+aria-label="calibration">
+<line x1="{{ high }}" y1="{{ low }}" x2="{{ low }}" y2="{{ high }}"/>
+<line x1="{{ high }}" y1="{{ low }}" x2="{{ low }}" y2="{{ low }}"/>
+<line x1="{{ high }}" y1="{{ low }}" x2="{{ high }}" y2="{{ high }}"/>
+<text x="{{ low }}" y="{{ low + 14 }}" text-anchor="end">sure that it is good</text>
+<text x="{{ high }}" y="{{ high - 6 }}">found good</text>
+{% for x, y, r in dots %}<circle class="a" cx="{{ x }}" cy="{{ y }}" r="{{ r }}"/>{% endfor %}</svg>""",
+        side=SIDE,
+        low=low,
+        high=high,
+        dots=dots,
     )

@@ -8,21 +8,21 @@ import csv
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from html import escape
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 
+from common.pages import STYLE, fragment
 from evals.curves import COLOURS, HEIGHT, WIDTH, Curve, plot
 from evals.geneval import BATCH, Drawing, draw_and_judge, geneval_scores, judged
 from evals.pixels import rendered
 from models.unified import Illume
 from playground.sampler import scene_for
 
-STYLE = Path(__file__).with_name("report.css")
 PANELS = {  # by title, the columns of its bold curves and of its thin ones, without the arm's name
     "Validation loss, nats a code": ("val/loss_draw_", ""),
     "The same over the entropy of single codes": ("val/loss_share_", ""),
@@ -83,32 +83,43 @@ def _figure(panels: Mapping[str, tuple[dict[str, Curve], dict[str, Curve]]]) -> 
     arms = sorted({arm for bold, _ in panels.values() for arm in bold}, reverse=True)  # semantic before pixel
     colours = {arm: COLOURS[i % len(COLOURS)] for i, arm in enumerate(arms)}
     width, top = len(panels) * (WIDTH + GAP) + GAP, GAP + 4 * LINE
-    parts = [_legend(colours)]
+    shown = []
     for i, (title, (bold, thin)) in enumerate(panels.items()):
         lines = [(f"train {colours[arm]}", curve) for arm, curve in thin.items()]
         lines += [(f"val {colours[arm]}", curve) for arm, curve in bold.items()]
         images = max(number for _, curve in lines for number, _ in curve)
         last = ", ".join(f"{arm} {bold[arm][-1][1]:.2f}" for arm in arms if arm in bold)
-        parts.append(
-            f'<g transform="translate({GAP + i * (WIDTH + GAP)} {top})">'
-            f'<text class="title" y="{-LINE - 6}">{escape(title)}</text><text y="-6">{escape(last)}</text>'
-            f"{plot(lines, f'{images:,.0f} images seen')}</g>"
-        )
-    words = textwrap.wrap(CAPTION, LETTERS)
-    bottom = top + HEIGHT + LINE
-    parts += [f'<text x="{GAP}" y="{bottom + i * LINE}">{escape(w)}</text>' for i, w in enumerate(words)]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + len(words) * LINE}">'
-        f"<style>{STYLE.read_text(encoding='utf-8')} svg {{ background: var(--card); "
-        "font-family: system-ui, sans-serif } svg text.title { fill: var(--ink); font-size: 11px }</style>"
-        f"{''.join(parts)}</svg>\n"
+        shown.append((GAP + i * (WIDTH + GAP), title, last, plot(lines, f"{images:,.0f} images seen")))
+    words, bottom = textwrap.wrap(CAPTION, LETTERS), top + HEIGHT + LINE
+    return fragment(
+        """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {{ width }} {{ height }}"><style>{{ style }}
+svg { background: var(--card); font-family: system-ui, sans-serif } svg text.title { fill: var(--ink); font-size: 11px }
+</style>{{ legend }}
+{% for left, title, last, drawing in panels %}<g transform="translate({{ left }} {{ top }})">
+<text class="title" y="{{ -line - 6 }}">{{ title }}</text><text y="-6">{{ last }}</text>{{ drawing }}</g>
+{% endfor %}
+{% for words in caption %}<text x="{{ gap }}" y="{{ bottom + loop.index0 * line }}">{{ words }}</text>
+{% endfor %}</svg>
+""",
+        width=width,
+        height=bottom + len(words) * LINE,
+        style=Markup(STYLE.read_text(encoding="utf-8")),
+        legend=_legend(colours),
+        panels=shown,
+        caption=words,
+        top=top,
+        line=LINE,
+        gap=GAP,
+        bottom=bottom,
     )
 
 
-def _legend(colours: Mapping[str, str]) -> str:
+def _legend(colours: Mapping[str, str]) -> Markup:
     """A dot in the colour of each arm, and its name."""
-    return "".join(
-        f'<circle class="{colour}" cx="{GAP + 4 + 90 * i}" cy="{GAP - 3}" r="4"/>'
-        f'<text class="title" x="{GAP + 12 + 90 * i}" y="{GAP + 1}">{escape(arm)}</text>'
-        for i, (arm, colour) in enumerate(colours.items())
+    return fragment(
+        """{% for arm, colour in arms %}<circle class="{{ colour }}" cx="{{ gap + 4 + 90 * loop.index0 }}"
+cy="{{ gap - 3 }}" r="4"/><text class="title" x="{{ gap + 12 + 90 * loop.index0 }}" y="{{ gap + 1 }}">{{ arm }}</text>
+{%- endfor %}""",
+        arms=list(colours.items()),
+        gap=GAP,
     )

@@ -82,7 +82,10 @@ def read_run(folder: Path) -> RunFolder:
     if not curves:
         raise ValueError(f"{folder} has logged nothing yet: there is no row in its metrics.csv")
     path = folder / "report.json"
-    report = read_object(path, infinite=True) if path.is_file() else {}
+    try:
+        report = read_object(path, infinite=True) if path.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     return RunFolder(folder, str(settings.get("name") or folder.name), settings, curves, report)
 
 

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 from PIL import Image
 
+from common.pages import data_url, fragment
 from evals.geneval import judged
 from evals.image_files import png
 from evals.pixels import arrays
-from evals.report import data_url
 from evals.suite import measures_of
 from models.unified import Illume
 from playground.prompts import Prompt, evaluation_prompts
@@ -57,23 +57,21 @@ def draw(
     return [Drawn(_png(pixels), ok) for pixels, ok in zip(arrays(images), verdicts, strict=True)]
 
 
-def pairs(prompts: list[Prompt], names: tuple[str, str], drawn: tuple[list[Drawn], list[Drawn]]) -> str:
+def pairs(prompts: list[Prompt], names: tuple[str, str], drawn: tuple[list[Drawn], list[Drawn]]) -> Markup:
     """A figure a prompt: what the first model drew, what the second, and the verdicts."""
-    figures = []
-    for prompt, *both in zip(prompts, *drawn, strict=True):
-        images = "".join(
-            f'<img alt="{escape(name)}" src="{data_url(one.png)}">'
-            for name, one in zip(names, both, strict=True)
-        )
-        marks = "".join(_mark(one.ok) for one in both)
-        figures.append(
-            f"<figure><div>{images}</div><figcaption>{marks} {escape(prompt.text)}</figcaption></figure>"
-        )
-    return f'<div class="sheet pairs">\n{"".join(figures)}\n</div>'
-
-
-def _mark(ok: bool | None) -> str:
-    return "" if ok is None else '<span class="good">✓</span>' if ok else '<span class="bad">✗</span>'
+    figures = [
+        (prompt.text, [(name, data_url(one.png), one.ok) for name, one in zip(names, both, strict=True)])
+        for prompt, *both in zip(prompts, *drawn, strict=True)
+    ]
+    return fragment(
+        """<div class="sheet pairs">
+{% for prompt, both in figures %}<figure><div>
+{%- for name, source, _ in both %}<img alt="{{ name }}" src="{{ source }}">{% endfor %}</div><figcaption>
+{%- for _, _, ok in both if ok is not none %}<span class="{{ 'good' if ok else 'bad' }}">{{ '✓' if ok else '✗' }}</span>
+{%- endfor %} {{ prompt }}</figcaption></figure>{% endfor %}
+</div>""",
+        figures=figures,
+    )
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -6,17 +6,19 @@ A column is of one benchmark in one version: reports of several are refused. Whe
 the papers', a footnote says so.
 """
 
-import html
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.errors import Parser, user_errors
+from common.pages import fragment
+from common.pages import page as whole_page
+from common.paths import user_path
+from common.terminal import printable
 from evals.json_files import read_object
 from evals.lmms.results import is_lmms, lmms_figures, lmms_note
-from evals.report import page as whole_page
-from common.errors import Parser, user_errors
 
 PUBLISHED = Path(__file__).resolve().parent / "published.json"
 COLUMNS = {
@@ -125,7 +127,7 @@ def read_report(path: Path) -> Report:
     content = read_object(path, "give a report of `python -m evals`")
     if is_lmms(content):
         figures = lmms_figures(content, str(path))
-        row = Row(f"{path.parent.name or path.stem} (ours)", figures, [lmms_note(figures)])
+        row = Row(printable(f"{path.parent.name or path.stem} (ours)"), figures, [lmms_note(figures)])
         return Report(path, "lmms-eval", None, row)
     figures = _figures(content)
     if not any("/" in name for name in figures) and "fid" not in figures:
@@ -138,7 +140,8 @@ def read_report(path: Path) -> Report:
     name = path.parent.name if path.stem == "report" and path.parent.name else path.stem
     where = " on the playground" if _plays(content) and content["suite"] != "playground" else ""
     benchmark = f"suite {content['suite']}{where}, version {content.get('version') or 'unknown'}"
-    return Report(path, benchmark, content.get("model"), Row(f"{name} (ours)", figures, notes))
+    row = Row(printable(f"{name} (ours)"), figures, [printable(note) for note in notes])
+    return Report(path, benchmark, content.get("model"), row)
 
 
 def _figures(report: dict[str, Any]) -> dict[str, float]:
@@ -256,13 +259,18 @@ def markdown(table: Table) -> str:
 
 def page(table: Table) -> str:
     """As an HTML page that needs nothing beside it."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in table.headings)
-    lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in line) for line in table.cells)
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    notes = "".join(f"<li>{html.escape(note)}.</li>" for note in table.notes)
-    grid = f'<div class="wide numbers"><table><thead><tr>{head}</tr></thead>{body}</table></div>'
     title = "Beside published figures"
-    return whole_page(title, [f"<h1>{title}</h1>", grid, f"<ol>{notes}</ol>"])
+    body = fragment(
+        """<h1>{{ title }}</h1>
+<div class="wide numbers"><table><thead><tr>{% for name in head %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+{%- for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table></div>
+<ol>{% for note in notes %}<li>{{ note }}.</li>{% endfor %}</ol>""",
+        title=title,
+        head=table.headings,
+        rows=table.cells,
+        notes=table.notes,
+    )
+    return whole_page(title, [body])
 
 
 def latex(table: Table) -> str:
@@ -286,7 +294,9 @@ FORMATS: dict[str, Callable[[Table], str]] = {"markdown": markdown, "html": page
 def main(arguments: list[str] | None = None) -> None:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="python -m evals.table", description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("reports", nargs="*", type=Path, help="reports of `python -m evals`, or lmms-eval's")
+    parser.add_argument(
+        "reports", nargs="*", type=user_path, help="reports of `python -m evals`, or lmms-eval's"
+    )
     default = "default: %(default)s"
     parser.add_argument("--section", choices=tuple(COLUMNS), default="generation", help=default)
     parser.add_argument("--format", choices=tuple(FORMATS), default="markdown", help=default)

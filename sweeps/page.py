@@ -2,16 +2,16 @@
 
 import warnings
 from collections.abc import Callable
-from html import escape
 from math import isfinite
 from pathlib import Path
 
 import optuna
+from markupsafe import Markup
 from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from evals.report import write_page
+from common.pages import fragment, join, write_page
 from sweeps import plots
 from sweeps.plots import BAD, BEST, GOOD, Axis, Trace
 from sweeps.recipe import Recipe
@@ -28,12 +28,12 @@ def write_sweep(path: Path, study: Study, recipe: Recipe) -> Path:
     charts += [*_importances(study, recipe), *_parallel(study, recipe, trials)]
     body = [_opening(study, recipe), _cards(study, recipe)]
     if charts:
-        body.append(f'<h2>How it went</h2><div class="charts">{"".join(charts)}</div>')
+        body.append(fragment('<h2>How it went</h2><div class="charts">{{ it }}</div>', it=join(charts)))
     body += [_table(study, recipe), _footer(recipe)]
     return write_page(path, f"Sweep {recipe.name}", body)
 
 
-def _opening(study: Study, recipe: Recipe) -> str:
+def _opening(study: Study, recipe: Recipe) -> Markup:
     trials = trials_of(study)
     counts = (
         (COMPLETE, "complete"),
@@ -43,32 +43,39 @@ def _opening(study: Study, recipe: Recipe) -> str:
     )
     told = [f"{n} {words}" for state, words in counts if (n := sum(t.state == state for t in trials))]
     aims = ", ".join(f"{name} ({direction}d)" for name, direction in recipe.objective.items())
-    return (
-        f"<h1>Sweep {escape(recipe.name)}</h1>"
-        f'<p class="lead">{len(trials)} of {recipe.trials} trials: {", ".join(told) or "none yet"}. '
-        f"Searched: {escape(', '.join(short(list(recipe.space)).values()))}. Aim: {escape(aims)}.</p>"
+    return fragment(
+        """<h1>Sweep {{ name }}</h1><p class="lead">{{ made }} of {{ trials }} trials: {{ told }}.
+Searched: {{ searched }}. Aim: {{ aims }}.</p>""",
+        name=recipe.name,
+        made=len(trials),
+        trials=recipe.trials,
+        told=", ".join(told) or "none yet",
+        searched=", ".join(short(list(recipe.space)).values()),
+        aims=aims,
     )
 
 
-def _cards(study: Study, recipe: Recipe) -> str:
+def _cards(study: Study, recipe: Recipe) -> Markup:
     """The best trial: its values of the objectives, then of the keys."""
     found = best(study)
     if found is None:
-        return ""
+        return Markup()
     named = [(name, value) for name, value in zip(recipe.objective, found.values, strict=True)]
     named += [(label, found.params[key]) for key, label in short(list(recipe.space)).items()]
-    cards = "".join(
-        f'<div class="card"><div class="name">{escape(name)}</div><div class="score">{escape(number(value))}</div></div>'
-        for name, value in named
+    return fragment(
+        """<h2>The best: trial {{ number }}</h2><div class="cards">
+{% for name, value in cards %}<div class="card"><div class="name">{{ name }}</div>
+<div class="score">{{ value }}</div></div>{% endfor %}</div>""",
+        number=found.number,
+        cards=[(name, number(value)) for name, value in named],
     )
-    return f'<h2>The best: trial {found.number}</h2><div class="cards">{cards}</div>'
 
 
 def _colour(trial: FrozenTrial, starred: set[int]) -> str:
     return BEST if trial.number in starred else GOOD if trial.state == COMPLETE else BAD
 
 
-def _histories(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[str]:
+def _histories(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[Markup]:
     found = []
     for i, (name, direction) in enumerate(recipe.objective.items()):
         points = [
@@ -79,7 +86,7 @@ def _histories(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[
     return found
 
 
-def _training(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[str]:
+def _training(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[Markup]:
     starred = front(study)
     logged = {t.number: [(s, v) for s, v in t.intermediate_values.items() if isfinite(v)] for t in trials}
     traces = [
@@ -88,7 +95,7 @@ def _training(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[s
     return [plots.training(f"{next(iter(recipe.objective))} while training", traces)] if traces else []
 
 
-def _importances(study: Study, recipe: Recipe) -> list[str]:
+def _importances(study: Study, recipe: Recipe) -> list[Markup]:
     """PED-ANOVA's shares, of each objective."""
     if sum(trial.state == COMPLETE for trial in trials_of(study)) < LEAST:
         return []
@@ -110,7 +117,7 @@ def _lower(i: int, direction: str) -> Callable[[FrozenTrial], float]:
     return lambda trial: sign * trial.values[i]
 
 
-def _parallel(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[str]:
+def _parallel(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[Markup]:
     whole = [trial for trial in trials if trial.state == COMPLETE]
     if not whole:
         return []
@@ -127,14 +134,18 @@ def _parallel(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[s
     return [plots.parallel("Every trial across its settings", axes, traces)]
 
 
-def _table(study: Study, recipe: Recipe) -> str:
+def _table(study: Study, recipe: Recipe) -> Markup:
     heading, *others = rows(study, recipe)
-    head = "".join(f"<th>{escape(word)}</th>" for word in heading)
-    lines = "".join(f"<tr>{''.join(f'<td>{escape(word)}</td>' for word in row)}</tr>" for row in others)
-    return f'<h2>Every trial</h2><div class="wide"><table><thead><tr>{head}</tr></thead>{lines}</table></div>'
+    return fragment(
+        """<h2>Every trial</h2><div class="wide"><table><thead><tr>
+{%- for word in heading %}<th>{{ word }}</th>{% endfor %}</tr></thead>
+{%- for row in others %}<tr>{% for word in row %}<td>{{ word }}</td>{% endfor %}</tr>{% endfor %}</table></div>""",
+        heading=heading,
+        others=others,
+    )
 
 
-def _footer(recipe: Recipe) -> str:
+def _footer(recipe: Recipe) -> Markup:
     kind = f"{recipe.sampler['class']}, seed {recipe.seed}; {recipe.pruner['class']}"
     fixed = "".join(f"; {key} {value}" for key, value in recipe.fixed.items())
-    return f"<footer>{escape(f'{recipe.path.name}: {kind}{fixed}')}</footer>"
+    return fragment("<footer>{{ words }}</footer>", words=f"{recipe.path.name}: {kind}{fixed}")

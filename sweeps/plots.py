@@ -1,13 +1,16 @@
 """A sweep's plots as inline SVG: values by trial and while training, what mattered, and trials as lines across axes."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from math import isfinite, log10
 from typing import NamedTuple
 
+from markupsafe import Markup
+
+from common.pages import fragment, join
+
 WIDTH, HEIGHT = 320, 170  # of a drawing, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 22  # margins
-GOOD, BAD, BEST = "var(--a)", "var(--d)", "var(--b)"  # colours of report.css: complete, pruned, the best
+GOOD, BAD, BEST = "var(--a)", "var(--d)", "var(--b)"  # colours of page.css: complete, pruned, the best
 
 
 class Axis(NamedTuple):
@@ -48,7 +51,7 @@ def spread(values: Sequence[float]) -> Axis:
     return Axis(low - room, high + room)
 
 
-def history(title: str, points: Sequence[Trace], maximize: bool) -> str:
+def history(title: str, points: Sequence[Trace], maximize: bool) -> Markup:
     """A dot a trial, its value over its number; a line along the best until then. Pruned trials may stand at the edge."""
     whole = [value for trace in points if trace.colour != BAD for _, value in trace.points]
     axis = spread(whole or [value for trace in points for _, value in trace.points])
@@ -68,10 +71,10 @@ def history(title: str, points: Sequence[Trace], maximize: bool) -> str:
     if best is not None:
         steps.append((_place(across.at(last), 0)[0], _place(0, axis.at(best))[1]))
     legend = _legend(("complete", GOOD), ("pruned", BAD), ("best so far", BEST))
-    return _chart(title, legend, "".join([_polyline(steps, BEST, 1.5), *parts]))
+    return _chart(title, legend, join([_polyline(steps, BEST, 1.5), *parts]))
 
 
-def training(title: str, traces: Sequence[Trace]) -> str:
+def training(title: str, traces: Sequence[Trace]) -> Markup:
     """What each trial logged while it trained: those that were pruned end early."""
     ends = [trace.points[-1][1] for trace in traces if trace.colour != BAD]
     tops = [value for trace in traces for step, value in trace.points]
@@ -84,23 +87,30 @@ def training(title: str, traces: Sequence[Trace]) -> str:
         lines.append(_polyline(places, trace.colour, 2.2 if trace.colour == BEST else 1.1))
         lines.append(_dot(*places[-1], trace.colour, False, f"trial {trace.number}"))
     legend = _legend(("complete", GOOD), ("pruned", BAD), ("the best", BEST))
-    return _chart(title, legend, _frame(axis, f"step {last + 1:,.0f}") + "".join(lines))
+    return _chart(title, legend, _frame(axis, f"step {last + 1:,.0f}") + join(lines))
 
 
-def importance(title: str, shares: Mapping[str, float]) -> str:
+def importance(title: str, shares: Mapping[str, float]) -> Markup:
     """A bar a key: its share of what decides the objective."""
     tall, parts = 26, []
     for row, (key, share) in enumerate(shares.items()):
         y = TOP + row * tall
-        parts.append(f'<text x="0" y="{y + 9}">{escape(key)}</text>')
-        parts.append(f'<text x="{WIDTH}" y="{y + 9}" text-anchor="end">{share:.2f}</text>')
-        parts.append(
-            f'<rect x="0" y="{y + 13}" width="{WIDTH * share:.1f}" height="6" rx="3" style="fill:{GOOD}"/>'
+        bar = fragment(
+            """<text x="0" y="{{ y + 9 }}">{{ key }}</text>
+<text x="{{ right }}" y="{{ y + 9 }}" text-anchor="end">{{ share }}</text>
+<rect x="0" y="{{ y + 13 }}" width="{{ width }}" height="6" rx="3" style="fill:{{ colour }}"/>""",
+            y=y,
+            key=key,
+            right=WIDTH,
+            share=f"{share:.2f}",
+            width=f"{WIDTH * share:.1f}",
+            colour=GOOD,
         )
-    return _chart(title, "", "".join(parts), height=TOP + tall * len(shares) + 4)
+        parts.append(bar)
+    return _chart(title, Markup(), join(parts), height=TOP + tall * len(shares) + 4)
 
 
-def parallel(title: str, axes: Mapping[str, Axis], traces: Sequence[tuple[Sequence[object], str]]) -> str:
+def parallel(title: str, axes: Mapping[str, Axis], traces: Sequence[tuple[Sequence[object], str]]) -> Markup:
     """A line a trial across an axis a key and an objective; the best on top.
 
     Args:
@@ -115,7 +125,7 @@ def parallel(title: str, axes: Mapping[str, Axis], traces: Sequence[tuple[Sequen
     parts = []
     for i, (x, name) in enumerate(zip(xs, names, strict=True)):
         low, high = axes[name].ends()
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>')
+        parts.append(_axis_line(x, x, top, bottom))
         parts.append(_middle(x, 8 if i % 2 else 18, name))  # in turn, for they are long
         parts += [_middle(x, top - 6, high), _middle(x, bottom + 12, low)]
     for values, colour in sorted(traces, key=lambda t: (t[1] == BEST, t[1] == GOOD)):
@@ -123,18 +133,28 @@ def parallel(title: str, axes: Mapping[str, Axis], traces: Sequence[tuple[Sequen
         thick, clear = (2.4, 1.0) if colour == BEST else (1.1, 0.7)
         parts.append(_polyline(list(zip(xs, heights, strict=True)), colour, thick, clear))
     legend = _legend(("complete", GOOD), ("pruned", BAD), ("the best", BEST))
-    return _chart(title, legend, "".join(parts), width)
+    return _chart(title, legend, join(parts), width)
 
 
-def _chart(title: str, legend: str, drawing: str, width: int = WIDTH, height: int = HEIGHT) -> str:
-    span, wide = (' style="grid-column:1/-1"', f' style="min-width:{width}px"') if width > WIDTH else ("", "")
-    svg = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}"{wide}>{drawing}</svg>'
-    caption = f"<figcaption><b>{escape(title)}</b> {legend}</figcaption>"
-    return f'<figure class="chart"{span}>{caption}<div class="wide">{svg}</div></figure>'
+def _chart(title: str, legend: Markup, drawing: Markup, width: int = WIDTH, height: int = HEIGHT) -> Markup:
+    return fragment(
+        """<figure class="chart"{% if wide %} style="grid-column:1/-1"{% endif %}><figcaption><b>{{ title }}</b>
+{{ legend }}</figcaption><div class="wide"><svg viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="{{ title }}"
+{%- if wide %} style="min-width:{{ width }}px"{% endif %}>{{ drawing }}</svg></div></figure>""",
+        title=title,
+        legend=legend,
+        drawing=drawing,
+        width=width,
+        height=height,
+        wide=width > WIDTH,
+    )
 
 
-def _legend(*keys: tuple[str, str]) -> str:
-    return " ".join(f'<span class="key" style="color:{colour}">{words}</span>' for words, colour in keys)
+def _legend(*keys: tuple[str, str]) -> Markup:
+    return fragment(
+        '{% for words, colour in keys %}<span class="key" style="color:{{ colour }}">{{ words }}</span> {% endfor %}',
+        keys=keys,
+    )
 
 
 def _place(x: float, y: float) -> tuple[float, float]:
@@ -142,27 +162,38 @@ def _place(x: float, y: float) -> tuple[float, float]:
     return LEFT + (WIDTH - LEFT - RIGHT) * x, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y
 
 
-def _frame(axis: Axis, label: str) -> str:
+def _frame(axis: Axis, label: str) -> Markup:
     """Two faint lines across with their values, and what the right end is."""
     parts = []
     for share in (0.08, 0.92):
         x, y = _place(0, share)
         value = axis.low + (axis.high - axis.low) * share
-        parts.append(f'<line x1="{x:.1f}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 5}" y="{y + 3:.1f}" text-anchor="end">{value:.3g}</text>')
-    end = f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(label)}</text>'
-    return "".join(parts) + end
+        parts.append(_axis_line(x, WIDTH - RIGHT, y, y))
+        parts.append(_text(LEFT - 5, y + 3, f"{value:.3g}", "end"))
+    return join([*parts, _text(WIDTH - RIGHT, HEIGHT - 6, label, "end")])
 
 
-def _polyline(places: Sequence[tuple[float, float]], colour: str, thick: float, clear: float = 0.85) -> str:
+def _axis_line(x1: float, x2: float, y1: float, y2: float) -> Markup:
+    return Markup('<line x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(x1, x2, y1, y2)
+
+
+def _text(x: float, y: float, words: str, anchor: str) -> Markup:
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, words)
+
+
+def _polyline(
+    places: Sequence[tuple[float, float]], colour: str, thick: float, clear: float = 0.85
+) -> Markup:
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    return f'<polyline points="{points}" style="stroke:{colour};stroke-width:{thick};opacity:{clear}"/>'
+    line = Markup('<polyline points="{}" style="stroke:{};stroke-width:{};opacity:{}"/>')
+    return line.format(points, colour, thick, clear)
 
 
-def _dot(x: float, y: float, colour: str, hollow: bool, words: str) -> str:
+def _dot(x: float, y: float, colour: str, hollow: bool, words: str) -> Markup:
     fill = f"fill:none;stroke:{colour}" if hollow else f"fill:{colour}"
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" style="{fill}"><title>{escape(words)}</title></circle>'
+    dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.6" style="{}"><title>{}</title></circle>')
+    return dot.format(x, y, fill, words)
 
 
-def _middle(x: float, y: float, words: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(words)}</text>'
+def _middle(x: float, y: float, words: str) -> Markup:
+    return _text(x, y, words, "middle")

@@ -18,6 +18,8 @@ import yaml
 
 from common.errors import suggest, user_errors
 from common.files import write_text
+from common.json_files import read_object
+from common.paths import user_path
 from processes import end, project_environment, run_lock, stop_if_asked
 from sweeps.overlay import overlay
 from sweeps.recipe import Recipe, read_recipe
@@ -45,7 +47,7 @@ def rehearse(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> dict[s
         ValueError: a trial would fail; says why.
     """
     kept = folder / "rehearsal.json"
-    if kept.is_file() and (found := json.loads(kept.read_bytes()))["of"] == recipe.stamp:
+    if kept.is_file() and (found := read_object(kept)).get("of") == recipe.stamp:
         return found["settings"]
     say("looking whether trials can run")
     found = _rehearsed(recipe)
@@ -70,7 +72,7 @@ def _rehearsed(recipe: Recipe) -> dict[str, Any]:
             finally:
                 end(process)
         if process.returncode == 0:
-            return json.loads(out.read_bytes())
+            return read_object(out)
         told = log.read_text(encoding="utf-8", errors="replace").strip()
     *_, last = told.splitlines() or [f"the rehearsal ended with exit code {process.returncode}"]
     if process.returncode != 2:  # a bug, of which its user needs to see all
@@ -81,8 +83,8 @@ def _rehearsed(recipe: Recipe) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line, given by `rehearse`."""
     parser = argparse.ArgumentParser(prog="sweeps.rehearsal")
-    parser.add_argument("sweep", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("sweep", type=user_path)
+    parser.add_argument("--out", type=user_path, required=True)
     options = parser.parse_args(arguments)
     with user_errors("sweep.py"), tempfile.TemporaryDirectory() as scratch:
         recipe = read_recipe(options.sweep)
@@ -131,7 +133,7 @@ def _run(recipe: Recipe, settings: dict[str, Any], scratch: Path) -> set[str]:
 
 def _written(scratch: Path, config: dict[str, Any]) -> Path:
     path = scratch / "rehearsal.yaml"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    write_text(path, yaml.safe_dump(config))
     return path
 
 

@@ -16,7 +16,7 @@ import yaml
 from optuna.trial import Trial, TrialState
 
 from callbacks.metrics_file import read_rows
-from common.errors import suggest
+from common.errors import DIVERGED, suggest
 from common.files import write_text
 from processes import end, end_orphan, failure, is_busy, log_of, run_lock, start, stop_if_asked
 from sweeps.claims import Claim
@@ -156,7 +156,7 @@ class TrialRun:
             return Outcome(TrialState.PRUNED)
         if process.returncode:
             why = failure(self.folder, process.returncode, before)
-            return Outcome(TrialState.FAIL, why=why, crashed=True)
+            return Outcome(TrialState.FAIL, why=why, crashed=DIVERGED not in why)  # a rate may be too high
         return self._finished()
 
     def _watch(self, going: Callable[[], bool], stop: Callable[[], None]) -> bool:

@@ -6,9 +6,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from common.pages import data_url
 from evals.assessment import HIGHEST, Dimension, json_example
 from evals.image_files import png
-from evals.report import data_url
 
 SYSTEM = (
     "You assess whether an image shows what a prompt asks for. First say in one sentence what you see. Then answer every "

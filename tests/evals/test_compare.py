@@ -103,6 +103,19 @@ def test_what_is_no_run_or_another_stage_is_one_line(capsys: pytest.CaptureFixtu
     assert Path("compare.html").is_file()
 
 
+def test_a_run_that_diverged_is_shown_as_such(tiny_illume: Illume) -> None:
+    run("one", {"trunk": 0.1})
+    run("two", {"trunk": 0.2}, loss="nan")
+    Path("two/report.json").write_text('{"geneval/overall": NaN}')
+    main(["one", "two", "--prompts", "0"])
+    page = Page(Path("compare.html").read_text())
+    assert "two ended with values that are no numbers: it diverged." in page.text
+    assert "3.25 nan" in page.text.replace("  ", " ") and "4.5" not in page.text.split("Scores")[1]
+    run("three", {"trunk": 0.3}, loss="inf")
+    main(["one", "three", "--prompts", "0"])
+    assert "three ended with" in Page(Path("compare.html").read_text()).text
+
+
 def test_names_are_never_markup() -> None:
     run("one", {"trunk": 0.1})
     run("<b>two", {"trunk": 0.1})

@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_curves(tmp_path: Path) -> None:
     assert read_curves(tmp_path / "absent.csv") == {}
     run = make_run(tmp_path / "run", "step,train/loss,val/loss,lr\n0,inf,,1\n9,2.0,,1\n9,,1.5,\n")
     curves = read_curves(run / "metrics.csv")
-    assert curves == {"train/loss": [(9.0, 2.0)], "val/loss": [(9.0, 1.5)]}
+    assert curves == {"train/loss": [(0.0, inf), (9.0, 2.0)], "val/loss": [(9.0, 1.5)]}
     assert "1.5" in chart("encoder", curves)
     assert "<polyline" in chart("flat", {"train/loss": [(0.0, 0.0)]})
     long = [(float(i), float(i % 2)) for i in range(1000)]
