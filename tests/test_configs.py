@@ -135,3 +135,14 @@ def test_a_config_with_a_model_is_no_overlay_wherever_it_lies(
     assert "over.yaml is laid over a stage" in error_of(capsys, "--config", "over.yaml")
     Path("apart.yaml").write_text("trainer: {max_steps: 3}\n")  # nor does it matter where it lies
     assert "apart.yaml is laid over a stage" in error_of(capsys, "--config", "apart.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "x", "{", "a: " + "[" * 50_000, "m: &m {x: *m}", "x: !!python/name:os.system\n"]
+)
+def test_a_config_in_a_run_folder_that_is_damaged_is_one_line(
+    text: str, capsys: pytest.CaptureFixture
+) -> None:
+    Path("runs/r").mkdir(parents=True)
+    Path("runs/r/config.yaml").write_text(text)
+    assert "runs/r/config.yaml" in error_of(capsys, "--config", "base.yaml", "--name", "r")
