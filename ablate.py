@@ -18,11 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from common.errors import Parser, user_errors
 from common.files import write_text
+from common.json_files import read_object
+from common.paths import user_path
 from evals.__main__ import build_parser
 from evals.ablation import PUBLISHED, Ablation, check_seeds, read_ablation
 from evals.arms import Runs, column, gains, markdown, paired_gain, summary, table
-from common.errors import Parser, user_errors
 from models.model_folder import folder_hash
 from processes import ended_by_sigterm, failure, log_of, run_lock, start
 from train import CONFIGS, find_config
@@ -77,21 +79,21 @@ class Runner:
         with run_lock(folder) as lock:
             self._call(folder, lock, "train.py", "--config", str(config), *words)
             of = [folder_hash(folder / "model"), *self.words]
-            if not (report.is_file() and about.is_file() and json.loads(about.read_bytes())["of"] == of):
+            if not (report.is_file() and about.is_file() and read_object(about, infinite=True).get("of") == of):
                 about.unlink(missing_ok=True)  # what it says is no longer so
                 model = ("--model", str(folder / "model"))
                 self._call(folder, lock, "-m", "evals", *model, "--out", str(report), *self.words)
                 write_text(about, json.dumps({"of": of, "threads": self.threads, **_circumstances()}) + "\n")
-            found = json.loads(report.read_text(encoding="utf-8"))
+            found = read_object(report, infinite=True)
         say(f"{arm}, seed {seed}: {time.monotonic() - start:.0f} s")
         return {key: float(value) for key, value in found.items() if "/" in key}
 
     def origin(self, arm: str, seed: int) -> dict[str, Any]:
         """How a run came about: threads, machine, date, and the weights that it began with."""
         folder = self.runs_dir / f"{self.name}/{arm}-{seed}"
-        about = json.loads((folder / "measured.json").read_bytes())
+        about = read_object(folder / "measured.json", infinite=True)
         kept = sorted(folder.glob("predecessors/*/weights.json"))
-        began = {path.parent.name: json.loads(path.read_bytes())["hash"] for path in kept}
+        began = {path.parent.name: read_object(path)["hash"] for path in kept}
         return {key: value for key, value in about.items() if key != "of"} | {"began": began}
 
     def stop(self) -> None:
@@ -238,8 +240,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes at once, which share the CPUs (default: 1)"
     )
-    parser.add_argument("--out", type=Path, help="JSON of all figures (default: beside the runs)")
-    parser.add_argument("--runs_dir", type=Path, default=Path("runs"), help="default: runs")
+    parser.add_argument("--out", type=user_path, help="JSON of all figures (default: beside the runs)")
+    parser.add_argument("--runs_dir", type=user_path, default=Path("runs"), help="default: runs")
     options = parser.parse_args(arguments)
     with user_errors("ablate.py"), ended_by_sigterm():
         if options.jobs < 1:

@@ -14,14 +14,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from common.files import write_text
 from common.errors import Parser, user_errors
+from common.files import write_text
+from common.folder_lock import FolderLock
+from common.json_files import read_object
 
 CONFIGS = Path(__file__).resolve().parent / "configs" / "playground"
 STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
@@ -67,7 +69,7 @@ class Timings:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        known = read_object(path) if path.is_file() else {}
         self.seconds: dict[str, float] = known.get("seconds", {})
         self.done: list[str] = known.get("done", [])
         self.memory: float = known.get("memory_gib", 0.0)
@@ -140,7 +142,7 @@ def evaluate(scale: Scale) -> dict[str, Any]:
     model = owner.runs / last / "model"
     of = {"model": folder_hash(model), **EVALUATION}
     kept = scale.runs / "report" / "scores.json"
-    if kept.is_file() and (scores := json.loads(kept.read_text(encoding="utf-8")))["of"] == of:
+    if kept.is_file() and (scores := read_object(kept, infinite=True)).get("of") == of:
         return scores["metrics"]
     kept.unlink(missing_ok=True)  # of another model
     from evals.suite import playground_suite
@@ -178,7 +180,18 @@ def report(scale: Scale, metrics: dict[str, Any], seconds: dict[str, float], mem
 
 
 def run(scale: Scale) -> Path:
-    """The chain, stage by stage; returns the report's path."""
+    """The chain, stage by stage; returns the report's path.
+
+    Raises:
+        FolderBusy: another process makes the same chain, or one that shares its stages.
+    """
+    with ExitStack() as locks:
+        for runs in dict.fromkeys((DEMO.runs, scale.runs)):
+            locks.enter_context(FolderLock(runs))
+        return _run(scale)
+
+
+def _run(scale: Scale) -> Path:
     notes = {owner.name: Timings(owner.runs / "timings.json") for owner in (DEMO, scale)}
     seconds: dict[str, float] = {}
 

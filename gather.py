@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import Parser, user_errors
+from common.paths import user_path
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -30,12 +31,20 @@ def gather(run: Path, checkpoint: Path | None, out: Path) -> int:
 
     Raises:
         FileNotFoundError: no run is there, or no checkpoint.
-        ValueError: `out` holds something, the stage exports nothing, or the checkpoint cannot be read.
+        FileExistsError: `out` holds something.
+        ValueError: another process writes there, the stage exports nothing, or the checkpoint cannot be read.
     """
     if not (run / "config.yaml").is_file():
         raise FileNotFoundError(f"{run} is no run folder: there is no config.yaml in it")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"--out {out} is there already: name a folder that is not, or an empty one")
+    from common.files import atomic
+    from common.folder_lock import FolderLock
+
+    with FolderLock(out), atomic(out, replace=False) as scratch:
+        scratch.mkdir()
+        return _gather(run, checkpoint, scratch)
+
+
+def _gather(run: Path, checkpoint: Path | None, out: Path) -> int:
     from callbacks.checkpoint import read_point, resume_point
     from experiment import Experiment
 
@@ -51,7 +60,6 @@ def gather(run: Path, checkpoint: Path | None, out: Path) -> int:
     made.trainer.ckpt_path = str(point.path)  # so that weights of predecessors are not missed
     module.configure_model()
     _load(module, point.path)
-    out.mkdir(parents=True, exist_ok=True)
     module.export(out)
     return point.step
 
@@ -72,8 +80,8 @@ def _load(module: "LightningModule", checkpoint: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="gather.py", description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder, or one of the checkpoints in it")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to; not there yet")
+    parser.add_argument("run", type=user_path, metavar="RUN", help="a run folder, or one of the checkpoints in it")
+    parser.add_argument("--out", type=user_path, required=True, metavar="FOLDER", help="where to; not there yet")
     options = parser.parse_args(arguments)
     named = options.run.parent.name == "checkpoints"
     run, checkpoint = (options.run.parent.parent, options.run) if named else (options.run, None)

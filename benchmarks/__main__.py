@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.performance import COST, SUITES, write_performance
 from common.errors import Parser, user_errors
+from common.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "docs" / "results" / "bench"
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
             found = run(name)
             if "not_run" in found:
                 print(f"benchmarks: {name} was not run: {found['not_run']}", file=sys.stderr)
-            (KEPT / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            write_text(KEPT / f"{name}.json", json.dumps(found, indent=1) + "\n")
         write_performance(KEPT, PAGE)
     print(f"benchmarks: see {PAGE}", file=sys.stderr)
 

@@ -9,7 +9,6 @@ bandwidth or operations over rate, measured in the same run). `--size 7b` draws 
 import argparse
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +18,8 @@ from benchmarks.figures import command, made_with, show
 from benchmarks.log_plot import Series, panels
 from benchmarks.model_work import writing
 from benchmarks.sizes import LARGE, SEVEN_B, SMALL, llama
+from common.files import write_text
+from common.paths import user_path
 from models.language.drawing import draw_codes
 from models.language.unified_lm import UnifiedLM
 from models.sequence import Segment
@@ -103,11 +104,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="where to draw the curves")
+    parser.add_argument("--svg", type=user_path, metavar="FILE", help="where to draw the curves")
     options = parser.parse_args(arguments)
     found = measure(options)
     if options.svg is not None:
-        options.svg.write_text(drawn(found), encoding="utf-8")
+        write_text(options.svg, drawn(found))
     show(found | made_with("transformers") | {"device": options.device}, options.json)
 
 

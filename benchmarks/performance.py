@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.files import write_text
+
 BEGIN = "<!-- written by `python -m benchmarks`: what stands up to the next mark is overwritten -->"
 END = "<!-- end of what is written -->"
 COST = "images/cost.svg"  # beside the page
@@ -78,13 +80,13 @@ def write_performance(kept: Path, page: Path) -> None:
     parts = [_figures(found), _rooflines(found), _cost(found), _circumstances(runs)]
     made = "\n\n".join([BEGIN, *filter(None, parts), END])
     if not page.is_file():
-        page.write_text(f"# Performance\n\n{made}\n", encoding="utf-8")
+        write_text(page, f"# Performance\n\n{made}\n")
         return
     text = page.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise ValueError(f"{page} must hold its two marks once each: {BEGIN} and {END}")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    page.write_text(before + made + after, encoding="utf-8")
+    write_text(page, before + made + after)
 
 
 def _figures(found: Mapping[str, Any]) -> str:

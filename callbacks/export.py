@@ -4,7 +4,8 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from common.files import atomic_replace, remove, scratch_path
+from callbacks.finite import FiniteNumbers
+from common.files import atomic, remove_scratch
 
 
 class ExportModelFolder(Callback):
@@ -25,13 +26,16 @@ class ExportModelFolder(Callback):
         self.exported = True
         if not hasattr(pl_module, "export") or trainer.fast_dev_run:
             return
+        for callback in trainer.callbacks:
+            if isinstance(callback, FiniteNumbers):
+                callback.check(trainer, pl_module)
         if hasattr(pl_module, "gather"):
             pl_module.gather()
         if trainer.is_global_zero:
             target = Path(trainer.default_root_dir) / "model"
-            scratch = scratch_path(target)
-            remove(scratch)
-            scratch.mkdir(parents=True)
-            pl_module.export(scratch)
-            atomic_replace(scratch, target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remove_scratch(target)  # of a killed run, on whatever machine
+            with atomic(target) as scratch:
+                scratch.mkdir()
+                pl_module.export(scratch)
         trainer.strategy.barrier("model folder is in place")

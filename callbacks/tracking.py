@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from common.files import write_text
+from common.json_files import read_object
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ def _mlflow_logger(
 def known_id(folder: Path, tracker: str) -> str | None:
     """The id of the run in `folder`, where it has begun to train."""
     path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")).get(tracker) if path.is_file() else None
+    return read_object(path).get(tracker) if path.is_file() else None
 
 
 def remember_ids(folder: Path, loggers: list[Logger]) -> None:
@@ -151,7 +152,7 @@ def remember_ids(folder: Path, loggers: list[Logger]) -> None:
             logger.experiment.update_run(logger.run_id, status="RUNNING")
     if ids:
         path = folder / RECORD
-        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        before = read_object(path) if path.is_file() else {}
         write_text(path, json.dumps(before | ids) + "\n")
 
 

@@ -49,6 +49,7 @@ class FolderLock:
         self.folder = folder
         self._file: TextIO | None = None
         target = Path(os.path.realpath(folder))
+        self._made = [parent for parent in target.parents if not parent.exists()]
         for path in (target.with_name(f".{target.name}.lock"), target / ".lock"):
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,7 @@ class FolderLock:
         raise refused
 
     def release(self) -> None:
-        """Gives the folder back; may be called twice."""
+        """Gives the folder back, and removes folders above it that were made and hold nothing; may be called twice."""
         if self._file is None or self._file.closed:  # never held, or in a forked child
             return
         _held.discard(self._file)
@@ -70,6 +71,9 @@ class FolderLock:
                 os.unlink(self._file.name)  # while we hold it: who waits sees that it is gone
         self._file.close()
         self._file = None
+        with suppress(OSError):
+            for parent in self._made:
+                parent.rmdir()
 
     def __enter__(self) -> "FolderLock":
         return self
@@ -105,18 +109,26 @@ class FolderLock:
 
 
 @contextmanager
-def lock_folder(folder: Path, here: bool = True) -> Iterator[None]:
+def lock_folder(folder: Path | None, here: bool = True) -> Iterator[None]:
     """A `FolderLock` for a block of code.
 
     Args:
-        folder: what is written in.
+        folder: what is written in; None: nothing is.
         here: whether this process takes it; of the processes that torchrun started, one does for all.
     """
-    if not here:
+    if folder is None or not here:
         yield
         return
     with FolderLock(folder):
         yield
+
+
+def is_first_process() -> bool:
+    """Whether this process is the first of those that torchrun, SLURM, LSF or Lightning started as one run."""
+    for name in ("RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):
+        if name in os.environ:
+            return os.environ[name] == "0"
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
 def _opened(path: Path) -> TextIO:

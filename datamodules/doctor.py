@@ -23,7 +23,9 @@ from typing import Any
 
 from PIL import Image
 
+from common.files import write_text
 from common.images import image_info
+from common.paths import path_or_name, user_path
 from datamodules.decode import decode_image, image_endings, sample_json, sample_text
 from datamodules.places import Unreachable, declared, find_shards, is_remote, local
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
@@ -182,9 +184,7 @@ def write_indices(examined: Iterable[Examined]) -> list[Path]:
             "samples": sum(e["samples"] for e in shards.values()),
             "shards": shards,
         }
-        part = path.with_suffix(".tmp")
-        part.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_text(path, json.dumps(index, indent=1) + "\n")
         written.append(path)
     return written
 
@@ -250,8 +250,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m datamodules.doctor", description=__doc__.splitlines()[0], allow_abbrev=False
     )
-    parser.add_argument("shards", nargs="+", help="folders, brace patterns or URLs of shards")
-    parser.add_argument("--report", type=Path, help="folder that takes doctor.json and doctor.html")
+    parser.add_argument("shards", type=path_or_name, nargs="+", help="folders, brace patterns or URLs of shards")
+    parser.add_argument("--report", type=user_path, help="folder that takes doctor.json and doctor.html")
     parser.add_argument("--thumbnails", action="store_true", help="pictures of odd samples on the page")
     parser.add_argument(
         "--workers", type=int, default=min(8, os.cpu_count() or 1), help="default: %(default)s"
@@ -268,8 +268,8 @@ def main(arguments: list[str] | None = None) -> int:
             write_indices(examined)
         if options.report:
             options.report.mkdir(parents=True, exist_ok=True)
-            (options.report / "doctor.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-            (options.report / "doctor.html").write_text(page(found, examined), encoding="utf-8")
+            write_text(options.report / "doctor.json", json.dumps(found, indent=1) + "\n")
+            write_text(options.report / "doctor.html", page(found, examined))
     except (ValueError, OSError) as error:
         print(f"doctor: {error}", file=sys.stderr)
         return 2

@@ -16,6 +16,10 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
+from common.files import atomic, write_text
+from common.folder_lock import FolderLock
+from common.json_files import read_object
+from common.paths import path_or_name, user_path
 from datamodules.decode import decode_image, image_endings
 from datamodules.made_ahead import MEMBER, member_name, packed
 from datamodules.places import Unreachable, find_shards, local
@@ -37,8 +41,12 @@ def tokenize_shard(
     Raises:
         BrokenShard, Unreachable: the shard cannot be read.
     """
-    scratch, images = target.with_suffix(".tmp"), 0
-    with local(shard) as path, tarfile.open(scratch, "w", format=tarfile.PAX_FORMAT) as tar:
+    images = 0
+    with (
+        local(shard) as path,
+        atomic(target) as scratch,
+        tarfile.open(scratch, "w", format=tarfile.PAX_FORMAT) as tar,
+    ):
         opened = Shard(path)
         for samples in _groups(opened, batch):
             found = [(sample, ending) for sample in samples for ending in image_endings(sample)]
@@ -57,7 +65,6 @@ def tokenize_shard(
             for sample in samples:
                 _write(tar, sample)
         opened.close()
-    scratch.replace(target)
     return images
 
 
@@ -99,20 +106,18 @@ def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False
         raise ValueError("two of the shards have the same name: give each set a call and an --out of its own")
     stamps = {"codes": model.stamp("encoder", "tokenizer")}
     stamps |= {"features": model.stamp("encoder")} if features else {}
-    out.mkdir(parents=True, exist_ok=True)
     note = out / "made_ahead.json"
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != stamps:
-        raise ValueError(f"{out} holds what another tokenizer or another call made: name another folder")
-    note.write_text(json.dumps(stamps) + "\n", encoding="utf-8")
     images, broken = 0, []
-    with Progress(transient=True) as bar:
+    with FolderLock(out), Progress(transient=True) as bar:
+        if note.exists() and read_object(note) != stamps:
+            raise ValueError(f"{out} holds what another tokenizer or another call made: name another folder")
+        write_text(note, json.dumps(stamps) + "\n")
         for shard, name in bar.track(list(zip(shards, names, strict=True)), description="shards"):
             if (out / name).exists():
                 continue
             try:
                 images += tokenize_shard(model, stamps, shard, out / name)
             except (BrokenShard, Unreachable) as error:
-                (out / name).with_suffix(".tmp").unlink(missing_ok=True)
                 broken.append(f"{shard}: {error}")
     return images, broken
 
@@ -122,9 +127,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m datamodules.tokenize", description=__doc__.splitlines()[0], allow_abbrev=False
     )
-    parser.add_argument("shards", nargs="+", help="folders, brace patterns or URLs of shards")
-    parser.add_argument("--model", required=True, help="model folder with encoder and tokenizer")
-    parser.add_argument("--out", type=Path, required=True, help="folder that takes the shards with codes")
+    parser.add_argument(
+        "shards", type=path_or_name, nargs="+", help="folders, brace patterns or URLs of shards"
+    )
+    parser.add_argument(
+        "--model", type=path_or_name, required=True, help="model folder with encoder and tokenizer"
+    )
+    parser.add_argument(
+        "--out", type=user_path, required=True, help="folder that takes the shards with codes"
+    )
     parser.add_argument("--features", action="store_true", help="features of the frozen encoder as well")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     options = parser.parse_args(arguments)

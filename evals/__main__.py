@@ -24,6 +24,7 @@ from importlib import import_module
 from typing import Any
 
 from common.errors import user_errors
+from common.folder_lock import lock_folder
 from evals.options import build_parser
 from models.device import check_device
 from models.sampling_options import given_sampling
@@ -67,7 +68,7 @@ def _benchmark(options: argparse.Namespace) -> dict[str, Any]:
     start = time.monotonic()
     command = import_module(BENCHMARKS[options.suite])
     command.check(options)
-    with joined() as ranks:
+    with joined() as ranks, lock_folder(options.images, here=ranks.first):
         report = command.run(options, ranks)
     return report | {"seconds": round(time.monotonic() - start, 1)} if report else {}
 
@@ -82,7 +83,8 @@ def _playground(options: argparse.Namespace) -> dict[str, Any]:
     model = Illume.from_pretrained(options.model).to(options.device)
     about = {"images": options.images, "folder": options.model, "inception": options.inception}
     about |= {"assess": options.assess}
-    return playground_suite(model, options.seed, **settings, **about) | {"version": VERSION}
+    with lock_folder(options.images):
+        return playground_suite(model, options.seed, **settings, **about) | {"version": VERSION}
 
 
 def main(argv: list[str] | None = None) -> None:

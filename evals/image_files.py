@@ -1,7 +1,6 @@
-"""Image files: written whole or not at all, and read with care, as they may be anybody's."""
+"""Image files: encoded for writing, and read with care, as they may be anybody's."""
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +8,6 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from common import images
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Writes a file whole or not at all; the scratch file beside it has a name that no scorer takes for an image."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.tmp")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, target)
 
 
 def png(picture: Image.Image) -> bytes:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.image_files import write_whole
+from common.files import write_bytes
+from common.text import read_text
 
 
 def read_object(path: Path, give: str) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def read_object(path: Path, give: str) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: {give}")
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = json.loads(read_text(path))
     except ValueError as error:  # not JSON, or not even text
         raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(said, dict) or not said:
@@ -46,7 +47,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 def write_lines(path: Path, objects: Iterable[Mapping[str, Any]]) -> None:
     """Writes a file of objects, whole or not at all."""
-    write_whole(path, b"".join(map(_line, objects)))
+    write_bytes(path, b"".join(map(_line, objects)))
 
 
 def append_line(path: Path, said: Mapping[str, Any]) -> None:

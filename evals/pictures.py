@@ -7,14 +7,16 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from common.files import write_bytes, write_text
 from evals.editing import Edited
 from evals.geneval import Drawing
+from evals.image_files import png
 from evals.pixels import arrays
 from evals.reconstruction import Rebuilt
 
 
 def _write(folder: Path, name: str, image: Tensor) -> str:
-    Image.fromarray(arrays(image[None])[0]).save(folder / f"{name}.png")
+    write_bytes(folder / f"{name}.png", png(Image.fromarray(arrays(image[None])[0])))
     return f"{name}.png"
 
 
@@ -50,4 +52,4 @@ def write_pictures(
             for k, im in (("before", e.before), ("image", e.image), ("truth", e.after))
         }
         shown["edits"].append(row | {"instruction": e.edit.instruction, "ok": e.ok})
-    (folder / "pictures.json").write_text(json.dumps(shown, indent=1) + "\n")
+    write_text(folder / "pictures.json", json.dumps(shown, indent=1) + "\n")

@@ -1,6 +1,5 @@
 """Contact sheets: enlarged images in rows, a frame that tells right from wrong, a caption under each."""
 
-import os
 import textwrap
 from collections.abc import Sequence
 from functools import cache
@@ -10,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from common.files import atomic
 
 SIDE, FRAME, GAP = 128, 4, 8  # pixels: about the side of an enlarged image, its frame, between cells
 LINE, LETTERS, LINES = 13, 23, 4  # pixels a line of a caption, letters a line, lines at most
@@ -60,6 +61,5 @@ def contact_sheet(cells: Sequence[Cell], columns: int = 8) -> Image.Image:
 def save_sheet(sheet: Image.Image, path: Path) -> None:
     """Writes a sheet as PNG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".tmp")
-    sheet.save(scratch, format="PNG")
-    os.replace(scratch, path)
+    with atomic(path) as scratch:
+        sheet.save(scratch, format="PNG")

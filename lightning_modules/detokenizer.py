@@ -11,6 +11,8 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from common.files import write_text
+from common.json_files import read_object
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import adamw
 from lightning_modules.predecessor import PLANNED, parts_of
@@ -115,11 +117,10 @@ class DetokenizerModule(L.LightningModule):
         trainer = self._trainer
         kept = Path(trainer.default_root_dir) / "predecessors" / "detokenizer.json" if trainer else None
         if kept and trainer.ckpt_path and kept.is_file():  # the weights are in the checkpoint
-            return StableDiffusionDetokenizer.empty(json.loads(kept.read_text()), str(kept))
+            return StableDiffusionDetokenizer.empty(read_object(kept), str(kept))
         made = StableDiffusionDetokenizer.from_diffusers(sizes.pop("from"), **sizes)
         if kept and trainer.is_global_zero and not trainer.fast_dev_run:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(made._hub_mixin_config, indent=2) + "\n")
+            write_text(kept, json.dumps(made._hub_mixin_config, indent=2) + "\n")
         return made
 
     def train(self, mode: bool = True) -> "DetokenizerModule":

@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from common.files import atomic, write_text
 from common.safe_yaml import read_yaml
 from models.model_folder import folder_hash, load_parts
 from models.tokenizer.encoder import VisionEncoder
@@ -76,11 +77,12 @@ def parts_of(module: L.LightningModule, folder: str, *names: str) -> dict[str, A
     run = Path(trainer.default_root_dir) if trainer else None
     kept = run / "predecessors" / "-".join(Path(folder).parts).strip("-/") if run else None
     if (Path(folder) / "illume.json").is_file():
-        if kept and trainer.is_global_zero and not trainer.fast_dev_run:
-            ignore = shutil.ignore_patterns("*.safetensors")
-            shutil.copytree(folder, kept, ignore=ignore, dirs_exist_ok=True)
-            if not trainer.ckpt_path:  # a run that resumes has its weights from its checkpoint
-                (kept / "weights.json").write_text(json.dumps({"hash": folder_hash(folder)}) + "\n")
+        known = trainer and trainer.ckpt_path and (kept / "illume.json").is_file()
+        if kept and trainer.is_global_zero and not trainer.fast_dev_run and not known:
+            with atomic(kept) as scratch:
+                shutil.copytree(folder, scratch, ignore=shutil.ignore_patterns("*.safetensors"))
+                if not trainer.ckpt_path:  # a run that resumes has its weights from its checkpoint
+                    write_text(scratch / "weights.json", json.dumps({"hash": folder_hash(folder)}) + "\n")
         return load_parts(folder, names)
     if kept and trainer.ckpt_path and (kept / "illume.json").is_file():
         with torch.device("meta") if is_filled_later(module) else nullcontext():

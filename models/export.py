@@ -9,23 +9,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import Parser, user_errors
+from common.files import atomic, write_text
+from common.folder_lock import FolderLock
+from common.paths import path_or_name, user_path
 from models.causal_lm import to_causal_lm, to_tokenizer
 from models.model_card import card, read_figures
+from models.sampling_options import add_sampling, given_sampling
 from models.unified import Illume
+from models.weights import open_to_readers
 
 
 def export(options: argparse.Namespace) -> None:
-    """Writes the folder; nothing that is there is written over.
+    """Writes the folder, whole or not at all; nothing that is there is written over.
 
     Raises:
+        FileExistsError: FOLDER holds something.
         FileNotFoundError: the model folder or the report is not there.
-        ValueError: FOLDER holds something, or the model has no language half.
+        ValueError: the model has no language half, or another process writes FOLDER.
     """
     out: Path = options.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"--out {out} is there already: name a folder that is not, or an empty one")
+    with FolderLock(out), atomic(out, replace=False) as scratch:
+        scratch.mkdir()
+        _write(options, scratch)
+
+
+def _write(options: argparse.Namespace, folder: Path) -> None:
     figures = read_figures(options.report) if options.report else {}
     model = Illume.from_pretrained(options.model)
+    given = {"draw": given_sampling(options), "edit": given_sampling(options, "edit_")}
+    model.generation = model.generation.override({task: one for task, one in given.items() if one})
     if options.detokenizer:
         drawing = Illume.from_pretrained(options.detokenizer, ("encoder", "tokenizer", "detokenizer"))
         if drawing.stamp("encoder", "tokenizer") != model.stamp("encoder", "tokenizer"):
@@ -39,27 +51,33 @@ def export(options: argparse.Namespace) -> None:
             raise ValueError(
                 f"{options.model} has no language half: it needs a language and a text_tokenizer"
             )
-        to_causal_lm(model.language).save_pretrained(out)
+        to_causal_lm(model.language).save_pretrained(folder)
         language = model.language
-        to_tokenizer(model.text_tokenizer, language.vocabulary, language.turns).save_pretrained(out)
+        to_tokenizer(model.text_tokenizer, language.vocabulary, language.turns).save_pretrained(folder)
     else:
-        model.save_pretrained(str(out))
-    text = card(model, out, options.model, figures, options.language)
-    (out / "README.md").write_text(text, encoding="utf-8")
+        model.save_pretrained(str(folder))
+    text = card(model, options.out, options.model, figures, options.language)
+    write_text(folder / "README.md", text)
+    open_to_readers(folder, "README.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="python -m models.export", description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to; not there yet")
+    parser.add_argument("--model", type=user_path, required=True, metavar="DIR", help="model folder")
+    parser.add_argument(
+        "--out", type=user_path, required=True, metavar="FOLDER", help="where to; not there yet"
+    )
     parser.add_argument(
         "--detokenizer",
+        type=path_or_name,
         metavar="DIR",
         help="model folder whose detokenizer is put in, where stages went without",
     )
     parser.add_argument("--language", action="store_true", help="the language half alone, as a causal LM")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="of python -m evals, for the README")
+    add_sampling(parser, "drawings, for who takes the folder")
+    add_sampling(parser, "edits, the same", "edit-")
+    parser.add_argument("--report", type=user_path, metavar="FILE", help="of python -m evals, for the README")
     options = parser.parse_args(arguments)
     with user_errors("export"):
         from transformers.utils import logging

@@ -1,10 +1,11 @@
 """A model folder's README: what it is, what it is made of, how it is loaded, and figures that were measured of it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.json_files import read_json
+from models.generation import shown_sampling
 from models.model_folder import PARTS, folder_hash
 
 if TYPE_CHECKING:
@@ -83,11 +84,26 @@ def card(model: "Illume", folder: Path, source: Path, figures: Mapping[str, floa
             f"\nVocabulary: {vocabulary.text_size:,} pieces of text and {vocabulary.codes:,} image codes. An image "
             f"enters as {lm.see_tokens} features and leaves as {lm.draw_tokens} codes.\n"
         )
+    text += _asked(model)
     text += f"\nMade from a model folder with the hash `{folder_hash(source)}`.\n"
     if figures:
         rows = "".join(f"| {name} | {value:.4g} |\n" for name, value in figures.items())
         text += f"\n## Measured\n\n| | |\n|---|---|\n{rows}"
     return text
+
+
+def _asked(model: "Illume") -> str:
+    """The words of its tasks, and how its codes are chosen; nothing where there is no language model."""
+    if model.language is None:
+        return ""
+    prompts = "".join(f"| {task} | `{words}` |\n" for task, words in model.prompts.to_dict().items())
+    tasks = {name: getattr(model.generation, name) for name in ("draw", "edit", "chat")}
+    rows = "".join(f"| {name} | {shown_sampling(one)} |\n" for name, one in tasks.items())
+    return (
+        "\n## Prompts\n\nThe words of its training; `draw_null` and `reconstruct` are what guidance is away from.\n\n"
+        f"| task | words |\n|---|---|\n{prompts}"
+        f"\n## Sampling\n\nUnless a command says otherwise (`generation` in illume.json).\n\n| | |\n|---|---|\n{rows}"
+    )
 
 
 def read_figures(report: Path) -> dict[str, float]:
@@ -99,10 +115,7 @@ def read_figures(report: Path) -> dict[str, float]:
     """
     if not report.is_file():
         raise FileNotFoundError(f"--report {report}: there is no such file")
-    try:
-        said = json.loads(report.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"--report {report} is no JSON: {error}") from error
+    said = read_json(report, infinite=True)
     measured = said.items() if isinstance(said, dict) else ()
     figures = {key: value for key, value in measured if "/" in key and isinstance(value, int | float)}
     figures = {key: value for key, value in figures.items() if not key.startswith("seconds/")}

@@ -34,7 +34,13 @@ from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
-from models.weights import check_fingerprint, load_weights, save_weights, weight_files
+from models.weights import (
+    check_fingerprint,
+    load_weights,
+    open_to_readers,
+    save_weights,
+    weight_files,
+)
 
 if TYPE_CHECKING:
     from models.unified import Illume
@@ -69,6 +75,7 @@ def save_parts(
         (folder / name).mkdir(exist_ok=True)
         write_text(folder / name / "config.json", json.dumps(part._hub_mixin_config, indent=2) + "\n")
         fingerprints[name] = save_weights((states or {}).get(name) or _weights(part), folder / name)
+        open_to_readers(folder / name)
         classes[name] = next(known for known, kind in CLASSES.items() if isinstance(part, kind))
     if model.text_tokenizer is not None:
         model.text_tokenizer.save_pretrained(folder / WORDS)

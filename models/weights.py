@@ -57,6 +57,13 @@ def save_weights(tensors: dict[str, Tensor], folder: Path, shard: str = SHARD) -
     return fingerprint
 
 
+def open_to_readers(folder: Path, like: str = "config.json") -> None:
+    """Lets whoever may read one file of a folder read its weights: safetensors makes them their writer's alone."""
+    mode = (folder / like).stat().st_mode
+    for path in folder.glob("*.safetensors"):
+        path.chmod(mode)
+
+
 def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
     """Sixteen hex digits that name tensors: their names, types, shapes and numbers."""
     digest = hashlib.sha256()
@@ -85,11 +92,10 @@ def check_fingerprint(folder: Path, fingerprint: str) -> None:
 
 
 def _write(tensors: dict[str, Tensor], path: Path, fingerprint: str) -> None:
-    path.touch()
-    mode = path.stat().st_mode  # the library's own would keep the file from all other users
     try:
-        save_file(tensors, path, {FINGERPRINT: fingerprint})  # of several keys the order would differ each time
-        path.chmod(mode)
+        save_file(
+            tensors, path, {FINGERPRINT: fingerprint}
+        )  # of several keys the order would differ each time
     except SafetensorError as error:  # the library hides what the system said
         full = f"os error {errno.ENOSPC}" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from common.files import atomic, write_text
+from common.folder_lock import FolderLock
+from common.paths import user_path
 from playground.samples import SAMPLERS
 
 SHARD_SAMPLES = 2000
@@ -57,15 +60,13 @@ def _write_shard(task: tuple[ShardSet, Path, int]) -> None:
     shards, path, number = task
     stream = [shards.seed, list(SAMPLERS).index(shards.name), ("train", "val").index(shards.split), number]
     rng = np.random.default_rng(stream)
-    part = path.with_suffix(".tmp")
-    with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with atomic(path) as scratch, tarfile.open(scratch, "w", format=tarfile.USTAR_FORMAT) as tar:
         for i in range(shards.counts()[path.name]):
             for ending, content in SAMPLERS[shards.name](rng).items():
                 # TarInfo's own time and owner are zero: the same seed gives the same bytes.
                 member = tarfile.TarInfo(f"{number * SHARD_SAMPLES + i:09d}.{ending}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
-    part.replace(path)
 
 
 def _check(shards: ShardSet, folder: Path) -> None:
@@ -76,14 +77,23 @@ def _check(shards: ShardSet, folder: Path) -> None:
 
 
 def write_shards(sets: list[ShardSet], out: Path, workers: int = 2) -> Iterator[tuple[int, int]]:
-    """Writes what is missing of the sets; yields (shards written so far, shards to write)."""
+    """Writes what is missing of the sets; yields (shards written so far, shards to write).
+
+    Raises:
+        ValueError: shards of another seed or scale are there, or another process writes there.
+    """
+    with FolderLock(out):
+        yield from _write_shards(sets, out, workers)
+
+
+def _write_shards(sets: list[ShardSet], out: Path, workers: int) -> Iterator[tuple[int, int]]:
     for shards in sets:
         _check(shards, shards.folder(out))
     for shards in sets:  # noted first: a run that is cut off is only resumed as it began
         folder = shards.folder(out)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "index.json").exists():
-            (folder / "index.tmp").write_text(shards.index())
+            write_text(folder / "index.tmp", shards.index())
     tasks = [
         (shards, shards.folder(out) / name, number)
         for shards in sets
@@ -114,7 +124,7 @@ def plan(names: list[str], seed: int, scale: float) -> list[ShardSet]:
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m playground.shards", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder that takes one folder per set")
+    parser.add_argument("--out", type=user_path, required=True, help="folder that takes one folder per set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of training samples")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw and write")

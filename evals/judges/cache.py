@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from torch import Tensor
 
+from common.files import write_text
 from evals.assessment import Assessment
 from evals.judges.judge import Unjudged, opinion_from_json, opinion_to_json
 
@@ -43,11 +43,8 @@ class OpinionCache:
         path = self._path(key)
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         kept = {"judge": self.judge, "prompt": prompt, "opinion": opinion_to_json(opinion)}
-        scratch = path.with_suffix(f".{os.getpid()}.tmp")
-        scratch.write_text(json.dumps(kept) + "\n", encoding="utf-8")
-        scratch.replace(path)
+        write_text(path, json.dumps(kept) + "\n")
 
     def _path(self, key: str) -> Path | None:
         return None if self.folder is None else self.folder / key[:2] / f"{key}.json"

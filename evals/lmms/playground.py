@@ -15,7 +15,9 @@ import yaml
 from PIL import Image
 
 from common.errors import Parser, user_errors
-from evals.image_files import png, write_whole
+from common.files import write_bytes, write_text
+from common.paths import user_path
+from evals.image_files import png
 from evals.options import count
 from playground.questions import KINDS, evaluation_questions
 from playground.render import render
@@ -42,12 +44,12 @@ def write_task(folder: Path, samples: int = 500, seed: int = 0) -> Path:
     lines = []
     for number, (scene, question) in enumerate(evaluation_questions(samples, seed)):
         name = f"{number:06d}.png"
-        write_whole(images / name, png(Image.fromarray(render(scene))))
+        write_bytes(images / name, png(Image.fromarray(render(scene))))
         about = {"question": question.text, "answer": question.answer, "kind": question.kind}
         lines.append(json.dumps({"file_name": name, **about}) + "\n")
-    write_whole(images / "metadata.jsonl", "".join(lines).encode())
+    write_text(images / "metadata.jsonl", "".join(lines))
     target = folder / f"{TASK}.yaml"
-    write_whole(target, yaml.safe_dump(task(folder), sort_keys=False).encode())
+    write_text(target, yaml.safe_dump(task(folder), sort_keys=False))
     return target
 
 
@@ -72,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="python -m evals.lmms.playground", description=__doc__.partition(":")[0] + ".",
                     allow_abbrev=False)  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the task's folder, made anew")
+    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="the task's folder, made anew")
     parser.add_argument("--samples", type=count, default=500, metavar="N", help="questions (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     options: argparse.Namespace = parser.parse_args(argv)

@@ -7,7 +7,6 @@ authors call crucial before a language model follows that.
 This loader has never been run on the published weights, only on folders that tests lay out by the published code's names.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from common.json_files import read_object
 from models.published import PICKLES, check_files
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.weights import fill_buffers, read_tensors, set_tensors, weight_files
@@ -33,12 +33,11 @@ HEADS = 16  # of both published sizes, as of ViT-H/14
 def is_unit(folder: Path) -> bool:
     """Whether a folder's config says that it is UNIT's."""
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = read_object(folder / "config.json", infinite=True)
     except (OSError, ValueError):
         return False
-    return "UNIT" in "".join(config.get("architectures") or []) or "cpe_max_size" in (
-        config.get("args") or {}
-    )
+    args = config.get("args")
+    return "UNIT" in str(config.get("architectures")) or (isinstance(args, dict) and "cpe_max_size" in args)
 
 
 def read_unit(
