@@ -36,6 +36,7 @@ UNSUPPORTED = {  # keys of a row, or the beginning of a part's type, by what the
     "a sound": ("audio", "audios", "audio_path", "audio_url", "input_audio", "sound", "speech"),
     "a file": ("file", "input_file"),
 }
+TEXT_TYPES = ("text", "input_text", "output_text", "")
 # How others mark an image; `<image>` alone is read, for it alone is known to mean one image.
 OTHER_MARKS = re.compile(
     r"<\|?image[_ -]?\d+\|?>|<ImageHere>|<image_placeholder>|<\|(?:image|image_pad|vision_start)\|>"
@@ -197,6 +198,8 @@ def _turn(turn: Mapping[str, Any]) -> Turn | None:
         raise ValueError("a conversation has tool turns")
     if turn.get("weight") == 0:
         raise ValueError("a conversation has a turn of weight 0")
+    if "value" not in turn and "content" not in turn:
+        raise ValueError("a turn of a conversation has neither value nor content")
     content = turn.get("value")
     pieces = _pieces(turn.get("content") if content is None else content, role)
     if any(piece if isinstance(piece, Slot) else piece.strip() for piece in pieces):
@@ -215,7 +218,7 @@ def _pieces(content: Any, role: str) -> list[str | Slot]:
         raise ValueError("a turn of a conversation is neither text nor a list of parts")
     pieces: list[str | Slot] = []
     for part in [content] if isinstance(content, str) else content:
-        if isinstance(part, Mapping) and not isinstance(part.get("text"), str):
+        if isinstance(part, Mapping) and not _is_text(part):
             pieces.append(_slot(part))
             continue
         text = part.get("text") if isinstance(part, Mapping) else part
@@ -223,6 +226,12 @@ def _pieces(content: Any, role: str) -> list[str | Slot]:
     if role != "user" and any(isinstance(piece, Slot) for piece in pieces):
         raise ValueError("a conversation has an image in an answer: what is drawn is written as parts")
     return pieces
+
+
+def _is_text(part: Mapping[str, Any]) -> bool:
+    """Whether a part is one of text, by its type before its keys: tables give every part all of them."""
+    kind = part.get("type")
+    return isinstance(part.get("text"), str) and (not isinstance(kind, str) or kind in TEXT_TYPES)
 
 
 def _whole(text: Any) -> str:

@@ -21,6 +21,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import sys
 import tarfile
 from collections import Counter
@@ -30,13 +31,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from rich.progress import Progress
 
-from common.errors import Parser
+from common.errors import Parser, user_errors
 from common.files import atomic, write_text
 from common.folder_lock import FolderLock
 from common.json_files import read_object
@@ -131,6 +133,8 @@ def convert(name: str, options: Options, out: Path, workers: int) -> dict[str, A
     """
     if not options.source.exists():
         raise FileNotFoundError(f"{options.source} is not there")
+    if out.resolve() == options.source.resolve():
+        raise ValueError(f"--out {out} is the source itself: name another folder")
     listing = FORMATS[name].listing(options)
     if not listing.chunks:
         raise ValueError(f"{options.source} holds nothing that format {name!r} knows{_most(listing.left)}")
@@ -192,7 +196,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     Raises:
         ValueError: one was killed.
     """
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_follow_parent)
     try:
         yield pool
     except BrokenProcessPool as error:
@@ -202,6 +206,14 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _follow_parent() -> None:
+    """Makes a worker end when what began it is gone, and leave Ctrl-C to that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _summary(out: Path, paths: Iterable[Path], template: str, left: Iterable[Refused]) -> dict[str, Any]:
@@ -283,4 +295,5 @@ def _report(found: dict[str, Any], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with user_errors("convert"):
+        sys.exit(main())

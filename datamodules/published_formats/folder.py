@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.foreign_files import check_file
 from common.images import has_image_extension
 from common.text import read_text
 from datamodules.published_formats import keys, tables
@@ -25,6 +26,7 @@ from datamodules.published_formats.samples import pair_members, pairs
 
 LISTED = tuple(f"metadata{ending}" for ending in (*JSON_ENDINGS, ".csv", ".tsv", ".parquet"))
 LISTED += tuple(f"captions{ending}" for ending in LISTS)
+MOST_BYTES = 1 << 20  # of a text beside an image: a caption is far shorter
 BESIDE = (".txt", ".caption")  # the second is what trainers of Stable Diffusion write
 
 
@@ -143,6 +145,7 @@ def _beside(source: Path, image: str, text: str | None) -> Iterator[Members | st
         raise ValueError("an image has no caption beside it")
     picture = read_file(source / image)
     try:
+        check_file(source / text, MOST_BYTES)
         caption = read_text(source / text)
     except ValueError as error:
         raise ValueError(f"a caption cannot be read: {error}") from error

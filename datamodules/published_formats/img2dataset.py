@@ -1,6 +1,7 @@
 """img2dataset: shards of jpg, txt and json already, some of them without an image."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from datamodules.decode import image_endings, sample_json, sample_text
 from datamodules.places import find_shards
@@ -23,7 +24,9 @@ from datamodules.shard import BrokenShard, Sample, Shard
 def listing(options: Options) -> Listing:
     """The shards, each of which becomes one."""
     check_unused(options, images=True, split=True)
-    return Listing(find_shards(str(options.source)), tables.PAIRS)
+    out = None if options.out is None else options.out.resolve()
+    shards = [shard for shard in find_shards(str(options.source)) if out not in Path(shard).resolve().parents]
+    return Listing(shards, tables.PAIRS)
 
 
 def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from common.foreign_files import check_file
-from common.text import json_values, read_text
+from common.text import decode_text, json_values
 from datamodules.conversations import has_dialogue
 from datamodules.published_formats.arrow import read_table
 from datamodules.published_formats.files import ALL, SPLITS, left_out
 from datamodules.published_formats.keys import edit_keys, image_key
 from datamodules.published_formats.record import Refused
+from datamodules.shard import PACKED
 
 Row = tuple[str, Any]  # where it stands, and what it holds
 JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
@@ -30,13 +31,21 @@ def read_rows(path: Path) -> list[Row]:
     check_file(path)
     if path.suffix.lower() == ".parquet":
         return [(f"{path.name}, row {n}", row) for n, row in enumerate(read_table(path), 1)]
-    text = read_text(path)
+    text = _text(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         return list(_csv_rows(text, path))
     value, lines = json_values(text, str(path))
     if lines is not None:
         return [(f"{path.name}, line {number}", row) for number, row in lines]
     return [(f"{path.name}, row {number}", row) for number, row in enumerate(_listed(value, path), 1)]
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    for magic, name in PACKED.items():
+        if content.startswith(magic):
+            raise ValueError(f"{path} is packed: unpack {name} first")
+    return decode_text(content, str(path))
 
 
 def _csv_rows(text: str, path: Path) -> Iterator[Row]:

@@ -43,6 +43,15 @@ ONE = talk(("human", "<image>\nwhat ?"), ("gpt", "a circle"))
                 {"role": "assistant", "content": [{"type": "text", "text": "a circle", "index": None}]},
             ]
         },
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "image", "text": ""}, {"type": "text", "text": "what ?"}],
+                },
+                {"role": "assistant", "content": "a circle"},
+            ]
+        },
         {"texts": [{"user": "what ?", "assistant": "a circle", "source": "x"}]},
         {"conversations": talk(("User", "what ? "), ("Model", " a circle\n")), "image": "x.jpg"},
         {"conversations": [*ONE], "system": "", "tools": "[]", "video": None, "images": ["x.jpg"]},
@@ -190,6 +199,7 @@ def test_images_named_within_turns_come_in_their_order():
             "a conversation's columns are not of one length",
         ),
         ([{"from": "human", "value": 5}], 0, "a turn of a conversation is neither text nor a list of parts"),
+        ([{"role": "user", "text": "x"}], 0, "a turn of a conversation has neither value nor content"),
         ("hello", 0, "a conversation is of another shape"),
         (None, 0, "a conversation is of another shape"),
     ],

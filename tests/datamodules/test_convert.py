@@ -219,6 +219,22 @@ def test_a_worker_that_is_killed_ends_it_in_one_line(tmp_path):
     assert "Traceback" not in said and "fewer --workers" in said
 
 
+def test_workers_end_with_what_began_them(tmp_path):
+    process = start(beside(tmp_path / "source", 400), tmp_path / "out")
+    assert wait_for(lambda: list((tmp_path / "out").glob("*.tar")))
+    workers = [Path(f"/proc/{child}") for child in children(process.pid)]
+    process.kill()
+    process.communicate()
+    assert wait_for(lambda: not any(worker.exists() for worker in workers), 60)
+
+
+def test_a_folder_is_not_converted_into_itself(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(png(1))
+    (tmp_path / "a.txt").write_text("one")
+    assert run("folder", tmp_path, "--out", tmp_path) == 2
+    assert "is the source itself" in capsys.readouterr().err and not list(tmp_path.glob("*.tar"))
+
+
 def test_a_source_that_has_changed_is_not_gone_on_with(tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(png(1))
     (tmp_path / "captions.json").write_text(json.dumps({"a.png": "one"}))

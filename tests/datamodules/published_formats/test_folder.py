@@ -164,6 +164,7 @@ def test_captions_under_no_known_key_are_refused_with_the_keys_there_are(source,
         ("captions.json", b'{"images": [], "annotations": [{"bbox": []}]}', "annotations without captions"),
         ("metadata.csv", b'file_name,text\n0.png,"' + b"x" * 200_000, "metadata.csv, line 2: no CSV"),
         ("metadata.csv", b'file_name,text\n0.png,a\n1.png,"b\n2.png,c\n', "metadata.csv, line 3: no CSV"),
+        ("metadata.jsonl", b"\x1f\x8b\x08\x00", "metadata.jsonl is packed: unpack gzip first"),
         ("metadata.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs pointer"),
     ],
 )

@@ -39,3 +39,10 @@ def test_options_without_a_meaning_are_refused(tmp_path, option, capsys):
     write_samples(tmp_path / "in/00000.tar", {"a": {"jpg": png(1), "txt": b"one"}})
     assert run("img2dataset", tmp_path / "in", "--out", tmp_path / "out", option, tmp_path) == 2
     assert f"{option} has no meaning for" in capsys.readouterr().err
+
+
+def test_shards_that_are_written_within_the_source_are_not_read_again(tmp_path):
+    write_samples(tmp_path / "in/00000.tar", {"a": {"jpg": png(1), "txt": b"one"}})
+    for _ in range(2):
+        assert run("img2dataset", tmp_path / "in", "--out", tmp_path / "in/out") == 0
+    assert captions(tmp_path / "in/out") == ["one"]
