@@ -11,10 +11,12 @@ from typing import Any
 import lightning as L
 import torch
 import webdataset as wds
+from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 from webdataset.shardlists import expand_urls
 
+from common.json_files import read_object
 from lightning_modules.predecessor import PLANNED, is_filled_later, parts_of
 from models.generation import PLAYGROUND
 from models.language.pretrained import PretrainedLanguage
@@ -25,6 +27,7 @@ from models.recipe import build
 from models.unified import Illume
 
 WHERE = "model.init_args.language"
+CODES = ("encoder", "tokenizer")  # the components that codes come of
 GENERATION, PROMPTS = "model.init_args.generation", "model.init_args.prompts"
 
 
@@ -51,6 +54,7 @@ def start_parts(
         ValueError: a recipe has a setting that is not known, or parts do not fit each other.
     """
     parts: dict[str, Any] = {}
+    check_detokenizer(start)
     for name, folder in start.items():
         parts |= parts_of(module, folder, *(() if name == "all" else (name,)))
     parts["generation"] = parts.get("generation", PLAYGROUND).override(generation, GENERATION)
@@ -72,6 +76,29 @@ def start_parts(
     return parts
 
 
+def check_detokenizer(start: Mapping[str, str]) -> None:
+    """Makes sure that a detokenizer from a folder of its own draws the codes of the tokenizer beside it.
+
+    Raises:
+        ValueError: it was made for another; the message names both folders.
+    """
+    beside, own = start.get("tokenizer", start.get("all")), start.get("detokenizer")
+    if beside is None or own is None:
+        return
+    made_for, there = (_fingerprints(folder) for folder in (own, beside))
+    if any(made_for.get(name, code) != code for name, code in there.items() if name in CODES):
+        raise ValueError(
+            f"model.init_args.start.detokenizer: {own} draws the codes of another tokenizer than {beside}'s: "
+            "both must start from one tokenizer's folder"
+        )
+
+
+def _fingerprints(folder: str) -> dict[str, str]:
+    """Of a model folder's components; none where it is not there, or does not say."""
+    path = Path(folder) / "illume.json"
+    return read_object(path).get("fingerprints", {}) if path.is_file() else {}
+
+
 def _published(module: L.LightningModule, recipe: dict[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
     """A published language model with its text tokenizer, fitted to the encoder and the tokenizer that are there."""
     planned, name = PLANNED.get(), recipe.pop("from")
@@ -87,6 +114,11 @@ def _published(module: L.LightningModule, recipe: dict[str, Any], parts: Mapping
         language, words = published.plan()
     else:
         language, words = published.load(mapped=module.device_mesh is not None)
+    if published.turns == "template" and "strftime_now" in str(words.chat_template):
+        rank_zero_info(
+            f"The chat template of {name} asks for today's date: it is told {published.today}, now and when the run "
+            f"is resumed ({WHERE}.today)."
+        )
     return {"language": language, "text_tokenizer": words}
 
 

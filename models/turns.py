@@ -10,6 +10,7 @@ from os.path import commonprefix
 
 from transformers import PreTrainedTokenizerBase
 
+from models.language.template_render import TODAY, render_template
 from models.vocabulary import Vocabulary
 
 SAID = tuple(f"Zq{name}zQ" for name in ("one", "two", "three", "four"))  # words that no template writes
@@ -73,15 +74,16 @@ def laid_out(turns: Turns, said: Sequence[Sequence[int]]) -> list[int]:
     return ids + list(turns.assistant) if len(said) % 2 else ids
 
 
-def template_turns(tokenizer: PreTrainedTokenizerBase, source: str) -> Turns:
+def template_turns(tokenizer: PreTrainedTokenizerBase, source: str, today: str = TODAY) -> Turns:
     """Reads the turns off a tokenizer's chat template, by laying out a talk of four turns and looking between them.
 
     Args:
         tokenizer: with a chat template.
         source: where it is from, for messages.
+        today: the day that a template is told which asks for it.
 
     Raises:
-        ValueError: it has no chat template, or one whose turns are not alike.
+        ValueError: it has no chat template, or one that does not render, or whose turns are not alike.
     """
     if not tokenizer.chat_template:
         raise ValueError(
@@ -89,7 +91,10 @@ def template_turns(tokenizer: PreTrainedTokenizerBase, source: str) -> Turns:
             "or to own, for special tokens of our own"
         )
     talk = [{"role": ("user", "assistant")[i % 2], "content": said} for i, said in enumerate(SAID)]
-    text = tokenizer.apply_chat_template(talk, tokenize=False)
+    tokens = {
+        name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
+    }
+    text = render_template(tokenizer.chat_template, talk, tokens, source, today)
     between = []
     for said in SAID:
         before, found, text = text.partition(said)

@@ -19,6 +19,7 @@ from transformers import (
 from models.attention import Attend, Backend
 from models.language.families import ABOUT_FILES, check_trunk, row_factors
 from models.language.published_tokenizer import read_published_tokenizer
+from models.language.template_render import TODAY, check_day
 from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import NO_TEXT_ROWS, UnifiedLM
 from models.published import check_files, read_published, type_on_disk
@@ -44,6 +45,7 @@ class PretrainedLanguage:
         backend: as in `UnifiedLM`.
         turns: "template" opens and closes turns as the tokenizer's chat template does, "vicuna" as Vicuna v1.1's, whose
             published tokenizer has none, "own" by special tokens of our own.
+        today: the date that a chat template is told which asks for today's, so that it is the same on every day.
         dtype: of the weights in memory.
         revision: branch, tag or commit on the hub.
         pickled: reads weights that are only there as pickles, with `weights_only=True`; they are refused otherwise.
@@ -63,10 +65,12 @@ class PretrainedLanguage:
     dtype: str = "float32"
     revision: str = "main"
     pickled: bool = False
+    today: str = TODAY
 
     def __post_init__(self) -> None:
         if self.turns not in TURNS:
             raise ValueError(f"language.turns is {self.turns!r}; there is {', '.join(TURNS)}")
+        check_day(self.today)
         if self.dtype not in ("float32", "bfloat16", "float16"):
             raise ValueError(f"language.dtype is {self.dtype!r}; there is float32, bfloat16, float16")
 
@@ -137,7 +141,7 @@ class PretrainedLanguage:
                 f"the tokenizer of {self.source} has ids up to {rows - 1} and its model {there} rows: "
                 "they are of different models"
             )
-        turns = None if self.turns == "own" else template_turns(tokenizer, self.source).to_dict()
+        turns = None if self.turns == "own" else template_turns(tokenizer, self.source, self.today).to_dict()
         sizes = self.codes, self.feature_width, self.see_tokens, self.draw_tokens
         return UnifiedLM(
             trunk_recipe(config, self.source),
