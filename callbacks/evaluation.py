@@ -57,7 +57,7 @@ class Evaluation(PeriodicScores):
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
-        edit_sampling: dict[str, float] | None = None,
+        edit_sampling: dict[str, int | float] | None = None,
     ) -> None:
         super().__init__(every_n_epochs, at_end)
         if min(per_category, seeds, samples) < 1:

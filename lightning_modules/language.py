@@ -89,7 +89,7 @@ class LanguageModule(L.LightningModule):
         checkpointing: bool = False,
         lora: dict[str, Any] | None = None,
         slicing: dict[str, Any] | None = None,
-        generation: dict[str, Any] | None = None,
+        generation: dict[str, dict[str, int | float] | int | float] | None = None,
         prompts: str | dict[str, str] | None = None,
         frozen_dtype: FrozenDtype = "float32",
     ) -> None:

@@ -4,13 +4,13 @@ A recipe sets it (`model.init_args.generation`), later stages inherit it, and ev
 A folder without it is generated from as the playground's model is.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from common.json_files import read_object
 from models.recipe import check_keys
 
 CFG_LIMIT, TEMPERATURE_LIMIT, TOKEN_LIMIT = 100.0, 10.0, 65536
@@ -141,18 +141,22 @@ class Generation:
             return self
         if not isinstance(given, Mapping):
             raise ValueError(f"{where} must hold 'key: value' lines, not {given!r}")
-        check_keys(given, [one.name for one in fields(self)], where)
-        changed = {}
-        for name, settings in given.items():
-            own, here = getattr(self, name), f"{where}.{name}"
-            if not isinstance(settings, Mapping):
-                raise ValueError(f"{here} must hold 'key: value' lines, not {settings!r}")
-            check_keys(settings, [one.name for one in fields(own)], here)
-            try:
-                changed[name] = replace(own, **settings)
-            except ValueError as error:
-                raise ValueError(f"{here}.{error}") from error
-        return replace(self, **changed)
+        made = self
+        for key, settings in given.items():
+            name, dot, setting = key.partition(".")  # "draw.cfg", as a command line gives it
+            made = made._with(name, {setting: settings} if dot else settings, where)
+        return made
+
+    def _with(self, name: str, settings: Any, where: str) -> "Generation":
+        check_keys({name: settings}, [one.name for one in fields(self)], where)
+        own, here = getattr(self, name), f"{where}.{name}"
+        if not isinstance(settings, Mapping):
+            raise ValueError(f"{here} must hold 'key: value' lines, not {settings!r}")
+        check_keys(settings, [one.name for one in fields(own)], here)
+        try:
+            return replace(self, **{name: replace(own, **settings)})
+        except ValueError as error:
+            raise ValueError(f"{here}.{error}") from error
 
     def check_codes(self, codes: int, where: str = "generation") -> None:
         """Makes sure that the model has as many codes as every top-k leaves.
@@ -181,12 +185,7 @@ def read_generation(folder: str | Path) -> Generation:
     path = Path(folder) / "illume.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a model folder: there is no illume.json in it")
-    try:
-        top = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(top, dict):
-        raise ValueError(f"{path} must be a JSON object")
+    top = read_object(path)
     return PLAYGROUND.override(top.get("generation"), f"{path}: generation")
 
 
