@@ -28,7 +28,7 @@ def rgb(image: Image.Image) -> Image.Image:
     Raises:
         UnreadableImage: values that are in no such range, or are no numbers.
     """
-    if image.mode == "RGB" and not image.has_transparency_data:
+    if image.mode == "RGB" and not _is_transparent(image):
         return image
     scale = _scale(image)
     if image.width * image.height <= TILE:
@@ -73,11 +73,17 @@ def _tile_rgb(image: Image.Image, scale: float) -> Image.Image:
             image.putalpha(Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8)))
     elif image.mode == "LAB":
         image = ImageCms.applyTransform(image, _from_lab())
-    if image.has_transparency_data:
+    if _is_transparent(image):
         image = _with_alpha(image)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, (*GROUND, 255)), image)
     return image.convert("RGB")
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if image.mode == "P" and image.palette is None:  # out of an ICNS, of which PIL keeps no palette
+        return "transparency" in image.info
+    return image.has_transparency_data
 
 
 def _with_alpha(image: Image.Image) -> Image.Image:

@@ -163,7 +163,7 @@ def _loaded(data: bytes) -> Image.Image:
     pixels = image.width * image.height
     scans = data.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 1
     cost = _PROGRESSIVE if "progressive" in image.info else _BYTES.get(image.format or "", _USUAL)
-    if not pixels:
+    if min(image.size) < 1:
         raise UnreadableImage("no pixels", f"{image.width} x {image.height}")
     room = len(data) + pixels * cost + max(image.size) * _ROW
     if room > MAX_MEMORY or pixels * scans > _MAX_SCANS:
