@@ -228,3 +228,50 @@ def test_a_model_that_was_not_taught_to_assess_says_so(model, words, capsys):
 def test_choosing_and_mending_are_not_done_at_once(model, capsys):
     words = ["draw", "x", "--reflect", "--best-of", "2", "--model", str(model)]
     assert "one of the two" in error_of(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    "words", ["what shape ?\nA. circle\nB. star", "a\tb", "می\u200cخواهم", "a\u00a0b", "全\u3000角"]
+)
+def test_any_printable_words_are_taken(words: str, model: Path) -> None:
+    generate.main(["ask", "wide.webp", words, "--model", str(model)])
+    generate.main(["draw", words, "--model", str(model), "--out", "d.png"])
+    generate.main(["edit", "wide.webp", words, "--model", str(model), "--out", "e.png"])
+
+
+def test_words_that_cannot_be_are_refused_by_name(model: Path, capsys: pytest.CaptureFixture) -> None:
+    of = ("--model", str(model))
+    assert "it holds U+001B (escape)" in error_of(capsys, "draw", "a\x1b[2J", *of)
+    assert "half of a surrogate pair" in error_of(capsys, "ask", "wide.webp", "a\udcff", *of)
+
+
+def test_a12_options_are_laid_over_the_folders_settings(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    used: list = []
+    drawn = Illume.draw_documents
+    monkeypatch.setattr(
+        Illume, "draw_documents", lambda self, *given: used.append(given[3:]) or drawn(self, *given)
+    )
+    of = ("--model", str(model))
+    generate.main(["draw", "a", *of])
+    generate.main(["draw", "a", "--cfg", "2", "--temperature", "1", "--top-k", "64", "--top-p", "0.5", *of])
+    generate.main(["edit", "wide.webp", "a", "--top-k", "3", *of])
+    assert used == [(1.25, 0.6, 0, 1.0), (2.0, 1.0, 64, 0.5), (1.0, 0.3, 3, 1.0)]
+    assert "edited with cfg 1, temperature 0.3, top_k 3, top_p 1" in capsys.readouterr().err
+    assert "top_k 2000 is out of range: this model has 1024 codes" in error_of(
+        capsys, "draw", "a", "--top-k", "2000", *of
+    )
+
+
+def test_chat_takes_paths_as_they_are_typed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(Illume, "talk", lambda self, parts, seed: [str(len(parts))])
+    Path("wide.webp").rename("my pic.webp")
+    lines = ['/image "my pic.webp"', "a", "/image my\\ pic.webp", "a", "/image\tmy pic.webp", "a", "/quit"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))
+    generate.main(["chat", "--model", str(model)])
+    assert capsys.readouterr().out.split() == ["2", "2", "2"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/image\n"))
+    assert "a path is missing" in error_of(capsys, "chat", "--model", str(model))

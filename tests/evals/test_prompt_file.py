@@ -1,0 +1,75 @@
+"""Prompts as people's editors leave them; what no text may hold is named."""
+
+import codecs
+from pathlib import Path
+
+import pytest
+
+from common.text import check_words
+from evals.fidelity.tasks import read_prompts
+from evals.known import some_words
+from evals.prompt_file import read_prompt_lines
+
+ODD = [
+    "a\u2028b",
+    "c\u0085d",
+    "tab\there",
+    "می\u200cخواهم",
+    "👩\u200d🎨",
+    "no\u00a0break",
+    "全\u3000角",
+    "\ufeffin it",
+]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (b"", "utf-8"),
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ],
+)
+def test_prompt_files_of_every_editor(mark: bytes, encoding: str, end: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.txt"
+    path.write_bytes(mark + (end.join(ODD) + end).encode(encoding))
+    assert read_prompts(path) == ODD
+    path.write_bytes(mark + end.join(ODD).encode(encoding))  # no line break at the end
+    assert read_prompts(path) == ODD
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b" \r\n", codecs.BOM_UTF8])
+def test_an_empty_file_is_said(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"p\.txt is empty: give it"):
+        read_prompt_lines(tmp_path / "p.txt", "it")
+
+
+def test_what_no_prompt_may_hold_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes(b"fine\na\x1b[2Jb\n")
+    with pytest.raises(ValueError, match=r"p\.txt:2 holds U\+001B \(escape\) at letter 2"):
+        read_prompt_lines(tmp_path / "p.txt", "it")
+
+
+@pytest.mark.parametrize("text", ["what shape ?\nA. circle\r\nB. star", *ODD, "é\u0301", "\u202bשלום\u202c"])
+def test_prompts_with_breaks_joiners_and_any_space_are_taken(text: str) -> None:
+    assert check_words(text) == text == some_words(text, "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a\0b", r"the text holds U\+0000 \(NUL\) at letter 2"),
+        ("a\x07", r"U\+0007 \(bell\)"),
+        ("\x9b31m", r"U\+009B \(a control character\) at letter 1"),
+        ("a\x7f", r"U\+007F \(delete\)"),
+        ("a\udc80", r"U\+DC80 \(half of a surrogate pair\)"),
+        (" \u3000\n", "the text is empty"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as told:
+        check_words(text)
+    assert str(told.value).isprintable()
