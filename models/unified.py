@@ -89,7 +89,11 @@ class Illume(nn.Module):
             FileNotFoundError: no such model folder.
             ValueError: its parts do not fit each other.
         """
-        return cls(**load_parts(folder, only)).eval()
+        parts = load_parts(folder, only)
+        try:
+            return cls(**parts).eval()
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from error
 
     def save_pretrained(self, folder: str) -> None:
         """Writes the parts that are there, as safetensors with JSON configs."""
