@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import set_parsing_settings
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from callbacks.agreement import Agreement
 from callbacks.checkpoint import ResumeCheckpoint, ResumePoint, resume_point
 from callbacks.csv_logger import AppendingCSVLogger
 from callbacks.data_record import DataRecord
 from callbacks.export import ExportModelFolder
+from callbacks.finite import FiniteNumbers
 from callbacks.gentle_stop import GentleStop
 from callbacks.gradient_norms import GradientNorms
+from callbacks.learning_rates import LearningRates
 from callbacks.parameter_table import ParameterTable
 from callbacks.patience import Patience
 from callbacks.progress import StageProgress
@@ -53,6 +57,9 @@ NOISE = (  # warnings that are about the libraries' own doings, or about what is
 )
 
 
+# A config names classes of this project and of its libraries, and nothing that runs programs.
+set_parsing_settings(import_path_denylist=["os", "subprocess"])
+
 PLAN_OPTIONS = (
     ("--plan", "count parameters, memory and hours of the run, and do not run it"),
     (
@@ -78,7 +85,8 @@ class Experiment(LightningCLI):
         self.datamodule: LightningDataModule | None = None
         self.model: LightningModule | None = None
         self.trainer: Trainer | None = None
-        self.stop = GentleStop()
+        agreement = Agreement()
+        self.stop, self.finite = GentleStop(agreement), FiniteNumbers(agreement)
         self.resume = ResumePoint(None, 0, "")
         self.lock = ExitStack()  # holds the run folder while this process writes there
         self.began_here = False  # whether the folder is this process's own
@@ -144,7 +152,7 @@ class Experiment(LightningCLI):
         parser.add_lightning_class_args(Speed, "speed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
-        """As Lightning's, without its warning that sys.argv was not used; `~` is expanded in every path, once and here."""
+        """As Lightning's, without its warning that sys.argv was not used; the one place that expands `~` in paths."""
         name = (config := parser.parse_args(args)).name  # no path, and refused where it looks like one
         self.config = expand_all(config)
         self.config.name = name
@@ -183,7 +191,7 @@ class Experiment(LightningCLI):
         )
         trainer.fit_loop = RunLoop.in_place_of(trainer.fit_loop)
         self.stop.seconds = seconds
-        trainer.callbacks.insert(0, self.stop)
+        trainer.callbacks[:0] = [self.stop, self.finite]
         return trainer
 
     def _own_callbacks(self) -> list[Callback]:
@@ -194,6 +202,7 @@ class Experiment(LightningCLI):
             ParameterTable(),
             DataRecord(),
             GradientNorms(),
+            LearningRates(),
             ExportModelFolder(),
         ]
         if not isinstance(config.seed_everything, bool):

@@ -4,22 +4,22 @@ A checkpoint is dumped at the end of a step, but becomes `last.ckpt` only when t
 the step's metrics, its validation and the end of its epoch are on record, and a resume misses none of them.
 """
 
-import os
-import signal
 import zipfile
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.distributed.checkpoint import CheckpointException
 
 from callbacks.checkpoint_room import check_room
+from callbacks.finite import FiniteNumbers
+from callbacks.gentle_stop import GentleStop, Phase
+from callbacks.run_loop import RunLoop, owe_validation, owes_validation
 from common.files import atomic_replace, remove, remove_scratch, scratch_path
+from common.signals import Stopped
 from parallel.sharded_checkpoint import META, first_failure, read_metadata
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -99,7 +99,7 @@ class ResumeCheckpoint(Checkpoint):
     """Keeps checkpoints/last.ckpt, and the one before as previous.ckpt, in the run's folder.
 
     Being a `Checkpoint`, it is called after all other callbacks, whose state it therefore holds. It saves
-    every `every_n_steps` optimizer steps, when training ends, and when SIGTERM or Ctrl-C stops the run.
+    every `every_n_steps` optimizer steps, when training ends, and where `GentleStop` ends the run.
     """
 
     def __init__(self, every_n_steps: int = 500) -> None:
@@ -109,12 +109,18 @@ class ResumeCheckpoint(Checkpoint):
         self.folder = Path()
         self.saved_step = 0
         self.pending = False
+        self.stop, self.finite = GentleStop(), FiniteNumbers()  # the run's own, from `setup` on
+        self._epoch_is_over = False  # as of the checkpoint that is written, or was read
+        self._owing = False  # whether what is saved has yet to be validated, or to be ended
         self._scratch = Path()  # of the first process, into which all of them write
         self._counted = 0  # optimizer steps as of the checkpoint that is being written
         self.logged: int | None = None  # the step that the next row is logged at, as of a checkpoint
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = Path(trainer.default_root_dir) / "checkpoints"
+        self.stop = next((one for one in trainer.callbacks if isinstance(one, GentleStop)), self.stop)
+        self.finite = next((one for one in trainer.callbacks if isinstance(one, FiniteNumbers)), self.finite)
+        self.stop.is_saved = lambda: self.saved_step == trainer.global_step and not self.pending
         if type(trainer.strategy._checkpoint_io) in (
             type(None),
             TorchCheckpointIO,
@@ -127,14 +133,17 @@ class ResumeCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_step = trainer.global_step
-        self._stop_gently_on_interrupt()
+        self.finite.kept = self.saved_step or None
+        if isinstance(trainer.fit_loop, RunLoop):
+            trainer.fit_loop.epoch_is_over = self._epoch_is_over
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self.logged is not None:  # Lightning's own count is one too high after a save at an epoch's end
             trainer.fit_loop.epoch_loop._batches_that_stepped, self.logged = self.logged, None
-        self._commit(trainer)
+        self._epoch_is_over = False
+        self._commit(trainer, leave=self.stop.wanted)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -142,10 +151,25 @@ class ResumeCheckpoint(Checkpoint):
         if not trainer.is_last_batch:
             # this step is counted after this hook, if it was an optimizer's
             loop = trainer.fit_loop.epoch_loop
-            self._dump_if_due(trainer, counted=loop._batches_that_stepped + (not loop._should_accumulate()))
+            counted = loop._batches_that_stepped + (not loop._should_accumulate())
+            self._dump_if_due(trainer, counted, self.stop.wanted and _ends_here(trainer))
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loop = trainer.fit_loop.epoch_loop.val_loop
+        if owes_validation(loop):  # as of a checkpoint; it is under way now, and counted anew
+            loop.batch_progress.total.reset()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stop.end_validation(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch_is_over = False
+        if self.stop.wanted:
+            self._commit(trainer, leave=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._dump_if_due(trainer)
+        self._epoch_is_over = True
+        self._dump_if_due(trainer, now=self.stop.wanted)
 
     def save_now(self, trainer: Trainer) -> None:
         """Saves at the end of an epoch, before what may take long; a resume begins with the next epoch."""
@@ -153,14 +177,22 @@ class ResumeCheckpoint(Checkpoint):
         self._commit(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stop.note(trainer)
         self._dump(trainer)
         self._commit(trainer)
+        self.stop.phase = Phase.OVER
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(
-            exception, SIGTERMException
-        ):  # Lightning raises it between two steps: all is consistent
-            self._dump(trainer)
+        if not isinstance(exception, Stopped):
+            return
+        if self.stop.phase in (Phase.VALIDATION, Phase.END):
+            if self.stop.phase == Phase.VALIDATION:
+                owe_validation(trainer.fit_loop.epoch_loop.val_loop)
+            self._owing = True
+            self._dump(
+                trainer,
+                trainer.fit_loop.epoch_loop._batches_that_stepped + (self.stop.phase == Phase.VALIDATION),
+            )
             self._commit(trainer)
 
     def on_save_checkpoint(
@@ -169,22 +201,27 @@ class ResumeCheckpoint(Checkpoint):
         # config.yaml is the record of the settings; here they may be objects that a safe load refuses.
         for key in [key for key in checkpoint if "hparams" in key or "hyper_parameters" in key]:
             del checkpoint[key]
+        if self._owing:  # what the others did meanwhile is done again
+            checkpoint["callbacks"] |= self.stop.states
 
     def state_dict(self) -> dict[str, Any]:
-        return {"logged": self._counted}
+        return {"logged": self._counted, "epoch_is_over": self._epoch_is_over}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.logged = state_dict["logged"]
+        self.logged, self._epoch_is_over = state_dict["logged"], state_dict["epoch_is_over"]
 
-    def _dump_if_due(self, trainer: Trainer, counted: int | None = None) -> None:
+    def _dump_if_due(self, trainer: Trainer, counted: int | None = None, now: bool = False) -> None:
         # Not a remainder: a step of two optimizers counts twice, and would jump over the very number.
-        if trainer.global_step // self.every_n_steps > self.saved_step // self.every_n_steps:
+        if now or trainer.global_step // self.every_n_steps > self.saved_step // self.every_n_steps:
             self._dump(trainer, counted)
 
     def _dump(self, trainer: Trainer, counted: int | None = None) -> None:
         if trainer.fast_dev_run:
             return
+        if self.logged is not None:  # no step was taken since the run goes on
+            counted = self.logged
         self._counted = trainer.fit_loop.epoch_loop._batches_that_stepped if counted is None else counted
+        self.finite.check(trainer, trainer.lightning_module)
         self.folder.mkdir(parents=True, exist_ok=True)
         scratch = self._scratch = trainer.strategy.broadcast(scratch_path(self.folder / LAST))
         if trainer.is_global_zero:
@@ -199,9 +236,13 @@ class ResumeCheckpoint(Checkpoint):
                 raise first_failure(error) from error
             raise
         self.saved_step = trainer.global_step
+        self.finite.kept = self.saved_step or None
+        if isinstance(trainer.fit_loop, RunLoop):
+            trainer.fit_loop.epoch_is_over = self._epoch_is_over
         self.pending = True
 
-    def _commit(self, trainer: Trainer) -> None:
+    def _commit(self, trainer: Trainer, leave: bool = False) -> None:
+        """Makes what was dumped the last checkpoint, and stops there if that is wanted."""
         if not self.pending:
             return
         self.pending = False
@@ -210,17 +251,14 @@ class ResumeCheckpoint(Checkpoint):
             if last.exists():
                 atomic_replace(last, previous)
             atomic_replace(self._scratch, last)
+        self.finite.kept = self.saved_step
         trainer.strategy.barrier("checkpoint is in place")
+        if leave:
+            self.stop.leave()
 
-    @staticmethod
-    def _stop_gently_on_interrupt() -> None:
-        """The first Ctrl-C finishes the step and saves, as SIGTERM does; the second stops at once."""
-        owner = os.getpid()
 
-        def handler(signum: int, frame: FrameType | None) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            if os.getpid() == owner:  # forked data workers inherit the handler
-                os.kill(owner, signal.SIGTERM)
-
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, handler)
+def _ends_here(trainer: Trainer) -> bool:
+    """Whether nothing of this step is left: no gradients being accumulated, no validation, no end of training."""
+    loop = trainer.fit_loop.epoch_loop
+    to_be_validated = loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+    return not (loop._should_accumulate() or loop._is_training_done or to_be_validated)

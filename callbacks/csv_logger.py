@@ -13,8 +13,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from common.files import write_text
 from callbacks.metrics_file import read_rows
+from common.files import write_text
 
 MACHINE = ("speed/", "memory/")  # families of what depends on the machine, and on what else it was doing
 
@@ -48,6 +48,8 @@ class AppendingCSVLogger(Logger):
         self.path, self.machine = Path(path), machine
         self.columns: list[str] = []
         self.started = False
+        self.count = 0  # rows, once it is started
+        self.kept: int | None = None  # of the rows that are there
 
     @property
     def name(self) -> str:
@@ -81,14 +83,28 @@ class AppendingCSVLogger(Logger):
         if not mine.keys() - {"epoch"}:  # Lightning adds it to everything
             return
         row = {"step": str(step), **{key: repr(value) for key, value in mine.items()}}
-        if not self.started:
-            self._rewrite([], before=step)
-            self.started = True
+        self._start(step)
         new = sorted(set(row) - set(self.columns))
         if new:
             self._rewrite(new)
         with open(self.path, "a", encoding="utf-8", newline="") as file:
             self._writer(file).writerow(row)
+        self.count += 1
+
+    def keep(self, count: int | None) -> None:
+        """The first row after a resume cuts all but the first `count`, whatever their steps; None: by step, as ever."""
+        self.kept = count
+
+    def rows_before(self, step: int) -> int:
+        """How many rows there are; where none was written since the run goes on, how many it keeps from `step` on."""
+        if self.path.is_file():
+            self._start(step)
+        return self.count
+
+    def _start(self, step: int) -> None:
+        if not self.started:
+            self._rewrite([], before=step)
+            self.started = True
 
     def _rewrite(self, new_columns: list[str], before: int | None = None) -> None:
         """Writes the file again with `new_columns` too, and without the rows of step `before` and later."""
@@ -99,7 +115,12 @@ class AppendingCSVLogger(Logger):
         text = io.StringIO(newline="")
         writer = self._writer(text)
         writer.writeheader()
-        writer.writerows(row for row in rows if before is None or int(row["step"]) < before)
+        if before is not None:
+            rows = (
+                [row for row in rows if int(row["step"]) < before] if self.kept is None else rows[: self.kept]
+            )
+        writer.writerows(rows)
+        self.count = len(rows)
         write_text(self.path, text.getvalue())
 
     def _writer(self, file: Any) -> csv.DictWriter:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 EPOCH_START = 2**32 - 1
+VALIDATION = 2**31  # added to the batch that validation follows
 
 
 class StepSeed(Callback):
-    """Seeds torch, numpy and random before each training batch, and before each epoch's order is drawn."""
+    """Seeds torch, numpy and random before each training batch and validation, and before each epoch's order is drawn."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -31,6 +33,10 @@ class StepSeed(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self._seed(trainer, batch_idx)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._seed(trainer, VALIDATION + trainer.fit_loop.batch_idx)
 
     def _seed(self, trainer: Trainer, place: int) -> None:
         # At the start of an epoch all ranks must draw the same order; within it each has noise of its own.

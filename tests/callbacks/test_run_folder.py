@@ -20,6 +20,7 @@ def trainer_in(folder: Path, **attributes: object) -> SimpleNamespace:
         "default_root_dir": str(folder),
         "fast_dev_run": False,
         "is_global_zero": True,
+        "callbacks": [],
         "strategy": strategy,
     }
     return SimpleNamespace(**(defaults | attributes))

@@ -1,0 +1,82 @@
+"""Lightning's fit loop, for runs that were stopped where Lightning itself would not go on exactly."""
+
+from lightning.pytorch.loops import _EvaluationLoop, _FitLoop, _Loop
+
+
+class RunLoop(_FitLoop):
+    """Does what a run owes that was stopped after a step: that step's validation, and the end of training.
+
+    Lightning takes a run whose last step is done for finished: neither the validation after that step nor `on_train_end`
+    would come. Nor does it know whether the hooks of an epoch's end came before a checkpoint that was written there: in
+    a run of `max_steps` it has them come again, and counts the epoch twice.
+    """
+
+    epoch_is_over = False  # whether all hooks of an epoch's end had come when the checkpoint was written
+
+    @classmethod
+    def in_place_of(cls, loop: _FitLoop) -> "RunLoop":
+        """A trainer's own loop with this one around its inner loops."""
+        made = cls(loop.trainer, loop.min_epochs, loop.max_epochs)
+        made.epoch_loop = loop.epoch_loop
+        return made
+
+    @_FitLoop.restarting.setter
+    def restarting(self, restarting: bool) -> None:
+        """Whether a checkpoint is gone on from; one of an epoch's end counts, whose place in the data is else lost."""
+        progress = self.epoch_progress.current
+        between = progress.completed < progress.ready or self._iteration_based_training()
+        _Loop.restarting.fset(self, restarting and between)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left, a validation that is owed among it."""
+        return not (self.restarting and owes_validation(self.epoch_loop.val_loop)) and super().done
+
+    def on_load_checkpoint(self, state_dict: dict) -> None:
+        """Forgets a loader that was opened before, to estimate the run's length: it would not go on where it stood."""
+        super().on_load_checkpoint(state_dict)
+        if self._data_fetcher is not None:
+            self._data_fetcher.teardown()
+        self._combined_loader = self._data_fetcher = None
+
+    def run(self) -> None:
+        """Trains; a run that has done its last step before has its end all the same."""
+        self.ended, resumed = False, self._loaded_from_state_dict
+        super().run()
+        if resumed and not self.ended:
+            self.on_run_start()
+            self.on_run_end()
+
+    def on_advance_end(self) -> None:
+        """The end of an epoch; of one whose end is in the checkpoint already, what is left of it."""
+        if self.restarted_on_epoch_end:
+            for progress in (self.epoch_progress.total, self.epoch_progress.current):
+                progress.processed -= (
+                    1  # Lightning counts the epoch twice, which a second resume would trip over
+                )
+                progress.completed = progress.processed
+            if self.epoch_is_over:
+                self.epoch_progress.increment_processed()
+                self.epoch_progress.increment_completed()
+                return
+        super().on_advance_end()
+
+    def on_run_end(self) -> None:
+        """The end of training, once."""
+        self.ended = True
+        super().on_run_end()
+
+
+def owe_validation(loop: _EvaluationLoop) -> None:
+    """Has a checkpoint say that a validation was begun and must be run from its start.
+
+    Lightning goes on with a validation whose first batch was begun and not done; none was done, so all of it is run.
+    """
+    loop.batch_progress.reset()
+    loop.batch_progress.total.ready = loop.batch_progress.total.started = 1
+
+
+def owes_validation(loop: _EvaluationLoop) -> bool:
+    """Whether a checkpoint said so."""
+    total = loop.batch_progress.total
+    return total.ready == total.started == total.processed + 1 and total.completed == total.processed
