@@ -11,6 +11,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
+from tests.perturb import perturb
+
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 SMALL = {
     "block_out_channels": (8, 16),
@@ -87,7 +89,7 @@ PUBLISHED = {  # UNets of 1.5, 2.1 and XL by their parameters, from the config.j
 def save_stable_diffusion(folder: Path, version: str, **how: object) -> Path:
     """Writes a random one; `how` goes to the UNet's save_pretrained."""
     torch.manual_seed(1)
-    UNet2DConditionModel(**UNETS[version]).save_pretrained(folder / "unet", **how)
-    AutoencoderKL(**VAE).save_pretrained(folder / "vae")
+    perturb(UNet2DConditionModel(**UNETS[version]), scale=0.1).save_pretrained(folder / "unet", **how)
+    perturb(AutoencoderKL(**VAE), scale=0.1).save_pretrained(folder / "vae")
     SCHEDULERS[version]().save_pretrained(folder / "scheduler")
     return folder

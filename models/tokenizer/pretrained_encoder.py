@@ -58,7 +58,8 @@ class PretrainedEncoder(FullPrecision, PyTorchModelHubMixin):
         image_size: side in pixels that images are resized to, a multiple of the patch; positions are interpolated.
         reduce: side of the squares of features that are averaged into one: 2 makes 256 of 1,024 (ILLUME takes 448
             pixels to 256 tokens; how it reduces is not published, so averaging is assumed).
-        drop_layers: last layers that are left out (1 in LLaVA, 0 here; assumed).
+        drop_layers: last layers that are left out (1 in LLaVA, 0 here; assumed), and with them the norm that follows the
+            last: features are the library's `hidden_states[-1 - drop_layers]`.
         final_norm: whether a norm with weights of its own follows the last layer (UNIT's).
         norm: brings features to zero mean and unit variance, which UNIT's authors call crucial before a language model.
         mean: of the pixels, by channel; None: the family's.
@@ -92,9 +93,7 @@ class PretrainedEncoder(FullPrecision, PyTorchModelHubMixin):
         config = _vision_config(model, drop_layers)
         self.patch, self.width = config.patch_size, config.hidden_size
         self.set_input(image_size, reduce)
-        self.model = FAMILIES[config.model_type](config)
-        if hasattr(self.model, "post_layernorm") and isinstance(self.model, CLIPVisionModel):
-            self.model.post_layernorm = nn.Identity()  # of the pooled token, which nobody reads
+        self.model = _without_unread_norm(FAMILIES[config.model_type](config), drop_layers)
         self.final_norm = nn.LayerNorm(self.width, eps=1e-6) if final_norm else None
         self.norm = nn.LayerNorm(self.width, elementwise_affine=False) if norm else nn.Identity()
         self.mean, self.std = (
@@ -246,7 +245,13 @@ def read_encoder(
     )
     if names := sorted(map(str, found["missing_keys"])):
         raise ValueError(f"{source} lacks {len(names)} tensors: {told(names)}")
-    if isinstance(model, CLIPVisionModel):
-        model.post_layernorm = nn.Identity()
-    encoder.model = model
+    encoder.model = _without_unread_norm(model, settings.get("drop_layers", 0))
     return encoder
+
+
+def _without_unread_norm(model: PreTrainedModel, drop_layers: int) -> PreTrainedModel:
+    """Without the norm of CLIP's pooled token, which nobody reads, or of a last layer that is left out."""
+    for name in ("post_layernorm", "layernorm"):
+        if hasattr(model, name) and (drop_layers or isinstance(model, CLIPVisionModel)):
+            setattr(model, name, nn.Identity())
+    return model

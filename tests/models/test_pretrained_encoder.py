@@ -74,6 +74,20 @@ def test_features_are_the_published_models_and_a_model_folder_keeps_them(kind, t
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_without_its_last_layer_is_the_librarys_hidden_state(kind, tmp_path, pictures):
+    """The norm behind the last layer is that layer's own, and goes with it."""
+    theirs = publish(tmp_path / "published", kind)
+    ours = read_encoder(str(tmp_path / "published"), image_size=28, norm=False, drop_layers=1).eval()
+    mean, std = (torch.tensor(x)[:, None, None] for x in (ours.mean, ours.std))
+    with torch.no_grad():
+        states = theirs((pictures / 255 - mean) / std, output_hidden_states=True).hidden_states
+        assert torch.allclose(ours(pictures), states[-2][:, -16:], atol=1e-5)
+    Illume(encoder=ours).save_pretrained(str(tmp_path / "model"))
+    again = Illume.from_pretrained(str(tmp_path / "model")).encoder
+    assert torch.equal(again(pictures), ours(pictures))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_larger_images_are_reduced_to_as_many_features(kind, tmp_path, pictures):
     publish(tmp_path, kind)
     encoder = read_encoder(str(tmp_path), image_size=28).eval()
