@@ -10,6 +10,7 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 
+from common.foreign_files import check_no_pointers
 from models.disk import free_bytes, gigabytes
 from models.weights import INDEX, read_tensors, weight_files
 
@@ -23,10 +24,11 @@ def read_published(read: Callable[..., Any], source: str, revision: str, **optio
 
     Raises:
         FileNotFoundError: there is no such folder, nor such a name on the hub.
-        ValueError: the folder is there and does not load.
+        ValueError: the folder is there and does not load, or holds pointers of git-lfs.
     """
     if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
         raise FileNotFoundError(f"there is no folder {source}")
+    check_no_pointers(Path(source))
     try:
         return read(source, revision=revision, trust_remote_code=False, **options)
     except Exception as error:  # noqa: BLE001 - foreign files lead the libraries into any

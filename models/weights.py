@@ -211,6 +211,11 @@ def check_finite(broken: list[str], source: object) -> None:
         )
 
 
+def check_module(module: nn.Module, source: object) -> None:
+    """Refuses weights that a library has loaded, as `check_finite` does."""
+    check_finite([name for name, tensor in module.state_dict().items() if not is_finite(tensor)], source)
+
+
 def is_finite(tensor: Tensor) -> bool:
     """Whether a tensor has neither NaN nor infinity; in one pass, ten times faster than torch.isfinite."""
     if not tensor.numel() or tensor.is_meta or not tensor.is_floating_point():

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from common.foreign_files import check_file
 from evals.fidelity.extractor import Extractor
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ def check_weights(path: Path) -> str:
         raise FileNotFoundError(
             f"there are no Inception weights at {path}: give the path of {PUBLISHED}, or leave it out"
         )
+    check_file(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     named = NAMED_HASH.search(path.name)

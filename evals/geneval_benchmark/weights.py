@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
+
+from common.foreign_files import check_no_pointers
+from models.weights import check_module
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 Loaded = TypeVar("Loaded")
@@ -26,10 +28,11 @@ def load(make: Callable[..., Loaded], source: str, option: str, **settings: Any)
     if not local and not HUB_NAME.fullmatch(source):
         raise FileNotFoundError(f"{option} {source}: there is no such folder; give one, or a name on the hub")
     try:
+        check_no_pointers(Path(source))
         return make(source, **settings)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except Exception as error:  # noqa: BLE001 - foreign files lead the libraries into any
         place = "" if local else "there is no such folder, and as a name on the hub it "
-        said = " ".join(str(error).split())[:200]
+        said = " ".join(str(error).split())[:300]
         raise ValueError(f"{option} {source}: {place}does not load: {said}") from error
 
 
@@ -40,13 +43,14 @@ def load_network(
 
     Raises:
         FileNotFoundError: there is no such folder, and it cannot be a hub name.
-        ValueError: it does not load, or the folder lacks some of its weights.
+        ValueError: it does not load, the folder lacks some of its weights, or these hold NaN or infinity.
     """
     settings |= {"output_loading_info": True, "dtype": dtype}
     network, told = load(kind.from_pretrained, source, option, **settings)
     if told["missing_keys"]:
         lost = sorted(told["missing_keys"])
         raise ValueError(f"{option} {source} lacks {len(lost)} of its weights, {lost[0]} among them")
+    check_module(network, f"{option} {source}")
     return network.eval().to(device)
 
 

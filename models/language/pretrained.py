@@ -25,7 +25,7 @@ from models.language.unified_lm import NO_TEXT_ROWS, UnifiedLM
 from models.published import check_files, read_published, type_on_disk
 from models.published_kind import read_config
 from models.turns import VICUNA, template_turns
-from models.weights import told
+from models.weights import check_module, told
 
 TURNS = ("own", "template", "vicuna")
 Language = tuple[UnifiedLM, PreTrainedTokenizerBase]
@@ -41,7 +41,7 @@ class PretrainedLanguage:
         feature_width: width of the features that enter.
         see_tokens: features an image enters as.
         draw_tokens: codes an image leaves as.
-        attend: as in `UnifiedLM`.
+        attend: as in `UnifiedLM`; causal as it was published, where nobody says otherwise (docs/decisions.md).
         backend: as in `UnifiedLM`.
         turns: "template" opens and closes turns as the tokenizer's chat template does, "vicuna" as Vicuna v1.1's, whose
             published tokenizer has none, "own" by special tokens of our own.
@@ -59,7 +59,7 @@ class PretrainedLanguage:
     feature_width: int
     see_tokens: int
     draw_tokens: int
-    attend: Attend = "image"
+    attend: Attend = "causal"
     backend: Backend = "auto"
     turns: str = "template"
     dtype: str = "float32"
@@ -164,6 +164,7 @@ class PretrainedLanguage:
         for key, what in (("missing_keys", "lacks"), ("mismatched_keys", "has misshapen")):
             if names := sorted(map(str, found[key])):
                 raise ValueError(f"{self.source} {what} {len(names)} tensors: {told(names)}")
+        check_module(causal, self.source)
         return causal
 
 
@@ -193,9 +194,9 @@ def _ends(causal: PreTrainedModel, source: str) -> tuple[nn.Module, nn.Module]:
 
 @torch.no_grad()
 def _begin_new(model: UnifiedLM, dtype: torch.dtype) -> None:
-    """New rows as spread as the published ones, the adapter as torch begins it (both assumed)."""
-    for name, like in (("vision_embedding", model.text_embedding), ("vision_head", model.text_head)):
-        rows = torch.randn(getattr(model, name).shape) * like.to(dtype).float().std()
+    """New rows of the size of the published ones, the adapter as torch begins it (both assumed)."""
+    for name in ("vision_embedding", "vision_head"):
+        rows = torch.randn(getattr(model, name).shape) * model.text_scale(name)
         setattr(model, name, nn.Parameter(rows.to(dtype)))
     fresh = [
         type(layer)(layer.in_features, layer.out_features) for layer in (model.adapter[0], model.adapter[2])

@@ -28,7 +28,7 @@ from models.precision import ComputeDtype, FullPrecision
 from models.published import check_files, read_published
 from models.published_kind import read_config
 from models.recipe import check_keys
-from models.weights import told
+from models.weights import check_module, told
 
 FAMILIES: dict[str, type[PreTrainedModel]] = {
     "clip_vision_model": CLIPVisionModel,
@@ -246,6 +246,7 @@ def read_encoder(
     if names := sorted(map(str, found["missing_keys"])):
         raise ValueError(f"{source} lacks {len(names)} tensors: {told(names)}")
     encoder.model = _without_unread_norm(model, settings.get("drop_layers", 0))
+    check_module(encoder, source)
     return encoder
 
 
