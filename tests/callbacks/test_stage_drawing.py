@@ -10,6 +10,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
+from callbacks.enhancement_dialogues import dialogue, plain_pair
+from callbacks.enhancement_settings import RoundSettings
 from callbacks.evaluation import Evaluation
 from callbacks.genai_bench import GenAIBench
 from callbacks.geneval import GenEval
@@ -17,6 +19,9 @@ from callbacks.samples import SampleGrids
 from callbacks.self_enhancement import SelfEnhancement
 from datamodules.document_datamodule import DocumentDataModule
 from evals import __main__ as evals
+from evals.assessment import Assessment, Verdict
+from models.generation import Sampling
+from models.prompts import ILLUME_PLUS
 from models.unified import Illume
 from tests.callbacks.test_evaluation import Stage, fit
 from tests.callbacks.test_fidelity import Small, callback, small  # noqa: F401 - a fixture
@@ -196,3 +201,17 @@ def test_a4_measures_narrow_what_an_evaluation_wants(tiny_illume: Illume, tmp_pa
     tiny_illume.detokenizer = None
     trainer = fit(Stage(tiny_illume), tmp_path, Evaluation(**FEW, measures=["vqa"]), epochs=1)
     assert "vqa/accuracy" in trainer.callback_metrics and "geneval/overall" not in trainer.callback_metrics
+
+
+def test_a12_a15_a_round_draws_and_writes_as_its_model_does(tmp_path: Path) -> None:
+    settings = RoundSettings(("no/shards",), count=4, top_k=3).resolved(Sampling(2.0, 1.0, 20, 0.9))
+    assert settings.sampling == {"cfg": 2.0, "temperature": 1.0, "top_k": 3, "top_p": 0.9}
+    right = {"object": Verdict(ok=True, reason="")}
+    opinion = Assessment(rationale="a cat", verdicts=right, score=9, overall=True)
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    for better, told in ((None, ["assess"]), (("png", b""), ["assess", "redraw"])):
+        sample = dialogue(image, "a cat", opinion, better, ILLUME_PLUS)
+        asked = [part["text"] for part in json.loads(sample["json"])["parts"] if not part.get("learn", True)]
+        assert asked == [ILLUME_PLUS.fill(name, "a cat") for name in told]
+    parts = json.loads(plain_pair("a cat", ("png", b""), ILLUME_PLUS)["json"])["parts"]
+    assert parts[0]["text"] == ILLUME_PLUS.fill("draw", "a cat")
