@@ -15,7 +15,8 @@ EVERY = 50  # steps between two looks
 class DataRecord(Callback):
     """Logs `data/skipped` (samples so far), `data/packed` (real tokens over all) and `data/tokens_<source>`.
 
-    Of what was skipped, and why, it keeps `skipped.json`.
+    `data/cut` is how many documents were cut to fit a row, by all ranks. Of what was skipped, and why, and of what was
+    cut, it keeps `skipped.json`.
 
     Each rank's own part: in a run of several, rank 0's is what is logged, and every rank that skipped something writes
     a file of its own.
@@ -50,9 +51,11 @@ class DataRecord(Callback):
         if loader.deliveries.served == self.served:
             return
         self.served = loader.deliveries.served
+        cut = loader.cut()
         found = {"data/skipped": float(loader.skipped.total)}
         if loader.room:  # images are not packed
             found["data/packed"] = loader.tokens.total() / loader.room
+            found["data/cut"] = float(sum(documents for documents, _ in cut.values()))
             found |= {f"data/tokens_{name}": float(count) for name, count in sorted(loader.tokens.items())}
         loader.tokens.clear()
         loader.room = 0
@@ -61,13 +64,17 @@ class DataRecord(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         loader = trainer.train_dataloader
-        if not isinstance(loader, RankLoader) or not loader.skipped.total or trainer.fast_dev_run:
+        if not isinstance(loader, RankLoader) or trainer.fast_dev_run:
+            return
+        cut = {name: {"documents": n, "tokens": tokens} for name, (n, tokens) in loader.cut().items()}
+        if not loader.skipped.total and not cut:
             return
         name = "skipped.json" if trainer.world_size == 1 else f"skipped-{trainer.global_rank}.json"
         found = {
             "skipped": loader.skipped.total,
             "given": dict(sorted(loader.skipped.given.items())),
-            "fraction": round(loader.skipped.fraction, 6),
+            "fraction": round(loader.rate.fraction, 6),
+            "cut": cut,
             "reasons": loader.skipped.rows(),
         }
         write_text(Path(trainer.default_root_dir) / name, json.dumps(found, indent=1) + "\n")

@@ -11,6 +11,7 @@ from common.text import decode_text
 from models.image_input import ImageInput
 
 MOST_TEXT = 2**16  # bytes of a caption
+MOST_PLAIN_TEXT = 2**24  # of a text that is a document of its own
 MOST_JSON = 2**22
 
 
@@ -51,16 +52,16 @@ def sample_image(sample: Mapping[str, Any], size: int, longest: int | None = Non
     return decode_image(sample[ending], size, longest)
 
 
-def sample_text(sample: Mapping[str, Any], ending: str) -> str:
-    """The words of a member.
+def sample_text(sample: Mapping[str, Any], ending: str, most: int = MOST_TEXT) -> str:
+    """The words of a member, of no more than `most` bytes.
 
     Raises:
         ValueError: there is none, it is empty, too long, or in an encoding that is not read.
     """
     if ending not in sample:
         raise ValueError(f"a sample has no {ending}")
-    if len(sample[ending]) > MOST_TEXT:
-        raise ValueError(f"a text is longer than {MOST_TEXT >> 10} KiB")
+    if len(sample[ending]) > most:
+        raise ValueError(f"a text is longer than {most >> 10} KiB")
     try:
         words = decode_text(sample[ending], ending).strip()
     except ValueError as error:

@@ -10,12 +10,14 @@ from typing import Any, NotRequired, TypedDict
 import lightning as L
 from torch.utils.data import DataLoader
 
+from datamodules.fitting import fit_document
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.made_ahead import with_made_ahead
 from datamodules.packing import LOOK_AHEAD, Packer
 from datamodules.places import find_shards
+from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, Skipped
-from datamodules.stream import Item, MixedStream, Sample, Source
+from datamodules.stream import Cut, Item, MixedStream, Sample, Source
 from datamodules.templates import TEMPLATES
 from models.sequence import PackedBatch, Segment, Sequencer, collate
 
@@ -40,7 +42,8 @@ class DocumentDataModule(L.LightningDataModule):
     Args:
         sources: by name.
         sequences_per_batch: rows of a batch.
-        sequence_length: tokens in a row; a longer document is skipped, and counted.
+        sequence_length: tokens in a row; a longer document is cut where that costs words alone
+            (`datamodules/fitting.py`), else skipped, and counted either way.
         image_size: side that images are decoded to; where the model slices what it sees, the side of a slice.
         batches_per_epoch: length of a declared epoch, on each rank.
         val_batches: batches of the fixed validation set.
@@ -104,17 +107,22 @@ class DocumentDataModule(L.LightningDataModule):
         """Longest side of images that are seen whole, to be sliced; None where the model sees squares.
 
         Raises:
-            ValueError: squares and slices are of two sizes, which no batch can hold.
+            ValueError: `image_size` is not the size at which the model sees, so it would learn from other pictures than
+                those that it is shown afterwards; and no batch holds slices and squares of two sizes.
         """
         slicing = self.sequencer.slicing
-        if slicing is not None and slicing.size != self.image_size:
+        model = getattr(self.trainer.lightning_module, "model", None)
+        eye = getattr(model, "understanding_encoder", None) or getattr(model, "encoder", None)
+        takes = slicing.size if slicing is not None else getattr(eye, "image_size", self.image_size)
+        if takes != self.image_size:
+            what = "slices" if slicing is not None else "images"
             raise ValueError(
-                f"the model sees slices of {slicing.size} x {slicing.size} pixels, and data.init_args.image_size is "
+                f"the model sees {what} of {takes} x {takes} pixels, and data.init_args.image_size is "
                 f"{self.image_size}: make the two the same"
             )
         return None if slicing is None else slicing.longest
 
-    def _open(self, shards: dict[str, list[str]], seed: int) -> "OpenPackedReader":
+    def _open(self, shards: dict[str, list[str]], seed: int, limit: float = 1.0) -> "OpenPackedReader":
         longest = self._longest()
         sources = {
             name: Source(
@@ -135,13 +143,13 @@ class DocumentDataModule(L.LightningDataModule):
         }
         pad = self.sequencer.vocabulary.special("pad")
         return OpenPackedReader(
-            sources, seed, self.sequence_length, self.look_ahead, self.sequences_per_batch, pad
+            sources, seed, self.sequence_length, self.look_ahead, self.sequences_per_batch, pad, limit
         )
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""
         self._loader = RankLoader(
-            self._open(self.shards, self.seed),
+            self._open(self.shards, self.seed, self.max_skipped_fraction),
             self.batches_per_epoch,
             self.workers,
             self.readers,
@@ -165,7 +173,7 @@ class DocumentDataModule(L.LightningDataModule):
             )
         self.sources, self.shards = {**self.sources, **sources}, {**self.shards, **found}
         if self._loader is not None:
-            self._loader.reopen(self._open(self.shards, self.seed))
+            self._loader.reopen(self._open(self.shards, self.seed, self.max_skipped_fraction))
 
     def val_dataloader(self) -> DataLoader | list:
         """The fixed validation set: made once, the same batches ever after (each rank its share)."""
@@ -188,10 +196,11 @@ class OpenPackedReader:
     look_ahead: int
     rows: int
     pad: int
+    max_skipped_fraction: float = 1.0
 
     def __call__(self, part: int, parts: int) -> "PackedReader":
         """The reader."""
-        stream = MixedStream(self.sources, self.seed, part, parts)
+        stream = MixedStream(self.sources, self.seed, part, parts, self.max_skipped_fraction)
         return PackedReader(Packer(stream, self.length, self.look_ahead), self.rows, self.pad)
 
 
@@ -228,6 +237,10 @@ class PackedReader:
         """What was skipped since the last time."""
         return self.packer.stream.take_skips()
 
+    def take_reads(self) -> dict[str, Reads]:
+        """What was read since the last time, by source."""
+        return self.packer.stream.take_reads()
+
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands, and what waits."""
         return self.packer.state_dict()
@@ -247,11 +260,7 @@ def _segment(
     stamps: dict[str, str],
     sample: Sample,
     rng: random.Random,
-) -> Segment:
+) -> Segment | Cut:
     made = with_made_ahead(sample, stamps)
-    segment = sequencer.segment(TEMPLATES[template](made, size, rng, drop, longest))
-    if len(segment) > length:
-        raise ValueError(f"the document is longer than sequence_length {length}: {len(segment)} tokens")
-    if not any(segment.learn):
-        raise ValueError("the document has nothing to learn")
-    return segment
+    document = TEMPLATES[template](made, size, rng, drop, longest, sequencer.prompts)
+    return fit_document(sequencer, document, length, rng)

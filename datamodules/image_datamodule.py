@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from datamodules.decode import sample_image, sample_text
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.places import find_shards
+from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, Skipped
 from datamodules.stream import MixedStream, Sample, Source
 from models.unified import Spelling
@@ -66,15 +67,15 @@ class ImageDataModule(L.LightningDataModule):
         """Finds the shards, so that a missing set is told before anything is built."""
         self.found, self.found_val = find_shards(self.shards), find_shards(self.val)
 
-    def _open(self, shards: list[str], seed: int) -> "OpenImageReader":
+    def _open(self, shards: list[str], seed: int, limit: float = 1.0) -> "OpenImageReader":
         tokenizer = getattr(self.trainer.lightning_module, "text_tokenizer", None)
         convert = partial(_captioned_image, self.image_size, tokenizer)
-        return OpenImageReader({"images": Source(shards, 1.0, convert)}, seed, self.batch_size)
+        return OpenImageReader({"images": Source(shards, 1.0, convert)}, seed, self.batch_size, limit)
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""
         return RankLoader(
-            self._open(self.found, self.seed),
+            self._open(self.found, self.seed, self.max_skipped_fraction),
             self.batches_per_epoch,
             self.workers,
             self.readers,
@@ -105,10 +106,12 @@ class OpenImageReader:
     sources: dict[str, Source]
     seed: int
     size: int
+    max_skipped_fraction: float = 1.0
 
     def __call__(self, part: int, parts: int) -> "ImageReader":
         """The reader."""
-        return ImageReader(MixedStream(self.sources, self.seed, part, parts), self.size)
+        stream = MixedStream(self.sources, self.seed, part, parts, self.max_skipped_fraction)
+        return ImageReader(stream, self.size)
 
 
 class ImageReader:
@@ -130,6 +133,10 @@ class ImageReader:
     def take_skips(self) -> list[Skip]:
         """What was skipped since the last time."""
         return self.stream.take_skips()
+
+    def take_reads(self) -> dict[str, Reads]:
+        """What was read since the last time, by source."""
+        return self.stream.take_reads()
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands."""

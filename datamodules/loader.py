@@ -13,12 +13,15 @@ from typing import Any, NamedTuple, Protocol
 import torch.distributed as dist
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from common.terminal import printable
 from datamodules.made_ahead import StaleCodes
+from datamodules.skip_rate import Reads, SkipRate
 from datamodules.skipped import Skip, Skipped
 
 log = logging.getLogger(__name__)
 
 READERS = 4  # of each rank
+CHECK_EVERY = 16  # batches between two looks of all ranks at what they have skipped together
 
 
 def world() -> tuple[int, int]:
@@ -54,6 +57,10 @@ class Reader(Protocol):
         """What was skipped since the last time."""
         ...
 
+    def take_reads(self) -> dict[str, Reads]:
+        """What was read since the last time, by source."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Where it stands."""
         ...
@@ -70,6 +77,7 @@ class Delivery(NamedTuple):
     reader: int
     state: dict[str, Any]
     skips: list[Skip]
+    reads: dict[str, Reads]
 
 
 class Deliveries(IterableDataset):
@@ -103,7 +111,8 @@ class Deliveries(IterableDataset):
             ) as error:  # torch would wrap it in the worker's traceback
                 yield error
                 return
-            yield Delivery(batch, which, opened[which].state_dict(), opened[which].take_skips())
+            reader = opened[which]
+            yield Delivery(batch, which, reader.state_dict(), reader.take_skips(), reader.take_reads())
 
     def _open(self, which: int) -> Reader:
         reader = self.open_reader(which, self.of)
@@ -134,6 +143,7 @@ class RankLoader:
 
     Attributes:
         skipped: what was skipped on this rank.
+        rate: what all ranks have read, as of the last time that they looked together.
         tokens, room: tokens by source, and how many there was room for, since somebody last set them back.
     """
 
@@ -152,6 +162,9 @@ class RankLoader:
         self.given = 0  # batches of this epoch
         self.begun = 0  # of them, those that were given before this run began
         self.skipped = Skipped()
+        self.rate = SkipRate()
+        self._fresh = SkipRate()  # what this rank has read since then
+        self._cut: set[str] = set()  # sources of which that was said
         self.tokens: Counter[str] = Counter()
         self.room = 0
 
@@ -173,43 +186,77 @@ class RankLoader:
         for delivery in workers:
             if isinstance(delivery, Exception):
                 raise delivery
-            batch, reader, state, skips = delivery
+            batch, reader, state, skips, reads = delivery
             self.deliveries.states[reader] = state
             self.deliveries.served += 1
             self.given += 1
-            self._count(batch, skips)
+            self._count(batch, skips, reads)
             yield batch.value
 
     def reopen(self, open_reader: Callable[[int, int], Reader]) -> None:
         """Opens the readers otherwise from the next epoch on; each goes on where it stands."""
         self.deliveries.open_reader = open_reader
 
-    def _count(self, batch: Batch, skips: list[Skip]) -> None:
+    def _count(self, batch: Batch, skips: list[Skip], reads: dict[str, Reads]) -> None:
         self.skipped.given.update(batch.samples)
         self.skipped.add(skips)
-        self.skipped.check(self.max_skipped_fraction)
         self.tokens.update(batch.tokens)
         self.room += batch.room
+        self._fresh.add(reads)
+        for name, read in reads.items():
+            if read.cut and name not in self._cut:
+                log.warning(
+                    "documents of %s are longer than a row, and are cut: data/cut counts them",
+                    printable(name),
+                )
+                self._cut.add(name)
+        served = self.deliveries.served
+        if served > CHECK_EVERY and served % CHECK_EVERY:
+            return
+        said = self._gathered({"reads": self._fresh.sources, "most": self.skipped.most()})
+        self._fresh = SkipRate()
+        for rank in said:
+            self.rate.add(rank["reads"])
+        # all ranks have the same numbers, so all of them stop or none does
+        self.rate.check(self.max_skipped_fraction, next((rank["most"] for rank in said if rank["most"]), ""))
+
+    def cut(self) -> dict[str, tuple[int, int]]:
+        """Documents that were cut to fit a row, and the tokens that they lost, by source.
+
+        Of all ranks as of the last time that they looked together, and of this one.
+        """
+        both = SkipRate()
+        for rate in (self.rate, self._fresh):
+            both.add(rate.sources)
+        return {
+            name: (reads.cut, reads.cut_tokens) for name, reads in sorted(both.sources.items()) if reads.cut
+        }
+
+    def _gathered(self, mine: Any) -> list[Any]:
+        """What each rank has to say."""
+        _, size = world()
+        ranks: list[Any] = [mine]
+        if size > 1:
+            ranks = [None] * size
+            dist.all_gather_object(ranks, mine)
+        return ranks
 
     def state_dict(self) -> dict[str, Any]:
         """Where the readers of all ranks stand."""
         mine = {
             "states": dict(self.deliveries.states),
             "skipped": self.skipped.state_dict(),
+            "fresh": self._fresh.state_dict(),
             "tokens": dict(self.tokens),
             "room": self.room,
         }
-        _, size = world()
-        ranks: list[Any] = [mine]
-        if size > 1:
-            ranks = [None] * size
-            dist.all_gather_object(ranks, mine)
         return {
             "readers": self.deliveries.of,
             "workers": self.workers,
             "served": self.deliveries.served,
             "given": self.given,
-            "ranks": ranks,
+            "rate": self.rate.state_dict(),
+            "ranks": self._gathered(mine),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -241,6 +288,11 @@ class RankLoader:
         self.deliveries.states = {reader: states[reader] for reader in mine if reader in states}
         self.deliveries.served = state["served"] * len(ranks) // size
         self.given = self.begun = state["given"]
+        self.rate.load_state_dict(state.get("rate", {}))  # which runs of before have not
+        for one in ranks:
+            fresh = SkipRate()
+            fresh.load_state_dict(one.get("fresh", {}))
+            self.rate.add(fresh.sources)
         if len(ranks) == size:
             self.skipped.load_state_dict(ranks[rank]["skipped"])
             self.tokens, self.room = Counter(ranks[rank]["tokens"]), ranks[rank]["room"]

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from common.terminal import printable
+
 log = logging.getLogger(__name__)
 
 
@@ -16,7 +18,7 @@ class TooManySkipped(ValueError):
 class Skip:
     """One thing that was skipped: `what` names it (a shard, or a shard and a key), `samples` is how many went with it.
 
-    A reason's words up to its first colon are its kind; what follows is of this one alone.
+    A reason's words up to its first colon are its kind; what follows is of this one alone. Of no samples it is a remark.
     """
 
     source: str
@@ -49,7 +51,8 @@ class Skipped:
             kind = (skip.source, skip.reason.partition(":")[0])
             if kind not in self.examples:
                 self.examples[kind] = skip.what
-                log.warning("skipped from %s: %s (%s)", skip.source, skip.reason, skip.what)
+                what = f"{skip.source}: {skip.reason} ({skip.what})"
+                log.warning("%s%s", "skipped from " if skip.samples else "", printable(what))
             self.counts[kind] += skip.samples
 
     @property
@@ -57,30 +60,12 @@ class Skipped:
         """Samples that were skipped."""
         return sum(self.counts.values())
 
-    @property
-    def fraction(self) -> float:
-        """Share of the samples asked for that were skipped."""
-        asked = self.total + sum(self.given.values())
-        return self.total / asked if asked else 0.0
-
-    def check(self, limit: float, least: int = 100) -> None:
-        """Stops a run that loses too much.
-
-        Args:
-            limit: the largest share that may be skipped.
-            least: so many samples must have been asked for, before a share says anything.
-
-        Raises:
-            TooManySkipped: it was more.
-        """
-        asked = self.total + sum(self.given.values())
-        if asked >= least and self.fraction > limit:
-            (source, reason), count = self.counts.most_common(1)[0]
-            raise TooManySkipped(
-                f"{self.total} of {asked} samples were skipped ({self.fraction:.1%}), more than max_skipped_fraction "
-                f"{limit:.1%} allows; most often from {source}: {reason} ({count}). "
-                "`python -m datamodules.doctor` on its shards names each one"
-            )
+    def most(self) -> str:
+        """The most frequent kind, as words; empty where nothing was skipped."""
+        if not self.total:
+            return ""
+        (source, reason), count = self.counts.most_common(1)[0]
+        return printable(f"from {source}: {reason} ({count})")
 
     def rows(self) -> list[dict[str, str | int]]:
         """One row for each kind: source, reason, samples, an example; the most frequent first."""

@@ -11,21 +11,33 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from datamodules.places import Unreachable, declared, local
+from datamodules.places import declared, local
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
-from datamodules.skipped import Skip
+from datamodules.skip_rate import Reads
+from datamodules.skipped import Skip, TooManySkipped
 
 OPEN_SHARDS = 4  # of one source at a time: samples of as many shards are mixed
+MAX_IN_A_ROW = 1000  # samples of a source that may be broken one after the other, where not all may be
 WHAT_BREAKS = (BrokenSample, KeyError, ValueError, TypeError, OSError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A named set of shards with its weight in the mixture, and what turns its samples into training items."""
+    """A named set of shards with its weight in the mixture, and what turns its samples into training items.
+
+    `convert` gives an item, or `Cut` where it is not all of its sample.
+    """
 
     shards: Sequence[str]
     weight: float
     convert: Callable[[Sample, random.Random], Any]
+
+
+class Cut(NamedTuple):
+    """An item that lost something of its sample, and how many tokens that was."""
+
+    value: Any
+    tokens: int
 
 
 class Address(NamedTuple):
@@ -44,6 +56,12 @@ class Item(NamedTuple):
     address: Address
 
 
+class _Opened(NamedTuple):
+    shard: Shard
+    order: list[int]  # in which this reader reads its samples
+    fingerprint: int
+
+
 class MixedStream:
     """Draws items from weighted sources for ever.
 
@@ -51,17 +69,27 @@ class MixedStream:
         sources: by name.
         seed: of every order and choice.
         part, parts: this reader's number among all readers, which share each turn's samples.
+        max_skipped_fraction: where it is below 1, a source that gives only broken samples ends the stream.
 
     Attributes:
-        skips: what was skipped since somebody last took it away.
+        skips, reads: what was skipped, and all that was read, since somebody last took it away.
     """
 
-    def __init__(self, sources: Mapping[str, Source], seed: int, part: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        seed: int,
+        part: int = 0,
+        parts: int = 1,
+        max_skipped_fraction: float = 1.0,
+    ) -> None:
         self.sources, self.seed, self.part, self.parts = dict(sources), seed, part, parts
+        self.max_skipped_fraction = max_skipped_fraction
         self.skips: list[Skip] = []
+        self.reads: dict[str, Reads] = {}
         self.drawn = 0
         self.places = {name: {"turn": 0, "next": 0, "open": [], "drawn": 0} for name in self.sources}
-        self._open: dict[tuple[str, int, int], tuple[Shard, list[int]]] = {}
+        self._open: dict[tuple[str, int, int], _Opened] = {}
         self._orders: dict[str, tuple[int, list[int]]] = {}
 
     def __iter__(self) -> Iterator[Item]:
@@ -84,13 +112,13 @@ class MixedStream:
         for address in addresses:
             name, turn, number, index = address
             opened = self._shard(name, turn, number)
-            value = self._value(name, turn, number, index) if opened and index < len(opened[1]) else None
+            value = self._value(name, turn, number, index) if opened and index < len(opened.order) else None
             if value is None:
                 shard = self.sources[name].shards[number]
                 raise ValueError(
                     f"{shard} is not what it was: a sample that this run had read from it is gone"
                 )
-            items.append(Item(value, address))
+            items.append(Item(value.value if isinstance(value, Cut) else value, address))
         for name, turn, number in list(self._open):  # those that are done were opened for this alone
             place = self.places[name]
             if turn != place["turn"] or number not in [opened[0] for opened in place["open"]]:
@@ -102,11 +130,16 @@ class MixedStream:
         taken, self.skips = self.skips, []
         return taken
 
+    def take_reads(self) -> dict[str, Reads]:
+        """What was read since the last time, by source."""
+        taken, self.reads = self.reads, {}
+        return taken
+
     def _rng(self, *of: Any) -> random.Random:
         return random.Random("|".join(map(str, (self.seed, *of))))
 
     def _next(self, name: str) -> Item:
-        place, turns = self.places[name], 0
+        place, turns, broken = self.places[name], 0, 0
         while True:
             self._fill(name, place)
             if not place["open"]:
@@ -118,20 +151,37 @@ class MixedStream:
             item = self._draw(name, place)
             if item is not None:
                 return item
+            broken += 1
+            if broken >= MAX_IN_A_ROW and self.max_skipped_fraction < 1:
+                raise TooManySkipped(
+                    f"{broken} samples of source {name!r} in a row cannot be used{self._why(name)}; "
+                    f"max_skipped_fraction allows {self.max_skipped_fraction:.1%}. "
+                    "`python -m datamodules.doctor` on its shards names each one"
+                )
 
     def _draw(self, name: str, place: dict[str, Any]) -> Item | None:
         """The next sample of one of the open shards; None if it is broken."""
         choice = self._rng(name, "which", self.part, place["drawn"]).randrange(len(place["open"]))
         place["drawn"] += 1
-        turn, (number, index) = place["turn"], place["open"][choice]
+        turn, (number, index, fingerprint) = place["turn"], place["open"][choice]
         opened = self._shard(name, turn, number)
-        if opened is None or index >= len(opened[1]):  # it was whole when this run first opened it
-            raise ValueError(f"{self.sources[name].shards[number]} is not what it was when this run began")
+        if opened is None or opened.fingerprint != fingerprint:  # a resumed run opens it again
+            raise ValueError(
+                f"{self.sources[name].shards[number]} is not what it was when this run read from it: "
+                "put that back, or start another run"
+            )
         place["open"][choice][1] += 1
+        read = self._reads(name).shards[number]
+        skips = len(self.skips)
         value = self._value(name, turn, number, index)
-        if index + 1 >= len(opened[1]):
+        read.samples += value is not None or len(self.skips) > skips  # a part of a sample is no sample
+        read.skipped += value is None and len(self.skips) > skips
+        if index + 1 >= len(opened.order):
             place["open"].pop(choice)
             self._close(name, turn, number)
+        if isinstance(value, Cut):
+            self._reads(name).add_cut(value.tokens)
+            value = value.value
         return None if value is None else Item(value, Address(name, turn, number, index))
 
     def _why(self, name: str) -> str:
@@ -159,12 +209,12 @@ class MixedStream:
             number = mine[place["next"]]
             place["next"] += 1
             opened = self._shard(name, place["turn"], number)
-            if opened is not None and opened[1]:
-                place["open"].append([number, 0])
+            if opened is not None and opened.order:
+                place["open"].append([number, 0, opened.fingerprint])
             elif opened is not None:
                 self._close(name, place["turn"], number)
 
-    def _shard(self, name: str, turn: int, number: int) -> tuple[Shard, list[int]] | None:
+    def _shard(self, name: str, turn: int, number: int) -> _Opened | None:
         """A shard and the order in which this reader reads its samples in a turn; None if all of it is broken."""
         if (name, turn, number) in self._open:
             return self._open[name, turn, number]
@@ -172,31 +222,49 @@ class MixedStream:
         try:
             with local(url) as path:  # a remote shard's copy loses its name here, and lives while it is open
                 shard = Shard(path)
-        except (BrokenShard, Unreachable) as error:
+        except (BrokenShard, OSError) as error:
             self.skips.append(Skip(name, str(error), url, declared(url) or 1))
+            self._reads(name).shards[number].lost = 1.0
             return None
-        self._count_lost(name, url, shard)
+        read = self._reads(name).shards[number]
+        read.size, read.lost = len(shard), self._count_lost(name, url, shard)
         order = list(range(len(shard)))
         self._rng(name, "samples", turn, number).shuffle(order)
         order = order if self._split(name) else order[self.part :: self.parts]
-        self._open[name, turn, number] = (shard, order)
-        return shard, order
+        opened = self._open[name, turn, number] = _Opened(shard, order, shard.fingerprint())
+        return opened
 
-    def _count_lost(self, name: str, url: str, shard: Shard) -> None:
+    def _reads(self, name: str) -> Reads:
+        return self.reads.setdefault(name, Reads(len(self.sources[name].shards)))
+
+    def _count_lost(self, name: str, url: str, shard: Shard) -> float:
+        """Says what is wrong with a shard that can be read; returns the share of its samples that is not there."""
         promised = declared(url)
         missing = 0 if promised is None else promised - len(shard)
+        if shard.dotted:
+            what = f"{len(shard.dotted)} samples, as {shard.dotted[0]!r}"
+            self.skips.append(
+                Skip(name, f"names with dots are read whole, as samples of their own: {what}", url, 0)
+            )
+        if missing < 0:
+            what = f"{len(shard)}, and not {promised}: run the doctor"
+            self.skips.append(
+                Skip(name, f"the shard holds more samples than its index.json says: {what}", url, 0)
+            )
         if shard.cut is not None:
-            self.skips.append(Skip(name, shard.cut, url, max(1, missing)))
+            missing = max(1, missing)
+            self.skips.append(Skip(name, shard.cut, url, missing))
         elif missing > 0:
             self.skips.append(
                 Skip(name, "the shard holds fewer samples than its index.json says", url, missing)
             )
+        return max(0, missing) / (len(shard) + max(0, missing))
 
     def _close(self, name: str, turn: int, number: int) -> None:
-        self._open.pop((name, turn, number))[0].close()
+        self._open.pop((name, turn, number)).shard.close()
 
     def _value(self, name: str, turn: int, number: int, index: int) -> Any | None:
-        shard, order = self._shard(name, turn, number)
+        shard, order, _ = self._shard(name, turn, number)
         entry = shard.entries[order[index]]
         try:
             sample = shard.read(order[index])

@@ -14,7 +14,14 @@ from typing import Any
 from torch import Tensor
 
 from datamodules.conversations import read_dialogue
-from datamodules.decode import decode_image, image_endings, sample_image, sample_json, sample_text
+from datamodules.decode import (
+    MOST_PLAIN_TEXT,
+    decode_image,
+    image_endings,
+    sample_image,
+    sample_json,
+    sample_text,
+)
 from datamodules.made_ahead import made_ahead
 from models.document import (
     Branches,
@@ -183,7 +190,7 @@ def text(
     prompts: Prompts = PLAYGROUND,
 ) -> Document:
     """Plain text, all of it to be learned, from the `txt` of a sample."""
-    return [Text(sample_text(sample, "txt"), learn=True)]
+    return [Text(sample_text(sample, "txt", MOST_PLAIN_TEXT), learn=True)]
 
 
 def conversation(

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import pickle
+import random
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -99,7 +100,31 @@ def test_a_document_too_long_is_counted_and_not_cut(module, data):
     batches = list(loader)
     assert all(int(batch.draw_mask.sum()) % 36 == 0 for batch in batches)
     kinds = {reason for _, reason in loader.skipped.counts}
-    assert kinds == {"the document is longer than sequence_length 80"}
+    assert kinds == {"an image would be cut"} and not loader.cut()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_long_texts_are_cut_and_counted_and_a_resume_cuts_them_alike(module, tmp_path, workers):
+    """A tenth of the documents, each longer than a row: they are no reason to stop, and none of them is skipped."""
+    rng = random.Random(0)
+    lengths = [rng.randint(5, 60) if i % 10 else 900 for i in range(200)]
+    samples = {f"{i:03d}": {"txt": ("a red circle " * n).strip().encode()} for i, n in enumerate(lengths)}
+    write_samples(tmp_path / "text/0.tar", samples)
+    sources = {"text": {"shards": str(tmp_path / "text"), "template": "text", "weight": 1.0}}
+    whole = module(0, sources, sequence_length=200).train_dataloader()
+    batches = [batch for _ in range(2) for batch in whole]
+    (documents, tokens) = whole.cut()["text"]
+    assert documents > 10 and tokens > 500 * documents and not whole.skipped.total
+    first, again = (module(workers, sources, sequence_length=200).train_dataloader() for _ in range(2))
+    head = list(itertools.islice(first, 3))
+    again.load_state_dict(json.loads(json.dumps(first.state_dict()), object_hook=_numbers))
+    rest = [batch for _ in range(2) for batch in again][:7]
+    assert all(same(a, b) for a, b in zip(head + rest, batches, strict=True))
+    assert again.cut() == whole.cut()
+
+
+def _numbers(found):
+    return {int(key) if key.isdigit() else key: value for key, value in found.items()}
 
 
 def test_broken_samples_are_counted_once_and_the_good_ones_arrive(module, tmp_path):
@@ -239,3 +264,14 @@ def test_squares_of_another_size_than_the_slices_are_refused(slicing, data):
     sources = {"draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 1.0}}
     with pytest.raises(ValueError, match="slices of 56 x 56 pixels, and data.init_args.image_size is 48"):
         slicing(sources, size=56).train_dataloader()
+
+
+def test_images_of_another_size_than_the_model_sees_are_refused(module, data, tiny_illume):
+    """It would learn from enlarged pictures, and be shown sharp ones afterwards."""
+    sources = {"draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 1.0}}
+    made = module(0, sources, image_size=24)
+    made.trainer.lightning_module = SimpleNamespace(sequencer=tiny_illume.sequencer, model=tiny_illume)
+    with pytest.raises(
+        ValueError, match="images of 48 x 48 pixels, and data.init_args.image_size is 24: make the"
+    ):
+        made.train_dataloader()

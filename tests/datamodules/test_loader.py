@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from datamodules.loader import Batch, RankLoader, reader_of
+from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, TooManySkipped
 from datamodules.stream import MixedStream, Source
 from tests.datamodules.tars import write_shards
@@ -24,6 +25,9 @@ class Words:
 
     def take_skips(self):
         return self.stream.take_skips()
+
+    def take_reads(self):
+        return self.stream.take_reads()
 
     def state_dict(self):
         return self.stream.state_dict()
@@ -126,11 +130,11 @@ def test_an_epoch_that_was_given_whole_is_followed_by_the_next(loader):
 
 def test_too_many_skipped_samples_stop_the_run(loader):
     one = loader(0, max_skipped_fraction=0.1)
-    one.skipped.given["a"] = 85
-    one.skipped.add([Skip("a", "broken: badly", f"shard {i}") for i in range(11)])
-    with pytest.raises(
-        TooManySkipped, match=r"11 of 100 samples were skipped \(11.0%\).*from a: broken \(11\)"
-    ):
+    one.skipped.add([Skip("a", "broken: badly", f"shard {i}") for i in range(40)])
+    reads = Reads(1)
+    reads.shards[0].size, reads.shards[0].samples, reads.shards[0].skipped = 900, 96, 40
+    one.rate.add({"a": reads})
+    with pytest.raises(TooManySkipped, match=r"40 of 1\d\d samples were skipped .*from a: broken \(40\)"):
         list(one)
 
 
