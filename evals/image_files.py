@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from common import images
@@ -41,8 +41,3 @@ def open_image(content: bytes | Path | Image.Image, where: str) -> Image.Image:
         return images.open_image(content)
     except (images.UnreadableImage, OSError) as error:
         raise ValueError(f"{where} is no image that can be read ({error}): replace it") from error
-
-
-def squared(image: Image.Image, side: int) -> Image.Image:
-    """The centre square of an image, resized."""
-    return ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)

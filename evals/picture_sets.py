@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from common.images import IMAGE_EXTENSIONS, has_image_extension
-from evals.image_files import open_image, squared
+from common.images import IMAGE_EXTENSIONS, centre_square, has_image_extension
+from evals.image_files import open_image
 from evals.pixels import tensor_of
 
 MOST_BYTES = 2**28  # of one picture: what is larger is no picture
@@ -246,12 +246,12 @@ def picture_width(picture: Picture) -> int:
 
 
 def square_of(picture: Picture, side: int) -> Tensor:
-    """Its centre square (3, side, side) uint8.
+    """Its centre square (3, side, side) uint8, as training cuts it.
 
     Raises:
         ValueError: it cannot be read.
     """
-    return tensor_of(squared(open_image(picture.read(), picture.where), side))
+    return tensor_of(centre_square(open_image(picture.read(), picture.where), side))
 
 
 def spread(items: Sequence[Item], most: int | None) -> list[Item]:

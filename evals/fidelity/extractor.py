@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from common.files import write_bytes
-from evals.image_files import open_image, squared
+from common.images import centre_square
+from evals.image_files import open_image
 from evals.picture_sets import Picture
 from evals.pixels import tensor_of
 from evals.progress import telling
@@ -80,7 +81,7 @@ def _extract(contents: Sequence[tuple[Picture, bytes]], extractor: Extractor, si
     images = []
     for picture, content in contents:
         image = open_image(content, picture.where)
-        images.append(tensor_of(image if side is None else squared(image, side)))
+        images.append(tensor_of(image if side is None else centre_square(image, side)))
     places: dict[torch.Size, list[int]] = {}
     for place, image in enumerate(images):
         places.setdefault(image.shape, []).append(place)

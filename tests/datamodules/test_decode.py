@@ -11,7 +11,14 @@ import torch
 from PIL import Image
 
 from common import images
-from datamodules.decode import decode_image, sample_image, sample_json, sample_text
+from datamodules.decode import (
+    decode_image,
+    image_ending,
+    image_endings,
+    sample_image,
+    sample_json,
+    sample_text,
+)
 
 
 def encoded(image: Image.Image, kind: str = "png") -> bytes:
@@ -132,3 +139,46 @@ def test_a_whole_image_keeps_its_shape_and_a_strip_makes_no_filter_of_gigabytes(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
     with pytest.raises(ValueError, match="not a readable image"):
         decode_image(b"hello", 16, longest=64)
+
+
+KINDS = {
+    "jpg": "JPEG",
+    "jpeg": "JPEG",
+    "jpe": "JPEG",
+    "jfif": "JPEG",
+    "gif": "GIF",
+    "bmp": "BMP",
+    "tif": "TIFF",
+}
+KINDS |= {
+    "avif": "AVIF",
+    "webp": "WEBP",
+    "jp2": "JPEG2000",
+    "ppm": "PPM",
+    "tga": "TGA",
+    "JPG": "JPEG",
+    "Tiff": "TIFF",
+}
+
+
+@pytest.mark.parametrize(("ending", "kind"), KINDS.items())
+def test_an_image_in_a_shard_may_end_in_all_that_pil_reads(ending, kind):
+    data = encoded(Image.new("RGB", (16, 16), (200, 10, 10)), kind)
+    sample = {"__key__": "a", ending: data, "txt": b"red", f"0.{ending}": data, "codes.0123456789ab.npy": b""}
+    assert image_ending(sample) == ending and image_endings(sample) == [ending, f"0.{ending}"]
+    assert abs(sample_image(sample, 16)[0].float().mean() - 200) < 8
+
+
+def test_of_two_images_in_a_raw_pair_the_usual_one_is_taken():
+    sample = {"gif": b"", "png": b"", "webp": b"", "JPG": b"", "txt": b""}
+    assert image_ending(sample) == "png" and image_ending({"gif": b"", "JPG": b""}) == "JPG"
+    assert image_ending({"txt": b"", "json": b"", "0.png": b""}) is None
+
+
+def test_a_photo_with_an_odd_exif_tag_is_kept_and_upright():
+    block = b"Exif\0\0II*\0\x08\0\0\0\2\0" + struct.pack(
+        "<HHI4sHHI4sI", 0x0112, 3, 1, b"\6\0", 0x0100, 2, 4, b"six", 0
+    )
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 40)).save(buffer, "jpeg", exif=block)
+    assert decode_image(buffer.getvalue(), 16, longest=100).shape == (3, 64, 40)
