@@ -4,7 +4,8 @@ A document becomes turns: consecutive given parts are the user's, consecutive le
 
     begin | user See Text | assistant Text end | user Text | assistant begin_image Draw end_image end | ...
 
-What opens and closes a turn is the model's own (`models/turns.py`).
+What opens and closes a turn is the model's own (`models/turns.py`). A drawn image is learned from `begin_image` to
+`end_image`: drawing here sets the last itself, after so many codes, and whatever runs an exported model has to write it.
 
 Branches, as many questions about one image, share what stands before them: each looks at that and at itself, and its
 positions go on from there, so that it learns what it would learn alone, for the price of its own tokens.
@@ -197,7 +198,7 @@ class Sequencer:
         known = part.features if seen else part.codes
         out.images.append(part.image if known is None else None)
         out.image_uses.append(SEE if seen else DRAW)
-        out.add([special("end_image")])
+        out.add([special("end_image")], learn=not seen)
 
     def _features(self, features: Tensor) -> Tensor:
         if features.ndim != 2 or len(features) != self.see_tokens:

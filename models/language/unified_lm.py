@@ -178,33 +178,43 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
 
     @torch.no_grad()
     def set_codes(self, codes: int) -> None:
-        """Grows or shrinks the vocabulary to another codebook: new rows for all codes, those of special tokens stay."""
+        """Grows or shrinks the vocabulary to another codebook: new rows for all codes, those of special tokens stay.
+
+        New rows are random and of the size of the text's, embedding and head each as its own.
+        """
         special = self.vocabulary.vision_size - self.vocabulary.codes
         self.vocabulary = Vocabulary(self.vocabulary.text_size, codes)
         for name in ("vision_embedding", "vision_head"):
             rows = getattr(self, name)
-            new = 0.02 * torch.randn(codes, rows.shape[1], device=rows.device, dtype=rows.dtype)
-            setattr(self, name, nn.Parameter(torch.cat([rows[:special], new])))
+            new = torch.randn(codes, rows.shape[1], device=rows.device) * self.text_scale(name).to(
+                rows.device
+            )
+            setattr(self, name, nn.Parameter(torch.cat([rows[:special], new.to(rows.dtype)])))
         self._hub_mixin_config["codes"] = codes
 
     @torch.no_grad()
     def begin_at_codebook(self, codebook: Tensor) -> None:
         """Lays out the codes' rows as the codebook lies, so that codes which stand for like features begin alike.
 
-        Each row is its code's vector under a fixed random rotation, of the size of the other rows, and a little noise.
-        How ILLUME's rows begin is not published (assumed).
+        Each row is its code's vector under a fixed random rotation, of the size of the text's rows (embedding and head
+        each of its own: `text_scale`), and noise of a quarter of that. How ILLUME's begin is not published (assumed).
 
         Args:
             codebook: (K, C) the tokenizer's codes, C at most the model's width.
         """
         generator = torch.Generator().manual_seed(0)
         centred = (codebook - codebook.mean(0)).cpu()
-        for rows in (self.vision_embedding, self.vision_head):
+        for name in ("vision_embedding", "vision_head"):
+            rows, size = getattr(self, name), self.text_scale(name).cpu()
             width = rows.shape[1]
             turn = torch.linalg.qr(torch.randn(width, centred.shape[1], generator=generator)).Q  # (D, C)
             laid = centred @ turn.T  # (K, D)
             noise = torch.randn(laid.shape, generator=generator)
-            rows[-len(laid) :] = 0.02 * laid / laid.std() + 0.005 * noise
+            rows[-len(laid) :] = size * (laid / laid.std() + 0.25 * noise)
+
+    def text_scale(self, name: str) -> Tensor:
+        """How large the text's numbers are beside a table of vision rows, (): their standard deviation."""
+        return getattr(self, name.replace("vision", "text")).detach().float().std()
 
     def embed(
         self,
