@@ -158,14 +158,12 @@ class Generation:
         except ValueError as error:
             raise ValueError(f"{here}.{error}") from error
 
-    def check_codes(self, codes: int, where: str = "generation") -> None:
-        """Makes sure that the model has as many codes as every top-k leaves.
-
-        Raises:
-            ValueError: it has fewer; the message names the key.
-        """
-        for name in ("draw", "edit", "chat"):
-            check_top_k(getattr(self, name).top_k, codes, f"{where}.{name}.")
+    def for_codes(self, codes: int) -> "Generation":
+        """The same, but a top-k of more codes than there are is 0, which leaves all as well."""
+        tasks = {name: getattr(self, name) for name in ("draw", "edit", "chat")}
+        return replace(
+            self, **{name: replace(one, top_k=0) for name, one in tasks.items() if one.top_k > codes}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As illume.json holds it."""

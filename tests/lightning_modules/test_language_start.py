@@ -45,10 +45,14 @@ def test_a12_a15_stages_inherit_settings_and_words(tmp_path: Path) -> None:
     assert three.prompts != Prompts()
 
 
-def test_a12_a_recipe_s_top_k_beyond_the_codebook_is_refused(tmp_path: Path) -> None:
+def test_a12_a_recipe_s_top_k_beyond_a_smaller_codebook_leaves_all_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     make_tiny_illume().save_pretrained(str(tmp_path / "zero"))
-    with pytest.raises(ValueError, match=r"model\.init_args\.generation\.edit\.top_k 65 is out of range"):
-        stage(tmp_path / "one", {"all": str(tmp_path / "zero")}, generation={"edit": {"top_k": 65}})
+    given = {"edit": {"top_k": 65}, "draw": {"top_k": 64}}
+    made = stage(tmp_path / "one", {"all": str(tmp_path / "zero")}, generation=given)
+    assert (made.generation.edit.top_k, made.generation.draw.top_k) == (0, 64)
+    assert "generation: a top_k is more than the 64 codes there are, and leaves all" in caplog.text
 
 
 @pytest.mark.parametrize(
