@@ -1,16 +1,29 @@
 """Learning rates at logged steps, as `lr/<param_group>`."""
 
+import logging
+
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.csv_logger import is_logged
 
+log = logging.getLogger(__name__)
+
 
 class LearningRates(Callback):
     """Logs the rate that each named group of parameters takes the step with; 0 for those that do not take part in it.
 
+    A run whose end is not known, as of `trainer.max_time` alone, is told at the start that its schedule has none.
+
     Groups of one name have one rate. The rates are the host's own numbers: nothing waits for the device.
     """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.lr_scheduler_configs and trainer.estimated_stepping_batches in (-1, float("inf")):
+            log.warning(
+                "the run has no end that is known (neither trainer.max_steps, nor trainer.max_epochs over data of known "
+                "length): after warm-up the learning rate stays where it is"
+            )
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer

@@ -86,11 +86,8 @@ class StageProgress(ProgressBar):
 
 def _total_steps(trainer: Trainer) -> int | None:
     """How many optimizer steps the run will have, where that is known."""
-    if trainer.max_steps > 0:
-        return trainer.max_steps
-    if trainer.max_epochs and trainer.max_epochs > 0 and trainer.num_training_batches != float("inf"):
-        return trainer.max_epochs * -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
-    return None
+    steps = trainer.estimated_stepping_batches
+    return None if steps in (-1, float("inf")) else int(steps)
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from lightning_modules.optimization import adamw, train_only
+from lightning_modules.optimization import RunLength, adamw, train_only
 from lightning_modules.predecessor import parts_of
 from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import UnifiedLM
@@ -154,7 +154,7 @@ class TokenizerComparison(L.LightningModule):
         for name, model in self.arms.items():
             parts |= {f"{name}/{part}": values for part, values in model.language.parts().items()}
             rates |= {f"{name}/{part}": rate for part, rate in self.rates.items()}
-        return adamw(parts, rates, self.trainer.max_steps, self.warmup_steps, self.weight_decay)
+        return adamw(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
 
     def export(self, folder: str) -> None:
         """Writes a model folder for each arm, under its name."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from common.files import write_text
 from common.json_files import read_object
 from lightning_modules.batch import ImageBatch
-from lightning_modules.optimization import adamw
+from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import PLANNED, parts_of
 from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels
 from models.detokenizer.stable_diffusion import IMAGE_SIZE, StableDiffusionDetokenizer
@@ -184,9 +184,9 @@ class DetokenizerModule(L.LightningModule):
 
     def configure_optimizers(self) -> list[dict[str, Any]]:
         """One AdamW for the stem, one for the rest."""
-        model, total = self.detokenizer, self.trainer.max_steps
+        model, total = self.detokenizer, RunLength(self.trainer, less=self.stem_steps)
         rest = [p for p in (*model.condition.parameters(), *model.unet.parameters()) if p.requires_grad]
-        both = [adamw({"unet": rest}, {"unet": self.lr}, total - self.stem_steps, self.warmup_steps)]
+        both = [adamw({"unet": rest}, {"unet": self.lr}, total, self.warmup_steps)]
         if model.stem is not None:
             stem = {"stem": list(model.stem.parameters())}
             both.insert(0, adamw(stem, {"stem": self.stem_lr}, self.stem_steps, self.warmup_steps))

@@ -6,7 +6,7 @@ import lightning as L
 from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
-from lightning_modules.optimization import adamw
+from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import parts_of
 from models.language.text_tokenizer import text_rows
 from models.recipe import build
@@ -75,7 +75,7 @@ class EncoderModule(L.LightningModule):
         """AdamW over both."""
         parts = {"encoder": self.encoder.parameters(), "captioner": self.captioner.parameters()}
         rates = {"encoder": self.lr, "captioner": self.lr}
-        return adamw(parts, rates, self.trainer.max_steps, self.warmup_steps, self.weight_decay)
+        return adamw(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
 
     def export(self, folder: str) -> None:
         """Writes the encoder; the captioner has done its work."""

@@ -5,6 +5,7 @@ everything, the vision encoder for understanding among it. `language` (playgroun
 nothing, and stands in for Vicuna.
 """
 
+import logging
 from typing import Any
 
 import lightning as L
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.language_start import GENERATION, PROMPTS, join, keep_little, start_parts
-from lightning_modules.optimization import adamw, train_only
+from lightning_modules.optimization import RunLength, adamw, train_only
 from lightning_modules.predecessor import PLANNED, is_filled_later
 from models import sharding
 from models.generation import PLAYGROUND
@@ -31,6 +32,8 @@ from models.prompts import read_prompts
 from models.sequence import PackedBatch, Sequencer
 from models.unified import Illume
 from models.weights import make_room
+
+log = logging.getLogger(__name__)
 
 KINDS = ("text", "draw")  # of learned tokens
 SUMS = (
@@ -149,11 +152,22 @@ class LanguageModule(L.LightningModule):
         learns = self.rates.get("understanding_encoder", 0) > 0
         parts = start_parts(self, self.start, self.words, self.sizes, self.generation, self.prompts)
         self.model = join(parts, self.codebook_rows, learns, self.understanding, self.slicing)
-        self.model.generation.check_codes(self.model.language.vocabulary.codes, GENERATION)
+        self._fit_generation()
         if self.lora is not None:
             (add_lora if PLANNED.get() is None else plan_lora)(self.model.language, self.lora)
         if self.checkpointing:
             keep_little(self.model, learns)
+
+    def _fit_generation(self) -> None:
+        """A recipe's top-k beyond a smaller codebook than it was made for leaves all codes, and that is said."""
+        codes, own = self.model.language.vocabulary.codes, self.model.generation
+        self.model.generation = own.for_codes(codes)
+        if self.model.generation != own and PLANNED.get() is None:
+            log.warning(
+                "%s: a top_k is more than the %d codes there are, and leaves all: 0 is kept",
+                GENERATION,
+                codes,
+            )
 
     def _parts(self) -> dict[str, list[nn.Parameter]]:
         parts = self.model.language.parts()
@@ -288,7 +302,7 @@ class LanguageModule(L.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW, or Muon, with a rate for each part."""
-        steps = self.trainer.max_steps, self.warmup_steps
+        steps = RunLength(self.trainer), self.warmup_steps
         return adamw(self._parts(), self.rates, *steps, self.weight_decay, muon=self.muon)
 
     def gather(self) -> None:

@@ -9,17 +9,45 @@ from functools import partial
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from torch import nn
 
 from lightning_modules.muon import Muon
 
 
-def cosine_factor(step: int, warmup: int, total: int, floor: float = 0.02) -> float:
-    """Factor on the learning rate: linear up over `warmup` steps, then half a cosine down to `floor`."""
+def cosine_factor(step: int, warmup: int, total: float | Callable[[], float], floor: float = 0.02) -> float:
+    """Factor on the learning rate: linear up over `warmup` steps, then half a cosine down to `floor`.
+
+    Args:
+        step: that is to come.
+        warmup: steps of the rise.
+        total: steps of the run, or what tells them once it trains; inf: nobody knows, and the rate stays up.
+        floor: where it ends.
+    """
     if step < warmup:
         return (step + 1) / warmup
-    share = min(1.0, (step - warmup) / max(1, total - warmup))
+    if step == warmup:
+        return 1.0
+    total = total() if callable(total) else total
+    share = 0.0 if math.isinf(total) else min(1.0, (step - warmup) / max(1, total - warmup))
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class RunLength:
+    """Optimizer steps of a run, as its Trainer estimates them; asked while it trains, for before it has no data.
+
+    Args:
+        trainer: whose `max_steps` and `max_epochs` count, whichever comes first.
+        less: steps that are not the schedule's.
+    """
+
+    def __init__(self, trainer: Trainer, less: int = 0) -> None:
+        self.trainer, self.less = trainer, less
+
+    def __call__(self) -> float:
+        """Steps; inf: the run has no end, or data of unknown length."""
+        steps = self.trainer.estimated_stepping_batches
+        return float("inf") if steps == -1 else steps - self.less
 
 
 class Together(torch.optim.Optimizer):
@@ -57,7 +85,7 @@ class Together(torch.optim.Optimizer):
 def adamw(
     parts: Mapping[str, Iterable[nn.Parameter]],
     rates: Mapping[str, float],
-    total: int,
+    total: float | Callable[[], float],
     warmup: int,
     weight_decay: float = 0.0,
     beta2: float = 0.95,
@@ -68,7 +96,7 @@ def adamw(
     Args:
         parts: parameters by part.
         rates: learning rate by part.
-        total: steps of the schedule.
+        total: steps of the schedule, or what tells them once the run trains.
         warmup: those of them in which the rate rises.
         weight_decay: of both optimizers.
         beta2: of AdamW.

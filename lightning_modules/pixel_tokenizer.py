@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
-from lightning_modules.optimization import adamw
+from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import encoder_of
 from lightning_modules.tokenizer import TokenizerModule
 from models.detokenizer.diffusion import to_pixels
@@ -75,7 +75,7 @@ class PixelTokenizerModule(TokenizerModule):
         """AdamW over tokenizer and decoder."""
         parts = {"tokenizer": self.tokenizer.parameters(), "decoder": self.detokenizer.parameters()}
         rates = dict.fromkeys(parts, self.lr)
-        return adamw(parts, rates, self.trainer.max_steps, self.warmup_steps)
+        return adamw(parts, rates, RunLength(self.trainer), self.warmup_steps)
 
     def export(self, folder: str) -> None:
         """Writes the encoder of what is seen, the tokenizer and its decoder."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
-from lightning_modules.optimization import adamw
+from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import encoder_of
 from models.precision import frozen_features
 from models.recipe import build
@@ -96,7 +96,7 @@ class TokenizerModule(L.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW over the tokenizer."""
         parts = {"tokenizer": self.tokenizer.parameters()}
-        return adamw(parts, {"tokenizer": self.lr}, self.trainer.max_steps, self.warmup_steps)
+        return adamw(parts, {"tokenizer": self.lr}, RunLength(self.trainer), self.warmup_steps)
 
     def export(self, folder: str) -> None:
         """Writes encoder and tokenizer."""

@@ -53,12 +53,23 @@ def placing_of(trainer: Any, module: LightningModule, batches_per_epoch: int) ->
         check_shards(module)
         check_precision(precision)
         module.check_sharded()
-    steps = trainer.max_steps
-    if steps is None or steps < 0:
-        if not trainer.max_epochs or trainer.max_epochs < 0:
-            raise ValueError("the run has no end to plan for: give trainer.max_steps")
-        steps = trainer.max_epochs * batches_per_epoch // accumulate
+    steps = _steps(trainer, batches_per_epoch, accumulate)
     return Placing(devices, nodes, strategy, precision, accumulate, steps, named is None)
+
+
+def _steps(trainer: Any, batches_per_epoch: int, accumulate: int) -> int:
+    """Optimizer steps: what comes first of `max_steps` and `max_epochs`; an epoch's last batch always ends a step."""
+    ends = [trainer.max_steps] if (trainer.max_steps or -1) >= 0 else []
+    if (trainer.max_epochs or -1) >= 0:
+        limit = trainer.limit_train_batches
+        if isinstance(limit, int):
+            batches_per_epoch = min(batches_per_epoch, limit)
+        elif limit is not None:
+            batches_per_epoch = int(batches_per_epoch * limit)
+        ends.append(trainer.max_epochs * -(-batches_per_epoch // accumulate))
+    if not ends:
+        raise ValueError("the run has no end to plan for: give trainer.max_steps")
+    return min(ends)
 
 
 def _strategy(strategy: Any, world: int) -> str:

@@ -26,6 +26,7 @@ from evals.assessment import Verdict
 from evals.curves import read_metrics
 from evals.judges.scene import SceneJudge
 from lightning_modules.language import LanguageModule
+from lightning_modules.optimization import RunLength
 from models.unified import Illume
 from planning.plan import configure
 from playground import shards
@@ -85,6 +86,21 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
     parts = Illume.from_pretrained(str(again.folder / "model"))
     assert parts is not None
     assert_names_are_documented(whole.folder, stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_s_schedule_is_as_long_as_its_run(stage):
+    """Of epochs, too: a number of steps that is read before there are data is -1."""
+    sketch = train.sketch(
+        ["--config", f"{stage}.yaml", "--trainer.max_steps", "-1", "--trainer.max_epochs", "2"]
+    )
+    configure(sketch, train.sketch)
+    made = sketch.model.configure_optimizers()
+    last = (made if isinstance(made, list) else [made])[-1]  # the detokenizer's stem has steps of its own
+    (schedule,) = {id(one): one for one in last["lr_scheduler"]["scheduler"].lr_lambdas}.values()
+    length = schedule.keywords["total"]
+    assert isinstance(length, RunLength)
+    assert length.less == (sketch.model.stem_steps if stage == "detokenizer" else 0)
 
 
 def table_of_a_plan(stage: str) -> list[str]:

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from common.files import atomic_replace, scratch_path, write_text
 from callbacks.export import ExportModelFolder
 from callbacks.parameter_table import parameter_table
 from callbacks.progress import StageProgress
 from callbacks.run_record import check_same_config
+from common.files import atomic_replace, scratch_path, write_text
 
 
 def trainer_in(folder: Path, **attributes: object) -> SimpleNamespace:
@@ -79,7 +79,11 @@ def test_progress_shows_stage_step_loss_and_speed(
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     trainer = trainer_in(
-        Path(), global_step=0, max_steps=100, world_size=2, callback_metrics={"train/loss": torch.tensor(0.5)}
+        Path(),
+        global_step=0,
+        estimated_stepping_batches=100,
+        world_size=2,
+        callback_metrics={"train/loss": torch.tensor(0.5)},
     )
     module = SimpleNamespace(items_in_batch=len, items_name="images")
     bar = StageProgress("stage1")

@@ -1,10 +1,18 @@
 """Parts, rates, and two optimizers that step as one."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from lightning.pytorch import Callback, Trainer
 from torch import nn
 
-from lightning_modules.optimization import Together, adamw, cosine_factor
+from callbacks.learning_rates import LearningRates
+from lightning_modules import optimization
+from lightning_modules.optimization import RunLength, Together, adamw, cosine_factor
+from tests.tiny import TinyModule
 
 
 def parts() -> tuple[nn.Module, dict[str, list[nn.Parameter]]]:
@@ -67,3 +75,69 @@ def test_an_unknown_part_is_named() -> None:
     _, named = parts()
     with pytest.raises(ValueError, match="no part tail .* there is: body, head"):
         adamw(named, {"body": 1e-3}, 10, 2, muon=["tail"])
+
+
+class Scheduled(TinyModule):
+    def configure_optimizers(self) -> dict[str, Any]:
+        return adamw({"layer": self.parameters()}, {"layer": 1.0}, RunLength(self.trainer), 2)
+
+
+class Rates(Callback):
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        self.seen.append(optimizer.param_groups[0]["lr"])
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Four batches an epoch, of a stated length or not."""
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return iter(torch.ones(4, 2, 4))
+
+
+class Stated(Stream):
+    def __len__(self) -> int:
+        return 4
+
+
+def rates(data: object = None, **settings: object) -> list[float]:
+    seen = Rates()
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, callbacks=[seen, LearningRates()], **settings,
+    )  # fmt: skip
+    loader = torch.utils.data.DataLoader(data or list(torch.ones(4, 2, 4)), batch_size=None)
+    trainer.fit(Scheduled(), loader)
+    return seen.seen
+
+
+@pytest.mark.parametrize(
+    ("data", "settings"),
+    [
+        (None, {"max_steps": -1, "max_epochs": 2}),
+        (None, {"max_steps": 100, "max_epochs": 2}),
+        (None, {"max_steps": 8, "max_epochs": 100}),
+        (None, {"max_epochs": 4, "accumulate_grad_batches": 2}),
+        (None, {"max_epochs": 4, "limit_train_batches": 2}),
+        (None, {"max_epochs": 4, "accumulate_grad_batches": 3}),  # the last batch of an epoch ends a step
+        (Stated(), {"max_epochs": 2}),
+    ],
+)
+def test_a_schedule_of_epochs_is_that_of_as_many_steps(data: object, settings: dict[str, object]) -> None:
+    assert rates(data, **settings) == rates(max_steps=8)
+    assert rates(max_steps=8) == [cosine_factor(step, 2, 8) for step in range(8)]
+
+
+def test_a_run_without_a_known_end_keeps_its_rate_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert rates(Stream(), max_epochs=2) == [0.5] + [1.0] * 7
+    assert rates(max_epochs=-1, limit_train_batches=2, max_time={"seconds": 1})[:5] == [0.5] + [1.0] * 4
+    told = [record.message for record in caplog.records if "stays where it is" in record.message]
+    assert len(told) == 2
+
+
+def test_no_module_takes_the_run_s_length_from_elsewhere() -> None:
+    """`trainer.max_steps` is -1 in a run of epochs."""
+    files = Path(optimization.__file__).parent.glob("*.py")
+    assert [file.name for file in files if "max_steps" in file.read_text().replace("`max_steps`", "")] == []
