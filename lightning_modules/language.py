@@ -169,17 +169,6 @@ class LanguageModule(L.LightningModule):
                 codes,
             )
 
-    def _fit_generation(self) -> None:
-        """A recipe's top-k beyond a smaller codebook than it was made for leaves all codes, and that is said."""
-        codes, own = self.model.language.vocabulary.codes, self.model.generation
-        self.model.generation = own.for_codes(codes)
-        if self.model.generation != own and PLANNED.get() is None:
-            log.warning(
-                "%s: a top_k is more than the %d codes there are, and leaves all: 0 is kept",
-                GENERATION,
-                codes,
-            )
-
     def _parts(self) -> dict[str, list[nn.Parameter]]:
         parts = self.model.language.parts()
         if self.model.understanding_encoder is not None:
