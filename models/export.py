@@ -35,7 +35,7 @@ def export(options: argparse.Namespace) -> None:
 
 def _write(options: argparse.Namespace, folder: Path) -> None:
     figures = read_figures(options.report) if options.report else {}
-    model = Illume.from_pretrained(options.model)
+    model = Illume.from_pretrained(options.model, as_stored=not options.language)
     given = {"draw": given_sampling(options), "edit": given_sampling(options, "edit_")}
     model.generation = model.generation.override({task: one for task, one in given.items() if one})
     if options.detokenizer:

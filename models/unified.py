@@ -82,14 +82,25 @@ class Illume(nn.Module):
         check_parts(self)
 
     @classmethod
-    def from_pretrained(cls, folder: str, only: Sequence[str] | None = None) -> "Illume":
+    def from_pretrained(
+        cls, folder: str, only: Sequence[str] | None = None, as_stored: bool = False
+    ) -> "Illume":
         """Loads a model folder, or only some of its parts.
+
+        Args:
+            folder: the model folder.
+            only: names of parts.
+            as_stored: leaves a language model that is stored in several types as it is, to be written or trained; it
+                answers and draws in one, that of its trunk.
 
         Raises:
             FileNotFoundError: no such model folder.
             ValueError: its parts do not fit each other.
         """
         parts = load_parts(folder, only)
+        if "language" in parts and not as_stored:
+            language = parts["language"]
+            language.to(next(p.dtype for p in language.trunk.parameters() if p.is_floating_point()))
         try:
             return cls(**parts).eval()
         except ValueError as error:
