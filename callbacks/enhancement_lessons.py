@@ -2,15 +2,24 @@
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from callbacks.enhancement_dialogues import ImageFile, Sample, dialogue, plain_pair, png
+from callbacks.enhancement_dialogues import (
+    ImageFile,
+    Length,
+    Sample,
+    dialogue,
+    plain_pair,
+    png,
+    words_that_fit,
+)
 from callbacks.enhancement_prompts import Chosen, TrueImages
 from callbacks.enhancement_settings import RoundSettings
-from evals.assessment import Assessment
+from evals.assessment import Assessment, longest
 from evals.judges.judge import Unjudged
 from models.prompts import PLAYGROUND, Prompts
 
@@ -30,6 +39,10 @@ class Judged:
         good: whether each drawing is good; None where nobody could say.
         contrasts: for each drawing, other captions that it was held against, and what the judge said of that.
         prompts: the words of the model that drew, which learns from it.
+        length: tokens of a document; None: texts are never shortened.
+        row: tokens that a row of training holds.
+        counts: of dialogues whose texts were `shortened` to fit into a row, and of those `left_out` as even their
+            images and prompts do not.
     """
 
     settings: RoundSettings
@@ -40,6 +53,9 @@ class Judged:
     good: Sequence[bool | None]
     contrasts: Sequence[Sequence[tuple[str, Opinion]]]
     prompts: Prompts = PLAYGROUND
+    length: Length | None = None
+    row: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 def lessons(judged: Judged) -> Iterator[Sample]:
@@ -50,14 +66,29 @@ def lessons(judged: Judged) -> Iterator[Sample]:
         assert isinstance(opinion, Assessment)
         better = None if judged.good[i] else _better(judged, i, truth)
         if not pairs:
-            yield dialogue(judged.image(i), prompt, opinion, better, judged.prompts)
+            yield from _dialogue(judged, i, prompt, opinion, better)
         elif better is not None:
             yield plain_pair(prompt, better, judged.prompts)
     truth.close()
     for i, held_against in enumerate(() if pairs else judged.contrasts):
         for other, opinion in held_against:
             if isinstance(opinion, Assessment):
-                yield dialogue(judged.image(i), other, opinion, prompts=judged.prompts)
+                yield from _dialogue(judged, i, other, opinion)
+
+
+def _dialogue(
+    judged: Judged, i: int, prompt: str, opinion: Assessment, better: ImageFile | None = None
+) -> Iterator[Sample]:
+    """The dialogue of drawing i, its texts as long as a row has room for; none where it has no room at all."""
+    words, image = None, judged.image(i)
+    if judged.length is not None:
+        about = opinion, better is not None, judged.prompts
+        words = words_that_fit(image, prompt, *about, judged.length, judged.row)
+        if words is None:
+            judged.counts["left_out"] += 1
+            return
+        judged.counts["shortened"] += words < longest(opinion)
+    yield dialogue(image, prompt, opinion, better, judged.prompts, words)
 
 
 def kept(good: Sequence[bool | None], settings: RoundSettings, number: int) -> list[int]:

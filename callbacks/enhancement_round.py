@@ -25,11 +25,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from callbacks.enhancement_dialogues import write_shards
+from callbacks.enhancement_dialogues import Length, write_shards
 from callbacks.enhancement_lessons import Judged, Opinion, lessons
 from callbacks.enhancement_prompts import Chosen, choose_contrasts, choose_prompts, read_captions
 from callbacks.enhancement_settings import RoundSettings
 from common.files import write_bytes, write_text
+from common.json_files import read_json
 from evals.assessment import Assessment
 from evals.enhancement_report import RoundShown
 from evals.judges.judge import Judge, Unjudged, opinion_from_json, opinion_to_json
@@ -39,7 +40,7 @@ from models.unified import Illume
 
 log = logging.getLogger(__name__)
 
-BATCH = 100  # drawings made at once
+BATCH = 100  # drawings in a file
 
 
 class Round:
@@ -50,11 +51,21 @@ class Round:
         settings: what it does.
         number: of the round, which its prompts and seeds depend on.
         rank, ranks: this process among those that draw and judge.
+        at_once: most drawings made at once; whatever it is, no more are than memory has room for.
     """
 
     def __init__(
-        self, folder: Path, settings: RoundSettings, number: int = 1, rank: int = 0, ranks: int = 1
+        self,
+        folder: Path,
+        settings: RoundSettings,
+        number: int = 1,
+        rank: int = 0,
+        ranks: int = 1,
+        at_once: int = BATCH,
     ) -> None:
+        if at_once < 1:
+            raise ValueError(f"a round makes at least 1 drawing at once, not {at_once}")
+        self.at_once = at_once
         self.folder, self.settings, self.number = Path(folder), settings, number
         self.rank, self.ranks = rank, ranks
         self._open: tuple[int, Tensor] = (-1, torch.empty(0))  # the batch of drawings that was looked at last
@@ -79,13 +90,13 @@ class Round:
     @property
     def shards(self) -> list[str]:
         """The shards of its dialogues."""
-        index = json.loads((self.folder / "shards" / "index.json").read_text(encoding="utf-8"))
+        index = read_json(self.folder / "shards" / "index.json")
         return [str(self.folder / "shards" / name) for name in index["shards"]]
 
     @property
     def summary(self) -> dict[str, Any]:
         """Counts, once it is done."""
-        return json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
+        return read_json(self.folder / "summary.json")
 
     def make_plan(self, model: str, judge: str, prompts: Prompts = PLAYGROUND) -> None:
         """Chooses the prompts; a plan that is there is kept.
@@ -102,7 +113,7 @@ class Round:
         kind = json.loads(json.dumps(kind | {"prompts": prompts.to_dict()}))
         path = self.folder / "plan.json"
         if path.is_file():
-            known = json.loads(path.read_text(encoding="utf-8"))
+            known = read_json(path)
             differing = [key for key, value in kind.items() if known.get(key) != value]
             if differing:
                 raise ValueError(
@@ -130,9 +141,11 @@ class Round:
             part = self._part(batch)
             if self._drawn(batch).is_file():
                 continue
-            asked = [prompts[i] for i in part], [seeds[i] for i in part]
-            made = model.draw(*asked, **self.settings.sampling)
-            write_bytes(self._drawn(batch), _npy(made))
+            made = []
+            for few in (part[start : start + self.at_once] for start in range(0, len(part), self.at_once)):
+                asked = [prompts[i] for i in few], [seeds[i] for i in few]
+                made.append(model.draw(*asked, **self.settings.sampling).cpu())
+            write_bytes(self._drawn(batch), _npy(torch.cat(made)))
             log.info("round %d: drew %d of %d", self.number, part.stop, self.settings.count)
 
     def judge(self, judge: Judge) -> None:
@@ -174,12 +187,17 @@ class Round:
     def shown(self) -> RoundShown:
         """All that the report shows of it."""
         path = self.folder / "own.json"
-        own = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        own = read_json(path, infinite=True) if path.is_file() else []
         pairs, opinions = [(ok, float(sure)) for ok, sure in own], self.opinions()
         return RoundShown(self.summary, self.prompts(), self._image, opinions, self.verdicts(opinions), pairs)
 
-    def write(self) -> dict[str, Any]:
-        """Writes the dialogues and the summary, once everything is judged; one process does this alone."""
+    def write(self, length: Length | None = None, row: int = 0) -> dict[str, Any]:
+        """Writes the dialogues and the summary, once everything is judged; one process does this alone.
+
+        Args:
+            length: tokens of a document; None: texts are as long as they come.
+            row: tokens that a row of training holds; texts lose the words that it has no room for, and are counted.
+        """
         if self.done:
             return self.summary
         prompts, opinions = self.prompts(), self.opinions()
@@ -202,8 +220,14 @@ class Round:
         judged = Judged(
             *(self.settings, self.number, self._chosen(), self._image, opinions, good, self._held_against()),
             prompts=Prompts(**self._plan()["prompts"]),
+            **({} if length is None else {"length": length, "row": row}),
         )
         dialogues, turns = write_shards(lessons(judged), self.folder / "shards")
+        if judged.counts["shortened"] or judged.counts["left_out"]:
+            log.warning(
+                "round %d: rows of %d tokens hold %d dialogues only with shortened texts, and %d not at all",
+                *(self.number, row, judged.counts["shortened"], judged.counts["left_out"]),
+            )
         if not dialogues:
             log.warning(
                 "round %d has not one dialogue: nothing was judged, or nothing had a target", self.number
@@ -214,6 +238,7 @@ class Round:
             **{name: counts[name] for name in ("good", "bad", "unjudged")},
             "dialogues": dialogues,
             "second_turns": turns,
+            **{name: judged.counts[name] for name in ("shortened", "left_out")},
             "wrong": dict(sorted(wrong.items())),
         }
         write_text(self.folder / "summary.json", json.dumps(summary, indent=1) + "\n")
@@ -225,7 +250,7 @@ class Round:
         return [opinion_from_json(one) for of in kept for one in of]
 
     def _kept_opinions(self, batch: int) -> dict[str, Any]:
-        return json.loads(self._judged(batch).read_text(encoding="utf-8"))
+        return read_json(self._judged(batch), infinite=True)
 
     def _held_against(self) -> list[list[tuple[str, Opinion]]]:
         """For each drawing its contrasts, with what the judge said of them."""
@@ -255,7 +280,7 @@ class Round:
         return opinion.overall and opinion.score >= self.settings.good_score
 
     def _plan(self) -> dict[str, Any]:
-        return json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+        return read_json(self.folder / "plan.json", infinite=True)
 
     def _chosen(self) -> list[Chosen]:
         return [Chosen(*row) for row in self._plan()["chosen"]]

@@ -17,20 +17,25 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.checkpoint import ResumeCheckpoint
-from callbacks.enhancement_round import Round
+from callbacks.enhancement_dialogues import Length
+from callbacks.enhancement_round import BATCH, Round
 from callbacks.enhancement_settings import RoundSettings
 from callbacks.stage_drawing import require, sampling_of
 from callbacks.stage_model import evaluated
 from common.errors import Parser, user_errors
+from common.folder_lock import FolderLock
+from common.paths import path_or_name, user_path
 from datamodules.document_datamodule import DocumentDataModule
 from evals.enhancement_report import write_enhancement_report
 from evals.judges.judge import Judge, JudgeAway
 from evals.judges.recipe import read_judge
 from evals.judges.scene import SceneJudge
 from evals.suite import NEEDS, playground_suite
+from models.device import check_device
 from models.generation import overrides
 from models.model_folder import PARTS
 from models.sampling_options import add_sampling, given_sampling
+from models.sequence import Sequencer
 from models.unified import Illume
 
 log = logging.getLogger(__name__)
@@ -56,6 +61,7 @@ class SelfEnhancement(Callback):
         own_verdicts: drawings of each round that the model assesses itself as well, for the report; 0: none.
         evaluate: sizes of the playground's suite (per_category, seeds, samples), which is then measured before training
             and after it, for the report; None: not measured.
+        at_once: most drawings made at once; no more are made than memory has room for.
         count, draws, good_score, target, bad_share, contrasts, form, cfg, temperature, top_k, top_p, seed: as in
             `RoundSettings`.
 
@@ -73,6 +79,7 @@ class SelfEnhancement(Callback):
         most_dialogues: int | None = None,
         own_verdicts: int = OWN_VERDICTS,
         evaluate: dict[str, int] | None = None,
+        at_once: int = BATCH,
         count: int = 1000,
         draws: int = 1,
         good_score: int = 8,
@@ -96,6 +103,9 @@ class SelfEnhancement(Callback):
             *(cfg, temperature, top_k, top_p, seed),
         )  # fmt: skip
         self.given = overrides("SelfEnhancement", **self.settings.sampling)
+        if at_once < 1:
+            raise ValueError("SelfEnhancement: at_once is at least 1")
+        self.at_once = at_once
         self.judge = judge or SceneJudge()
         self.every_n_epochs, self.rounds, self.share = every_n_epochs, rounds, share
         self.most_dialogues, self.own_verdicts, self.evaluate = most_dialogues, own_verdicts, evaluate
@@ -184,7 +194,9 @@ class SelfEnhancement(Callback):
                 log.warning("round %d waits: %s", one.number, error)
                 return
             _on_all_ranks(ask_itself)
-        _on_all_ranks(one.write if trainer.is_global_zero else lambda: None)
+        row = trainer.datamodule.sequence_length
+        write = partial(one.write, length_of(pl_module.sequencer), row)
+        _on_all_ranks(write if trainer.is_global_zero else lambda: None)
         summary = one.summary
         self.finished.append(
             {
@@ -211,14 +223,15 @@ class SelfEnhancement(Callback):
         place, number = Path(trainer.default_root_dir) / FOLDER, self.pending["number"]
         ranks = (trainer.global_rank, trainer.world_size)
         settings = self.settings.resolved(model.generation.draw)
-        one = Round(Path(self.pending["folder"]), settings, number, *ranks)
+        one = Round(Path(self.pending["folder"]), settings, number, *ranks, self.at_once)
         if self.pending["folder"] and one.drawn:
             weights = one.model
         else:
             weights = trainer.strategy.broadcast(
                 model.stamp(*[n for n in PARTS if getattr(model, n) is not None])
             )
-            one = Round(place / f"round-{number:03d}-{weights}", settings, number, *ranks)
+            folder = place / f"round-{number:03d}-{weights}"
+            one = Round(folder, settings, number, *ranks, self.at_once)
         plan = partial(one.make_plan, weights, self.judge.name, model.prompts)
         _on_all_ranks(plan if trainer.is_global_zero else lambda: None)
         self.pending = {**self.pending, "folder": str(one.folder)}
@@ -245,6 +258,11 @@ class SelfEnhancement(Callback):
                 if one["shards"]
             }
         )
+
+
+def length_of(sequencer: Sequencer) -> Length:
+    """What counts a document's tokens as training does."""
+    return lambda document: len(sequencer.segment(document))
 
 
 def _on_all_ranks(work: Callable[[], Any]) -> None:
@@ -288,10 +306,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="python -m callbacks.self_enhancement", description=__doc__.splitlines()[0], allow_abbrev=False
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model folder")
-    parser.add_argument("--prompts", nargs="+", required=True, metavar="SHARDS", help="raw pairs to draw")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the round's folder")
-    parser.add_argument("--judge", default="scene", help="scene, self or a YAML file (default: %(default)s)")
+    parser.add_argument("--model", type=user_path, required=True, metavar="DIR", help="model folder")
+    parser.add_argument(
+        "--prompts", type=path_or_name, nargs="+", required=True, metavar="SHARDS", help="raw pairs to draw"
+    )
+    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="the round's folder")
+    parser.add_argument(
+        "--judge",
+        type=path_or_name,
+        default="scene",
+        help="scene, self or a YAML file (default: %(default)s)",
+    )
     parser.add_argument("--count", type=int, default=1000, help="drawings (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=1, help="of one prompt (default: %(default)s)")
     parser.add_argument("--target", choices=("truth", "own"), default="truth", help="default: %(default)s")
@@ -305,10 +330,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--contrasts", type=int, default=0, help="other captions to hold each drawing against (default: 0)"
     )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, npu (default: %(default)s)")
+    parser.add_argument(
+        "--at-once", type=int, default=BATCH, help="most drawings at once, as memory allows (default: 100)"
+    )
+    parser.add_argument(
+        "--sequence-length", type=int, help="tokens of a row of training (default: the model's context)"
+    )
     add_sampling(parser)
     options = parser.parse_args(arguments)
     with user_errors("self_enhancement"):
-        run(options)
+        check_options(options)
+        with FolderLock(options.out):
+            run(options)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Makes sure that there is the device, and that sizes are sizes.
+
+    Raises:
+        ValueError: there is not, or one is none.
+    """
+    check_device(options.device)
+    for name in ("at_once", "sequence_length"):
+        if (given := getattr(options, name)) is not None and given < 1:
+            raise ValueError(f"--{name.replace('_', '-')} {given}: give a whole number from 1")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -331,14 +377,16 @@ def run(options: argparse.Namespace) -> None:
     )
     model = Illume.from_pretrained(options.model)
     model.require(*NEEDS["geneval"], does="a round")
-    one = Round(options.out, settings.resolved(model.generation.draw))
+    model.to(options.device)
+    one = Round(options.out, settings.resolved(model.generation.draw), at_once=options.at_once)
     one.make_plan(folder_hash(options.model), judge.name, model.prompts)
     one.draw(model)
     judge.watch(model)
     judge.keep_in(options.out / "opinions")
     one.judge(judge)
     one.ask_itself(model, OWN_VERDICTS)
-    summary = one.write()
+    row = options.sequence_length or model.language.trunk.config.max_position_embeddings
+    summary = one.write(length_of(model.sequencer), row)
     page = write_enhancement_report(options.out, [one.shown()], {}, {})
     print(
         f"{summary['good']} good, {summary['bad']} bad, {summary['unjudged']} unjudged of {summary['drawings']}"

@@ -16,7 +16,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 HIGHEST = 10
-LONGEST_RATIONALE, LONGEST_REASON = 240, 160  # letters in a dialogue: a row of training has to hold it
 LONGEST_ANSWER, MOST_OBJECTS = (
     100_000,
     20,
@@ -178,14 +177,18 @@ def _nested(said: Mapping[str, Any], depth: int = 2) -> Iterator[Mapping[str, An
     yield said
 
 
-def to_text(assessment: Assessment) -> str:
+def to_text(assessment: Assessment, words: int | None = None) -> str:
     """The words that a model learns to write: what is seen first, then the verdicts that follow from it.
 
     "large red circle top left . object : yes . count : no , one asked for , two seen . ... . score : 7 . overall : no"
+
+    Args:
+        assessment: what is said.
+        words: at most, of the rationale and of each reason, for a row that holds no more; None: all of them.
     """
-    said = [_plain(assessment.rationale, LONGEST_RATIONALE)]
+    said = [_plain(assessment.rationale, words)]
     for name, verdict in assessment.verdicts.items():
-        reason = _plain(verdict.reason, LONGEST_REASON)
+        reason = _plain(verdict.reason, words)
         said.append(f"{name} : {reason} , {_yes(verdict.ok)}" if reason else f"{name} : {_yes(verdict.ok)}")
     return " . ".join([*said, f"score : {assessment.score}", f"overall : {_yes(assessment.overall)}"])
 
@@ -223,7 +226,12 @@ def _yes(ok: bool) -> str:
     return "yes" if ok else "no"
 
 
-def _plain(text: str, longest: int) -> str:
-    """One line whose full stops cannot be taken for the ends of verdicts, cut between words."""
-    words = " ".join(text.replace(".", " ").replace(":", " ").split())
-    return words if len(words) <= longest else words[:longest].rpartition(" ")[0]
+def longest(assessment: Assessment) -> int:
+    """Words of the longest rationale or reason in an assessment."""
+    texts = [assessment.rationale, *(verdict.reason for verdict in assessment.verdicts.values())]
+    return max(len(_plain(text, None).split()) for text in texts)
+
+
+def _plain(text: str, words: int | None) -> str:
+    """One line whose full stops cannot be taken for the ends of verdicts, of so many words at most."""
+    return " ".join(text.replace(".", " ").replace(":", " ").split()[:words])

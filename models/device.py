@@ -1,7 +1,14 @@
 """The devices that a command line takes by name; torch and torch_npu are imported as they are asked for."""
 
 import importlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    import torch
+
+MEMINFO = Path("/proc/meminfo")
 DEVICES = ("cpu", "cuda", "npu")
 
 
@@ -46,3 +53,17 @@ def load_npu(asker: str) -> None:
             ) from error
     if not torch.npu.is_available():
         raise ValueError(f"{asker}: this machine has no Ascend NPU that answers (npu-smi info shows them)")
+
+
+def free_memory(device: "torch.device") -> int:
+    """Bytes that tensors can still have of a device, those among them that torch keeps for later ones."""
+    if device.type == "cpu":
+        if MEMINFO.is_file():
+            (line,) = (line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
+            return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    import torch
+
+    library = torch.get_device_module(device)
+    kept = library.memory_reserved(device) - library.memory_allocated(device)
+    return library.mem_get_info(device)[0] + kept

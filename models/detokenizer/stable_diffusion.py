@@ -42,6 +42,7 @@ from models.published import check_room
 from models.recipe import build, check_keys
 
 IMAGE_SIZE = 512  # 32 times the grid's 16
+PIXELS_AT_ONCE = 16 * 512**2  # of images that the UNet makes at once: 16 of the usual size
 Way = Literal["cross_attention", "concat"]
 SOLVERS = {"dpm": DPMSolverMultistepScheduler, "euler": EulerDiscreteScheduler}
 # What of a scheduler's config says how noise was added in training, and at which steps a solver looks.
@@ -246,6 +247,11 @@ class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
     @torch.no_grad()
     def decode(self, features: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
         """Features (B, N, D) -> images (B, 3, H, W) uint8. A seed fixes its image whatever the batch around it."""
+        most = max(1, PIXELS_AT_ONCE // self.image_size**2)
+        parts = (slice(first, first + most) for first in range(0, len(seeds), most))
+        return torch.cat([self._decode_at_once(features[part], seeds[part], steps) for part in parts])
+
+    def _decode_at_once(self, features: Tensor, seeds: list[int], steps: int | None) -> Tensor:
         with torch.device("cpu"):
             solver = SOLVERS[self.solver](**self.scheduler)
         solver.set_timesteps(steps or self.steps, device=features.device)

@@ -9,6 +9,7 @@ from transformers import DynamicCache
 
 from models.attention import additive, allowed, for_layers, use, within
 from models.language.bare_trunk import BareTrunk, is_bare, is_small
+from models.language.cache_memory import answers_at_once
 from models.language.families import BY_LENGTH, rotary_limit, window
 from models.language.products import product
 from models.language.unified_lm import UnifiedLM, image_places
@@ -217,9 +218,17 @@ def write_words(
 def write_text(
     model: UnifiedLM, prompts: Sequence[Segment], features: Tensor, limit: int = 64
 ) -> list[list[int]]:
-    """Greedy words for each prompt: for each row its text ids, then the closing token if one came within `limit`."""
-    written = torch.stack(list(write_words(model, prompts, features, limit)), 1)
-    return [[i for i in row if i >= 0] for row in written.tolist()]
+    """Greedy words for each prompt: for each row its text ids, then the closing token if one came within `limit`.
+
+    As many rows are written at once as memory has room for.
+    """
+    most = answers_at_once(model, max(map(len, prompts)), limit)
+    apart = features.split([sum(use == SEE for use in prompt.image_uses) for prompt in prompts])
+    rows: list[list[int]] = []
+    for part in (slice(first, first + most) for first in range(0, len(prompts), most)):
+        written = torch.stack(list(write_words(model, prompts[part], torch.cat(apart[part]), limit)), 1)
+        rows += [[i for i in row if i >= 0] for row in written.tolist()]
+    return rows
 
 
 def _looks(done: Tensor, step: int) -> bool:

@@ -6,12 +6,14 @@ are multiplied; every number a row will need is there before the first step, so 
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.generation import check_top_k
 from models.language.bare_trunk import is_bare, is_small
+from models.language.cache_memory import drawings_at_once
 from models.language.decoding import Continuation
 from models.language.fixed_trunk import FixedTrunk, repeat
 from models.language.products import Product, product
@@ -37,7 +39,7 @@ def draw_codes(
     bare: bool = True,
     fixed: bool | None = None,
 ) -> Tensor:
-    """Writes one image for each prompt that ends in an open Draw.
+    """Writes one image for each prompt that ends in an open Draw, as many at once as memory has room for.
 
     Args:
         model: the language model.
@@ -60,8 +62,41 @@ def draw_codes(
         ValueError: a setting is out of range, or not as long as there are rows.
     """
     check_top_k(int(torch.as_tensor(top_k).max()), model.vocabulary.codes)
+    rows, scale = len(prompts), _schedule(cfg, len(prompts), model.draw_tokens)
+    longest = max(map(len, (*prompts, *nulls)))
+    most = drawings_at_once(model, longest, bool((scale != 1).any()))
+    apart = _apart(prompts, features), _apart(nulls, null_features)
+    codes = []
+    for part in (slice(first, first + most) for first in range(0, rows, most)):
+        seen = [torch.cat(each[part]) for each in apart]
+        choice = [_of_rows(setting, part, rows) for setting in (temperature, top_k, top_p)]
+        own = prompts[part], nulls[part], *seen, seeds[part], scale[part], *choice
+        codes.append(_draw_at_once(model, *own, bare, fixed))
+    return torch.cat(codes)
+
+
+def _of_rows(setting: Any, part: slice, rows: int) -> Any:
+    """A setting of some rows, where it is one for each row."""
+    each = isinstance(setting, Sequence) or (isinstance(setting, Tensor) and setting.ndim > 0)
+    return setting[part] if each and len(setting) == rows else setting
+
+
+def _draw_at_once(
+    model: UnifiedLM,
+    prompts: Sequence[Segment],
+    nulls: Sequence[Segment],
+    features: Tensor,
+    null_features: Tensor,
+    seeds: list[int],
+    scale: Tensor,
+    temperature: Numbers,
+    top_k: int | Sequence[int] | Tensor,
+    top_p: Numbers,
+    bare: bool,
+    fixed: bool | None,
+) -> Tensor:
+    """Codes (B, N) of prompts that have room beside each other, guided by `scale` (B, N)."""
     device, tokens = features.device, model.draw_tokens
-    scale = _schedule(cfg, len(prompts), tokens)
     guided = [i for i, row in enumerate((scale != 1).any(1).tolist()) if row]
     choice = Choice.of(len(prompts), temperature, top_k, top_p, device)
     noise = uniforms(seeds, tokens).to(device)

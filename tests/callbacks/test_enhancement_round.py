@@ -18,6 +18,7 @@ from callbacks import enhancement_dialogues, enhancement_round, self_enhancement
 from callbacks.enhancement_prompts import choose_contrasts, read_captions
 from callbacks.enhancement_round import Round
 from callbacks.enhancement_settings import RoundSettings
+from common import files
 from datamodules.decode import decode_image
 from datamodules.shard import Shard
 from datamodules.templates import TEMPLATES
@@ -172,21 +173,24 @@ def test_the_share_of_bad_ones(tmp_path, pairs, share):
 def cuts(folder, settings, monkeypatch):
     """A round that dies before each of its files in turn; returns how many times, and who did what."""
     drawer, judge, deaths = Drawer(), LevelJudge(), 0
-    put = enhancement_dialogues.atomic_replace
+    put = files.atomic_replace
     writes = enhancement_round.write_text, enhancement_round.write_bytes
     seen = set()
 
     def once(function):
         def cut(*args):
             target = str(args[1] if function is put else args[0])
-            if target not in seen:
+            of_round = function is not put or target == str(
+                folder / "shards"
+            )  # a scratch file's name is never the same
+            if of_round and target not in seen:
                 seen.add(target)
                 raise KeyboardInterrupt
-            function(*args)
+            return function(*args)
 
         return cut
 
-    monkeypatch.setattr(enhancement_dialogues, "atomic_replace", once(put))
+    monkeypatch.setattr(files, "atomic_replace", once(put))
     for write in writes:
         monkeypatch.setattr(enhancement_round, write.__name__, once(write))
     while True:
@@ -383,3 +387,68 @@ def test_each_drawing_is_held_against_other_captions_as_well(tmp_path, pairs):
     before = content(tmp_path / "round")
     one.judge(judge)
     assert content(tmp_path / "round") == before and len(judge.asked) == 120
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+def test_no_more_is_drawn_at_once_than_asked_for_and_the_drawings_are_the_same(tmp_path, pairs, at_once):
+    sizes, usual = [], Drawer()
+
+    class Counted(Drawer):
+        def draw(self, prompts, seeds, **sampling):
+            sizes.append(len(seeds))
+            return super().draw(prompts, seeds, **sampling)
+
+    settings = RoundSettings((pairs,), count=12)
+    one = Round(tmp_path / "few", settings, at_once=at_once)
+    one.make_plan("weights", "level")
+    one.draw(Counted())
+    other = Round(tmp_path / "usual", settings)
+    other.make_plan("weights", "level")
+    other.draw(usual)
+    assert max(sizes) == min(8, at_once) and torch.equal(one.drawings(), other.drawings())
+    with pytest.raises(ValueError, match="at least 1 drawing at once, not 0"):
+        Round(tmp_path / "none", settings, at_once=0)
+
+
+def test_texts_are_as_long_as_a_row_has_room_for_and_what_is_shortened_is_counted(tmp_path, pairs):
+    class Wordy(LevelJudge):
+        def assess(self, prompts, images):
+            said = super().assess(prompts, images)
+            long = {"rationale": " ".join(f"word{i}" for i in range(200))}
+            return [o if isinstance(o, Unjudged) else o.model_copy(update=long) for o in said]
+
+    def length(document):
+        return 10 + sum(len(part.text.split()) for part in document if isinstance(part, Text))
+
+    found = {}
+    for row in (None, 400, 150, 20):
+        one = Round(tmp_path / f"round-{row}", RoundSettings((pairs,), count=16))
+        one.make_plan("weights", "level")
+        one.draw(Drawer())
+        one.judge(Wordy())
+        summary = one.write() if row is None else one.write(length, row)
+        said = [document for document, _ in documents(one)] if summary["dialogues"] else []
+        words = [len(from_text(document[2].text).rationale.split()) for document in said]
+        assert row is None or all(length(document) <= row for document in said)
+        found[row] = summary, words
+    judged = found[None][0]["dialogues"]
+    assert judged > 5
+    for row in (None, 400):  # no letter is lost where there is room
+        assert found[row][1] == [200] * judged
+        assert found[row][0]["shortened"] == found[row][0]["left_out"] == 0
+    summary, words = found[150]
+    assert summary["shortened"] == judged == len(words) and all(40 < count < 200 for count in words)
+    assert found[20][0]["left_out"] == judged and found[20][0]["dialogues"] == 0
+
+
+def test_the_command_line_takes_a_device_and_sizes(tmp_path, pairs, capsys):
+    given = ["--model", "pretrained/playground", "--prompts", pairs, "--out", str(tmp_path / "out")]
+    for option, value, line in (
+        ("--device", "cuda:7", "--device cuda:7: this machine has no CUDA device"),
+        ("--at-once", "0", "--at-once 0: give a whole number from 1"),
+        ("--sequence-length", "0", "--sequence-length 0: give a whole number from 1"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            self_enhancement.main([*given, option, value])
+        assert stop.value.code == 2 and line in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

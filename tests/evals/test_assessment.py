@@ -14,6 +14,7 @@ from evals.assessment import (
     from_json,
     from_text,
     json_schema,
+    longest,
     to_text,
 )
 
@@ -58,13 +59,17 @@ def test_other_words_are_no_assessment(text):
         from_text(text)
 
 
-def test_a_wordy_judge_is_cut_between_words():
+def test_a_wordy_judge_loses_no_word_but_those_that_a_row_has_no_room_for():
     wordy = made(
         False,
         rationale="red circle " * 300,
         verdicts={n: Verdict(ok=False, reason="far " * 400) for n in NAMES},
     )
-    assert len(to_text(wordy)) < 1000 and from_text(to_text(wordy)).rationale.split()[-1] in ("red", "circle")
+    assert from_text(to_text(wordy)).rationale == ("red circle " * 300).strip() and longest(wordy) == 600
+    short = from_text(to_text(wordy, words=7))
+    assert short.rationale == "red circle red circle red circle red"
+    assert {verdict.reason for verdict in short.verdicts.values()} == {" ".join(["far"] * 7)}
+    assert from_text(to_text(wordy, words=0)).verdicts["object"].ok is False
 
 
 def test_the_object_that_is_an_assessment_is_taken():

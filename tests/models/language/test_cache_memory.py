@@ -1,0 +1,80 @@
+"""As many images and answers are written at once as memory has room for, and they are the same however many that is."""
+
+import pytest
+import torch
+
+from models.device import free_memory
+from models.document import describe_document, draw_document, edit_document
+from models.language import cache_memory, decoding, drawing
+from models.language.cache_memory import answers_at_once, bytes_per_drawing, bytes_per_token, drawings_at_once
+from models.language.unified_lm import UnifiedLM
+from tests.fixtures import make_tiny_illume
+from tests.perturb import perturb
+
+VICUNA = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 4096,
+}
+
+
+def vicuna(**changes):
+    with torch.device("meta"):
+        return UnifiedLM(VICUNA | changes, 32000, 16384, 1280, 256, 256)
+
+
+def test_a_drawing_of_7b_takes_what_its_keys_and_values_take(monkeypatch):
+    model = vicuna()
+    assert bytes_per_token(model) == 2 * 32 * 4096 * 4  # 1 MiB in single precision
+    assert bytes_per_token(model.bfloat16()) == 2**19
+    assert bytes_per_token(vicuna(num_key_value_heads=8)) == 2**18
+    assert bytes_per_token(vicuna(head_dim=64)) == 2**19
+    one = bytes_per_drawing(model, 50)
+    assert 2 * 306 * 2**19 <= one <= 2.5 * 306 * 2**19  # with its unconditional row
+    assert one == 2 * bytes_per_drawing(model, 50, guided=False)
+    assert 30 < 100 * one / 2**30 < 40  # what a round of 100 at once took, whatever the device had
+    monkeypatch.setattr(cache_memory, "free_memory", lambda device: 24 * 2**30)
+    assert drawings_at_once(model, 50) == int(0.8 * 24 * 2**30 / one) < 100
+    assert drawings_at_once(model, 2000) < drawings_at_once(model, 50)
+    monkeypatch.setattr(cache_memory, "free_memory", lambda device: 0)
+    assert (
+        drawings_at_once(model, 50) == answers_at_once(model, 50, 64) == 1
+    )  # which says for itself that it fails
+
+
+def test_a_machine_says_how_much_memory_is_free():
+    assert 2**20 < free_memory(torch.device("cpu")) < 2**50
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_images_are_the_same_however_many_are_written_at_once(most, monkeypatch):
+    model = perturb(make_tiny_illume())
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (4, 3, 48, 48), dtype=torch.uint8)
+    documents = [draw_document("a red circle"), edit_document(images[0], "make it blue")]
+    documents += [draw_document("what colour"), edit_document(images[1], "draw a star")]
+    nulls = [draw_document(None), edit_document(images[0], None), draw_document(None)]
+    nulls += [edit_document(images[1], None)]
+    prompts, twins = ([model.segment(d) for d in some] for some in (documents, nulls))
+    seen = model.seen(prompts), model.seen(twins)
+    settings = {"cfg": [1.0, 2.0, 3.0, 1.0], "temperature": [1.0, 0.0, 0.7, 0.5], "top_k": 7, "top_p": 0.9}
+
+    def draw():
+        return drawing.draw_codes(model.language, prompts, twins, *seen, [1, 2, 3, 4], **settings)
+
+    def answer():
+        return model.understand([describe_document(image) for image in images], limit=12)
+
+    codes, answers, sizes = draw(), answer(), []
+    run = drawing._draw_at_once
+    monkeypatch.setattr(
+        drawing, "_draw_at_once", lambda model, own, *rest: sizes.append(len(own)) or run(model, own, *rest)
+    )
+    monkeypatch.setattr(drawing, "drawings_at_once", lambda *_: most)
+    monkeypatch.setattr(decoding, "answers_at_once", lambda *_: most)
+    assert torch.equal(draw(), codes) and max(sizes) == most and sum(sizes) == 4
+    assert answer() == answers
