@@ -14,7 +14,13 @@ SPLITS = {
     **dict.fromkeys(("validation", "val", "valid", "dev", "eval", "evaluation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-IN_NAME = re.compile(rf"(?:^|[-_.])({'|'.join(SPLITS)})(?:$|[-_.\d])", re.IGNORECASE)
+_NAME = (
+    rf"(?:mini)?({'|'.join(SPLITS)})(?:mini|dev|std|seen|unseen|[ab])?"  # testmini, testA, minival, test-dev
+)
+IN_NAME = re.compile(rf"(?:^|[-_.]){_NAME}(?:$|[-_.\d])", re.IGNORECASE)
+FOLDER = re.compile(
+    rf"(?:partial-)?{_NAME}\d*", re.IGNORECASE
+)  # train2017; the hub's own conversions are "partial"
 ALL = "all"
 
 
@@ -55,8 +61,13 @@ def split_of(path: PurePath) -> str | None:
     """The split that a file's name or a folder above it says; None where none does. An image's own name says nothing."""
     if not has_image_extension(path.name) and (found := IN_NAME.search(path.name)):
         return SPLITS[found[1].lower()]
-    folders = (folder.lower().removeprefix("partial-") for folder in reversed(path.parent.parts))
-    return next((SPLITS[folder] for folder in folders if folder in SPLITS), None)
+    return next((split for folder in reversed(path.parent.parts) if (split := named_split(folder))), None)
+
+
+def named_split(name: str) -> str | None:
+    """The split that a name stands for; None where it is another's."""
+    found = FOLDER.fullmatch(name)
+    return SPLITS[found[1].lower()] if found else None
 
 
 def check_split(options: Options) -> str:

@@ -10,7 +10,7 @@ from common.foreign_files import check_file
 from common.text import decode_text, json_values
 from datamodules.conversations import has_dialogue
 from datamodules.published_formats.arrow import read_table
-from datamodules.published_formats.files import ALL, SPLITS, left_out
+from datamodules.published_formats.files import ALL, left_out, named_split
 from datamodules.published_formats.keys import edit_keys, image_key
 from datamodules.published_formats.record import Refused
 from datamodules.shard import PACKED
@@ -120,7 +120,7 @@ def rows_of_split(rows: Sequence[Row], asked: str, left: list[Refused]) -> list[
     kept = []
     for where, row in rows:
         named = row.get("split") if isinstance(row, dict) else None
-        split = SPLITS.get(named.lower()) if isinstance(named, str) else None
+        split = named_split(named) if isinstance(named, str) else None
         if split is None or asked in (split, ALL):
             kept.append((where, row))
         else:

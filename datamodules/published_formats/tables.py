@@ -18,7 +18,7 @@ from datamodules.published_formats.arrow import (
     saved_files,
     saved_splits,
 )
-from datamodules.published_formats.files import ALL, SPLITS, check_split, left_out, of_split, walk
+from datamodules.published_formats.files import ALL, check_split, left_out, named_split, of_split, walk
 from datamodules.published_formats.record import Chunk, Listing, Made, Options, Refused, attempt, check_unused
 from datamodules.published_formats.samples import dialogue, edits, pairs
 
@@ -162,7 +162,7 @@ def _asked(options: Options, left: list[Refused]) -> list[str]:
         chosen = [options.split]
     else:
         asked, unknown = check_split(options), "" if options.split else "train"
-        chosen = [split for split in splits if asked in (ALL, SPLITS.get(split.lower(), unknown))]
+        chosen = [split for split in splits if asked in (ALL, named_split(split) or unknown)]
     if not chosen:
         raise ValueError(
             f"{options.source} has the splits {', '.join(splits)}: choose one with --split, or all"

@@ -96,6 +96,17 @@ def test_of_a_dataset_dict_one_split_is_taken(tmp_path, split, taken):
     )
 
 
+def test_of_a_dataset_dict_with_other_names_of_splits_no_test_is_taken(tmp_path):
+    for name in ("testmini", "default"):
+        stream(tmp_path / f"in/{name}/data.arrow", [{**PAIRS[0], "text": name}])
+        saved(tmp_path / f"in/{name}", ["data.arrow"], _split=name)
+    (tmp_path / "in/dataset_dict.json").write_text('{"splits": ["testmini", "default"]}')
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert captions(tmp_path / "out") == ["default"]
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "test", "--split", "testmini") == 0
+    assert captions(tmp_path / "test") == ["testmini"]
+
+
 @pytest.mark.parametrize(
     "train, test",
     [
