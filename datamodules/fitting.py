@@ -102,6 +102,16 @@ def _shorter(document: Document) -> list[Sequence[Part]]:
     return [document[:n] for n in ends if n < len(document)]
 
 
+def learns(document: Document) -> bool:
+    """Whether a model learns anything from a document."""
+    return any(
+        isinstance(part, Draw)
+        or (isinstance(part, Text) and part.learn and bool(part.text.strip()))
+        or (isinstance(part, Branches) and any(map(learns, part.ways)))
+        for part in document
+    )
+
+
 def _images(document: Document) -> int:
     """How many images a document has, those of its branches too."""
     within = sum(_images(way) for part in document if isinstance(part, Branches) for way in part.ways)

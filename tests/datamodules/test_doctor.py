@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from PIL import Image
 from datamodules import doctor
 from datamodules.places import declared
 from playground import shards
-from tests.datamodules.tars import png, write_samples
+from tests.datamodules.tars import png, write_samples, write_tar
 
 
 def picture(size, mode="RGB", kind="png"):
@@ -96,3 +99,133 @@ def test_a_clean_set_is_clean_and_keeps_its_own_index(tmp_path, capsys):
 def test_nothing_to_examine_is_one_line(tmp_path, capsys):
     assert doctor.main([str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.startswith("doctor: no shards at")
+
+
+def talk(*turns):
+    said = [{"from": who, "value": words} for who, words in turns]
+    return json.dumps({"conversations": said}).encode()
+
+
+def test_it_says_what_training_would_skip(tmp_path, capsys):
+    """By the template that training uses: a tool's turn, a pair without its dense caption, a document of no answer."""
+    asked = ("human", "<image> what is this ?")
+    samples = {
+        "good": {"png": png(1), "json": talk(("system", "be brief"), asked, ("gpt", "a circle"))},
+        "tool": {"png": png(2), "json": talk(asked, ("gpt", "a call"), ("function_call", "{}"))},
+        "mute": {"png": png(3), "json": talk(asked)},
+    }
+    write_samples(tmp_path / "talks/0.tar", samples)
+    for options in ([], ["--template", "conversation"]):
+        assert doctor.main([str(tmp_path / "talks"), "--workers", "1", "--no-index", *options]) == 1
+        told = capsys.readouterr().out
+        assert "0.tar tool: a conversation has tool turns" in told and "0.tar mute: " in told
+        assert "1 of 3 samples" in told and "good: " not in told
+    assert "training with conversation would skip 2: 1 of them as a conversation has tool turns" in told
+    write_samples(tmp_path / "pairs/0.tar", {"a": {"png": png(1), "txt": b"words"}})
+    assert doctor.main([str(tmp_path / "pairs"), "--workers", "1", "--no-index"]) == 0
+    assert doctor.main([str(tmp_path / "pairs"), "--workers", "1", "--no-index", "--template", "detail"]) == 1
+    assert "would skip 1: 1 of them as a sample has no dense.txt" in capsys.readouterr().out
+    words = {"a": {"json": b'{"parts": [{"text": "given"}]}'}}
+    write_samples(tmp_path / "words/0.tar", words)
+    assert doctor.main([str(tmp_path / "words"), "--workers", "1", "--no-index"]) == 1
+    assert "the document has nothing to learn" in capsys.readouterr().out
+    assert doctor.main([str(tmp_path / "words"), "--template", "talks"]) == 2
+    assert capsys.readouterr().err.startswith("doctor: --template talks: there is draw, describe")
+
+
+@pytest.mark.parametrize("kind", ["list", "other", "torn", "folder", "no file"])
+def test_findings_are_told_whatever_becomes_of_the_index(folder, capsys, monkeypatch, kind):
+    index = folder / "index.json"
+    before = {"list": "[1, 2]", "other": '{"by": "wids", "shards": {}}', "torn": '{"by": "datamod'}.get(kind)
+    if before is not None:
+        index.write_text(before)
+    if kind == "folder":
+        index.mkdir()
+    if kind == "no file":  # as on a disk that may not be written
+        monkeypatch.setattr(
+            doctor,
+            "write_text",
+            lambda path, text: (_ for _ in ()).throw(OSError(30, "Read-only file system")),
+        )
+    assert doctor.main([str(folder), "--workers", "1"]) == 1
+    told = capsys.readouterr()
+    assert "0.tar cut: not a readable image" in told.out and "14 of 18 samples" in told.out
+    lines = [line for line in told.err.splitlines() if "index.json" in line and "doctor: " in line]
+    assert (
+        len(lines) == 1 and ("stays as it is" if kind in ("list", "other") else "was not written") in lines[0]
+    )
+    assert before is None or index.read_text() == before
+
+
+def test_a_report_that_cannot_be_written_is_told_before_or_after(tmp_path, capsys, monkeypatch):
+    write_samples(tmp_path / "set/0.tar", {"a": {"png": png(), "txt": b"words"}})
+    (tmp_path / "file").write_text("no folder")
+    assert doctor.main([str(tmp_path / "set"), "--report", str(tmp_path / "file/in")]) == 2
+    assert "shards are whole" not in capsys.readouterr().out
+    monkeypatch.setattr(
+        doctor, "write_report", lambda *of: (_ for _ in ()).throw(OSError(28, "No space left"))
+    )
+    given = [str(tmp_path / "set"), "--workers", "1", "--report", str(tmp_path / "report")]
+    assert doctor.main(given) == 2
+    told = capsys.readouterr()
+    assert "1 of 1 samples" in told.out and "the report was not written: [Errno 28] No space left" in told.err
+
+
+def test_names_of_others_do_nothing_to_the_terminal(tmp_path):
+    """A title, a cleared screen, a forged line, letters that are no UTF-8; in a terminal that has only ASCII."""
+    evil = "\x1b]0;owned\x07\x1b[2J\rdoctor: all whole\n"
+    latin = "caf\udce9 红"
+    folder = tmp_path / f"set{evil}"
+    write_samples(folder / "0.tar", {name: {"png": png()[:40], "txt": b"x"} for name in (evil, latin)})
+    command = [
+        sys.executable,
+        "-m",
+        "datamodules.doctor",
+        folder,
+        "--workers",
+        "1",
+        "--report",
+        tmp_path / "out",
+    ]
+    ran = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii:strict"})
+    assert (
+        ran.returncode == 1
+        and b"\x1b" not in ran.stdout + ran.stderr
+        and b"\x07" not in ran.stdout + ran.stderr
+    )
+    lines = ran.stdout.decode("ascii").splitlines()
+    assert len(lines) == 3 and lines[-1] == "doctor: 0 of 2 samples in 1 shards are whole"
+    found = json.loads((tmp_path / "out/doctor.json").read_text())
+    assert [fault["key"] for fault in found["faults"]] == [evil, latin]
+    assert "\x1b" not in (tmp_path / "out/doctor.html").read_text("utf-8")
+
+
+def test_dots_leftovers_and_a_stale_index_are_remarked(tmp_path, capsys):
+    members = [
+        (f"shop 2.{i} final.{end}", data) for i in range(8) for end, data in (("png", png(i)), ("txt", b"x"))
+    ]
+    write_tar(tmp_path / "0.tar", [*members, ("._left.jpg", b"x")])
+    (tmp_path / "index.json").write_text('{"shards": {"0.tar": 5}}')
+    assert doctor.main([str(tmp_path), "--workers", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "8 samples have dots in their names, as 'shop 2.0 final', and are read whole" in told
+    assert "1 members are what a file manager leaves" in told and "8 of 8 samples" in told
+    assert "index.json is of another shard: it says 5 samples, and there are 8" in told
+    (tmp_path / "val").mkdir()
+    (tmp_path / "0.tar").rename(tmp_path / "val/0.tar")
+    write_tar(tmp_path / "1.tar", [("a.jpg", png()), ("a.png", png()), ("a.txt", b"x")])
+    assert doctor.main([str(tmp_path), "--workers", "1", "--report", str(tmp_path / "out")]) == 0
+    assert "val is held out by its name, and was not looked at" in capsys.readouterr().out
+    odd = json.loads((tmp_path / "out/doctor.json").read_text())["odd"]
+    assert {o["why"] for o in odd} == {"more than one image, of which one is used"}
+
+
+def _killed(*of, **more):
+    os.kill(os.getpid(), 9)
+
+
+def test_a_killed_process_leaves_what_was_found(folder, capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "examine", _killed)
+    assert doctor.main([str(folder), "--workers", "2"]) == 2
+    told = capsys.readouterr()
+    assert "a process was killed, perhaps for its memory, at" in told.err and "0 of 0 samples" in told.out
