@@ -9,6 +9,7 @@ from models.language.unified_lm import UnifiedLM
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
+from tests.perturb import perturb
 
 TRUNK = {
     "model_type": "llama",
@@ -27,6 +28,7 @@ def illume() -> Illume:
     torch.manual_seed(0)
     words = train_text_tokenizer(["draw a red circle and a blue square", "describe the image"] * 3, 280)
     language = UnifiedLM(TRUNK, len(words), 64, 32, 36, 36, places=True)
+    perturb(language.trunk)
     with torch.no_grad():
         language.places.mul_(10)
         language.vision_head.mul_(20)
