@@ -12,6 +12,8 @@ from callbacks.pace import Pace
 class Speed(Callback):
     """Measures between two logged steps; validation, evaluation and a counted step are no part of it.
 
+    Items are of all ranks, and memory is that of the rank that took most.
+
     `speed/mfu` is the share of the device's peak that the matrix work of training uses (arXiv 2204.02311, appendix B).
     That work is not estimated from a parameter count, which would be wrong for frozen parts, convolutions and images:
     it is counted, forward and backward, on one step at the beginning and one after each validation, for stages change
@@ -82,7 +84,10 @@ class Speed(Callback):
 
     def _metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
         steps, items = self.pace.per_second(trainer.global_step)
-        metrics = {"speed/steps_per_s": steps, "memory/peak": peak_memory(pl_module.device)}
+        about = torch.tensor([items / trainer.world_size, peak_memory(pl_module.device)]).to(pl_module.device)
+        reduce = trainer.strategy.reduce  # of all ranks, which come here at the same steps
+        items = float(reduce(about.clone(), reduce_op="sum")[0])
+        metrics = {"speed/steps_per_s": steps, "memory/peak": float(reduce(about, reduce_op="max")[1])}
         if items:
             metrics[f"speed/{getattr(pl_module, 'items_name', 'items')}_per_s"] = items
         if self.flops and self.peak:

@@ -197,3 +197,18 @@ def test_norms_and_biases_stay_in_single_precision():
     set_weight_dtypes(language, "float16")
     assert {p.dtype for p in language.parameters() if p.ndim == 1} == {torch.float32}
     assert {p.dtype for p in language.parameters() if p.ndim > 1} == {torch.float16}
+
+
+@pytest.mark.parametrize(("rate", "most"), [(1e-4, 0.30), (9e-6, 0.04)])
+def test_in_a_half_most_updates_would_round_away(rate, most):
+    torch.manual_seed(0)
+    shares = {}
+    for dtype in (torch.bfloat16, torch.float32):
+        weights = (0.02 * torch.randn(100_000)).to(dtype).requires_grad_()
+        optimizer = torch.optim.AdamW([weights], lr=rate, betas=(0.9, 0.95), weight_decay=0)
+        for _ in range(30):
+            weights.grad = torch.randn_like(weights)
+            before = weights.detach().clone()
+            optimizer.step()
+        shares[dtype] = float((weights != before).float().mean())
+    assert shares[torch.bfloat16] < most and shares[torch.float32] > 0.98
