@@ -30,7 +30,7 @@ from callbacks.enhancement_lessons import Judged, Opinion, lessons
 from callbacks.enhancement_prompts import Chosen, choose_contrasts, choose_prompts, read_captions
 from callbacks.enhancement_settings import RoundSettings
 from common.files import write_bytes, write_text
-from common.json_files import read_json
+from common.json_files import read_json, read_object
 from evals.assessment import Assessment
 from evals.enhancement_report import RoundShown
 from evals.judges.judge import Judge, Unjudged, opinion_from_json, opinion_to_json
@@ -90,13 +90,13 @@ class Round:
     @property
     def shards(self) -> list[str]:
         """The shards of its dialogues."""
-        index = read_json(self.folder / "shards" / "index.json")
+        index = read_object(self.folder / "shards" / "index.json")
         return [str(self.folder / "shards" / name) for name in index["shards"]]
 
     @property
     def summary(self) -> dict[str, Any]:
         """Counts, once it is done."""
-        return read_json(self.folder / "summary.json")
+        return read_object(self.folder / "summary.json")
 
     def make_plan(self, model: str, judge: str, prompts: Prompts = PLAYGROUND) -> None:
         """Chooses the prompts; a plan that is there is kept.
@@ -113,7 +113,7 @@ class Round:
         kind = json.loads(json.dumps(kind | {"prompts": prompts.to_dict()}))
         path = self.folder / "plan.json"
         if path.is_file():
-            known = read_json(path)
+            known = read_object(path)
             differing = [key for key, value in kind.items() if known.get(key) != value]
             if differing:
                 raise ValueError(
@@ -280,7 +280,7 @@ class Round:
         return opinion.overall and opinion.score >= self.settings.good_score
 
     def _plan(self) -> dict[str, Any]:
-        return read_json(self.folder / "plan.json", infinite=True)
+        return read_object(self.folder / "plan.json", infinite=True)
 
     def _chosen(self) -> list[Chosen]:
         return [Chosen(*row) for row in self._plan()["chosen"]]

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from callbacks.stage_model import stage_model
 from common.files import write_text
+from common.json_files import read_object
 from models.generation import Sampling, check_top_k
 from models.unified import Illume
 
@@ -62,6 +63,6 @@ def note_sampling(trainer: Trainer, who: str, sampling: Mapping[str, Any]) -> No
     if not trainer.is_global_zero or trainer.fast_dev_run:
         return
     path = Path(trainer.default_root_dir) / NOTE
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known = read_object(path) if path.is_file() else {}
     if known.get(who) != sampling:
         write_text(path, json.dumps(known | {who: sampling}, indent=1) + "\n")

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from evals.image_files import encoded, write_whole
+from common.files import write_bytes, write_text
+from evals.image_files import encoded
 from evals.progress import telling
 from models.sampling_options import NAMES
 
@@ -82,7 +83,7 @@ def make_missing(make: Make, folder: Path, missing: Sequence[Order], batch: int)
         for start in range(0, len(of_round), batch):
             part = of_round[start : start + batch]
             for order, image in zip(part, make(part), strict=True):
-                write_whole(folder / order.path, encoded(image, order.path))
+                write_bytes(folder / order.path, encoded(image, order.path))
                 yield order
 
 
@@ -98,7 +99,7 @@ def seed_of(seed: int, index: int) -> int:
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Writes down who makes the images of a folder."""
-    write_whole(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+    write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
