@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from common.images import has_image_extension
-from datamodules.tar_members import FOLDER, LABEL, LINK, OTHER, PLAIN, SYMLINK, Member
+from common.tar_members import FOLDER, LABEL, LINK, OTHER, PLAIN, SYMLINK, Member
 
 MOST_BYTES = 256 * 2**20  # of one member: larger ones are no sample of ours
 WORDS = ("txt", "json")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from common.tar_members import BLOCK, DamagedTar, Member, read_members
 from datamodules.sample_keys import Content, Entry, group_members
-from datamodules.tar_members import BLOCK, DamagedTar, Member, read_members
 
 PACKED = {
     b"\x1f\x8b": "gzip",
@@ -66,6 +66,9 @@ class Shard:
             raise BrokenShard(f"the shard cannot be opened: {reason}") from error
         try:
             self._index()
+        except OSError as error:  # a folder, or a disk that fails
+            self.close()
+            raise BrokenShard(f"the shard cannot be read: {error.strerror}") from error
         except BaseException:
             self.close()
             raise

@@ -45,15 +45,16 @@ class Skipped:
     def add(self, skips: Iterable[Skip]) -> None:
         """Counts what is new, and says the first of each kind."""
         for skip in skips:
-            if (skip.source, skip.what) in self._known:
+            if skip.samples and (skip.source, skip.what) in self._known:
                 continue
-            self._known.add((skip.source, skip.what))
             kind = (skip.source, skip.reason.partition(":")[0])
             if kind not in self.examples:
                 self.examples[kind] = skip.what
                 what = f"{skip.source}: {skip.reason} ({skip.what})"
                 log.warning("%s%s", "skipped from " if skip.samples else "", printable(what))
-            self.counts[kind] += skip.samples
+            if skip.samples:
+                self._known.add((skip.source, skip.what))
+                self.counts[kind] += skip.samples
 
     @property
     def total(self) -> int:

@@ -9,71 +9,118 @@ import argparse
 import json
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from rich.progress import Progress
 from torch import Tensor
 
+from common.errors import user_errors
 from common.files import atomic, write_text
 from common.folder_lock import FolderLock
+from common.images import open_image
 from common.json_files import read_object
 from common.paths import path_or_name, user_path
-from datamodules.decode import decode_image, image_endings
+from common.terminal import printable
+from datamodules.decode import image_endings
 from datamodules.made_ahead import MEMBER, member_name, packed
 from datamodules.places import Unreachable, find_shards, local
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard, add_member
 from models.device import check_device
+from models.image_input import ImageInput
 from models.unified import Illume
 
 BATCH = 256
 
 
+@dataclass
+class Made:
+    """What came of shards: images that got codes, shards that were there already, and what did not go well.
+
+    Attributes:
+        images, there: how many.
+        unread: shards, and why.
+        odd: samples that were left out and images that got no codes, by reason: how many, and the first.
+    """
+
+    images: int = 0
+    there: int = 0
+    unread: list[str] = field(default_factory=list)
+    odd: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def add_odd(self, reason: str, what: str, many: int = 1) -> None:
+        """Counts a sample or an image; a reason's words up to its first colon are its kind."""
+        kind = reason.partition(":")[0]
+        count, first = self.odd.get(kind, (0, what))
+        self.odd[kind] = (count + many, first)
+
+    def add_shard(self, more: "Made") -> None:
+        """Adds what came of one shard."""
+        self.images += more.images
+        for kind, (count, first) in more.odd.items():
+            self.add_odd(kind, first, count)
+
+    def lines(self) -> Iterator[str]:
+        """What did not go well, for a terminal."""
+        for line in self.unread:
+            yield printable(f"left out {line}")
+        for kind, (count, first) in self.odd.items():
+            yield printable(f"{count} without codes: {kind} (first: {first})")
+
+
 def tokenize_shard(
     model: Illume, stamps: dict[str, str], shard: str, target: Path, batch: int = BATCH
-) -> int:
-    """Writes one shard with codes, and features where `stamps` has them; returns how many images got some.
+) -> Made:
+    """Writes one shard with codes, and features where `stamps` has them.
 
     A sample that cannot be read is left out, and one whose image cannot be decoded goes over without codes: training
     skips and counts both.
 
     Raises:
-        BrokenShard, Unreachable: the shard cannot be read.
+        BrokenShard, Unreachable: the shard cannot be read, or none of its samples.
     """
-    images = 0
+    made, written = Made(), 0
     with (
         local(shard) as path,
         atomic(target) as scratch,
         tarfile.open(scratch, "w", format=tarfile.PAX_FORMAT) as tar,
     ):
         opened = Shard(path)
-        for samples in _groups(opened, batch):
+        for samples in _groups(opened, batch, made):
             found = [(sample, ending) for sample in samples for ending in image_endings(sample)]
-            pixels, good = [], []
+            images, good = [], []
             for sample, ending in found:
                 try:
-                    pixels.append(decode_image(sample[ending], model.encoder.image_size))
+                    images.append(_squares(model, sample[ending], stamps))
                     good.append((sample, ending))
-                except ValueError:
-                    continue
+                except ValueError as error:
+                    made.add_odd(str(error), f"{shard} {sample['__key__']}.{ending}")
             for kind, stamp in stamps.items():
-                made = _make(model, kind, pixels, batch)
-                for (sample, ending), values in zip(good, made, strict=True):
+                encoded = _make(model, kind, [squares[kind] for squares in images], batch)
+                for (sample, ending), values in zip(good, encoded, strict=True):
                     sample[member_name(ending, kind, stamp)] = packed(values.numpy())
-            images += len(good)
+            made.images += len(good)
+            written += len(samples)
             for sample in samples:
                 _write(tar, sample)
+        if opened.cut is not None:
+            made.add_odd(opened.cut, shard)
         opened.close()
-    return images
+        if not written:
+            raise BrokenShard("none of its samples can be read")
+    return made
 
 
-def _groups(shard: Shard, size: int) -> Iterator[list[Sample]]:
+def _groups(shard: Shard, size: int, made: Made) -> Iterator[list[Sample]]:
     group: list[Sample] = []
     for number in range(len(shard)):
         try:
             sample = shard.read(number)
-        except BrokenSample:
+        except BrokenSample as error:
+            if not shard.may_be_a_part(number):
+                made.add_odd(str(error), f"{shard.path} {shard.entries[number].key}")
             continue
         group.append({ending: data for ending, data in sample.items() if not MEMBER.fullmatch(ending)})
         if len(group) == size:
@@ -81,6 +128,13 @@ def _groups(shard: Shard, size: int) -> Iterator[list[Sample]]:
             group = []
     if group:
         yield group
+
+
+def _squares(model: Illume, content: bytes, kinds: Iterable[str]) -> dict[str, Tensor]:
+    """An image file at the size at which codes are made of it, and features."""
+    ways = {"codes": model.code_input, "features": ImageInput(model.encoder.image_size)}
+    image = open_image(content)
+    return {kind: ways[kind].square(image) for kind in kinds}
 
 
 def _make(model: Illume, kind: str, pixels: list[Tensor], batch: int) -> list[Tensor]:
@@ -95,31 +149,37 @@ def _write(tar: tarfile.TarFile, sample: Sample) -> None:
             add_member(tar, f"{sample['__key__']}.{ending}", content)
 
 
-def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False) -> tuple[int, list[str]]:
-    """Writes all shards that are not there yet; returns how many images got codes now, and what could not be read.
+def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False) -> Made:
+    """Writes all shards that are not there yet.
 
     Raises:
         ValueError: the folder holds codes of another tokenizer, or two shards have one name.
     """
     names = [Path(shard).name for shard in shards]
     if len(set(names)) < len(names):
-        raise ValueError("two of the shards have the same name: give each set a call and an --out of its own")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"two of the shards are named {twice}: give each folder a call and an --out of its own"
+        )
     stamps = {"codes": model.stamp("encoder", "tokenizer")}
     stamps |= {"features": model.stamp("encoder")} if features else {}
     note = out / "made_ahead.json"
-    images, broken = 0, []
+    made = Made()
     with FolderLock(out), Progress(transient=True) as bar:
         if note.exists() and read_object(note) != stamps:
-            raise ValueError(f"{out} holds what another tokenizer or another call made: name another folder")
+            raise ValueError(
+                f"{out} holds what another tokenizer, another call or an older version made: name another folder"
+            )
         write_text(note, json.dumps(stamps) + "\n")
         for shard, name in bar.track(list(zip(shards, names, strict=True)), description="shards"):
             if (out / name).exists():
+                made.there += 1
                 continue
             try:
-                images += tokenize_shard(model, stamps, shard, out / name)
+                made.add_shard(tokenize_shard(model, stamps, shard, out / name))
             except (BrokenShard, Unreachable) as error:
-                broken.append(f"{shard}: {error}")
-    return images, broken
+                made.unread.append(f"{shard}: {error}")
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -143,15 +203,17 @@ def main(arguments: list[str] | None = None) -> int:
         check_device(options.device)
         shards = find_shards(options.shards)
         model = Illume.from_pretrained(options.model, only=("encoder", "tokenizer")).to(options.device)
-        images, broken = tokenize(model, shards, options.out, options.features)
+        made = tokenize(model, shards, options.out, options.features)
     except (ValueError, OSError) as error:
-        print(f"tokenize: {error}", file=sys.stderr)
+        print(f"tokenize: {printable(str(error))}", file=sys.stderr)
         return 2
-    for line in broken:
-        print(f"tokenize: left out {line}")
-    print(f"tokenize: {images} images have codes in {options.out}")
-    return 1 if broken else 0
+    for line in made.lines():
+        print(f"tokenize: {line}")
+    there = f", {made.there} shards were there already" if made.there else ""
+    print(f"tokenize: {made.images} images have codes in {printable(str(options.out))}{there}")
+    return 1 if made.unread or not (made.images or made.there) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with user_errors("tokenize"):
+        sys.exit(main())

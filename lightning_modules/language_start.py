@@ -1,8 +1,11 @@
 """What a language stage starts from: parts of folders, words and a language model from nothing, or a published one."""
 
 import copy
+import glob
 import json
-from collections.abc import Mapping
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,8 @@ from transformers import PreTrainedTokenizerFast
 from webdataset.shardlists import expand_urls
 
 from common.json_files import read_object
+from common.tar_members import read_members
+from common.terminal import printable
 from lightning_modules.predecessor import PLANNED, is_filled_later, parts_of
 from models.generation import PLAYGROUND
 from models.language.pretrained import PretrainedLanguage
@@ -26,7 +31,10 @@ from models.prompts import Prompts, read_prompts
 from models.recipe import build
 from models.unified import Illume
 
+log = logging.getLogger(__name__)
+
 WHERE = "model.init_args.language"
+WORDS = "model.init_args.words.shards"
 CODES = ("encoder", "tokenizer")  # the components that codes come of
 GENERATION, PROMPTS = "model.init_args.generation", "model.init_args.prompts"
 
@@ -197,15 +205,74 @@ class Words:
         return self.tokenizer(prompts) if here else blank_text_tokenizer(self.size)
 
     def _texts(self, prompts: Prompts, limit: int = 20000) -> list[str]:
-        """The model's prompts, and texts out of shards of documents or raw pairs."""
+        """The model's prompts, and texts out of shards of documents, dialogues or raw pairs.
+
+        Raises:
+            ValueError: a shard cannot be read to its end, or holds no words; the message names it.
+        """
         texts = [*prompts.texts, self.more]
-        every_rank = iter  # each learns the same pieces from the same words
-        for sample in wds.WebDataset(self.shards, shardshuffle=False, nodesplitter=every_rank):
-            if "json" in sample:
-                parts = json.loads(sample["json"])["parts"]
-                parts += [part for last in parts for way in last.get("branches", ()) for part in way]
-                texts += [part["text"] for part in parts if "text" in part]
-            texts += [sample[k].decode() for k in ("txt", "dense.txt") if k in sample]
+        for shard in self._shards():
+            before, odd = len(texts), []
+            for sample in _samples(shard):
+                try:
+                    texts += _texts_of(sample)
+                except (
+                    ValueError,
+                    TypeError,
+                    AttributeError,
+                    RecursionError,
+                ) as error:  # json may hold anything
+                    odd.append(f"{sample['__key__']}: {error}")
+            if odd:
+                log.warning(
+                    "%d samples of %s give no words: %s", len(odd), printable(shard), printable(odd[0])
+                )
+            if len(texts) == before:
+                raise ValueError(f"{WORDS}: {shard} holds no words: name shards with txt or json")
             if len(texts) >= limit:
                 break
         return texts
+
+    def _shards(self) -> list[str]:
+        shards = expand_urls(self.shards)
+        for shard in shards:
+            if shard.strip().lower().startswith("pipe:"):
+                raise ValueError(
+                    f"{WORDS}: {shard}: a command is not run: save what it gives and name that file"
+                )
+            if Path(shard).is_dir() or glob.has_magic(shard):
+                raise ValueError(
+                    f"{WORDS}: {shard}: name the shards themselves, as folder/{{00000..00009}}.tar"
+                )
+        return shards
+
+
+def _samples(shard: str) -> Iterator[Mapping[str, Any]]:
+    """The samples of a shard, for every rank alike: each learns the same pieces from the same words."""
+    every_rank = iter
+    try:
+        if Path(shard).is_file():  # at a damaged header tarfile takes the file for ended
+            with open(shard, "rb") as file:
+                deque(read_members(file), maxlen=0)
+        yield from wds.WebDataset(shard, shardshuffle=False, nodesplitter=every_rank, empty_check=False)
+    except Exception as error:  # whatever tarfile and its streams come upon in a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{WORDS}: {shard} cannot be read ({reason}): mend it, or leave it out; "
+            f"`python -m datamodules.doctor {shard}` says more"
+        ) from error
+
+
+def _texts_of(sample: Mapping[str, Any]) -> list[str]:
+    """What is said in a document, in a dialogue, in captions."""
+    texts: list[str] = []
+    if "json" in sample:
+        said = json.loads(sample["json"])
+        parts = list(said["parts"]) if "parts" in said else []
+        parts += [part for last in parts for way in last.get("branches", ()) for part in way]
+        texts += [part["text"] for part in parts if isinstance(part.get("text"), str)]
+        turns = said.get("conversations") or said.get("messages") or []
+        texts += [
+            words for turn in turns for key in ("value", "content") if isinstance(words := turn.get(key), str)
+        ]
+    return texts + [sample[key].decode() for key in ("txt", "dense.txt") if key in sample]

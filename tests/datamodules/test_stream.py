@@ -151,6 +151,78 @@ def test_a_sample_that_lost_its_end_with_its_shard_is_not_counted_twice(tmp_path
     assert skipped.counts == {("a", "the shard is cut short or damaged"): 1}
 
 
+def test_dots_and_a_stale_index_are_said_once_and_count_for_nothing(tmp_path, caplog):
+    shards = [
+        str(write_samples(tmp_path / f"{s}.tar", {f"v1.{i} {s}": {"txt": b"word"} for i in range(3)}))
+        for s in range(3)
+    ]
+    (tmp_path / "index.json").write_text(json.dumps({"shards": {"0.tar": 2, "1.tar": 3}}))
+    stream, skipped = MixedStream({"a": Source(shards, 1, words)}, 0), Skipped()
+    assert len(values(stream, 30)) == 30
+    skipped.add(stream.take_skips())
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2 and not skipped.total and not skipped.most()
+    assert any(
+        "names with dots are read whole, as samples of their own: 3 samples, as 'v1.0 " in one for one in said
+    )
+    assert any("more samples than its index.json says: 3, and not 2" in one for one in said)
+
+
+def test_names_of_others_do_nothing_to_the_log(tmp_path, caplog):
+    evil = "\x1b]0;owned\x07\x1b[2J\rall whole"
+    shard = write_samples(tmp_path / "0.tar", {evil: {"txt": b"bad"}, "good": {"txt": b"good"}})
+
+    def picky(sample, rng):
+        if sample["txt"] == b"bad":
+            raise ValueError(f"a text is {sample['__key__']}")
+        return "good"
+
+    stream, skipped = MixedStream({evil: Source([str(shard)], 1, picky)}, 0), Skipped()
+    values(stream, 5)
+    skipped.add(stream.take_skips())
+    printed = caplog.text + skipped.most()
+    assert not {"\x1b", "\x07", "\r"} & set(printed) and "\\x1b]0;owned" in printed
+
+
+def test_a_shard_that_was_replaced_while_the_run_was_off_is_refused(tmp_path):
+    """Even by one of as many samples; one that is the same, or is replaced in another turn, will do."""
+
+    def shard(first):
+        return str(
+            write_samples(tmp_path / "0.tar", {f"{first + i:03d}": {"txt": b"word"} for i in range(20)})
+        )
+
+    sources = {"a": Source([shard(0)], 1, words)}
+    stream = MixedStream(sources, 5)
+    head = values(stream, 5)
+    state = json.loads(json.dumps(stream.state_dict()))
+    shard(0)
+    same = MixedStream(sources, 5)
+    same.load_state_dict(state)
+    assert head + values(same, 15) == values(MixedStream(sources, 5), 20)
+    shard(500)
+    other = MixedStream(sources, 5)
+    other.load_state_dict(state)
+    with pytest.raises(
+        ValueError, match="0.tar is not what it was when this run read from it: put that back"
+    ):
+        next(other)
+    assert len(values(stream, 15)) == 15  # a running one holds what it opened
+    assert len(set(values(stream, 20))) == 20
+
+
+def test_a_folder_or_a_disk_that_fails_is_a_broken_shard(tmp_path):
+    good = write_shards(tmp_path, shards=1)
+    (tmp_path / "folder.tar").mkdir()
+    stream, skipped = (
+        MixedStream({"a": Source([*good, str(tmp_path / "folder.tar")], 1, words)}, 0),
+        Skipped(),
+    )
+    assert len(values(stream, 14)) == 14
+    skipped.add(stream.take_skips())
+    assert skipped.counts == {("a", "the shard cannot be opened"): 1}
+
+
 def test_a_source_without_one_good_sample_stops_with_a_word(sources):
     def refuse(sample, rng):
         raise ValueError("no")

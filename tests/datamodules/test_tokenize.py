@@ -10,7 +10,7 @@ from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule
 from datamodules.made_ahead import StaleCodes
 from playground import shards
-from tests.datamodules.tars import png, write_samples
+from tests.datamodules.tars import png, write_samples, write_tar
 from tests.fixtures import tiny_illume
 
 __all__ = ["tiny_illume"]
@@ -105,10 +105,43 @@ def test_what_is_broken_is_left_to_training(tmp_path, world, capsys):
     assert not (world / "codes/broken/1.tar").exists()
 
 
+def test_odd_images_are_counted_by_name_and_nothing_made_is_an_error(world, capsys):
+    folder = world / "data/odd"
+    cut = {"png": png()[:50], "txt": b"cut"}
+    samples = {
+        "a": {"png": png(1), "txt": b"good"},
+        "b\x1b[2J": cut,
+        "c": {"png": b"text", "txt": b"no image"},
+    }
+    write_tar(
+        folder / "0.tar",
+        [(f"{k}.{e}", d) for k, s in samples.items() for e, d in s.items()] + [("noend", b"")],
+    )
+    write_samples(folder / "1.tar", {"a": {"png": b"", "txt": b"empty"}})
+    write_tar(folder / "2.tar", [("noend", b"")])
+    assert run(world, "odd") == 1  # for 2.tar
+    told = capsys.readouterr().out
+    assert "tokenize: 3 without codes: not a readable image (first: " in told and "\x1b" not in told
+    assert "0.tar b\\x1b[2J.png)" in told and "1 without codes: a member's name has no ending" in told
+    assert "2.tar: none of its samples can be read" in told and "tokenize: 1 images have codes" in told
+    assert not (world / "codes/odd/2.tar").exists()
+    (folder / "2.tar").unlink()
+    assert run(world, "odd") == 0 and "2 shards were there already" in capsys.readouterr().out
+    write_samples(world / "data/none/0.tar", samples := {"a": {"png": b"text", "txt": b"no image"}})
+    assert run(world, "none") == 1 and "tokenize: 0 images have codes" in capsys.readouterr().out
+    for name in ("part-a", "part-b"):
+        write_samples(world / "data/twice" / name / "00000.tar", samples)
+    assert run(world, "twice") == 2
+    assert "two of the shards are named 00000.tar: give each folder a call" in capsys.readouterr().err
+
+
 def test_another_tokenizer_needs_another_folder(world, tiny_illume, capsys):
     run(world, "pairs")
     with torch.no_grad():
         tiny_illume.tokenizer.codebook.add_(0.1)
     tiny_illume.save_pretrained(str(world / "model"))
     assert run(world, "pairs") == 2
-    assert "holds what another tokenizer or another call made: name another folder" in capsys.readouterr().err
+    assert (
+        "holds what another tokenizer, another call or an older version made: name another"
+        in capsys.readouterr().err
+    )

@@ -1,5 +1,8 @@
 """A learned token counts the same in whatever micro-batch and on whatever rank it comes."""
 
+import json
+import random
+
 import lightning as L
 import pytest
 import torch
@@ -17,6 +20,7 @@ from playground.judge import Reading
 from playground.prompts import evaluation_prompts
 from playground.questions import evaluation_questions
 from playground.shards import ShardSet, write_shards
+from tests.datamodules.tars import write_samples
 from tests.fixtures import tiny_illume
 
 __all__ = ["tiny_illume"]
@@ -134,6 +138,51 @@ def test_every_word_of_the_playground_is_one_piece(tmp_path):
     said += [prompt.replace("{caption}", "").replace("{instruction}", "") for prompt in Prompts().texts]
     words = {word for text in said for word in text.split()}
     assert len(words) > 70 and not {word for word in words if len(tokenizer.tokenize(word)) > 1}
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda whole: whole[:3000], "cannot be read"),
+        (lambda whole: whole[:1024] + b"\xff" * 2000 + whole[3024:], "cannot be read"),
+        (lambda whole: random.Random(0).randbytes(9000), "cannot be read"),
+        (lambda whole: b"", "cannot be read"),
+        (lambda whole: bytes(10240), "holds no words"),
+    ],
+    ids=["cut", "damaged", "no tar", "empty", "zeros"],
+)
+def test_a_damaged_shard_of_words_is_named(tmp_path, damage, why):
+    good = {f"{i}": {"txt": f"number {i} ".encode() * 100, "png": b"x" * 700} for i in range(4)}
+    whole = write_samples(tmp_path / "0.tar", good).read_bytes()
+    (tmp_path / "1.tar").write_bytes(damage(whole))
+    words = Words(f"{tmp_path}/{{0..1}}.tar", 300)
+    with pytest.raises(ValueError, match=rf"model.init_args.words.shards: .*1.tar {why}"):
+        words.tokenizer(Prompts())
+
+
+def test_shards_of_words_of_other_kinds_are_read_or_refused(tmp_path, caplog):
+    talk = {
+        "conversations": [{"from": "human", "value": "zzyzx " * 50}, {"from": "gpt", "value": "quux"}, {}]
+    }
+    samples = {
+        "a": {"json": json.dumps(talk).encode()},
+        "b": {"json": b'{"parts": [{"see": "0.png"}, {"text": 7}, {"text": "xyzzy xyzzy xyzzy xyzzy"}]}'},
+        "c": {"json": b"[1]"},
+        "d": {"json": b"{"},
+        "e\x1b[2J": {"txt": b"caf\xe9"},
+    }
+    write_samples(tmp_path / "0.tar", samples)
+    pieces = Words(f"{tmp_path}/0.tar", 300).tokenizer(Prompts()).get_vocab()
+    assert any("zzyzx" in piece for piece in pieces) and any("xyzzy" in piece for piece in pieces)
+    assert "3 samples of" in caplog.text and "\x1b" not in caplog.text
+    for shards, why in {
+        "pipe:cat 0.tar": "a command is not run",
+        str(tmp_path): "name the shards themselves",
+        f"{tmp_path}/*.tar": "name the shards themselves",
+        f"{tmp_path}/9.tar": "cannot be read",
+    }.items():
+        with pytest.raises(ValueError, match=f"model.init_args.words.shards: .*{why}"):
+            Words(shards, 300).tokenizer(Prompts())
 
 
 def test_a_missing_peft_is_told_before_anything_is_loaded(monkeypatch):
