@@ -161,6 +161,7 @@ class Experiment(LightningCLI):
         """Looks at machine and run folder before anything expensive is built."""
         check_run_name(self.config.name)
         placement.check(self.config.trainer)
+        refuse_timer(self.config.trainer.callbacks)
         dump = self.parser.dump(self.config, skip_link_targets=False, skip_none=False, format="yaml")
         self.settings: dict[str, Any] = yaml.safe_load(dump)
         if self.trial:
@@ -269,17 +270,25 @@ class Sketch(Experiment):
         self.datamodule, self.model = self.config_init.data, self.config_init.model
 
 
+def refuse_timer(callbacks: Any) -> None:
+    """Makes sure that no callback of a config is a timer of Lightning's.
+
+    Raises:
+        ValueError: one is.
+    """
+    for one in callbacks if isinstance(callbacks, list) else [callbacks]:
+        if str(getattr(one, "class_path", "")).rpartition(".")[2] == Timer.__name__:
+            raise ValueError(
+                "trainer.callbacks: a Timer would end the run as finished: give trainer.max_time instead"
+            )
+
+
 def session_seconds(trainer: Any) -> float | None:
     """The seconds of `trainer.max_time`, after which a run stops and can go on; None: there is no limit.
 
     Raises:
-        ValueError: that is no length of time, or a callback of the config has a limit of its own.
+        ValueError: that is no length of time.
     """
-    callbacks = trainer.callbacks or []
-    if any(isinstance(one, Timer) for one in (callbacks if isinstance(callbacks, list) else [callbacks])):
-        raise ValueError(
-            "trainer.callbacks: a Timer would end the run as finished: give trainer.max_time instead"
-        )
     if trainer.max_time is None:
         return None
     try:

@@ -1,6 +1,7 @@
 """What every test shares: the root on the path, two threads, and gpu tests only where there is a GPU."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.torchvision_beside_cpu_torch import let_torchvision_import  # noqa: E402
 
 let_torchvision_import()  # before anything imports what looks for it: lightning, transformers, torchmetrics
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:  # as a shell has it for what it starts in the background
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 if "OMP_NUM_THREADS" not in os.environ:  # where it is, Lightning leaves it alone too
     torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 

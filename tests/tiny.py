@@ -50,13 +50,13 @@ class TinyModule(LightningModule):
 class TinyData(LightningDataModule):
     """Twelve shuffled batches an epoch, which a checkpoint can stop within."""
 
-    def __init__(self, batch_size: int = 4) -> None:
+    def __init__(self, batch_size: int = 4, workers: int = 0) -> None:
         super().__init__()
-        self.batch_size = batch_size
+        self.batch_size, self.workers = batch_size, workers
         self.rows = torch.linspace(-1, 1, 192).reshape(48, 4)  # (48, 4)
 
     def train_dataloader(self) -> StatefulDataLoader:
-        return StatefulDataLoader(self.rows, self.batch_size, shuffle=True)
+        return StatefulDataLoader(self.rows, self.batch_size, shuffle=True, num_workers=self.workers)
 
     def val_dataloader(self) -> StatefulDataLoader:
         return StatefulDataLoader(self.rows[:8], 4)
