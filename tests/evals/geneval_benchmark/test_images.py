@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evals import image_files
+from common import files
 from evals.geneval_benchmark import images
 from evals.geneval_benchmark.images import Place
 from evals.geneval_benchmark.metadata import Prompt, prompt_of
@@ -104,7 +104,7 @@ def test_killed_by_the_system_between_any_two_writes(tmp_path: Path, monkeypatch
             cut = tmp_path / f"cut{at}{before}"
             child = os.fork()
             if child == 0:
-                image_files.os.replace = dies
+                files.os.replace = dies
                 drawn(cut, Painter())
                 os._exit(1)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
