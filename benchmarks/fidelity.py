@@ -10,7 +10,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,11 +20,12 @@ from benchmarks.torchvision_beside_cpu_torch import let_torchvision_import
 
 let_torchvision_import()  # before anything imports what looks for it: transformers
 
+from common.errors import user_errors  # noqa: E402
+from common.paths import user_path  # noqa: E402
 from evals.fidelity.extractor import features_of  # noqa: E402
 from evals.fidelity.inception import LAYERS, load_inception, torch_fidelity  # noqa: E402
 from evals.frechet import frechet_distance  # noqa: E402
 from evals.picture_sets import pictures_in  # noqa: E402
-from common.errors import user_errors  # noqa: E402
 
 
 def drawn(count: int, width: int, seed: int) -> Tensor:
@@ -91,9 +91,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command("fidelity", __doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[200, 3000], help="images of each side")
     parser.add_argument("--width", type=int, default=int(LAYERS[0]), help="features (default: %(default)s)")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="images in place of drawn features")
-    parser.add_argument("--real", type=Path, metavar="DIR", help="images to hold them against")
-    parser.add_argument("--inception", type=Path, metavar="FILE", help="weights (downloaded)")
+    parser.add_argument("--images", type=user_path, metavar="DIR", help="images in place of drawn features")
+    parser.add_argument("--real", type=user_path, metavar="DIR", help="images to hold them against")
+    parser.add_argument("--inception", type=user_path, metavar="FILE", help="weights (downloaded)")
     options = parser.parse_args(arguments)
     if (options.images is None) != (options.real is None):
         parser.error("--images and --real go together")
