@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from models.unified import Illume
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained" / "playground"
-TRAINED = (
+TRAINED = (  # that draw, see and answer: of equal age the first
+    Path("runs/reference/edits/model"),
     Path("runs/reference/stage3/model"),
     Path("runs/playground/stage3/model"),
     Path("runs/playground/self_enhancement/model"),
@@ -104,14 +105,18 @@ def newest_model() -> Path:
     )
 
 
-def read_image(path: Path, model: "Illume") -> "Tensor":
-    """An image file of any size -> (3, H, W) uint8: whole where the model slices it, else the square that it sees."""
+def read_image(path: Path, model: "Illume", whole: bool = True) -> "Tensor":
+    """An image file of any size -> (3, H, W) uint8: whole where the model slices it, else the square that it sees.
+
+    One that is to be edited is not `whole`: the model sees its square, as in training.
+    """
     from common.images import open_image
 
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there" if not path.exists() else f"{path} is not a file")
     try:
-        return model.image_input(open_image(path))
+        image = open_image(path)
+        return model.image_input(image) if whole else model.image_input.square(image)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -255,7 +260,7 @@ def assess(options: argparse.Namespace) -> None:
 def edit(options: argparse.Namespace) -> None:
     """An image and an instruction to the edited image."""
     model = load(options, *SEES, *DRAWS)
-    image = read_image(options.image, model)[None]  # (1, 3, H, W)
+    image = read_image(options.image, model, whole=False)[None]  # (1, 3, H, W)
     save(grid(model.edit(image, [options.instruction], [options.seed])), options.out)
     note(f"edited with {shown_sampling(model.generation.edit)}")
 

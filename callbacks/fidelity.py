@@ -148,7 +148,7 @@ class Fidelity(PeriodicScores):
 
     def _squares(self, model: Illume) -> Iterator[Tensor]:
         for part in _batches(self.pictures, self.batch):
-            yield torch.stack([square_of(picture, model.encoder.image_size) for picture in part])
+            yield torch.stack([square_of(picture, model.code_input.size) for picture in part])
 
     def _drawings(self, model: Illume) -> Iterator[Tensor]:
         seeds = [seed_of(self.seed, i) for i in range(len(self.prompts))]

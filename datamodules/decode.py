@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
 from common.images import IMAGE_EXTENSIONS, has_image_extension, open_image
@@ -46,10 +47,19 @@ def sample_image(sample: Mapping[str, Any], size: int, longest: int | None = Non
     Raises:
         ValueError: the sample has none, or it cannot be read.
     """
+    return ImageInput(size, longest)(open_sample_image(sample))
+
+
+def open_sample_image(sample: Mapping[str, Any]) -> Image.Image:
+    """The image of a raw pair, in RGB and of its own size.
+
+    Raises:
+        ValueError: the sample has none, or it cannot be read.
+    """
     ending = image_ending(sample)
     if ending is None:
         raise ValueError("a sample has no image")
-    return decode_image(sample[ending], size, longest)
+    return open_image(sample[ending])
 
 
 def sample_text(sample: Mapping[str, Any], ending: str, most: int = MOST_TEXT) -> str:

@@ -44,7 +44,8 @@ class DocumentDataModule(L.LightningDataModule):
         sequences_per_batch: rows of a batch.
         sequence_length: tokens in a row; a longer document is cut where that costs words alone
             (`datamodules/fitting.py`), else skipped, and counted either way.
-        image_size: side that images are decoded to; where the model slices what it sees, the side of a slice.
+        image_size: side that seen images are decoded to; where the model slices what it sees, the side of a slice. What
+            is drawn is decoded to the size of the tokenizer's encoder, whatever is seen.
         batches_per_epoch: length of a declared epoch, on each rank.
         val_batches: batches of the fixed validation set.
         workers: processes that read and pack.
@@ -122,8 +123,24 @@ class DocumentDataModule(L.LightningDataModule):
             )
         return None if slicing is None else slicing.longest
 
+    def _draw_size(self) -> int:
+        """Side of images that are drawn: what the tokenizer's encoder takes, so that codes are the same everywhere.
+
+        Raises:
+            ValueError: several models learn together, whose tokenizers take images of several sizes.
+        """
+        module = self.trainer.lightning_module
+        models = [getattr(module, "model", None), *getattr(module, "arms", {}).values()]
+        sizes = {m.code_input.size for m in models if getattr(m, "tokenizer", None) is not None}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"model.init_args.arms: the tokenizers take images of {' and '.join(map(str, sorted(sizes)))} pixels, "
+                "and a batch holds one size of what is drawn: compare tokenizers of one size"
+            )
+        return sizes.pop() if sizes else self.image_size
+
     def _open(self, shards: dict[str, list[str]], seed: int, limit: float = 1.0) -> "OpenPackedReader":
-        longest = self._longest()
+        longest, draw_size = self._longest(), self._draw_size()
         sources = {
             name: Source(
                 found,
@@ -133,6 +150,7 @@ class DocumentDataModule(L.LightningDataModule):
                     self.sequencer,
                     self.sources[name]["template"],
                     self.image_size,
+                    draw_size,
                     longest,
                     self.drop,
                     self.sequence_length,
@@ -254,6 +272,7 @@ def _segment(
     sequencer: Sequencer,
     template: str,
     size: int,
+    draw_size: int,
     longest: int | None,
     drop: float,
     length: int,
@@ -262,5 +281,5 @@ def _segment(
     rng: random.Random,
 ) -> Segment | Cut:
     made = with_made_ahead(sample, stamps)
-    document = TEMPLATES[template](made, size, rng, drop, longest, sequencer.prompts)
+    document = TEMPLATES[template](made, size, rng, drop, longest, sequencer.prompts, draw_size)
     return fit_document(sequencer, document, length, rng)

@@ -11,22 +11,27 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-from datamodules.decode import sample_image, sample_text
+from datamodules.decode import open_sample_image, sample_text
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.places import find_shards
 from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, Skipped
 from datamodules.stream import MixedStream, Sample, Source
+from models.image_input import ImageInput
 from models.unified import Spelling
 
 VAL_SEED = 12345
 
 
 class ImageBatch(NamedTuple):
-    """images (B, 3, H, W) uint8; captions (B, T) text ids, padded by -1 (empty where no text tokenizer is)."""
+    """images (B, 3, H, W) uint8; captions (B, T) text ids, padded by -1 (empty where no text tokenizer is).
+
+    code_images (B, 3, h, w) uint8 are the same images at the size at which codes are made of them, where it is another.
+    """
 
     images: Tensor
     captions: Tensor
+    code_images: Tensor | None = None
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -35,7 +40,8 @@ class ImageDataModule(L.LightningDataModule):
     Args:
         shards: folder, brace pattern or URL of the training shards, or a list of these.
         val: the same for validation.
-        image_size: side that images are decoded to.
+        image_size: side that images are decoded to. Where a module makes codes of them at another size (`code_input`),
+            each comes at that size too, straight from the file.
         batch_size: images a batch.
         batches_per_epoch: length of a declared epoch.
         val_batches: batches of the fixed validation set.
@@ -69,7 +75,9 @@ class ImageDataModule(L.LightningDataModule):
 
     def _open(self, shards: list[str], seed: int, limit: float = 1.0) -> "OpenImageReader":
         tokenizer = getattr(self.trainer.lightning_module, "text_tokenizer", None)
-        convert = partial(_captioned_image, self.image_size, tokenizer)
+        code_input = getattr(self.trainer.lightning_module, "code_input", None)
+        sizes = {self.image_size: None} | ({} if code_input is None else {code_input.size: None})
+        convert = partial(_captioned_image, tuple(sizes), tokenizer)
         return OpenImageReader({"images": Source(shards, 1.0, convert)}, seed, self.batch_size, limit)
 
     def train_dataloader(self) -> RankLoader:
@@ -92,11 +100,15 @@ class ImageDataModule(L.LightningDataModule):
 
 
 def _captioned_image(
-    size: int, tokenizer: PreTrainedTokenizerBase | None, sample: Sample, rng: random.Random
-) -> tuple[Tensor, list[int]]:
+    sizes: tuple[int, ...],
+    tokenizer: PreTrainedTokenizerBase | None,
+    sample: Sample,
+    rng: random.Random,
+) -> tuple[list[Tensor], list[int]]:
     words = sample_text(sample, "dense.txt") if tokenizer is not None else ""
     ids = Spelling(tokenizer)(words) if words else []
-    return sample_image(sample, size), ids
+    image = open_sample_image(sample)
+    return [ImageInput(size)(image) for size in sizes], ids
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,7 @@ class ImageReader:
     """Batches of images out of one part of the data.
 
     Args:
-        stream: gives (image, caption's ids).
+        stream: gives (the image at each of its sizes, caption's ids).
         size: images a batch.
     """
 
@@ -147,10 +159,13 @@ class ImageReader:
         self.stream.load_state_dict(state)
 
 
-def collate_images(items: list[tuple[Tensor, list[int]]]) -> ImageBatch:
+def collate_images(items: list[tuple[list[Tensor], list[int]]]) -> ImageBatch:
     """Stacks images and pads captions."""
     length = max(len(ids) for _, ids in items)
     captions = torch.full((len(items), length), -1)
     for row, (_, ids) in zip(captions, items, strict=True):
         row[: len(ids)] = torch.tensor(ids, dtype=torch.long)
-    return ImageBatch(torch.stack([image for image, _ in items]), captions)
+    images, *others = (
+        torch.stack(squares) for squares in zip(*(squares for squares, _ in items), strict=True)
+    )
+    return ImageBatch(images, captions, *others)

@@ -3,7 +3,8 @@
 They are members of the samples: `codes.STAMP.npy` of a raw pair, `0.codes.STAMP.npy` of a document's image 0.png, and the
 same with `features`.
 
-The stamp names the parts that made them, so stale ones are refused wherever the shard came from.
+The stamp names the parts that made them, and the way in which images came to these, so stale ones are refused wherever
+the shard came from.
 """
 
 import io
@@ -61,8 +62,8 @@ def with_made_ahead(sample: Mapping[str, Any], stamps: Mapping[str, str]) -> dic
         wanted = stamps[found["kind"]]
         if found["stamp"] != wanted:
             raise StaleCodes(
-                f"{sample['__url__']} has {found['kind']} of another model (stamp {found['stamp']}, this run's is "
-                f"{wanted}): make them anew with `python -m datamodules.tokenize`"
+                f"{sample['__url__']} has {found['kind']} of another model or an older version (stamp {found['stamp']}, "
+                f"this run's is {wanted}): make them anew with `python -m datamodules.tokenize`"
             )
         name = f"{found['name']}.{found['kind']}" if found["name"] else found["kind"]
         read[name] = _read(sample[ending], found["kind"])

@@ -3,7 +3,7 @@
 `drop` is the share of captions and instructions replaced by the null prompt, for classifier-free guidance
 (0.1 in ILLUME+; assumed for ILLUME); `prompts` are the words of the model's tasks. A document that draws nothing sees
 its images whole where `longest` is given (for the sequencer to slice), with sides of no more than that; all others are
-squares of `size`.
+squares of `size`. What is drawn is a square of `draw_size`, which the tokenizer's encoder takes (None: `size`).
 """
 
 import re
@@ -77,10 +77,11 @@ def draw(
     drop: float,
     longest: int | None = None,
     prompts: Prompts = PLAYGROUND,
+    draw_size: int | None = None,
 ) -> Document:
     """Text-to-image from a raw pair."""
     caption = None if rng.random() < drop else sample_text(sample, "txt")
-    return [*draw_document(caption, prompts=prompts)[:-1], _drawn(sample, "", size)]
+    return [*draw_document(caption, prompts=prompts)[:-1], _drawn(sample, "", draw_size or size)]
 
 
 def describe(
@@ -90,6 +91,7 @@ def describe(
     drop: float,
     longest: int | None = None,
     prompts: Prompts = PLAYGROUND,
+    draw_size: int | None = None,
 ) -> Document:
     """Captioning from a raw pair."""
     return _about(
@@ -104,6 +106,7 @@ def detail(
     drop: float,
     longest: int | None = None,
     prompts: Prompts = PLAYGROUND,
+    draw_size: int | None = None,
 ) -> Document:
     """Captioning object by object, from a raw pair that has a `dense.txt`."""
     words = sample_text(sample, "dense.txt")
@@ -119,14 +122,17 @@ def reconstruct(
     drop: float,
     longest: int | None = None,
     prompts: Prompts = PLAYGROUND,
+    draw_size: int | None = None,
 ) -> Document:
     """Image reconstruction from a raw pair (stage 1)."""
-    return _rebuilt(_seen(sample, "", size), sample, "", size, prompts)
+    return _rebuilt(_seen(sample, "", size), sample, "", draw_size or size, prompts)
 
 
 def _rebuilt(seen: See, sample: Sample, name: str, size: int, prompts: Prompts) -> Document:
-    """Image reconstruction of a seen image, which is one image in memory where neither use was made ahead."""
-    return [seen, *reconstruct_document(None, prompts)[1:-1], _drawn(sample, name, size, seen.image)]
+    """Image reconstruction of a seen image, one in memory where both uses are of one size and neither was made ahead."""
+    fits = seen.image is not None and seen.image.shape[-1] == size
+    drawn = _drawn(sample, name, size, seen.image if fits else None)
+    return [seen, *reconstruct_document(None, prompts)[1:-1], drawn]
 
 
 def document(
@@ -136,6 +142,7 @@ def document(
     drop: float,
     longest: int | None = None,
     prompts: Prompts = PLAYGROUND,
+    draw_size: int | None = None,
 ) -> Document:
     """A document as it stands: questions, interleaved stories, plain text."""
     said = sample_json(sample)
@@ -143,7 +150,7 @@ def document(
     if not isinstance(parts, list) or not parts:
         raise ValueError('a json is of another shape: a document is {"parts": [...]}')
     named = [_part(part) for part in parts]
-    return _loaded(named, sample, size, None if draws(named) else longest)
+    return _loaded(named, sample, size, draw_size or size, None if draws(named) else longest)
 
 
 def _part(part: Any) -> Part:
@@ -161,16 +168,17 @@ def _part(part: Any) -> Part:
     raise ValueError("a part of a document has none of text, see, draw, branches")
 
 
-def _loaded(parts: Document, sample: Sample, size: int, longest: int | None) -> list[Part]:
+def _loaded(parts: Document, sample: Sample, size: int, draw_size: int, longest: int | None) -> list[Part]:
     """The parts with their images in place of the images' names."""
     found: list[Part] = []
     for part in parts:
         if isinstance(part, See):
             part = _seen(sample, part.image, size, longest)
         elif isinstance(part, Draw):
-            part = _drawn(sample, part.image, size)
+            part = _drawn(sample, part.image, draw_size)
         elif isinstance(part, Branches):
-            part = Branches(tuple(tuple(_loaded(way, sample, size, longest)) for way in part.ways))
+            ways = (_loaded(way, sample, size, draw_size, longest) for way in part.ways)
+            part = Branches(tuple(map(tuple, ways)))
         found.append(part)
     return found
 
@@ -188,6 +196,7 @@ def text(
     drop: float,
     longest: int | None = None,
     prompts: Prompts = PLAYGROUND,
+    draw_size: int | None = None,
 ) -> Document:
     """Plain text, all of it to be learned, from the `txt` of a sample."""
     return [Text(sample_text(sample, "txt", MOST_PLAIN_TEXT), learn=True)]
@@ -200,6 +209,7 @@ def conversation(
     drop: float,
     longest: int | None = None,
     prompts: Prompts = PLAYGROUND,
+    draw_size: int | None = None,
 ) -> Document:
     """A dialogue as others write it (`datamodules/conversations.py`), or a document as `datamodules.convert` writes it.
 
@@ -207,7 +217,7 @@ def conversation(
     """
     said = sample_json(sample)
     if isinstance(said, Mapping) and "parts" in said:
-        return document(sample, size, rng, drop, longest)
+        return document(sample, size, rng, drop, longest, prompts, draw_size)
     named = read_dialogue(said).parts(sorted(image_endings(sample), key=_by_number))
     return [_seen(sample, part.image, size, longest) if isinstance(part, See) else part for part in named]
 
@@ -224,16 +234,17 @@ def edit(
     drop: float,
     longest: int | None = None,
     prompts: Prompts = PLAYGROUND,
+    draw_size: int | None = None,
 ) -> Document:
     """An editing triple: see, instruction, draw."""
-    parts = document(sample, size, rng, drop)
+    parts = document(sample, size, rng, drop, draw_size=draw_size)
     if [type(p) for p in parts] != [See, Text, Draw]:
         raise ValueError("an edit is see, text, draw")
     before, words, after = parts
     if rng.random() >= drop:
         return [before, *edit_document(None, words.text, prompts=prompts)[1:-1], after]
     name = sample_json(sample)["parts"][0]["see"]
-    return _rebuilt(before, sample, name, size, prompts)
+    return _rebuilt(before, sample, name, draw_size or size, prompts)
 
 
 TEMPLATES: dict[str, Callable[..., Document]] = {

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from common.files import write_text
 from common.json_files import read_object
-from lightning_modules.batch import ImageBatch
+from lightning_modules.batch import ImageBatch, coded
 from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import PLANNED, parts_of
 from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels
 from models.detokenizer.stable_diffusion import IMAGE_SIZE, StableDiffusionDetokenizer
+from models.image_input import ImageInput
 from models.precision import frozen_features
 from models.recipe import build
 from models.unified import Illume
@@ -87,6 +88,11 @@ class DetokenizerModule(L.LightningModule):
         if self.detokenizer.stem is None:
             self.stem_steps = 0
 
+    @property
+    def code_input(self) -> ImageInput:
+        """How images come to the encoder, for the datamodule: as wherever codes are made."""
+        return ImageInput(self.encoder.image_size)
+
     def _check_sizes(self) -> None:
         """Makes sure that the recipe and the data are of the sizes of the encoder, before anything is loaded."""
         stable = "from" in self.sizes
@@ -137,7 +143,7 @@ class DetokenizerModule(L.LightningModule):
 
     def training_step(self, batch: ImageBatch) -> Tensor | None:
         """The loss of the UNet for Lightning to step; with a stem, one step of it or of the UNet."""
-        features, pixels = self._features(batch.images), to_pixels(batch.images)
+        features, pixels = self._features(coded(batch)), to_pixels(batch.images)
         stem = self.global_step < self.stem_steps
         loss = (
             self.detokenizer.stem.loss(features, pixels) if stem else self.detokenizer.loss(features, pixels)
@@ -171,7 +177,7 @@ class DetokenizerModule(L.LightningModule):
 
     def validation_step(self, batch: ImageBatch, batch_index: int) -> None:
         """Both losses on the fixed validation set, with fixed noise."""
-        features, pixels = self._features(batch.images), to_pixels(batch.images)
+        features, pixels = self._features(coded(batch)), to_pixels(batch.images)
         generator = torch.Generator(device=self.device).manual_seed(batch_index)
         losses = {"val/loss_diffusion": self.detokenizer.loss(features, pixels, generator)}
         if self.detokenizer.stem is not None:

@@ -49,6 +49,12 @@ class TokenizerModule(L.LightningModule):
         if self.tokenizer is not None:
             return
         self.encoder = encoder_of(self, self.given).eval().requires_grad_(False)
+        takes = self.encoder.image_size
+        if (size := getattr(self._trainer and self._trainer.datamodule, "image_size", takes)) != takes:
+            raise ValueError(
+                f"the data's images are {size} x {size}, the encoder takes {takes} x {takes}: "
+                f"set data.init_args.image_size to {takes}"
+            )
         sizes = {"feature_width": self.encoder.width, "tokens": self.encoder.tokens} | self.sizes
         self.tokenizer = build(SemanticTokenizer, sizes, "model.init_args.tokenizer")
 

@@ -1,4 +1,8 @@
-"""The one way from a picture to what a model sees: for training, generate.py, every evaluation and every callback."""
+"""The one way from a picture to what a model sees, or makes codes of: training, generate.py, evaluations and callbacks.
+
+A picture is seen at the size of the encoder of seen images (448 in the paper's stage 3), and becomes codes at that of the
+tokenizer's (224): each straight from the file, for an image that is resized twice gives other codes.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from common.images import centre_square, whole_square
+
+# Of the way itself. Whoever changes a pixel of what reaches an encoder raises it: codes and features that were made ahead
+# of time in another way are then refused. 2: straight from the file to the size of the encoder.
+VERSION = 2
 
 
 def stretched_square(image: Image.Image, side: int) -> Image.Image:
@@ -26,10 +34,10 @@ FITS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
 
 @dataclass(frozen=True)
 class ImageInput:
-    """How a model takes pictures that it is to see.
+    """How a model takes pictures that it is to see, or that are to become codes.
 
     Args:
-        size: side of the squares that its encoder of seen images takes.
+        size: side of the squares that their encoder takes.
         longest: where it slices, the longest side in pixels that slices can show; None: it sees squares.
     """
 
@@ -51,9 +59,11 @@ class ImageInput:
         return to_tensor(FITS[fit](image, self.size))
 
     def resized(self, image: Tensor) -> Tensor:
-        """A picture that is a tensor already (3, H, W) uint8 -> (3, size, size), as `square` crops one."""
+        """Pictures that are tensors already (..., 3, H, W) uint8 -> (..., 3, size, size), as `square` crops one."""
         if image.shape[-2:] == (self.size, self.size):
             return image
+        if image.ndim > 3:
+            return torch.stack([self.resized(one) for one in image])
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
         return self.square(Image.fromarray(pixels)).to(image.device)
 

@@ -265,9 +265,9 @@ def _add_file(digest: "hashlib._Hash", path: Path) -> None:
             digest.update(piece)
 
 
-def parts_hash(parts: Sequence[nn.Module]) -> str:
-    """Twelve hex digits that name the weights and settings of parts in memory, wherever they came from."""
-    digest = hashlib.sha256()
+def parts_hash(parts: Sequence[nn.Module], about: str = "") -> str:
+    """Twelve hex digits that name the weights and settings of parts in memory, wherever they came from, and `about`."""
+    digest = hashlib.sha256(about.encode())
     for part in parts:
         digest.update(json.dumps(part._hub_mixin_config, sort_keys=True).encode())
         for name, tensor in sorted(part.state_dict().items()):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
+from models.batch_images import Images, images_by_use
 from models.document import Branches, Document, Draw, See, Text
 from models.prompts import PLAYGROUND, Prompts
 from models.slices import ROW_END, Slicing, with_slices
@@ -80,9 +81,11 @@ class PackedBatch:
         see_blocks: (B, L) number of the See block within its row, -1 outside.
         see_mask, draw_mask: (B, L) placeholders of features and of codes.
         images: (M, 3, H, W) uint8, each image once.
-        see_images, draw_images: index into `images` of each block, in row-major order of the blocks; -1 for a See whose
-            features stand in `see_features`, and for a Draw whose codes stand in `ids`, already.
+        see_images: index into `images` of each See block, in row-major order of the blocks; -1 where its features are in
+            `see_features` already.
+        draw_images: index into `drawn` of each Draw block; -1 where its codes stand in `ids` already.
         see_features: (k, N, F) features of those See blocks, in order.
+        code_images: (K, 3, h, w) uint8: what is drawn, where it is of another size than what is seen; else none.
     """
 
     ids: Tensor
@@ -97,6 +100,12 @@ class PackedBatch:
     see_images: Tensor
     draw_images: Tensor
     see_features: Tensor
+    code_images: Tensor
+
+    @property
+    def drawn(self) -> Tensor:
+        """What becomes codes: among `images`, where one size is right for both uses."""
+        return self.code_images if len(self.code_images) else self.images
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "PackedBatch":
         """The same batch on a device."""
@@ -236,8 +245,7 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
     documents, see_blocks, branches = (torch.full(shape, -1) for _ in range(3))
     positions, kinds = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     learn = torch.zeros(shape, dtype=torch.bool)
-    images: list[Tensor] = []
-    known: dict[int, int] = {}
+    images = images_by_use(((s.images, s.image_uses) for s in segments), SEE, DRAW)
     uses: dict[int, list[int]] = {SEE: [], DRAW: []}
     features: list[Tensor] = []
     for r, row in enumerate(rows):
@@ -257,11 +265,8 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
             branches[r, span] = torch.tensor(item.branches)
             features += item.features
             for image, use in zip(item.images, item.image_uses, strict=True):
-                if image is not None and id(image) not in known:
-                    known[id(image)] = len(images)
-                    images.append(image)
-                uses[use].append(-1 if image is None else known[id(image)])
-    stacked = torch.stack(images) if images else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+                uses[use].append(images[use].index(image))
+    apart = images[DRAW] if images[DRAW] is not images[SEE] else Images()
     return PackedBatch(
         ids=ids,
         documents=documents,
@@ -271,8 +276,9 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
         see_blocks=see_blocks,
         see_mask=kinds == SEE,
         draw_mask=kinds == DRAW,
-        images=stacked,
+        images=images[SEE].stacked(),
         see_images=torch.tensor(uses[SEE], dtype=torch.long),
         draw_images=torch.tensor(uses[DRAW], dtype=torch.long),
         see_features=torch.stack(features) if features else torch.zeros(0, 1, 1),
+        code_images=apart.stacked(),
     )

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.document import Branches, Document, Part, See, Text, draws
+from models.image_input import ImageInput
 
 ROW_END = Text("\n")
 Grid = tuple[int, int]
@@ -77,16 +78,6 @@ def slices(image: Tensor, size: int, grid: Grid) -> list[Tensor]:
     return [cut for row in whole.split(size, 1) for cut in row.split(size, 2)]
 
 
-def squared(image: Tensor, size: int) -> Tensor:
-    """The centre square of an image (3, H, W) uint8 -> (3, size, size), as `datamodules.decode` has it."""
-    height, width = image.shape[-2:]
-    if height == width == size:
-        return image  # itself, so that an image that is seen and drawn stays one
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return resized(image[:, top : top + side, left : left + side], size, size)
-
-
 def resized(image: Tensor, height: int, width: int) -> Tensor:
     """(3, H, W) uint8 on the CPU -> (3, height, width): bicubic, with a wider filter where it shrinks."""
     if image.shape[-2:] == (height, width):
@@ -98,7 +89,7 @@ def with_slices(document: Document, slicing: Slicing) -> list[Part]:
     """The document with its seen images as a model that slices sees them.
 
     They are sliced where the document draws nothing; one that edits or rebuilds an image sees the centre square of it,
-    which is what it draws.
+    of which it draws the codes.
     """
     return list(_parts(document, slicing, whole=not draws(document)))
 
@@ -114,7 +105,7 @@ def _parts(document: Document, slicing: Slicing, whole: bool) -> Iterator[Part]:
         elif whole:
             yield from _sliced(image, slicing)
         else:
-            yield See(squared(image, slicing.size))
+            yield See(ImageInput(slicing.size).resized(image))
 
 
 def _sliced(image: Tensor, slicing: Slicing) -> Iterator[Part]:

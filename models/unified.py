@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from models import image_input
 from models.agreement import check_parts
 from models.conversation import converse
 from models.detokenizer.diffusion import DiffusionDetokenizer
@@ -134,6 +135,14 @@ class Illume(nn.Module):
         return ImageInput(size, None if slicing is None else slicing.longest)
 
     @property
+    def code_input(self) -> ImageInput:
+        """How pictures come to the tokenizer, to become codes: straight to the size that it reads, everywhere."""
+        own = self.tokenizer is not None and self.tokenizer.reads == "pixels"
+        if not own:
+            self.require("encoder", does="making codes of images")
+        return ImageInput((self.tokenizer if own else self).encoder.image_size)
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
@@ -154,8 +163,9 @@ class Illume(nn.Module):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Continuous features: (B, 3, H, W) uint8 -> (B, N, D)."""
+        """Continuous features of the tokenizer's encoder: (B, 3, H, W) uint8 -> (B, N, D)."""
         self.require("encoder", does="seeing images")
+        images = ImageInput(self.encoder.image_size).resized(images)
         return frozen_features(self.encoder, images.to(self.device))
 
     def see(self, images: Tensor) -> Tensor:
@@ -173,17 +183,20 @@ class Illume(nn.Module):
     def inputs(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
         """Features (S, N, D) of a batch's See blocks and codes (n, N) of its Draw blocks, each image encoded once."""
         looked = batch.see_images[batch.see_images >= 0]
-        shared = self.understanding_encoder is None and len(looked) > 0
+        one_size = not len(batch.code_images)
+        shared = self.understanding_encoder is None and len(looked) > 0 and one_size
         with torch.no_grad():
             codes = batch.ids[batch.draw_mask].view(-1, self.language.draw_tokens)
             codes = codes - self.language.vocabulary.first_code  # those that were known before
             new = batch.draw_images >= 0
             used = torch.cat([batch.draw_images[new], looked]) if shared else batch.draw_images[new]
             needed, place = used.unique(return_inverse=True)
-            features = self.features(batch.images[needed]) if len(needed) else None
-            drawn = place[: int(new.sum())]
+            images, drawn = batch.drawn[needed], place[: int(new.sum())]
+            read = shared or (self.tokenizer is not None and self.tokenizer.reads == "features")
+            # not `self.features`, which would bring images of another size to the encoder's, from a smaller copy
+            features = frozen_features(self.encoder, images) if read and len(needed) else None
             if len(drawn):
-                codes[new] = self._codes(batch.images[needed][drawn], features[drawn])
+                codes[new] = self._codes(images[drawn], None if features is None else features[drawn])
         if shared:
             return self._with_known(batch, features[place[len(drawn) :]]), codes
         if not len(looked):
@@ -201,8 +214,11 @@ class Illume(nn.Module):
         return every
 
     def stamp(self, *parts: str) -> str:
-        """Names what makes codes (encoder and tokenizer) or features (the encoder), to know what is stale."""
-        return parts_hash([getattr(self, name) for name in parts])
+        """Names what makes codes (encoder and tokenizer) or features (the encoder), to know what is stale.
+
+        How images come to them is a part of it (`models.image_input.VERSION`).
+        """
+        return parts_hash([getattr(self, name) for name in parts], f"images {image_input.VERSION}")
 
     def _nothing_seen(self) -> Tensor:
         width = self.language.adapter[0].in_features
@@ -210,8 +226,8 @@ class Illume(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Discrete codes: (B, 3, H, W) uint8 -> (B, N)."""
-        return self._codes(images.to(self.device))
+        """Discrete codes: (B, 3, H, W) uint8 -> (B, N); of images of another size, as `code_input` crops them."""
+        return self._codes(self.code_input.resized(images).to(self.device))
 
     def _codes(self, images: Tensor, features: Tensor | None = None) -> Tensor:
         """Codes (B, N) from what the tokenizer reads; features that are there already are not made again."""
@@ -311,7 +327,8 @@ class Illume(nn.Module):
         drawn = [image for image, use in uses if use == DRAW and image is not None]
         if not drawn:
             return segment
-        codes = iter(self.encode(torch.stack(drawn)).flatten().tolist())
+        squares = torch.stack([self.code_input.resized(image) for image in drawn])
+        codes = iter(self.encode(squares).flatten().tolist())
         first, pairs = self.language.vocabulary.first_code, zip(segment.ids, segment.kinds, strict=True)
         return replace(segment, ids=[first + next(codes) if kind == DRAW else i for i, kind in pairs])
 

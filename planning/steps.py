@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from lightning_modules.batch import ImageBatch
+from lightning_modules.batch import ImageBatch, coded
 from lightning_modules.detokenizer import DetokenizerModule
 from lightning_modules.encoder import EncoderModule
 from lightning_modules.language import LanguageModule
@@ -39,6 +39,7 @@ class Images(NamedTuple):
 
     images: Tensor
     captions: Tensor
+    code_images: Tensor | None = None
 
 
 def check_known(module: LightningModule) -> None:
@@ -62,7 +63,13 @@ def phases_of(module: LightningModule, image_size: int, steps: int) -> list[Phas
     """
 
     def images(load: Load) -> ImageBatch:
-        return Images(_images(load.rows, image_size), torch.zeros(load.rows, CAPTION, dtype=torch.long))
+        code_input = getattr(module, "code_input", None)
+        apart = code_input is not None and code_input.size != image_size
+        return Images(
+            _images(load.rows, image_size),
+            torch.zeros(load.rows, CAPTION, dtype=torch.long),
+            _images(load.rows, code_input.size) if apart else None,
+        )
 
     if isinstance(module, LanguageModule):
         return [Phase(1.0, lambda load: _language(module, load, image_size))]
@@ -83,8 +90,9 @@ def _language(module: LanguageModule, load: Load, image_size: int) -> Tensor:
     model = module.model
     language = model.language
     with torch.no_grad():
-        images = _images(load.encoded, image_size)
-        features = frozen_features(model.encoder, images) if load.encoded else None
+        features = None
+        if load.encoded:
+            features = frozen_features(model.encoder, _images(load.encoded, model.encoder.image_size))
         if load.drawn:
             model.tokenizer.encode(features[: load.drawn])
     if not load.seen:
@@ -109,7 +117,7 @@ def _batch(load: Load) -> PackedBatch:
     mask, none = zeros.bool(), torch.zeros(0, dtype=torch.long)
     names = ("ids", "documents", "positions", "branches", "see_blocks", "images")
     masks = dict.fromkeys(("learn", "see_mask", "draw_mask"), mask)
-    rest = dict.fromkeys(("see_images", "draw_images", "see_features"), none)
+    rest = dict.fromkeys(("see_images", "draw_images", "see_features", "code_images"), none)
     return PackedBatch(**dict.fromkeys(names, zeros), **masks, **rest)
 
 
@@ -137,7 +145,7 @@ def _encoder(module: EncoderModule, batch: ImageBatch) -> Tensor:
 def _detokenizer(module: DetokenizerModule, images: Callable[[Load], ImageBatch], steps: int) -> list[Phase]:
     def loss(load: Load, stem: bool) -> Tensor:
         batch = images(load)
-        features, pixels = module._features(batch.images), to_pixels(batch.images)
+        features, pixels = module._features(coded(batch)), to_pixels(batch.images)
         return (module.detokenizer.stem if stem else module.detokenizer).loss(features, pixels)
 
     share = min(1.0, module.stem_steps / steps)

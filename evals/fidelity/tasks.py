@@ -61,7 +61,7 @@ class Task:
             return draws(model, self.images.record)
 
         def rebuild(orders: Sequence[Order]) -> Tensor:
-            images = torch.stack([square_of(order.source, model.encoder.image_size) for order in orders])
+            images = torch.stack([square_of(order.source, model.code_input.size) for order in orders])
             return model.decode(model.encode(images), [order.seed for order in orders])
 
         return rebuild

@@ -55,10 +55,20 @@ class VisionEncoder(FullPrecision, PyTorchModelHubMixin):
         Raises:
             ValueError: the images are of another size.
         """
-        if images.shape[-2:] != (self.image_size, self.image_size):
-            raise ValueError(
-                f"images are {tuple(images.shape[-2:])}, the encoder takes {self.image_size} x {self.image_size}"
-            )
+        check_size(images, self.image_size)
         pixels = images.to(self.positions.dtype) / 127.5 - 1
         grid = self.stem(pixels.contiguous(memory_format=torch.channels_last))  # (B, D, h, w)
         return self.norm(self.blocks(grid.flatten(2).transpose(1, 2) + self.positions))
+
+
+def check_size(images: Tensor, size: int) -> None:
+    """Makes sure that images (B, 3, H, W) are squares of a size: an encoder that resized them would make other codes.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if images.shape[-2:] != (size, size):
+        raise ValueError(
+            f"images are {tuple(images.shape[-2:])}, the encoder takes {size} x {size}: "
+            "bring them to that size by models.image_input"
+        )

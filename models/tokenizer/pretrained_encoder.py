@@ -28,6 +28,7 @@ from models.precision import ComputeDtype, FullPrecision
 from models.published import check_files, read_published
 from models.published_kind import read_config
 from models.recipe import check_keys
+from models.tokenizer.encoder import check_size
 from models.weights import check_module, told
 
 FAMILIES: dict[str, type[PreTrainedModel]] = {
@@ -51,11 +52,11 @@ PIXELS = {  # mean and deviation that the published weights of each family expec
 
 
 class PretrainedEncoder(FullPrecision, PyTorchModelHubMixin):
-    """A published ViT: images of any size in, resized to its own; a grid of features out.
+    """A published ViT: squares of its size in (`models/image_input.py` makes them), a grid of features out.
 
     Args:
         model: its config as a dict, `model_type` among it: one of FAMILIES.
-        image_size: side in pixels that images are resized to, a multiple of the patch; positions are interpolated.
+        image_size: side of the images in pixels, a multiple of the patch; positions are interpolated.
         reduce: side of the squares of features that are averaged into one: 2 makes 256 of 1,024 (ILLUME takes 448
             pixels to 256 tokens; how it reduces is not published, so averaging is assumed).
         drop_layers: last layers that are left out (1 in LLaVA, 0 here; assumed), and with them the norm that follows the
@@ -130,9 +131,14 @@ class PretrainedEncoder(FullPrecision, PyTorchModelHubMixin):
                 layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, N, D) features."""
+        """(B, 3, H, W) uint8 -> (B, N, D) features.
+
+        Raises:
+            ValueError: the images are of another size.
+        """
+        check_size(images, self.image_size)
         dtype = next(self.model.parameters()).dtype
-        pixels = resized(images, self.image_size).to(dtype) / 255
+        pixels = images.to(dtype) / 255
         mean, std = (
             torch.tensor(x, device=pixels.device, dtype=dtype)[:, None, None] for x in (self.mean, self.std)
         )
@@ -151,16 +157,6 @@ class PretrainedEncoder(FullPrecision, PyTorchModelHubMixin):
     def _interpolates(self) -> bool:
         """DINOv2 and RADIO always do; CLIP and SigLIP must be asked."""
         return "interpolate_pos_encoding" in inspect.signature(type(self.model).forward).parameters
-
-
-def resized(images: Tensor, size: int) -> Tensor:
-    """(B, 3, H, W) uint8 -> (B, 3, size, size) uint8, bicubic with antialiasing, as the published preprocessing does."""
-    if images.shape[-2:] == (size, size):
-        return images
-    made = F.interpolate(
-        images.float(), size=(size, size), mode="bicubic", antialias=True, align_corners=False
-    )
-    return made.round().clamp(0, 255).to(torch.uint8)
 
 
 def _vision_config(model: dict[str, Any], drop_layers: int) -> PretrainedConfig:

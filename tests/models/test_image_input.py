@@ -29,15 +29,18 @@ VIT = {"model_type": "clip_vision_model", "hidden_size": 32, "intermediate_size"
 VIT |= {"num_attention_heads": 2, "patch_size": 14, "image_size": 28}
 
 
-def make_seer(slicing: dict | None) -> Illume:
-    """Sees at 56 pixels what its tokenizer's encoder takes at 28, as stage 3 sees at 448 and codes at 224."""
+def make_words() -> PreTrainedTokenizerFast:
+    """A text tokenizer that keeps line breaks, which end rows of slices."""
     pieces = Tokenizer(models.BPE())
-    pieces.pre_tokenizer = pre_tokenizers.ByteLevel(
-        add_prefix_space=False
-    )  # keeps line breaks, that end rows
+    pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     letters = pre_tokenizers.ByteLevel.alphabet()
     pieces.train_from_iterator(["what"], trainers.BpeTrainer(vocab_size=270, initial_alphabet=letters))
-    words = PreTrainedTokenizerFast(tokenizer_object=pieces)
+    return PreTrainedTokenizerFast(tokenizer_object=pieces)
+
+
+def make_seer(slicing: dict | None) -> Illume:
+    """Sees at 56 pixels what its tokenizer's encoder takes at 28, as stage 3 sees at 448 and codes at 224."""
+    words = make_words()
     trunk = TRUNK | {"max_position_embeddings": 2048}
     language = UnifiedLM(trunk, len(words), 64, 32, 4, 4, slicing=slicing)
     eye = PretrainedEncoder(VIT, image_size=56, reduce=2)

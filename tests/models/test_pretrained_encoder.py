@@ -92,20 +92,15 @@ def test_larger_images_are_reduced_to_as_many_features(kind, tmp_path, pictures)
     publish(tmp_path, kind)
     encoder = read_encoder(str(tmp_path), image_size=28).eval()
     larger = torch.nn.functional.interpolate(pictures.float(), size=(56, 56)).byte()
-    small = encoder(larger)  # resized to its own size
-    assert torch.allclose(small, encoder(encoder_resized(larger, 28)))
+    small = encoder(pictures)
+    with pytest.raises(ValueError, match="images are .56, 56., the encoder takes 28 x 28"):
+        encoder(larger)
     encoder.set_input(56, reduce=2)
     assert encoder.tokens == 16
     features = encoder(larger)
     assert features.shape == (2, 16, 32) and not torch.allclose(features, small, atol=1e-3)
     assert torch.allclose(features.mean(-1), torch.zeros(2, 16), atol=1e-5)
     assert encoder._hub_mixin_config["image_size"] == 56 and encoder._hub_mixin_config["reduce"] == 2
-
-
-def encoder_resized(images, size):
-    from models.tokenizer.pretrained_encoder import resized
-
-    return resized(images, size)
 
 
 def test_reducing_averages_squares(tmp_path, pictures):

@@ -9,9 +9,12 @@ import torch
 from safetensors import SafetensorError
 
 from models import weights
+from models.document import Draw, Text
+from models.image_input import ImageInput
 from models.model_folder import folder_hash
 from models.unified import Illume
 from models.weights import make_room
+from tests.models.test_slices import packed
 
 
 def test_save_and_load_give_the_same_drawings(illume, images, tmp_path):
@@ -47,7 +50,10 @@ def test_weights_that_were_cut_short_are_refused(illume, tmp_path, size):
     illume.save_pretrained(str(tmp_path))
     weights = tmp_path / "language/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:size])
-    with pytest.raises(ValueError, match=r"language/model.safetensors is no safetensors file, or is .*cut short: get it again"):
+    with pytest.raises(
+        ValueError,
+        match=r"language/model.safetensors is no safetensors file, or is .*cut short: get it again",
+    ):
         Illume.from_pretrained(str(tmp_path))
 
 
@@ -79,8 +85,14 @@ def test_guidance_out_of_range_is_refused(illume, cfg):
 
 
 def test_images_of_another_size_are_refused(illume):
+    """By the encoder, and in a batch; `encode` crops them as training crops a file."""
+    large = torch.randint(0, 256, (3, 60, 80), dtype=torch.uint8)
     with pytest.raises(ValueError, match="the encoder takes 48 x 48"):
-        illume.encode(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+        illume.encoder(large[None])
+    batch = packed([illume.sequencer.segment([Text("draw"), Draw(large)])])
+    with pytest.raises(ValueError, match="the encoder takes 48 x 48"):
+        illume.inputs(batch)
+    assert torch.equal(illume.encode(large[None]), illume.encode(ImageInput(48).resized(large)[None]))
 
 
 def test_a_tuned_encoder_sees_and_the_frozen_one_draws(illume, images):
