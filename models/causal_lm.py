@@ -57,7 +57,7 @@ def to_causal_lm(language: UnifiedLM) -> PreTrainedModel:
 
 
 def to_tokenizer(
-    text_tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary, turns: Turns | None = None
+    text_tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary, turns: Turns
 ) -> PreTrainedTokenizerBase:
     """A tokenizer that also spells special tokens and codes, under this vocabulary's ids, and lays out a chat.
 
@@ -66,12 +66,11 @@ def to_tokenizer(
     Args:
         text_tokenizer: of the model.
         vocabulary: of the model.
-        turns: of the model; None: our own.
+        turns: of the model.
 
     Raises:
         ValueError: a token does not get its id, or no chat template lays out what the model was trained on.
     """
-    turns = Turns.of(None, vocabulary) if turns is None else turns
     taken = text_tokenizer.get_vocab()
     tokenizer = _without_gaps(text_tokenizer)
     rows = text_rows(text_tokenizer)

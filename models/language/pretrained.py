@@ -196,7 +196,7 @@ def _ends(causal: PreTrainedModel, source: str) -> tuple[nn.Module, nn.Module]:
 def _begin_new(model: UnifiedLM, dtype: torch.dtype) -> None:
     """New rows of the size of the published ones, the adapter as torch begins it (both assumed)."""
     for name in ("vision_embedding", "vision_head"):
-        rows = torch.randn(getattr(model, name).shape) * model.text_scale(name)
+        rows = torch.randn(getattr(model, name).shape) * model.text_scale(name, dtype)
         setattr(model, name, nn.Parameter(rows.to(dtype)))
     fresh = [
         type(layer)(layer.in_features, layer.out_features) for layer in (model.adapter[0], model.adapter[2])

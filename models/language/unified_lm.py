@@ -212,9 +212,15 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             noise = torch.randn(laid.shape, generator=generator)
             rows[-len(laid) :] = size * (laid / laid.std() + 0.25 * noise)
 
-    def text_scale(self, name: str) -> Tensor:
-        """How large the text's numbers are beside a table of vision rows, (): their standard deviation."""
-        return getattr(self, name.replace("vision", "text")).detach().float().std()
+    def text_scale(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
+        """How large the text's numbers are beside a table of vision rows, (): their standard deviation.
+
+        Args:
+            name: of the table.
+            dtype: that the numbers will be of; None: the table's, which mapped text rows may not be of yet.
+        """
+        text = getattr(self, name.replace("vision", "text")).detach()
+        return text.to(dtype or getattr(self, name).dtype).float().std()
 
     def embed(
         self,

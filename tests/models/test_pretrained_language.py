@@ -14,7 +14,7 @@ from models.sequence import collate
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
-from tests.models.language.tiny_models import FAMILIES, SIZES, publish
+from tests.models.language.tiny_models import CHATML, FAMILIES, SIZES, publish, publish_gap
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -39,8 +39,21 @@ def test_a_published_model_keeps_its_logits_and_its_folder_loads_again(family, t
     assert again.language.turns.stop == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
+def test_words_of_ids_with_a_gap_stay_words(tmp_path):
+    publish_gap(tmp_path)
+    language, words = PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()
+    largest = max(words.get_vocab().values())
+    assert language.vocabulary.text_size == largest + 1 > len(words)
+    model = Illume(language=language, text_tokenizer=words)
+    segment = model.sequencer.segment([Text("describe the image"), Text("red", learn=True)])
+    own = [language.vocabulary.special(name) for name in ("begin", "user", "assistant", "end")]
+    spelled = [i for i in segment.ids if i not in own]
+    assert len(spelled) == len(segment.ids) - 4 and max(spelled) >= largest - 5
+    assert words.decode(spelled) == "describe the imagered"
+
+
 def test_turns_are_the_chat_templates(tmp_path):
-    words = publish(tmp_path)
+    words = publish(tmp_path, template=CHATML)
     language, tokenizer = PretrainedLanguage(str(tmp_path), **SIZES).load()
     model = Illume(language=language, text_tokenizer=tokenizer)
     document = [Text("describe"), Text("red", learn=True), Text("draw"), Text("circle", learn=True)]
