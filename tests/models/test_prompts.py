@@ -1,6 +1,7 @@
 """Prompts are the model's own: in its folder, in training, in drawing and in what guidance is away from."""
 
 import ast
+import inspect
 import random
 import re
 from pathlib import Path
@@ -45,7 +46,9 @@ def test_a15_training_asks_in_the_models_words(
 ) -> None:
     model = make_tiny_illume()
     model.prompts = ILLUME_PLUS
-    segment = _segment(model.sequencer, template, 48, None, drop, 2048, {}, sample, random.Random(0))
+    given = {"sequencer": model.sequencer, "template": template, "size": 48, "draw_size": 48, "longest": None}
+    given |= {"drop": drop, "length": 2048, "stamps": {}, "sample": sample, "rng": random.Random(0)}
+    segment = _segment(**{name: given[name] for name in inspect.signature(_segment).parameters})
     filled = {"draw": "a red circle", "edit": "make it blue"}
     words = ILLUME_PLUS.fill(name, filled[name]) if name in filled else getattr(ILLUME_PLUS, name)
     asked = model.sequencer.encode_text(words)
