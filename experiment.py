@@ -15,10 +15,8 @@ from typing import Any
 import yaml
 from jsonargparse import set_parsing_settings
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from callbacks.agreement import Agreement
 from callbacks.checkpoint import ResumeCheckpoint, ResumePoint, resume_point
@@ -32,8 +30,9 @@ from callbacks.learning_rates import LearningRates
 from callbacks.parameter_table import ParameterTable
 from callbacks.patience import Patience
 from callbacks.progress import StageProgress
-from callbacks.run_loop import RunLoop
+from callbacks.run_loop import RunLoop, is_of_restoring
 from callbacks.run_record import RunRecord, check_same_config
+from callbacks.session_time import refuse_timer, session_seconds
 from callbacks.speed import Speed
 from callbacks.step_seed import StepSeed
 from callbacks.tracking import MLflow, Wandb, close
@@ -237,10 +236,15 @@ class Experiment(LightningCLI):
         with self.lock, self.stop.listening() if self.action == "fit" else nullcontext():
             try:
                 result = function(self.model, datamodule=self.datamodule, weights_only=True)
-            except BaseException:
+            except BaseException as error:
                 with suppress(OSError):  # a full disk fails here, too, and must not hide what was first
                     close(self.trainer.loggers, failed=True)
                 self._leave_no_trace()
+                if checkpoint and isinstance(error, Exception) and is_of_restoring(error):
+                    raise ValueError(
+                        f"{checkpoint} does not hold what this run saves ({type(error).__name__}: "
+                        f"{str(error)[:150]}): move it away, and the same command goes on from what is left, or anew"
+                    ) from error
                 raise
             close(self.trainer.loggers, failed=False)
             if self.action == "fit" and not self.trial and self.trainer.is_global_zero:
@@ -268,38 +272,6 @@ class Sketch(Experiment):
         """Builds module and data, which hold nothing before they are configured."""
         self.config_init = self.parser.instantiate(self.config)
         self.datamodule, self.model = self.config_init.data, self.config_init.model
-
-
-def refuse_timer(callbacks: Any) -> None:
-    """Makes sure that no callback of a config is a timer of Lightning's.
-
-    Raises:
-        ValueError: one is.
-    """
-    for one in callbacks if isinstance(callbacks, list) else [callbacks]:
-        if str(getattr(one, "class_path", "")).rpartition(".")[2] == Timer.__name__:
-            raise ValueError(
-                "trainer.callbacks: a Timer would end the run as finished: give trainer.max_time instead"
-            )
-
-
-def session_seconds(trainer: Any) -> float | None:
-    """The seconds of `trainer.max_time`, after which a run stops and can go on; None: there is no limit.
-
-    Raises:
-        ValueError: that is no length of time.
-    """
-    if trainer.max_time is None:
-        return None
-    try:
-        seconds = Timer(trainer.max_time)._duration
-    except (MisconfigurationException, TypeError):
-        seconds = 0
-    if not seconds or seconds <= 0:
-        raise ValueError(
-            f"trainer.max_time is DD:HH:MM:SS, as 00:12:00:00 for twelve hours, not {trainer.max_time!r}"
-        )
-    return seconds
 
 
 def _quieten() -> None:

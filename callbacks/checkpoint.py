@@ -17,12 +17,13 @@ from torch.distributed.checkpoint import CheckpointException
 from callbacks.checkpoint_room import check_room
 from callbacks.finite import FiniteNumbers
 from callbacks.gentle_stop import GentleStop, Phase
-from callbacks.run_loop import RunLoop, owe_validation, owes_validation
+from callbacks.run_loop import RunLoop, ends_with_step, owe_validation, owes_validation
 from common.files import atomic_replace, remove, remove_scratch, scratch_path
 from common.signals import Stopped
 from parallel.sharded_checkpoint import META, first_failure, read_metadata
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+MAX_STEP = 2**53  # beyond it a logger's numbers are not exact
 
 
 class ResumePoint(NamedTuple):
@@ -36,6 +37,8 @@ class ResumePoint(NamedTuple):
 def resume_point(folder: Path) -> ResumePoint:
     """The newest readable checkpoint in `folder`: last.ckpt, or else previous.ckpt."""
     damaged = []
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is no folder, and a run keeps its checkpoints there: remove it")
     for path in (folder / LAST, folder / PREVIOUS):
         if path.exists():
             step = _readable_step(path)
@@ -68,18 +71,25 @@ def read_point(path: Path) -> ResumePoint:
 
 
 def _readable_step(path: Path) -> int | None:
-    """The number of steps a checkpoint has done, or None if it is torn or holds a wrong byte.
+    """The number of steps a checkpoint has done, or None if it is torn, holds a wrong byte, or is something else.
 
     Of a sharded one, whose shares every process would have to read, only the sizes are looked at.
     """
     file = path / META if path.is_dir() else path
+    if not file.is_file():  # opening a pipe would wait for ever
+        return None
     try:
         if path.is_dir():
             read_metadata(path)
         with zipfile.ZipFile(file) as archive:
             if archive.testzip() is not None:
                 return None
-        return int(torch.load(file, map_location="cpu", mmap=True, weights_only=True)["global_step"])
+        content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+        step = content["global_step"]
+        whole = path.is_dir() or isinstance(
+            content["state_dict"], dict
+        )  # of a sharded one weights are in the shares
+        return step if whole and type(step) is int and 0 <= step < MAX_STEP else None
     except Exception:  # torch raises many kinds for damaged files, and each means: unreadable
         return None
 
@@ -111,6 +121,7 @@ class ResumeCheckpoint(Checkpoint):
         self.pending = False
         self.stop, self.finite = GentleStop(), FiniteNumbers()  # the run's own, from `setup` on
         self._epoch_is_over = False  # as of the checkpoint that is written, or was read
+        self._states: dict[str, int] = {}  # how many of each kind the checkpoint held that was read
         self._owing = False  # whether what is saved has yet to be validated, or to be ended
         self._scratch = Path()  # of the first process, into which all of them write
         self._counted = 0  # optimizer steps as of the checkpoint that is being written
@@ -132,6 +143,7 @@ class ResumeCheckpoint(Checkpoint):
             check_room(trainer, pl_module, self.folder, self.every_n_steps)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._check_states(trainer)
         self.saved_step = trainer.global_step
         self.finite.kept = self.saved_step or None
         if isinstance(trainer.fit_loop, RunLoop):
@@ -152,7 +164,7 @@ class ResumeCheckpoint(Checkpoint):
             # this step is counted after this hook, if it was an optimizer's
             loop = trainer.fit_loop.epoch_loop
             counted = loop._batches_that_stepped + (not loop._should_accumulate())
-            self._dump_if_due(trainer, counted, self.stop.wanted and _ends_here(trainer))
+            self._dump_if_due(trainer, counted, self.stop.wanted and ends_with_step(trainer))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loop = trainer.fit_loop.epoch_loop.val_loop
@@ -204,11 +216,30 @@ class ResumeCheckpoint(Checkpoint):
         if self._owing:  # what the others did meanwhile is done again
             checkpoint["callbacks"] |= self.stop.states
 
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        kinds = ("optimizer_states", "lr_schedulers")
+        self._states = {kind: len(checkpoint[kind]) for kind in kinds if kind in checkpoint}
+
+    def _check_states(self, trainer: Trainer) -> None:
+        """Lightning passes over what a checkpoint has no state of; it would begin anew without a word."""
+        there = {
+            "optimizer_states": len(trainer.optimizers),
+            "lr_schedulers": len(trainer.lr_scheduler_configs),
+        }
+        lacking = [kind for kind, count in self._states.items() if count != there[kind]]
+        if lacking:
+            raise ValueError(
+                f"{trainer.ckpt_path} does not hold what this run saves ({', '.join(lacking)}): move it away, and the "
+                "same command goes on from what is left, or anew"
+            )
+
     def state_dict(self) -> dict[str, Any]:
         return {"logged": self._counted, "epoch_is_over": self._epoch_is_over}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.logged, self._epoch_is_over = state_dict["logged"], state_dict["epoch_is_over"]
+        self.logged, self._epoch_is_over = state_dict["logged"], state_dict.get("epoch_is_over", False)
 
     def _dump_if_due(self, trainer: Trainer, counted: int | None = None, now: bool = False) -> None:
         # Not a remainder: a step of two optimizers counts twice, and would jump over the very number.
@@ -235,6 +266,7 @@ class ResumeCheckpoint(Checkpoint):
             if isinstance(error, CheckpointException):  # what befell any process, told to all
                 raise first_failure(error) from error
             raise
+        self._check_states(trainer)
         self.saved_step = trainer.global_step
         self.finite.kept = self.saved_step or None
         if isinstance(trainer.fit_loop, RunLoop):
@@ -255,10 +287,3 @@ class ResumeCheckpoint(Checkpoint):
         trainer.strategy.barrier("checkpoint is in place")
         if leave:
             self.stop.leave()
-
-
-def _ends_here(trainer: Trainer) -> bool:
-    """Whether nothing of this step is left: no gradients being accumulated, no validation, no end of training."""
-    loop = trainer.fit_loop.epoch_loop
-    to_be_validated = loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
-    return not (loop._should_accumulate() or loop._is_training_done or to_be_validated)

@@ -11,6 +11,32 @@ SIDES = {"cpu": 1024}  # of the square matrices that are multiplied; a GPU needs
 SIDE = 8192
 ROUNDS = 5
 
+# Dense products in 16 bits, 10^12 operations a second: NVIDIA's data sheets, and appendix A of the Ada GPU architecture's
+# paper (accumulation in 32 bits). Single precision counts as TF32, at half the rate: convolutions are made in it.
+STATED = {
+    "H200": 989.4,
+    "H100 PCIe": 756.5,
+    "H100 NVL": 835.0,
+    "H100": 989.4,
+    "A100": 312.0,
+    "RTX 4090": 165.2,
+}
+
+
+def stated_rate(device: torch.device, precision: str) -> float:
+    """Operations a second that the maker of a device states for a run of this Trainer's `precision`; 0: unknown here."""
+    if device.type != "cuda" or "64" in precision:
+        return 0.0
+    name = torch.cuda.get_device_name(device)
+    half = next((rate for part, rate in STATED.items() if part in name), 0.0) * 1e12
+    return half if "16" in precision else half / 2
+
+
+def wait_for(device: torch.device) -> None:
+    """Waits until a device has done what it was given."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
 
 def precision_of(name: str) -> torch.dtype:
     """The type that the matrices of a Trainer of this `precision` have."""
@@ -31,17 +57,12 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, side: int | None = Non
     product = torch.empty_like(one)
     best = float("inf")
     for number in range(ROUNDS + 1):
-        _wait(device)
+        wait_for(device)
         start = time.perf_counter()
         torch.mm(one, one, out=product)
-        _wait(device)
+        wait_for(device)
         best = min(best, time.perf_counter() - start) if number else best
     return 2 * side**3 / best
-
-
-def _wait(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
 
 
 def forget_peak_memory(device: torch.device) -> None:

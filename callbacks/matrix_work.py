@@ -19,7 +19,8 @@ CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 class MatrixWork(TorchFunctionMode):
     """While it is active, `operations` grows with each call, by its forward pass and by what backward will take.
 
-    Backward takes as much again for each of two factors that has a gradient, and for attention twice as much.
+    Backward takes as much again for each of two factors that has a gradient, and for attention twice as much. What is
+    called within a backward pass, as checkpointed layers are again, is no work of the model's and is not counted.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class MatrixWork(TorchFunctionMode):
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        if isinstance(out, Tensor) and len(args) > 1:
+        if isinstance(out, Tensor) and len(args) > 1 and torch._C._current_graph_task_id() < 0:
             self.operations += _work(func, args, out)
         return out
 

@@ -1,5 +1,9 @@
 """Lightning's fit loop, for runs that were stopped where Lightning itself would not go on exactly."""
 
+import traceback
+from pathlib import Path
+
+from lightning.pytorch import Trainer
 from lightning.pytorch.loops import _EvaluationLoop, _FitLoop, _Loop
 
 
@@ -80,3 +84,16 @@ def owes_validation(loop: _EvaluationLoop) -> bool:
     """Whether a checkpoint said so."""
     total = loop.batch_progress.total
     return total.ready == total.started == total.processed + 1 and total.completed == total.processed
+
+
+def ends_with_step(trainer: Trainer) -> bool:
+    """Whether nothing of this step is left: no gradients being accumulated, no validation, no end of training."""
+    loop = trainer.fit_loop.epoch_loop
+    to_be_validated = loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+    return not (loop._should_accumulate() or loop._is_training_done or to_be_validated)
+
+
+def is_of_restoring(error: BaseException) -> bool:
+    """Whether an error came as Lightning gave a checkpoint's content to what it is of."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).name == "checkpoint_connector.py" for frame in frames)

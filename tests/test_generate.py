@@ -1,6 +1,7 @@
 """generate.py with a tiny random model: what it makes, and what it says to bad input."""
 
 import io
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import demo
 import generate
 from evals.assessment import DIMENSIONS, Assessment, Verdict, to_text
 from models.detokenizer.diffusion import DiffusionDetokenizer
@@ -152,8 +154,6 @@ def test_a_model_that_lacks_a_part(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_newest_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for age, folder in enumerate((*generate.TRAINED, generate.PRETRAINED)):
         folder.mkdir(parents=True)
         (folder / "illume.json").write_text("{}")
@@ -164,6 +164,19 @@ def test_newest_model(monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in generate.TRAINED:
         (folder / "illume.json").unlink()
     assert generate.newest_model() == generate.PRETRAINED
+
+
+def test_the_last_stage_of_every_chain_is_looked_for() -> None:
+    """`make reference` ends with edits, which comes after stage 3."""
+    for scale in demo.SCALES.values():
+        last = [stage for _, stage in demo.chain(scale)][demo.STAGES.index("stage3") :]
+        assert {scale.runs / stage / "model" for stage in last} <= set(generate.TRAINED)
+    folder = Path("runs/reference")
+    for stage in ("stage3", "edits"):
+        (folder / stage / "model").mkdir(parents=True)
+        (folder / stage / "model" / "illume.json").write_text("{}")
+        os.utime(folder / stage / "model" / "illume.json", (1000, 1000))  # as a copy leaves them
+    assert generate.newest_model() == folder / "edits" / "model"
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:

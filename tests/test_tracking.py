@@ -71,7 +71,15 @@ def test_wandb_keeps_a_run_offline_and_a_resume_goes_on_in_it(
     files = list(Path("runs/deep/run/wandb").glob("offline-run-*/run-*.wandb"))
     assert len(files) == 2 and {file.stem for file in files} == {f"run-{known}"}
     told = b"".join(file.read_bytes() for file in files)
-    for name in (b"train/loss", b"val/loss", b"grad_norm/layer", b"speed/mfu", b"memory/peak", b"max_steps"):
+    for name in (
+        b"train/loss",
+        b"val/loss",
+        b"grad_norm/layer",
+        b"lr/layer",
+        b"speed/steps_per_s",
+        b"memory/peak",
+        b"max_steps",
+    ):
         assert name in told, name
     assert Path("runs/deep/run/metrics.csv").is_file() and not Path("wandb").exists()
 
@@ -114,7 +122,8 @@ def test_mlflow_keeps_settings_metrics_and_files_and_a_resume_goes_on_in_the_sam
         "train/loss",
         "val/loss",
         "grad_norm/layer",
-        "speed/mfu",
+        "lr/layer",
+        "speed/steps_per_s",
         "memory/peak",
     } <= run.data.metrics.keys()
     steps = [point.step for point in client.get_metric_history(known, "train/loss")]

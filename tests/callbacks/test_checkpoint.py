@@ -2,6 +2,8 @@
 
 import errno
 import io
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from torch.distributed.checkpoint import CheckpointException
 
 import callbacks.checkpoint
+import train
 from callbacks.checkpoint import ResumeCheckpoint, resume_point
-from common.files import atomic_replace, scratch_path
 from common.errors import explain
+from common.files import atomic_replace, scratch_path
+from tests.tiny import BASE, write
 
 
 def save(path: Path, step: int) -> None:
@@ -151,3 +155,71 @@ def test_two_optimizers_a_step_do_not_jump_over_the_interval(tmp_path: Path) -> 
     }
     Trainer(default_root_dir=tmp_path, max_steps=12, callbacks=[callback], **options).fit(TwoOptimizers())
     assert saved[:-1] == [4, 6, 10, 12]  # the first even numbers at or past 3, 6, 9 and 12
+
+
+SHAPES = {
+    "list": lambda path: torch.save([1], path),
+    "text": lambda path: torch.save("global_step", path),
+    "step alone": lambda path: torch.save({"global_step": 2}, path),
+    "huge step": lambda path: torch.save({"global_step": 10**30, "state_dict": {}}, path),
+    "negative step": lambda path: torch.save({"global_step": -1, "state_dict": {}}, path),
+    "step of another kind": lambda path: torch.save({"global_step": "2", "state_dict": {}}, path),
+    "true": lambda path: torch.save({"global_step": True, "state_dict": {}}, path),
+    "weights of another kind": lambda path: torch.save({"global_step": 2, "state_dict": [1]}, path),
+    "old format": lambda path: torch.save(
+        {"global_step": 2, "state_dict": {}}, path, _use_new_zipfile_serialization=False
+    ),
+    "empty folder": lambda path: path.mkdir(),
+    "folder without an index": lambda path: (path.mkdir(), torch.save({"global_step": 2}, path / "meta.pt")),
+    "pipe": os.mkfifo,
+    "zip of something else": lambda path: zipfile.ZipFile(path, "w").writestr("a", "b"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_checkpoint_of_another_shape_is_passed_over(tmp_path: Path, shape: str) -> None:
+    save(tmp_path / "previous.ckpt", 10)
+    SHAPES[shape](tmp_path / "last.ckpt")
+    path, step, note = resume_point(tmp_path)
+    assert (path.name, step) == ("previous.ckpt", 10) and "last.ckpt is unreadable" in note
+    (tmp_path / "previous.ckpt").unlink()
+    with pytest.raises(ValueError, match="no checkpoint can be read"):
+        resume_point(tmp_path)
+
+
+def test_a_file_where_the_checkpoints_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("")
+    with pytest.raises(ValueError, match="is no folder"):
+        resume_point(tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize(
+    "lost", ["loops", "callbacks", "optimizer_states", "lr_schedulers", "state_dict", "weights"]
+)
+def test_a_checkpoint_of_another_run_is_one_line(tmp_path: Path, monkeypatch, capsys, lost: str) -> None:
+    """It reads well, and does not fit."""
+    monkeypatch.chdir(tmp_path)
+    write("run.yaml", {**BASE, "trainer": BASE["trainer"] | {"max_steps": 5, "enable_progress_bar": False}})
+    train.main(["--config", "run.yaml"])
+    Path("runs/run/finished.json").unlink()
+    last = Path("runs/run/checkpoints/last.ckpt")
+    content = torch.load(last, weights_only=True)
+    others = {
+        "loops": {"fit_loop": 1},
+        "callbacks": [1],
+        "optimizer_states": [],
+        "lr_schedulers": [1],
+        "state_dict": {},
+    }
+    if lost == "weights":
+        content["state_dict"]["layer.weight"] = torch.zeros(7)
+    else:
+        content[lost] = others[lost]
+    torch.save(content, last)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        train.main(["--config", "run.yaml"])
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert end.value.code == 2 and "last.ckpt does not hold what this run saves" in line
+    last.unlink()
+    assert train.main(["--config", "run.yaml"]).resume.step == 4  # previous.ckpt's

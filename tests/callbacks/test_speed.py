@@ -6,8 +6,9 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+import callbacks.speed
 from callbacks.csv_logger import AppendingCSVLogger, read_rows
-from callbacks.device_rate import matrix_rate, peak_memory, precision_of
+from callbacks.device_rate import matrix_rate, peak_memory, precision_of, stated_rate
 from callbacks.matrix_work import MatrixWork
 from callbacks.speed import Speed
 from tests.tiny import TinyModule
@@ -24,21 +25,26 @@ class Counting(TinyModule):
         return torch.tensor(len(batch))
 
 
-def fit(folder: Path, speed: Speed, steps: int = 6, every: int = 2, **settings: object) -> Trainer:
+def fit(
+    folder: Path,
+    speed: Speed,
+    steps: int = 6,
+    every: int = 2,
+    module: TinyModule | None = None,
+    **settings: object,
+) -> Trainer:
     files = [AppendingCSVLogger(folder / f"{name}.csv", name == "machine") for name in ("metrics", "machine")]
     trainer = Trainer(
         accelerator="cpu", max_steps=steps, default_root_dir=folder, callbacks=[speed], logger=files,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
         log_every_n_steps=every, **settings,
     )  # fmt: skip
-    trainer.fit(Counting(), torch.utils.data.DataLoader(torch.ones(64, 4), 4))
+    trainer.fit(module or Counting(), torch.utils.data.DataLoader(torch.ones(64, 4), 4))
     return trainer
 
 
 def test_mfu_is_what_was_counted_over_the_stated_peak(tmp_path: Path) -> None:
-    speed = Speed(peak_tflops=STEP / 1e12)  # one step a second
-    trainer = fit(tmp_path, speed)
-    assert speed.flops == STEP
+    trainer = fit(tmp_path, Speed(peak_tflops=STEP / 1e12))  # one step a second
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     assert found["speed/mfu"] == pytest.approx(found["speed/steps_per_s"], rel=1e-5)
     assert found["speed/rows_per_s"] == pytest.approx(4 * found["speed/steps_per_s"], rel=1e-5)
@@ -56,9 +62,66 @@ def test_it_is_written_at_logged_steps_and_apart_from_what_a_second_run_gives_ag
 
 
 def test_a_step_of_several_batches_is_counted_whole(tmp_path: Path) -> None:
-    speed = Speed(peak_tflops=1.0)
-    fit(tmp_path, speed, steps=3, every=1, accumulate_grad_batches=2)
-    assert speed.flops == 2 * STEP and len(read_rows(tmp_path / "machine.csv")[1]) == 2
+    trainer = fit(tmp_path, Speed(peak_tflops=STEP / 1e12), steps=3, every=1, accumulate_grad_batches=2)
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    assert found["speed/mfu"] == pytest.approx(2 * found["speed/steps_per_s"], rel=1e-5)
+    assert len(read_rows(tmp_path / "machine.csv")[1]) == 3
+
+
+def test_the_steps_that_are_timed_are_the_ones_that_are_counted(tmp_path: Path) -> None:
+    """A first batch that is larger than those that follow must not count for all of them."""
+
+    class Shrinking(Counting):
+        def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+            return super().training_step(batch[: 4 if self.global_step == 0 else 1], batch_idx)
+
+    trainer = fit(tmp_path, Speed(peak_tflops=STEP / 1e12), module=Shrinking())
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    assert found["speed/mfu"] == pytest.approx(found["speed/steps_per_s"] / 4, rel=1e-5)
+
+
+def test_what_is_made_again_in_the_backward_pass_is_no_work(tmp_path: Path) -> None:
+    layer, rows = torch.nn.Linear(4, 4), torch.rand(2, 4, requires_grad=True)
+    counted = []
+    for again in (False, True):
+        with MatrixWork() as counter:
+            out = (
+                torch.utils.checkpoint.checkpoint(layer, rows, use_reentrant=False) if again else layer(rows)
+            )
+            out.sum().backward()
+        counted.append(counter.operations)
+    assert counted == [2 * 2 * 4 * 4 * 3] * 2
+
+
+def test_the_device_has_done_its_work_when_the_time_is_taken(tmp_path: Path, monkeypatch) -> None:
+    """Else the first steps would count as done in the time that it took to ask for them."""
+    waited = []
+    monkeypatch.setattr(callbacks.speed, "wait_for", lambda device: waited.append(device.type))
+    fit(tmp_path, Speed(), steps=6, every=2)
+    assert len(waited) == 2 + 2 * 3  # at the start, at the epoch's, and before and after what is logged
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "rate"),
+    [
+        ("NVIDIA H200", "bf16-mixed", 989.4e12),
+        ("NVIDIA H100 80GB HBM3", "16-mixed", 989.4e12),
+        ("NVIDIA H100 PCIe", "bf16-true", 756.5e12),
+        ("NVIDIA A100-SXM4-80GB", "32-true", 156e12),  # TF32
+        ("NVIDIA H200", "64-true", 0.0),
+        ("Tesla T4", "bf16-mixed", 0.0),
+        ("cpu", "32-true", 0.0),
+    ],
+)
+def test_the_peak_is_the_maker_s_or_unknown(device: str, precision: str, rate: float, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: device)
+    assert stated_rate(torch.device("cpu" if device == "cpu" else "cuda"), precision) == rate
+
+
+def test_where_the_peak_is_unknown_there_is_no_mfu(tmp_path: Path) -> None:
+    fit(tmp_path, Speed())
+    columns = read_rows(tmp_path / "machine.csv")[0]
+    assert "speed/mfu" not in columns and "speed/steps_per_s" in columns
 
 
 @pytest.mark.parametrize("learned", [True, False])
