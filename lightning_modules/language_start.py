@@ -14,7 +14,7 @@ from typing import Any
 import lightning as L
 import torch
 import webdataset as wds
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 from webdataset.shardlists import expand_urls
@@ -123,7 +123,7 @@ def _published(module: L.LightningModule, recipe: dict[str, Any], parts: Mapping
     else:
         language, words = published.load(mapped=module.device_mesh is not None)
     if published.turns == "template" and "strftime_now" in str(words.chat_template):
-        rank_zero_info(
+        rank_zero_warn(
             f"The chat template of {name} asks for today's date: it is told {published.today}, now and when the run "
             f"is resumed ({WHERE}.today)."
         )
