@@ -362,6 +362,7 @@ def run(options: argparse.Namespace) -> None:
     from models.model_folder import folder_hash
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line a call buries those that tell something
     judge = read_judge(options.judge)
     judge.check()
     settings = RoundSettings(

@@ -21,10 +21,11 @@ LONGEST_ANSWER, MOST_OBJECTS = (
     20,
 )  # letters of a judge's answer that are looked at, and beginnings of objects
 SENTENCE = re.compile(r"([A-Za-z][A-Za-z ]*?) ?: ?(?:(.*) ?, ?)?(\w+)")
-SCORE = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*(?:(?:/|of|out of)\s*(\d{1,3}))?\s*")
+SCORE = re.compile(r"\s*(\d{1,3}(?:[.,]\d{1,6})?)\s*(?:(?:/|of|out of)\s*(\d{1,3}))?\s*")
 WORD = re.compile(r"[a-z][a-z ]*[a-z]")
 
 
+BLANK = "..."  # what stands for words in the form that a prompt shows
 RESERVED = ("rationale", "score", "overall")
 
 
@@ -97,9 +98,9 @@ def json_schema(dimensions: Sequence[Dimension] = DIMENSIONS) -> dict[str, Any]:
 
 def json_example(dimensions: Sequence[Dimension] = DIMENSIONS) -> str:
     """The form of a judge's answer in words, for servers that force none."""
-    verdict = '{"reason": "...", "ok": true}'
+    verdict = f'{{"reason": "{BLANK}", "ok": true}}'
     fields = [f'"{dimension.name.replace(" ", "_")}": {verdict}' for dimension in dimensions]
-    return "{" + ", ".join(['"rationale": "..."', *fields, '"score": 7', '"overall": false']) + "}"
+    return "{" + ", ".join([f'"rationale": "{BLANK}"', *fields, '"score": 7', '"overall": false']) + "}"
 
 
 def from_json(text: str, dimensions: Sequence[Dimension] = DIMENSIONS) -> Assessment:
@@ -111,8 +112,11 @@ def from_json(text: str, dimensions: Sequence[Dimension] = DIMENSIONS) -> Assess
         ValueError: there is no JSON in it, or it is no assessment; says what is wrong.
     """
     names = tuple(dimension.name for dimension in dimensions)
-    found, wrong = None, "there is no JSON object in the answer"
+    begins = " ".join(text[:80].split())
+    found, wrong = None, f"there is no JSON object of the asked form in the answer, which begins {begins!r}"
     for said in _objects(text):
+        if not _tries(said, names):
+            continue
         try:
             found = _assessment(said, names)
         except ValidationError as error:
@@ -123,8 +127,18 @@ def from_json(text: str, dimensions: Sequence[Dimension] = DIMENSIONS) -> Assess
     return found
 
 
+def _tries(said: Mapping[str, Any], names: tuple[str, ...]) -> bool:
+    """Whether an object is meant as an assessment: neither a part of one nor the form that was shown in the prompt."""
+    fields = {_key(key): value for key, value in said.items()}
+    return bool(fields.keys() & _answer(names).model_fields.keys()) and fields.get("rationale") != BLANK
+
+
+def _key(said: Any) -> str:
+    return str(said).strip().lower().replace(" ", "_")
+
+
 def _assessment(said: Mapping[str, Any], names: tuple[str, ...]) -> Assessment:
-    fields = {str(key).strip().lower().replace(" ", "_"): value for key, value in said.items()}
+    fields = {_key(key): value for key, value in said.items()}
     asked = _answer(names).model_fields
     fields = {key: _whole(value) for key, value in fields.items() if key in asked}
     fields["score"] = _score(fields.get("score"))
@@ -146,9 +160,11 @@ def _whole(said: Any) -> Any:
 
 
 def _score(said: Any) -> Any:
-    """A whole number from 0 to 10 where 7.5, "9", "9/10" or "4 of 5" says one; anything else as it is."""
+    """A whole number from 0 to 10 where 7.5, "7,5", "9", "9/10" or "4 of 5" says one; anything else as it is."""
+    if isinstance(said, bool):
+        return str(said)  # which pydantic would take for 1 or 0
     if isinstance(said, str) and (match := SCORE.fullmatch(said)):
-        number, out_of = Fraction(match[1]), Fraction(match[2] or HIGHEST)
+        number, out_of = Fraction(match[1].replace(",", ".")), Fraction(match[2] or HIGHEST)
         said = number * HIGHEST / out_of if out_of else said
     if isinstance(said, (float, Fraction)) and 0 <= said <= HIGHEST:
         return math.floor(said)
@@ -157,7 +173,7 @@ def _score(said: Any) -> Any:
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
     """The JSON objects in a text, as far as one looks, and those within them."""
-    decoder, text, end = json.JSONDecoder(), text[-LONGEST_ANSWER:], 0
+    decoder, text, end = json.JSONDecoder(object_pairs_hook=_once), text[-LONGEST_ANSWER:], 0
     for match in islice(re.finditer(r"\{", text), MOST_OBJECTS):
         if match.start() < end:
             continue  # within one that was read
@@ -166,6 +182,13 @@ def _objects(text: str) -> Iterator[Mapping[str, Any]]:
         except (ValueError, RecursionError):
             continue
         yield from _nested(found)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, if each of its keys stands once: of two, nobody knows which is meant."""
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
 
 
 def _nested(said: Mapping[str, Any], depth: int = 2) -> Iterator[Mapping[str, Any]]:

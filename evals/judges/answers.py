@@ -16,6 +16,10 @@ THOUGHT_BEGINS = re.compile(
 )
 
 
+# How servers say that an answer ended at its limit: OpenAI, and proxies of Anthropic and Google.
+CUT = ("length", "max_tokens")
+
+
 class CutAnswer(ValueError):
     """An answer that ended at its limit of tokens."""
 
@@ -31,10 +35,10 @@ def answer_text(choice: Any) -> str:
         ValueError: it holds no text.
     """
     message = choice.message
-    if choice.finish_reason == "length":
+    if str(choice.finish_reason).lower() in CUT:
         raise CutAnswer(
-            "its answer is cut at the limit of tokens (finish_reason length): allow more, as with options: "
-            "{max_completion_tokens: 8000}, or give the server a longer context"
+            f"its answer is cut at the limit of tokens (finish_reason {choice.finish_reason}): allow more, as with "
+            "options: {max_completion_tokens: 8000}, or give the server a longer context"
         )
     text = without_thoughts(_joined(message.content))
     if text.strip():
@@ -44,6 +48,8 @@ def answer_text(choice: Any) -> str:
         thought = without_thoughts(_joined(getattr(message, name, None)))
         if thought.strip():
             return thought
+    if getattr(message, "tool_calls", None) or getattr(message, "function_call", None):
+        raise ValueError("it calls a tool instead of answering: the server must offer it none")
     raise ValueError("its answer is empty")
 
 

@@ -54,13 +54,14 @@ def limited_client(timeout: float, deadline: float) -> "httpx.Client":
     )
 
 
-def within(seconds: float, work: Callable[[], Any]) -> Any:
+def within(seconds: float, work: Callable[[], Any], given_up: threading.Event) -> Any:
     """Calls `work` in a thread of its own and returns what it returns, or raises what it raises.
 
     A server that sends headers one letter at a time never goes silent, so that no time-out of the library ends it.
 
     Raises:
-        TimeoutError: it did not end in time; its thread is left behind, and dies with the process.
+        TimeoutError: it did not end in time, or nobody waits for it any more (`given_up`); its thread is left behind,
+            and dies with the process.
     """
     result: list[Any] = []
     error: list[BaseException] = []
@@ -73,7 +74,9 @@ def within(seconds: float, work: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(seconds)
+    end = time.monotonic() + seconds
+    while thread.is_alive() and not given_up.is_set() and (left := end - time.monotonic()) > 0:
+        thread.join(min(left, 0.1))
     if thread.is_alive():
         raise TimeoutError(f"no whole answer within {seconds:g} seconds")
     if error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import random
 import threading
@@ -25,10 +26,13 @@ from evals.judges.redaction import Redactor, masked_url, redact_logs, url_secret
 if TYPE_CHECKING:
     from openai import OpenAI
 
+log = logging.getLogger(__name__)
+
 THIS_IMAGE = (400, 413, 422)  # answers that may be about one image, and not about all
 USUAL_TOKENS = (2000, 500)  # in and out: what an answer is counted as that reports none, or what cannot be
 MAX_TOKENS = 10**6  # in or out, of one answer: a server that reports more is not believed
 MAX_ERROR = 10_000  # letters of an error that are looked at for secrets
+LONG_WAIT = 10.0  # seconds before another try, from which on it is told
 MAX_UNREADABLE = 3  # images in a row without one readable answer, after which nobody is asked any more
 UNREADABLE = (  # of an answer that no schema checked
     ValueError,
@@ -147,7 +151,10 @@ class OpenAIJudge(Judge):
             self.cache = OpinionCache(folder, self.name)
 
     def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
-        """Opinions, from the cache where they are known. All that were given are kept before an error is raised."""
+        """Opinions, from the cache where they are known. All that were given are kept before an error is raised.
+
+        An error lets the calls that are under way end, for they are paid for; Ctrl-C and signals do not.
+        """
         keys = [self.cache.key(prompt, image) for prompt, image in zip(prompts, images, strict=True)]
         first: dict[str, int] = {}
         for i, key in enumerate(keys):
@@ -155,21 +162,24 @@ class OpenAIJudge(Judge):
         known = {key: self.cache.get(key) for key in first}
         found = {key: opinion for key, opinion in known.items() if opinion is not None}
         self.answered |= bool(found)
-        stop, errors = threading.Event(), []
+        stop, given_up, errors = threading.Event(), threading.Event(), []
 
         def work(key: str) -> None:
             if stop.is_set():
                 return
             prompt = prompts[first[key]]
             try:
-                found[key] = self._ask(prompt, images[first[key]], key)
+                found[key] = self._ask(prompt, images[first[key]], key, stop, given_up)
             except BaseException as error:  # noqa: BLE001 - raised below, once all that is under way has ended
-                stop.set()
                 errors.append(error)
+                stop.set()
 
         pool = ThreadPoolExecutor(self.concurrency)
         try:
             list(pool.map(work, [key for key in first if key not in found]))
+        except BaseException:  # of a signal: what the calls meet is in `errors`
+            given_up.set()
+            raise
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -177,16 +187,28 @@ class OpenAIJudge(Judge):
             raise next((e for e in errors if isinstance(e, JudgeRefused)), errors[0])
         return [found[key] for key in keys]
 
-    def _ask(self, prompt: str, image: Tensor, key: str) -> Assessment | Unjudged:
+    def _ask(
+        self, prompt: str, image: Tensor, key: str, stop: threading.Event, given_up: threading.Event
+    ) -> Assessment | Unjudged:
+        """Asks until there is an answer.
+
+        Args:
+            prompt: what the image was drawn for.
+            image: (3, H, W) uint8.
+            key: what names the opinion.
+            stop: whether no more calls are to be made.
+            given_up: whether nobody waits even for the call that is under way.
+        """
         server, messages = self._server(), question(prompt, image, self.dimensions)
         import openai
 
         jitter, wrong, gone = random.Random(key), "", False
         for attempt in range(self.tries):
-            self._take_turn()
+            self._take_turn(stop)
             wait = self.first_wait * 2**attempt * (0.5 + jitter.random())
             try:
-                opinion = self._opinion(within(self.deadline, lambda: self._call(server, messages)))
+                answer = within(self.deadline, lambda: self._call(server, messages), given_up)
+                opinion = self._opinion(answer)
                 self.cache.put(key, prompt, opinion)
                 self.unreadable = 0
                 return opinion
@@ -206,7 +228,17 @@ class OpenAIJudge(Judge):
                 if isinstance(error, CutAnswer):
                     break  # the same limit would cut it again
             if attempt + 1 < self.tries:
-                time.sleep(wait)
+                if wait >= LONG_WAIT:
+                    log.warning(
+                        "%s: waits %.0f seconds before try %d of %d: %s",
+                        self.name,
+                        wait,
+                        attempt + 2,
+                        self.tries,
+                        wrong,
+                    )
+                if stop.wait(wait):
+                    raise JudgeAway(f"{self.name}: nothing more is asked; what it said before is kept")
         if gone:
             raise JudgeAway(
                 f"{self.name} does not answer: {self.tries} tries, the last of which ended with {wrong}; "
@@ -231,7 +263,7 @@ class OpenAIJudge(Judge):
 
     def _turned_down(self, error: Any) -> Unjudged:
         """One image may not be to a server's liking; two, before it ever answered, and it is set up wrongly."""
-        told = f"{self.name} does not take what is asked: {self._said(error)}{_advice(error)}"
+        told = f"{self.name} does not take what is asked: {self._said(error)}{self._redact(_advice(error))}"
         if error.status_code not in THIS_IMAGE:
             raise (JudgeAway if self.answered else JudgeRefused)(told) from None
         with self._lock:
@@ -250,7 +282,7 @@ class OpenAIJudge(Judge):
     def _redact(self) -> Redactor:
         return Redactor(os.environ.get(self.key_variable, ""), *url_secrets(self._url))
 
-    def _take_turn(self) -> None:
+    def _take_turn(self, stop: threading.Event) -> None:
         """Counts a call against the caps, and waits until it may be made."""
         with self._lock:
             if self.max_calls is not None and self.calls >= self.max_calls:
@@ -260,8 +292,8 @@ class OpenAIJudge(Judge):
             self.calls += 1
             wait = self._next_call - time.monotonic()
             self._next_call = max(self._next_call, time.monotonic()) + self._pause
-        if wait > 0:
-            time.sleep(wait)
+        if wait > 0 and stop.wait(wait):
+            raise JudgeAway(f"{self.name}: nothing more is asked; what it said before is kept")
 
     def _call(self, server: "OpenAI", messages: list[dict[str, Any]]) -> Any:
         request: dict[str, Any] = {"model": self.model, "messages": messages}
@@ -276,7 +308,7 @@ class OpenAIJudge(Judge):
             answer = server.chat.completions.create(**request, extra_body=self.options)
         except (ValueError, RecursionError) as error:  # a body that is no JSON at all
             raise NoAnswer(f"an unreadable answer: {error}") from error
-        if not getattr(answer, "choices", None):
+        if not isinstance(getattr(answer, "choices", None), list) or not answer.choices:
             raise NoAnswer(f"it has no choices: {str(answer)[:MAX_ERROR]!r}")
         usage = [getattr(answer.usage, f"{kind}_tokens", None) for kind in ("prompt", "completion")]
         counts = [_believed(n, usual) for n, usual in zip(usage, USUAL_TOKENS, strict=True)]
@@ -286,6 +318,8 @@ class OpenAIJudge(Judge):
 
     def _opinion(self, answer: Any) -> Assessment | Unjudged:
         choice = answer.choices[0]
+        if not hasattr(getattr(choice, "message", None), "content"):
+            raise NoAnswer(f"its choice holds no message: {str(choice)[:MAX_ERROR]!r}")
         if choice.message.refusal or choice.finish_reason == "content_filter":
             said = self._shown(str(choice.message.refusal or "content filter"), 300)
             self.answered = True
@@ -332,7 +366,7 @@ def _believed(count: Any, usual: int) -> int:
 def _advice(error: Any) -> str:
     """What to set where a server says which field of the request it does not take, or where it moved to."""
     if 300 <= error.status_code < 400:
-        target = masked_url(error.response.headers.get("location", ""))
+        target = masked_url(str(error.request.url.join(error.response.headers.get("location", ""))))
         return f": it redirects to {target[:120]}, which is not followed; set base_url to the server that answers"
     text = str(error).lower()
     if "temperature" in text:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import pytest
 
@@ -13,6 +14,7 @@ from evals.assessment import (
     check_dimensions,
     from_json,
     from_text,
+    json_example,
     json_schema,
     longest,
     to_text,
@@ -117,3 +119,45 @@ def test_dimensions_of_ones_own():
     for names in ([], ["Object"], ["a b", "a b"], ["score"], ["rationale"], ["x : y"]):
         with pytest.raises(ValueError, match="dimensions"):
             check_dimensions([Dimension(name=name, question="?") for name in names])
+
+
+def spoken(**changes):
+    verdict = {"reason": "two seen", "ok": True}
+    said = {"rationale": "a disc", **dict.fromkeys(NAMES, verdict), "score": 7, "overall": True}
+    return json.dumps({**said, **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (spoken().replace('"score": 7', '"score": 7 // high'), "no JSON object of the asked form"),
+        (spoken()[:-1] + ",}", "no JSON object of the asked form"),
+        (repr(json.loads(spoken())), "no JSON object of the asked form"),
+        (spoken()[:-1] + ', "score": 1}', "no JSON object of the asked form"),
+        ('{"begruendung": "eine Scheibe", "punkte": 7}', "which begins '{\"begruendung"),
+        (spoken(score=True), "score"),
+        (spoken(score="90%"), "score"),
+        (json_example(), "no JSON object of the asked form"),
+    ],
+    ids=[
+        "comment",
+        "trailing comma",
+        "single quotes",
+        "key twice",
+        "other language",
+        "true",
+        "percent",
+        "form",
+    ],
+)
+def test_what_is_no_assessment_is_named(text, named):
+    with pytest.raises(ValueError, match=re.escape(named)):
+        from_json(text)
+
+
+def test_a_repeated_form_is_no_opinion():
+    assert from_json(f"{spoken(overall=False)} in the form {json_example()}").rationale == "a disc"
+
+
+def test_a_comma_is_a_point():
+    assert from_json(spoken(score="7,5")).score == 7

@@ -5,6 +5,8 @@ import contextlib
 import gzip
 import json
 import logging
+import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -572,3 +574,108 @@ def test_a_server_that_takes_nothing_is_told_at_once(serve):
     server, judge = serve(ok(), (400, {}, b'{"error": {"message": "policy"}}'), ok(), cache=None)
     opinions = judge.assess(["a circle"] * 3, pictures(3))
     assert [isinstance(opinion, Unjudged) for opinion in opinions] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"choices": [{"finish_reason": "stop"}]}, "holds no message"),
+        ({"choices": [{"message": None}]}, "holds no message"),
+        ({"choices": [{"message": "text"}]}, "holds no message"),
+        ({"choices": [{"text": json.dumps(GOOD)}]}, "holds no message"),
+        ({"choices": {"0": {}}}, "no choices"),
+        ({"choices": "abc"}, "no choices"),
+    ],
+    ids=str,
+)
+def test_a_body_without_a_message_is_named(serve, body, said):
+    server, judge = serve((200, {}, json.dumps(body).encode()), tries=1)
+    with pytest.raises(JudgeAway, match=said):
+        judge.assess(["a circle"], pictures(1))
+
+
+@pytest.mark.parametrize("finish", ["max_tokens", "MAX_TOKENS"])
+def test_other_names_of_the_limit_are_known(serve, finish):
+    body = completion(json.dumps(GOOD)[:60])
+    body["choices"][0]["finish_reason"] = finish
+    server, judge = serve((200, {}, json.dumps(body).encode()))
+    (opinion,) = judge.assess(["a circle"], pictures(1))
+    assert f"finish_reason {finish}" in opinion.reason and len(server.requests) == 1
+
+
+def test_a_call_of_a_tool_is_named(serve):
+    call = {"id": "1", "type": "function", "function": {"name": "x", "arguments": json.dumps(GOOD)}}
+    server, judge = serve(ok({"role": "assistant", "content": None, "tool_calls": [call]}), tries=1)
+    assert "calls a tool" in judge.assess(["a circle"], pictures(1))[0].reason
+
+
+def test_a_redirect_that_repeats_the_key_is_hidden(serve):
+    server, judge = serve((302, {"location": f"/{KEY}/login"}, b""))
+    with pytest.raises(JudgeRefused, match="redirects to") as error:
+        judge.assess(["a circle"], pictures(1))
+    assert KEY[:8] not in str(error.value)
+
+
+def test_a_redirect_within_the_server_is_told_whole(serve):
+    server, judge = serve((302, {"location": "/login?next=%2Fv1"}, b""))
+    with pytest.raises(JudgeRefused, match="redirects to http://127.0.0.1:[0-9]+/login, "):
+        judge.assess(["a circle"], pictures(1))
+
+
+DISGUISES = {
+    "reverse": lambda key: key[::-1],
+    "dashes": "-".join,
+    "entities": lambda key: "".join(f"&#{ord(letter)};" for letter in key),
+    "hex entities": lambda key: "".join(f"&#x{ord(letter):x};" for letter in key),
+    "escapes": lambda key: "".join(f"\\u{ord(letter):04x}" for letter in key),
+    "bytes": lambda key: "".join(f"\\x{ord(letter):02x}" for letter in key),
+    "percent": lambda key: "".join(f"%{ord(letter):02X}" for letter in key),
+    "wide": lambda key: "".join(chr(ord(letter) + 0xFEE0) for letter in key),
+    "base32": lambda key: base64.b32encode(key.encode()).decode(),
+    "base32 of more": lambda key: base64.b32encode(b"key " + key.encode()).decode(),
+    "base85": lambda key: base64.b85encode(key.encode()).decode(),
+    "hex": lambda key: key.encode().hex(":"),
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_a_disguised_key_is_hidden(serve, disguise):
+    text = DISGUISES[disguise](KEY)
+    server, judge = serve((400, {}, json.dumps({"error": {"message": f"no {text}"}}).encode()))
+    with pytest.raises(JudgeRefused) as error:
+        judge.assess(["a circle"] * 2, pictures(2))
+    said = str(error.value)
+    assert "no " in said and "***" in said
+    assert not [text[i : i + 20] for i in range(len(text) - 19) if text[i : i + 20] in said]
+
+
+def test_a_key_of_a_few_letters_hides_no_figures(serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "1")
+    server, judge = serve(ok(json.dumps({**GOOD, "rationale": "1 of 10 stars, 1 red"})))
+    assert judge.assess(["a circle"], pictures(1))[0].rationale == "1 of 10 stars, 1 red"
+
+
+@pytest.mark.parametrize(
+    "trouble", [(429, {"retry-after": "100"}, b"{}"), (200, {}, STALL)], ids=["wait", "call"]
+)
+def test_ctrl_c_ends_waits_and_calls_at_once_and_keeps_opinions(serve, tmp_path, caplog, trouble):
+    server, judge = serve(ok(), trouble, concurrency=2, timeout=60.0)
+    interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    begun = time.monotonic()
+    interrupt.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            judge.assess(["a circle"] * 6, pictures(6))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - begun < 2.5 and len(list(tmp_path.rglob("*.json"))) == 1
+    assert trouble[2] == STALL or "waits 100 seconds before try 2 of 3: Error code: 429" in caplog.text
+
+
+def test_an_error_ends_the_waits_of_other_calls(serve):
+    server, judge = serve((429, {"retry-after": "100"}, b"{}"), (401, {}, b"{}"), concurrency=2)
+    begun = time.monotonic()
+    with pytest.raises(JudgeRefused, match="refuses the key"):
+        judge.assess(["a circle"] * 4, pictures(4))
+    assert time.monotonic() - begun < 5
