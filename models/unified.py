@@ -314,7 +314,7 @@ class Illume(nn.Module):
             ValueError: it leaves no room for an image in the context.
         """
         segment = self._with_codes(self.sequencer.segment(document, ask=ask))
-        room = self.language.trunk.config.max_position_embeddings - self.language.draw_tokens - 2
+        room = self.language.context - self.language.draw_tokens - 2
         if len(segment) > room:
             raise ValueError(
                 f"the prompt is {len(segment)} tokens long, this model's context has room for {room}: shorten it"

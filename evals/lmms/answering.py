@@ -49,7 +49,7 @@ class Answerer:
 
     @property
     def _context(self) -> int:
-        return self.model.language.trunk.config.max_position_embeddings
+        return self.model.language.context
 
     def _document(self, request: Request, look: Callable[[Any], Any]) -> list[Part]:
         try:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from transformers import PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig
+
+from models.recipe import check_keys
 
 COMMON = frozenset(
     "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
@@ -37,6 +39,8 @@ ABOUT_FILES = frozenset(
     "unsloth_fixed unsloth_version is_llama_config max_sequence_length max_length task_specific_params "
     "model_name temperature top_k top_p do_sample repetition_penalty rope_theta rope_scaling".split()
 )
+# the trunk's own embedding is never used: text and vision rows are this module's
+NO_TEXT_ROWS = {"vocab_size": 1, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
 REFUSED = {
     "gemma2": "it caps the logits of attention and head (attn_logit_softcapping, final_logit_softcapping)",
     "gpt_oss": "it has experts, and learned attention sinks",
@@ -111,6 +115,23 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def trunk_config(trunk: dict[str, Any]) -> PretrainedConfig:
+    """The Hugging Face config that a recipe describes; the library itself would take a mistyped key without a word."""
+    if "model_type" not in trunk:
+        raise ValueError("the trunk lacks model_type, as llama or qwen2")
+    settings = {key: value for key, value in trunk.items() if key != "model_type"}
+    try:
+        known = AutoConfig.for_model(trunk["model_type"]).to_dict()
+    except ValueError as error:
+        raise ValueError(
+            f"the trunk's model_type {trunk['model_type']!r} is not one of transformers'"
+        ) from error
+    check_keys(settings, known, "the trunk")
+    config = AutoConfig.for_model(trunk["model_type"], **(settings | NO_TEXT_ROWS))
+    check_trunk(trunk | {key: getattr(config, key) for key in settings if hasattr(config, key)}, "the trunk")
+    return config
+
+
 def check_trunk(settings: Mapping[str, Any], where: str) -> None:
     """Makes sure that what a config asks for is computed here as its family's library class does.
 
@@ -129,7 +150,7 @@ def check_trunk(settings: Mapping[str, Any], where: str) -> None:
         if key in IDLE:
             fine = value in IDLE[key]
         else:
-            fine = key in COMMON | FAMILIES[kind].keys or not value
+            fine = key in COMMON | ABOUT_FILES | FAMILIES[kind].keys or not value
         if not fine:
             raise ValueError(
                 f"{where}: {key}: {str(value)[:80]} is refused: it changes what {kind} computes, "

@@ -17,11 +17,11 @@ from transformers import (
 )
 
 from models.attention import Attend, Backend
-from models.language.families import ABOUT_FILES, check_trunk, row_factors
+from models.language.families import ABOUT_FILES, NO_TEXT_ROWS, check_trunk, row_factors
 from models.language.published_tokenizer import read_published_tokenizer
 from models.language.template_render import TODAY, check_day
 from models.language.text_tokenizer import text_rows
-from models.language.unified_lm import NO_TEXT_ROWS, UnifiedLM
+from models.language.unified_lm import UnifiedLM
 from models.published import check_files, read_published, type_on_disk
 from models.published_kind import read_config
 from models.turns import VICUNA, template_turns

@@ -12,20 +12,16 @@ import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.profiler import record_function
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import AutoModel
 
 from models.attention import Attend, Backend, attention_inputs
 from models.language.chunked_loss import summed_cross_entropy
-from models.language.families import check_trunk, rotary_limit
-from models.recipe import build, check_keys
+from models.language.families import rotary_limit, trunk_config
+from models.recipe import build
 from models.sequence import PackedBatch
 from models.slices import Slicing
 from models.turns import Turns
 from models.vocabulary import Vocabulary
-
-# the trunk's own embedding is never used: text and vision rows are this module's
-NO_TEXT_ROWS = {"vocab_size": 1, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
-
 
 # What a learned token is for, by its document: it has no image, shows some, draws some, or does both.
 TASKS = ("words", "understanding", "generation", "editing")
@@ -75,23 +71,6 @@ def by_task(losses: Tensor, shows: Tensor, draws: Tensor) -> Tensor:
     return none.index_add_(1, shows + 2 * draws, told)
 
 
-def _trunk_config(trunk: dict[str, Any]) -> PretrainedConfig:
-    """The Hugging Face config that a recipe describes; the library itself would take a mistyped key without a word."""
-    if "model_type" not in trunk:
-        raise ValueError("the trunk lacks model_type, as llama or qwen2")
-    settings = {key: value for key, value in trunk.items() if key != "model_type"}
-    try:
-        known = AutoConfig.for_model(trunk["model_type"]).to_dict()
-    except ValueError as error:
-        raise ValueError(
-            f"the trunk's model_type {trunk['model_type']!r} is not one of transformers'"
-        ) from error
-    check_keys(settings, known, "the trunk")
-    config = AutoConfig.for_model(trunk["model_type"], **(settings | NO_TEXT_ROWS))
-    check_trunk(trunk | {key: getattr(config, key) for key in settings if hasattr(config, key)}, "the trunk")
-    return config
-
-
 class UnifiedLM(nn.Module, PyTorchModelHubMixin):
     """A Hugging Face decoder with an adapter for features and its own rows for text and vision.
 
@@ -135,7 +114,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             raise ValueError(
                 f"places need one grid: images enter as {see_tokens} features and leave as {draw_tokens} codes"
             )
-        config = _trunk_config(trunk)
+        config = trunk_config(trunk)
         self.trunk = AutoModel.from_config(config)
         width = config.hidden_size
         if type(self.trunk.get_input_embeddings()) is not nn.Embedding:  # of a kind that holds more
@@ -157,6 +136,12 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
     def turns(self) -> Turns:
         """What opens and closes turns."""
         return Turns.of(self._turns, self.vocabulary)
+
+    @property
+    def context(self) -> int:
+        """Tokens of a text: as many as the trunk has positions for, and its rotary angles hold for."""
+        limit, positions = rotary_limit(self.trunk.config), self.trunk.config.max_position_embeddings
+        return positions if limit is None else min(limit, positions)
 
     def slice_images(self, slicing: dict[str, Any]) -> None:
         """Sees images in slices from now on, as its model folder will say; settings of `models.slices.Slicing`."""

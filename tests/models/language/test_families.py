@@ -198,6 +198,9 @@ def test_rotary_angles_that_depend_on_the_length_are_held_to_it(tmp_path, words)
     for name in ("phi3, longrope", "llama, dynamic"):
         limit = 128 if "longrope" in name else 256
         _, language, tokenizer = published(tmp_path, name, words)
+        assert language.context == limit
+        with pytest.raises(ValueError, match=f"this model's context has room for {limit - 36 - 2}"):
+            Illume(language=language, text_tokenizer=tokenizer).segment([Text("cat " * 100)])
         batch = collate([of([1] * 10)], [[0]], limit + 1, 0)
         with pytest.raises(ValueError, match=f"sequence_length must be {limit} at most"):
             language.hidden(batch, batch.ids, torch.zeros(0, 36, 32))
