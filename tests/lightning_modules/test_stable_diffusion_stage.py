@@ -12,6 +12,8 @@ from PIL import Image
 
 import train
 from callbacks.metrics_file import read_rows
+from common.images import open_image
+from datamodules.image_datamodule import ImageDataModule
 from lightning_modules.detokenizer import DetokenizerModule
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
@@ -32,9 +34,9 @@ HERE = [
 ]  # fmt: skip
 
 
-def picture(seed: int) -> bytes:
+def picture(seed: int, size: tuple[int, int] = (24, 24)) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (24, 24, 3), np.uint8)).save(buffer, "png")
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)).save(buffer, "png")
     return buffer.getvalue()
 
 
@@ -127,18 +129,28 @@ def module(world: Path, **settings: object) -> DetokenizerModule:
     return DetokenizerModule(tokenizer="tokenizer", detokenizer=sizes, **settings)
 
 
-def test_an_encoder_of_another_input_is_given_the_detokenizer_s_images(world, monkeypatch):
+def test_codes_are_those_of_inference_where_the_detokenizer_s_images_are_larger(world, monkeypatch):
+    """512 pixels to rebuild, of codes that are made at 224, straight from the file."""
     save_stable_diffusion(world / "sd", "1.5")
+    photos = [picture(i, (150, 110)) for i in range(2)]
+    write_samples(world / "photos/0.tar", {str(i): {"png": photo} for i, photo in enumerate(photos)})
     stage = module(world, sizes={"image_size": 96})
     stage.configure_model()
-    small = stage.encoder.forward
-    monkeypatch.setattr(  # as an encoder does that resizes what it is given
-        stage.encoder, "forward", lambda images: small(images[..., ::4, ::4])
-    )
-    batch = SimpleNamespace(images=torch.zeros(2, 3, 96, 96, dtype=torch.uint8))
+    data = ImageDataModule("photos", "photos", 96, 2, 1, 1, workers=0, readers=1)
+    data.trainer = SimpleNamespace(lightning_module=stage)
+    data.setup()
+    (batch,) = data.train_dataloader()
+    model = Illume.from_pretrained("tokenizer")
+    squares = torch.stack([model.code_input(open_image(photo)) for photo in photos])
+    codes = []
+    encode = stage.tokenizer.encode
+    monkeypatch.setattr(stage.tokenizer, "encode", lambda f: codes.append(encode(f)) or codes[-1])
     monkeypatch.setattr(stage, "log_dict", lambda *_, **__: None)
     monkeypatch.setattr(DetokenizerModule, "global_step", 0)
     stage.training_step(batch).backward()
+    assert batch.images.shape == (2, 3, 96, 96)
+    assert sorted(batch.code_images.tolist()) == sorted(squares.tolist())
+    assert sorted(codes[0].tolist()) == sorted(model.encode(squares).tolist())
     assert stage.detokenizer.unet.conv_in.weight.grad.abs().max() > 0
 
 
