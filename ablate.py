@@ -24,7 +24,8 @@ from common.json_files import read_object
 from common.paths import user_path
 from evals.__main__ import build_parser
 from evals.ablation import PUBLISHED, Ablation, check_seeds, read_ablation
-from evals.arms import Runs, column, gains, markdown, paired_gain, summary, table
+from evals.arms import Runs, column, gains, paired_gain, summary, table
+from evals.markdown import ruled
 from models.model_folder import folder_hash
 from processes import ended_by_sigterm, failure, log_of, run_lock, start
 from train import CONFIGS, find_config
@@ -79,7 +80,9 @@ class Runner:
         with run_lock(folder) as lock:
             self._call(folder, lock, "train.py", "--config", str(config), *words)
             of = [folder_hash(folder / "model"), *self.words]
-            if not (report.is_file() and about.is_file() and read_object(about, infinite=True).get("of") == of):
+            if not (
+                report.is_file() and about.is_file() and read_object(about, infinite=True).get("of") == of
+            ):
                 about.unlink(missing_ok=True)  # what it says is no longer so
                 model = ("--model", str(folder / "model"))
                 self._call(folder, lock, "-m", "evals", *model, "--out", str(report), *self.words)
@@ -224,7 +227,7 @@ def paper_table(section: str) -> str:
     rows = json.loads(PUBLISHED.read_text(encoding="utf-8"))[section]
     there = [key for key in IN_PAPER if any(key in row for row in rows)]
     heading = [rows[0]["source"], *(IN_PAPER[key] for key in there)]
-    return "\n" + markdown([heading, *([r["model"], *(str(r.get(key, "")) for key in there)] for r in rows)])
+    return "\n" + ruled([heading, *([r["model"], *(str(r.get(key, "")) for key in there)] for r in rows)])
 
 
 def say(text: str) -> None:

@@ -19,6 +19,7 @@ illume.json: options such as `--cfg 2 --top-k 2048` are laid over that, and `gen
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,7 +194,7 @@ def best(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor":
     """Of several drawings the one (3, H, W) that the model itself is most sure of."""
     images = sketches(model, options, own_seeds(seed, options.best_of))
     opinions = own_judge(model).assess_with_confidence([options.prompt] * len(images), images)
-    sure = [confidence for _, confidence in opinions]
+    sure = [0.0 if isnan(confidence) else confidence for _, confidence in opinions]
     if not any(sure):
         raise ValueError(f"{UNTAUGHT}: --best-of needs its assessments")
     first = max(range(len(sure)), key=sure.__getitem__)

@@ -1,9 +1,11 @@
 """Arms of an ablation, run with the same seeds, held against each other: means, and paired gains with 95% intervals."""
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
+from math import isfinite, nan, sqrt
 from statistics import mean, stdev
 from typing import NamedTuple
+
+from evals.markdown import ruled
 
 Runs = Mapping[str, Mapping[int, Mapping[str, float]]]  # arm, seed, measure
 # Student's t at 97.5%, for 1 to 10 degrees of freedom.
@@ -28,8 +30,13 @@ def paired_gain(arm: Mapping[int, float], other: Mapping[int, float]) -> Gain:
     if set(arm) != set(other) or not 1 <= len(arm) <= MOST_SEEDS:
         raise ValueError(f"paired arms need the same 1 to {MOST_SEEDS} seeds: {sorted(arm)}, {sorted(other)}")
     each = [arm[seed] - other[seed] for seed in sorted(arm)]
-    half = STUDENT[len(each) - 2] * stdev(each) / sqrt(len(each)) if len(each) > 1 else None
+    half = STUDENT[len(each) - 2] * spread(each) / sqrt(len(each)) if len(each) > 1 else None
     return Gain(mean(each), half, each)
+
+
+def spread(values: Sequence[float]) -> float:
+    """The standard deviation; NaN where a value is no finite number, so that such a run is seen and wins nothing."""
+    return stdev(values) if all(map(isfinite, values)) else nan
 
 
 def measures(runs: Runs) -> list[str]:
@@ -53,7 +60,7 @@ def summary(runs: Runs) -> dict[str, dict[str, dict[str, float | None]]]:
         arm: {
             measure: {
                 "mean": mean(values.values()),
-                "spread": stdev(values.values()) if len(values) > 1 else None,
+                "spread": spread(list(values.values())) if len(values) > 1 else None,
             }
             for measure in measures(runs)
             if (values := column(runs, arm, measure)) is not None
@@ -86,13 +93,7 @@ def table(runs: Runs, pairs: Sequence[tuple[str, str]], shown: Mapping[str, str]
         lines.append([arm, *(f"{of[name]['mean']:.3f}" if name in of else "" for name in there)])
     for title, of in differences.items():
         lines.append([title, *(_gain(of[name]) if name in of else "" for name in there)])
-    return markdown(lines)
-
-
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """A heading and rows of names and figures as a Markdown table, the figures to the right."""
-    ruled = [lines[0], ["---", *("---:" for _ in lines[0][1:])], *lines[1:]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in ruled) + "\n"
+    return ruled(lines)
 
 
 def _gain(gain: Gain) -> str:

@@ -22,7 +22,7 @@ LONGEST_ANSWER, MOST_OBJECTS = (
 )  # letters of a judge's answer that are looked at, and beginnings of objects
 SENTENCE = re.compile(r"([A-Za-z][A-Za-z ]*?) ?: ?(?:(.*) ?, ?)?(\w+)")
 SCORE = re.compile(r"\s*(\d{1,3}(?:[.,]\d{1,6})?)\s*(?:(?:/|of|out of)\s*(\d{1,3}))?\s*")
-WORD = re.compile(r"[a-z][a-z ]*[a-z]")
+WORD = re.compile(r"[a-z]{2,}|[a-z]+(?: [a-z]+)+")
 
 
 BLANK = "..."  # what stands for words in the form that a prompt shows
@@ -72,11 +72,13 @@ def check_dimensions(dimensions: Sequence[Dimension]) -> tuple[Dimension, ...]:
         ValueError: there is none, or a name is not of small letters, stands twice, or means something else.
     """
     names = [dimension.name for dimension in dimensions]
-    wrong = [name for name in names if not WORD.fullmatch(name) or name in RESERVED]
+    wrong = [
+        n for n in names if not WORD.fullmatch(n) or n in RESERVED or hasattr(BaseModel, n.replace(" ", "_"))
+    ]
     if not names or wrong or len(set(names)) < len(names):
         raise ValueError(
-            f"dimensions {', '.join(map(repr, names)) or 'are missing'}: each needs a name of its own in small letters, "
-            f"which is none of {', '.join(RESERVED)}"
+            f"dimensions {', '.join(map(repr, wrong or names)) or 'are missing'}: each needs a name of its own, words of "
+            f"small letters with a blank between them, which is none of {', '.join(RESERVED)} and none of pydantic's own"
         )
     return tuple(dimensions)
 

@@ -61,7 +61,7 @@ def own_assessment_scores(
     choices = {
         "first": list(starts),
         "own": [
-            start + int(np.argmax([o.confidence for o in opinions[start : start + draws]]))
+            start + int(np.argmax(np.nan_to_num([o.confidence for o in opinions[start : start + draws]])))
             for start in starts
         ],
         "judge": [

@@ -7,6 +7,7 @@ the papers', a footnote says so.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from common.paths import user_path
 from common.terminal import printable
 from evals.json_files import read_object
 from evals.lmms.results import is_lmms, lmms_figures, lmms_note
+from evals.markdown import escaped
 
 PUBLISHED = Path(__file__).resolve().parent / "published.json"
 COLUMNS = {
@@ -253,8 +255,10 @@ def _number(measure: str, value: float | None) -> str:
 def markdown(table: Table) -> str:
     """As Markdown."""
     lines = [table.headings, ["---"] * len(table.headings), *table.cells]
-    body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return body + "\n\n" + "\n".join(f"[{i}] {note}." for i, note in enumerate(table.notes, 1)) + "\n"
+    body = "\n".join("| " + " | ".join(map(escaped, line)) + " |" for line in lines)
+    return (
+        body + "\n\n" + "\n".join(f"[{i}] {escaped(note)}." for i, note in enumerate(table.notes, 1)) + "\n"
+    )
 
 
 def page(table: Table) -> str:
@@ -283,11 +287,12 @@ def latex(table: Table) -> str:
 
 
 def _tex(text: str) -> str:
-    for special in ("\\", "&", "%", "$", "#", "_", "{", "}"):
-        text = text.replace(special, r"\textbackslash " if special == "\\" else f"\\{special}")
-    return text
+    """A text as it is meant: no sign in it is a command, not even ^^5c, and no bracket the argument of a row's end."""
+    said = re.sub(r"[\\^~&%$#_{}]", lambda found: TEX.get(found[0], f"\\{found[0]}"), printable(text))
+    return f"{{}}{said}" if said.startswith(("[", "*")) else said
 
 
+TEX = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
 FORMATS: dict[str, Callable[[Table], str]] = {"markdown": markdown, "html": page, "latex": latex}
 
 

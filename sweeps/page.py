@@ -23,7 +23,11 @@ COMPLETE, PRUNED = TrialState.COMPLETE, TrialState.PRUNED
 
 def write_sweep(path: Path, study: Study, recipe: Recipe) -> Path:
     """Writes the page; returns its path."""
-    trials = [trial for trial in trials_of(study) if trial.state in (COMPLETE, PRUNED) and trial.values]
+    trials = [
+        trial
+        for trial in trials_of(study)
+        if trial.state in (COMPLETE, PRUNED) and trial.values and all(map(isfinite, trial.values))
+    ]
     charts = [*_histories(study, recipe, trials), *_training(study, recipe, trials)]
     charts += [*_importances(study, recipe), *_parallel(study, recipe, trials)]
     body = [_opening(study, recipe), _cards(study, recipe)]

@@ -1,13 +1,14 @@
 """What a sweep found: a row a trial, and the best trial's values as a config that `train.py` takes."""
 
 from collections.abc import Mapping, Sequence
+from math import inf, isfinite
 from typing import Any
 
 import yaml
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from evals.arms import markdown
+from evals.markdown import ruled
 from sweeps.claims import SURPLUS
 from sweeps.overlay import overlay
 from sweeps.recipe import Recipe
@@ -25,18 +26,30 @@ def trials_of(study: Study) -> list[FrozenTrial]:
         (trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get(SURPLUS)),
         key=lambda t: (
             ORDER.index(t.state),
-            sign * t.values[0] if t.state == TrialState.COMPLETE else -(t.last_step or 0),
+            _lower(sign * t.values[0]) if t.state == TrialState.COMPLETE else -(t.last_step or 0),
             t.number,
         ),
     )
 
 
+def _lower(value: float) -> float:
+    """A value to be minimised; what is no finite number, as older sweeps kept it, is the worst there is."""
+    return value if isfinite(value) else inf
+
+
 def front(study: Study) -> set[int]:
     """The number of the best trial; of several objectives, those that no other trial is better than in all."""
-    complete = [trial.number for trial in trials_of(study) if trial.state == TrialState.COMPLETE]
-    if len(study.directions) > 1 and complete:
-        return {trial.number for trial in study.best_trials}
-    return set(complete[:1])
+    finite = [t for t in trials_of(study) if t.state == TrialState.COMPLETE and all(map(isfinite, t.values))]
+    if len(study.directions) == 1:
+        return {trial.number for trial in finite[:1]}
+    signs = [-1 if direction.name == "MAXIMIZE" else 1 for direction in study.directions]
+    costs = {t.number: [sign * value for sign, value in zip(signs, t.values, strict=True)] for t in finite}
+    return {n for n, cost in costs.items() if not any(_beats(other, cost) for other in costs.values())}
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether costs are nowhere higher and somewhere lower than others."""
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def best(study: Study) -> FrozenTrial | None:
@@ -54,7 +67,7 @@ def rows(study: Study, recipe: Recipe) -> list[list[str]]:
 
 def table(study: Study, recipe: Recipe) -> str:
     """The rows as Markdown."""
-    return markdown(rows(study, recipe))
+    return ruled(rows(study, recipe))
 
 
 def short(keys: Sequence[str]) -> dict[str, str]:

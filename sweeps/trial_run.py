@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +184,9 @@ class TrialRun:
 
     def _finished(self) -> Outcome:
         values = [self._last(name) for name in self.recipe.objective]
-        if any(map(isnan, values)):
+        if not all(map(isfinite, values)):
             return Outcome(
-                TrialState.FAIL, why=f"{self.folder.name} ended with an objective that is no number"
+                TrialState.FAIL, why=f"{self.folder.name} ended with an objective that is no finite number"
             )
         return Outcome(TrialState.COMPLETE, values)
 

@@ -22,6 +22,15 @@ class OpinionCache:
     def __init__(self, folder: str | Path | None, judge: str) -> None:
         self.folder, self.judge = None if folder is None else Path(folder), judge
 
+    def check(self) -> None:
+        """Makes the folder.
+
+        Raises:
+            OSError: nothing can be kept there.
+        """
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
     def key(self, prompt: str, image: Tensor) -> str:
         """What names an opinion of an image (3, H, W) uint8."""
         digest = hashlib.sha256(f"{self.judge}\0{prompt}\0{tuple(image.shape)}\0".encode())

@@ -41,6 +41,16 @@ class JudgeRefused(ValueError):
     """The judge will never answer as it is set up, as with a wrong key."""
 
 
+def _dimension(given: Any) -> Dimension:
+    if isinstance(given, Dimension):
+        return given
+    if not isinstance(given, Mapping) or set(given) != {"name", "question"}:
+        raise ValueError(f"dimensions: each is {{name: ..., question: ...}}, not {given!r}")
+    if not all(isinstance(text, str) and text.strip() for text in given.values()):
+        raise ValueError(f"dimensions: name and question are words, not {given!r}")
+    return Dimension(**given)
+
+
 class Judge(ABC):
     """Assesses images.
 
@@ -54,8 +64,9 @@ class Judge(ABC):
     name: str
 
     def __init__(self, dimensions: Sequence[Dimension | dict[str, str]] | None = None) -> None:
-        made = [d if isinstance(d, Dimension) else Dimension(**d) for d in dimensions or DIMENSIONS]
-        self.dimensions = check_dimensions(made)
+        self.dimensions = check_dimensions(
+            [_dimension(d) for d in (DIMENSIONS if dimensions is None else dimensions)]
+        )
 
     @abstractmethod
     def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:

@@ -20,8 +20,9 @@ from evals.judges.answers import CutAnswer, answer_text
 from evals.judges.cache import OpinionCache
 from evals.judges.http_limits import limited_client, retry_after, within
 from evals.judges.judge import Judge, JudgeAway, JudgeRefused, Unjudged
+from evals.judges.limits import believed, check_amounts, check_sizes
 from evals.judges.question import SYSTEM, question
-from evals.judges.redaction import Redactor, masked_url, redact_logs, url_secrets
+from evals.judges.redaction import Redactor, check_url, masked_url, redact_logs, url_secrets
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 THIS_IMAGE = (400, 413, 422)  # answers that may be about one image, and not about all
-USUAL_TOKENS = (2000, 500)  # in and out: what an answer is counted as that reports none, or what cannot be
-MAX_TOKENS = 10**6  # in or out, of one answer: a server that reports more is not believed
 MAX_ERROR = 10_000  # letters of an error that are looked at for secrets
+OPENAI = "https://api.openai.com/v1"
 LONG_WAIT = 10.0  # seconds before another try, from which on it is told
 MAX_UNREADABLE = 3  # images in a row without one readable answer, after which nobody is asked any more
 UNREADABLE = (  # of an answer that no schema checked
@@ -100,10 +100,17 @@ class OpenAIJudge(Judge):
         output_price: float | None = None,
     ) -> None:
         super().__init__(dimensions)
-        if concurrency < 1 or tries < 1 or min(timeout, deadline) <= 0 or first_wait < 0:
-            raise ValueError(
-                "OpenAIJudge: concurrency and tries are at least 1, timeout and deadline above 0"
-            )
+        check_sizes(concurrency=concurrency, tries=tries, max_calls=max_calls)
+        check_amounts(
+            timeout=timeout, deadline=deadline, calls_per_minute=calls_per_minute, max_spend=max_spend
+        )
+        check_amounts(
+            zero=True,
+            first_wait=first_wait,
+            temperature=temperature,
+            input_price=input_price,
+            output_price=output_price,
+        )
         if response_format not in ("json_schema", "json_object", "none"):
             raise ValueError(
                 f"OpenAIJudge: response_format {response_format!r}: json_schema, json_object or none"
@@ -112,6 +119,12 @@ class OpenAIJudge(Judge):
             options or {}
         ):
             raise ValueError(f"OpenAIJudge: options must not hold {', '.join(sorted(taken))}")
+        try:
+            json.dumps(options, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"OpenAIJudge: options are sent as JSON: {error}") from error
+        self._url = base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL") or OPENAI
+        check_url(self._url, "OPENAI_BASE_URL" if base_url is None else "OpenAIJudge: base_url")
         if base_url is not None and url_secrets(base_url):
             raise ValueError(
                 f"OpenAIJudge: base_url {masked_url(base_url)} holds a user, a password or a query, which configs "
@@ -128,7 +141,6 @@ class OpenAIJudge(Judge):
         self.calls, self.spent, self.answered, self.turned_down, self.unreadable = 0, 0.0, False, 0, 0
         self._lock, self._pause = threading.Lock(), 60.0 / calls_per_minute if calls_per_minute else 0.0
         self._next_call = 0.0
-        self._url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         asked = [
             SYSTEM,
             [d.model_dump() for d in self.dimensions],
@@ -142,8 +154,9 @@ class OpenAIJudge(Judge):
         self._client: OpenAI | None = None
 
     def check(self) -> None:
-        """Whether there are a client and a key; the server is not asked."""
+        """Whether there are a client, a key, and a place for opinions; the server is not asked."""
         self._server()
+        self.cache.check()
 
     def keep_in(self, folder: Path) -> None:
         """Keeps opinions there, if no other cache was set."""
@@ -311,7 +324,7 @@ class OpenAIJudge(Judge):
         if not isinstance(getattr(answer, "choices", None), list) or not answer.choices:
             raise NoAnswer(f"it has no choices: {str(answer)[:MAX_ERROR]!r}")
         usage = [getattr(answer.usage, f"{kind}_tokens", None) for kind in ("prompt", "completion")]
-        counts = [_believed(n, usual) for n, usual in zip(usage, USUAL_TOKENS, strict=True)]
+        counts = believed(usage)
         with self._lock:
             self.spent += sum(price * count / 1e6 for price, count in zip(self.prices, counts, strict=True))
         return answer
@@ -356,11 +369,6 @@ class OpenAIJudge(Judge):
         return OpenAI(
             api_key=key, base_url=self._url, timeout=self.timeout, max_retries=0, http_client=client
         )
-
-
-def _believed(count: Any, usual: int) -> int:
-    """A number of tokens that a server reports, where it can be one."""
-    return min(count, MAX_TOKENS) if isinstance(count, int) and count > 0 else usual
 
 
 def _advice(error: Any) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from common.errors import suggest
 from common.paths import expand_all
 from common.safe_yaml import read_yaml
 from evals.judges.ensemble import EnsembleJudge
@@ -14,6 +15,8 @@ from models.recipe import build
 
 WORDS = {"scene": SceneJudge, "self": SelfJudge}
 JUDGES = {judge.__name__: judge for judge in (SceneJudge, SelfJudge, OpenAIJudge, EnsembleJudge)}
+
+KEYS = ("class_path", "init_args")
 
 
 def read_judge(text: str) -> Judge:
@@ -30,8 +33,14 @@ def read_judge(text: str) -> Judge:
 
 
 def _built(recipe: Any, where: str) -> Judge:
-    name = str(recipe.get("class_path", "")).rpartition(".")[2] if isinstance(recipe, dict) else ""
-    if name not in JUDGES:
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{where} must hold the lines class_path: and init_args:")
+    for key in recipe:
+        if key not in KEYS:
+            raise ValueError(f"{where} has the key {str(key)!r}: {suggest(str(key), KEYS)}")
+    path = str(recipe.get("class_path", ""))
+    name = path.rpartition(".")[2]
+    if name not in JUDGES or path not in (name, f"{JUDGES[name].__module__}.{name}"):
         raise ValueError(f"{where}: class_path names no judge; there is {', '.join(JUDGES)}")
     settings = recipe.get("init_args") or {}
     if not isinstance(settings, dict) or not isinstance(settings.get("judges", []), list):

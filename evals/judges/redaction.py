@@ -104,6 +104,21 @@ def url_secrets(url: str) -> list[str]:
     return [text for part in found if part for text in {part, unquote(part)}]
 
 
+def check_url(url: str, where: str) -> None:
+    """Makes sure that a URL is one of a server.
+
+    Raises:
+        ValueError: it is not; the message holds none of its secrets.
+    """
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an end, a port that is no number or too large
+        right = False
+    if not right or not url.isprintable() or " " in url:
+        raise ValueError(f"{where} is no URL of a server: give one as http://127.0.0.1:8000/v1")
+
+
 def masked_url(url: str) -> str:
     """The URL without user, password, query and fragment."""
     parts = urlsplit(url)

@@ -1,5 +1,7 @@
 """Gains are paired by seed, with intervals that grow with their spread; what an arm has not is left out."""
 
+import math
+
 import pytest
 
 from evals.arms import gains, paired_gain, summary, table
@@ -37,3 +39,12 @@ def test_the_table():
         "| more | 0.710 |  |",
         "| more over baseline | +0.110 ± 0.043 |  |",
     ]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_run_without_a_finite_figure_is_shown_and_wins_nothing(value):
+    runs = {"a": {0: {"x": value}, 1: {"x": 1.0}}, "b": {0: {"x": 0.0}, 1: {"x": 0.0}}}
+    gain = gains(runs, [("a", "b")])["a over b"]["x"]
+    assert not math.isfinite(gain.mean) and math.isnan(gain.half)
+    assert math.isnan(summary(runs)["a"]["x"]["spread"])
+    assert "± nan" in table(runs, [("a", "b")], {"x": "x"})

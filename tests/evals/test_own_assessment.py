@@ -59,3 +59,8 @@ def test_its_words_are_read(drawings, tiny_illume, monkeypatch):
         (0 < o.confidence < 1) if d.ok else o.confidence == 0 for o, d in zip(found, drawings, strict=True)
     )
     assert torch.is_grad_enabled()
+
+
+def test_a_confidence_that_is_no_number_wins_nothing(drawings):
+    unsure = [OwnOpinion(d.ok, 0.9 if d.ok else float("nan")) for d in drawings]
+    assert own_assessment_scores(drawings, unsure, DRAWS)["best_of/own"] == 1.0

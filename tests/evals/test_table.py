@@ -202,6 +202,21 @@ def test_special_letters_are_escaped() -> None:
     )
 
 
+HOSTILE = "\\input{/etc/passwd} ^^5cinput /etc/passwd ~ $x$ [1cm] | <script>a</script>\n\n# forged \x1b[2J"
+
+
+@pytest.mark.parametrize("cell", [HOSTILE, f"[1cm]{HOSTILE}", f"*[1cm]{HOSTILE}"])
+def test_names_and_notes_are_no_commands(cell: str) -> None:
+    one = table.Table([cell], [[cell]], [cell])
+    written = table.latex(one)
+    assert r"\input" not in written and "^" not in written.replace(r"\textasciicircum{}", "")
+    assert "\\\\\n[" not in written and "\\\\\n*" not in written and "\x1b" not in written
+    assert len(written.splitlines()) == 8 and written.count(r"\textbackslash{}") == 12
+    marked = table.markdown(one)
+    assert "<script" not in marked and "\x1b" not in marked and len(marked.splitlines()) == 5
+    assert all(line.replace(r"\|", "").count("|") == 2 for line in marked.splitlines()[:3])
+
+
 @pytest.mark.parametrize(
     ("detector", "says", "not_says"),
     [

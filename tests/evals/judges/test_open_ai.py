@@ -2,9 +2,11 @@
 
 import base64
 import contextlib
+import datetime
 import gzip
 import json
 import logging
+import math
 import os
 import signal
 import threading
@@ -679,3 +681,48 @@ def test_an_error_ends_the_waits_of_other_calls(serve):
     with pytest.raises(JudgeRefused, match="refuses the key"):
         judge.assess(["a circle"] * 4, pictures(4))
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        *[({"base_url": url}, "base_url is no URL") for url in (
+            "", "127.0.0.1:8000/v1", "localhost", "file:///etc/passwd", "ftp://h/v1", "http://", "http://[::1/v1",
+            "http://h:abc/v1", "http://h:99999/v1", "http://h/a b", "http://h/\x1b[2J", "http://h/\0", "${oc.env:URL}",
+        )],
+        *[({name: value}, name) for name in ("timeout", "deadline") for value in (0, -1, math.nan, math.inf, 10.0**9)],
+        *[({"first_wait": value}, "first_wait") for value in (-1, math.nan, math.inf)],
+        *[({"calls_per_minute": value}, "calls_per_minute") for value in (0, -5, math.nan, math.inf)],
+        *[({name: value}, name) for name in ("concurrency", "tries") for value in (0, -1, True, 10**9)],
+        *[({"max_calls": value}, "max_calls") for value in (0, -3)],
+        *[({"max_spend": value, "input_price": 1, "output_price": 1}, "max_spend") for value in (0, math.nan, math.inf)],
+        *[({"max_spend": 1, "input_price": value, "output_price": 1}, "input_price") for value in (-1, math.nan)],
+        ({"temperature": math.nan}, "temperature"),
+        ({"options": {"a": math.nan}}, "options are sent as JSON"),
+        ({"options": {"a": datetime.date(2024, 1, 1)}}, "options are sent as JSON"),
+        *[({"dimensions": value}, "dimensions") for value in (
+            [], ["object"], [{"name": "a"}], [{"name": "ab", "question": "q", "x": 1}], [{"name": None, "question": "q"}],
+            [{"name": "ab", "question": ""}], [{"name": "a  b", "question": "q"}],
+            [{"name": "model config", "question": "q"}], [{"name": "model dump", "question": "q"}],
+        )],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_cannot_be_are_named(settings, named):
+    with pytest.raises(ValueError, match=named):
+        OpenAIJudge(**settings)
+
+
+def test_a_wrong_url_of_the_environment_is_named_without_its_secrets(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://me:passw0rd@h:abc/v1?k=tok-12345678")
+    with pytest.raises(ValueError, match="^OPENAI_BASE_URL is no URL") as error:
+        OpenAIJudge()
+    assert "passw0rd" not in str(error.value) and "tok-1" not in str(error.value)
+
+
+def test_a_cache_that_cannot_be_is_told_before_anything_is_asked(serve, tmp_path):
+    (tmp_path / "file").write_text("")
+    server, judge = serve(cache=str(tmp_path / "file"))
+    with pytest.raises(OSError, match="file"):
+        judge.check()
+    assert not server.requests
