@@ -10,10 +10,13 @@ TILE = 1 << 22  # pixels that are converted at once
 
 
 class UnreadableImage(ValueError):
-    """An image that cannot be used; `reason` is one of a few words to count by, as "no image" or "cut short"."""
+    """An image that cannot be used; `reason` is a few words to count by, as "no image" or "cut short".
+
+    Whoever counts messages by their words up to the first colon counts by reason too.
+    """
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"not a readable image: {reason}" + (f": {detail}" if detail else ""))
+        super().__init__(f"not a readable image, {reason}" + (f": {detail}" if detail else ""))
         self.reason = reason
 
 

@@ -47,7 +47,7 @@ def test_it_finds_what_is_broken(folder, tmp_path, capsys):
     found = json.loads((tmp_path / "report/doctor.json").read_text())
     assert code == 1 and found["shards"] == 4
     assert [(Path(f["shard"]).name, f["key"], f["reason"].partition(":")[0]) for f in found["faults"]] == [
-        ("0.tar", "cut", "not a readable image"),
+        ("0.tar", "cut", "not a readable image, cut short"),
         ("0.tar", "mute", "a sample has no words"),
         ("0.tar", "story", "a document names an image that is not in its sample"),
         ("2.tar", "", "the shard is cut short or damaged"),

@@ -151,7 +151,8 @@ def test_broken_samples_are_counted_once_and_the_good_ones_arrive(module, tmp_pa
     assert {reason for _, reason in loader.skipped.counts} == {
         "a sample has no txt",
         "a sample has no image",
-        "not a readable image",
+        "not a readable image, no image",
+        "not a readable image, cut short",
         "a text is empty",
         "a text is not UTF-8",
         "a text is longer than 64 KiB",

@@ -121,7 +121,10 @@ def test_odd_images_are_counted_by_name_and_nothing_made_is_an_error(world, caps
     write_tar(folder / "2.tar", [("noend", b"")])
     assert run(world, "odd") == 1  # for 2.tar
     told = capsys.readouterr().out
-    assert "tokenize: 3 without codes: not a readable image (first: " in told and "\x1b" not in told
+    assert "tokenize: 2 without codes: not a readable image, no image (first: " in told
+    assert (
+        "tokenize: 1 without codes: not a readable image, cut short (first: " in told and "\x1b" not in told
+    )
     assert "0.tar b\\x1b[2J.png)" in told and "1 without codes: a member's name has no ending" in told
     assert "2.tar: none of its samples can be read" in told and "tokenize: 1 images have codes" in told
     assert not (world / "codes/odd/2.tar").exists()
