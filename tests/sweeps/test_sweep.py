@@ -11,6 +11,7 @@ import yaml
 
 import sweep
 from callbacks.metrics_file import read_rows
+from common.errors import DIVERGED
 from processes import is_busy
 from sweeps.claims import Claims, TakenOver
 from sweeps.recipe import read_recipe
@@ -188,6 +189,17 @@ def test_a_sweep_whose_first_trial_fails_ends_and_tries_it_again(world, monkeypa
     monkeypatch.delenv("CRASH_ABOVE")
     study = sweep.main(COMMAND)
     assert study.trials[0].state.name == "COMPLETE" and len(study.trials) == 12
+
+
+def test_a_sweep_goes_on_where_its_first_trials_diverge(world):
+    """A rate may be too high: that is the trial's own fault, and says nothing of the others."""
+    code = (world / "train.py").read_text()
+    ends = f"if folder.name < 'trial-0003':\n    sys.exit('train.py: error: {DIVERGED}: the loss')\nfolder.mkdir("
+    (world / "train.py").write_text(code.replace("folder.mkdir(", ends))
+    trials = sweep.main(COMMAND).trials
+    assert [trial.state.name for trial in trials[:3]] == ["FAIL"] * 3 and len(trials) == 12
+    assert all(DIVERGED in trial.user_attrs["why"] for trial in trials[:3])
+    assert "FAIL" not in {trial.state.name for trial in trials[3:]}
 
 
 def test_an_objective_that_only_a_whole_run_can_show_is_never_logged(world, capsys):
