@@ -3,13 +3,15 @@
 Everything that opens an image opens it here: training, convert, doctor, tokenize, generate.py and all evaluations.
 """
 
+import contextlib
 import io
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, IcnsImagePlugin, Image, ImageOps, UnidentifiedImageError
 
 from common.image_modes import GROUND, UnreadableImage, rgb
 
@@ -38,6 +40,17 @@ _BYTES = {"WEBP": 16, "AVIF": 10, "JPEG2000": 20}  # that a pixel takes while it
 _PROGRESSIVE, _USUAL = 10, 8  # the same of a progressive JPEG, and of the rest: decoded, and copied once
 _ROW = 16  # bytes that a row takes beside its pixels, of which a tall strip has as many as pixels
 _MAX_SCANS = 1_500_000_000  # scans times pixels of a JPEG; each takes about 2 ns, whatever the file's size
+_MAX_SECONDS = 5
+# Nanoseconds that a pixel takes in those decoders of PIL that are written in Python (measured, PIL 13).
+_PYTHON = {
+    "qoi": 2000,
+    "dds_rgb": 3400,
+    "ppm_plain": 3000,
+    "ppm": 2500,
+    "BLP1": 750,
+    "BLP2": 750,
+    "bmp_rle": 300,
+}
 Image.MAX_IMAGE_PIXELS = (
     MAX_MEMORY // _USUAL // 2
 )  # PIL refuses twice that, also in images inside of images (ICO)
@@ -160,6 +173,31 @@ def _decode(data: bytes) -> Image.Image:
 def _loaded(data: bytes) -> Image.Image:
     """The pixels, once the header says that there is room for them."""
     image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_room(image, data)
+    for inner in _inner_images(image, data):  # of whose size the outer header says nothing
+        with contextlib.suppress(UnidentifiedImageError):
+            _check_room(Image.open(io.BytesIO(inner), formats=("PNG", "JPEG2000", "JPEG")), inner)
+    image.load()
+    return image
+
+
+def _inner_images(image: Image.Image, data: bytes) -> Iterator[bytes]:
+    """Encoded images within an image: an ICNS's icons, and the JPEG of a BLP."""
+    if isinstance(image, IcnsImagePlugin.IcnsImageFile):
+        kinds = {kind for icons in IcnsImagePlugin.IcnsFile.SIZES.values() for kind, _ in icons}
+        for start, length in (place for kind, place in image.icns.dct.items() if kind in kinds):
+            yield data[start : start + length]
+    elif data.startswith(b"BLP1\0\0\0\0"):
+        start, length, header = (int.from_bytes(data[at : at + 4], "little") for at in (28, 92, 156))
+        yield data[160 : 160 + header] + data[start : start + length]
+
+
+def _check_room(image: Image.Image, data: bytes) -> None:
+    """Makes sure that an image that is open can be decoded in the memory and time that one may take.
+
+    Raises:
+        UnreadableImage: it cannot.
+    """
     pixels = image.width * image.height
     scans = data.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 1
     cost = _PROGRESSIVE if "progressive" in image.info else _BYTES.get(image.format or "", _USUAL)
@@ -168,8 +206,10 @@ def _loaded(data: bytes) -> Image.Image:
     room = len(data) + pixels * cost + max(image.size) * _ROW
     if room > MAX_MEMORY or pixels * scans > _MAX_SCANS:
         raise UnreadableImage("too many pixels", f"{image.width} x {image.height}")
-    image.load()
-    return image
+    codec = image.tile[0][0] if getattr(image, "tile", None) else ""
+    if pixels * _PYTHON.get(codec, 0) > _MAX_SECONDS * 1e9:
+        size = f"{image.width} x {image.height} in {image.format}"
+        raise UnreadableImage("too slow to decode", f"{size}: make it a PNG first")
 
 
 def _without_metadata(data: bytes) -> bytes | None:

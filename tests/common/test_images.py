@@ -344,3 +344,51 @@ def test_info_is_of_the_file_and_not_of_what_it_became():
     assert (info.width, info.height, info.frames, info.turned) == (9, 7, 2, False)
     assert image_info(saved(PHOTO, "JPEG", exif=exif(TURN_6))).turned
     assert image_info(png_with((b"zTXt", b"note\0\0" + BOMB))).mode == "RGB"
+
+
+def j2k(side: int) -> bytes:
+    """A JPEG 2000 codestream that says that it is a square of this side."""
+    whole = saved(Image.new("RGB", (32, 32)), "JPEG2000", no_jp2=True)
+    at = whole.index(b"\xff\x51") + 6  # SIZ: length and capabilities, then width and height
+    sides = struct.pack(">II", side, side)
+    return whole[:at] + sides + whole[at + 8 : at + 16] + sides + whole[at + 24 :]
+
+
+def icns(*icons: tuple[bytes, bytes]) -> bytes:
+    body = b"".join(kind + struct.pack(">I", 8 + len(content)) + content for kind, content in icons)
+    return b"icns" + struct.pack(">I", 8 + len(body)) + body
+
+
+def blp(jpeg: bytes, size: int) -> bytes:
+    """A BLP of the first kind, which wraps a JPEG."""
+    head = b"BLP1" + struct.pack("<iIIIiI", 0, 0, size, size, 5, 0)
+    places = struct.pack("<32I", 160, *[0] * 15, len(jpeg), *[0] * 15)
+    return head + places + struct.pack("<I", 0) + jpeg
+
+
+def large_jpeg(side: int) -> bytes:
+    """A JPEG whose header says that it is a square of this side."""
+    whole = saved(Image.new("RGB", (16, 16)), "JPEG", progressive=True)
+    at = whole.index(b"\xff\xc2") + 5
+    return whole[:at] + struct.pack(">HH", side, side) + whole[at + 4 :]
+
+
+def test_images_within_icons_and_textures_are_bounded():
+    """Their outer header says 512 or 16 pixels, and 800 MB would be taken."""
+    assert open_image(icns((b"ic08", j2k(32)))).size == (32, 32)
+    assert open_image(blp(saved(Image.new("RGB", (16, 16)), "JPEG"), 16)).size == (16, 16)
+    for content in (icns((b"ic09", j2k(6400))), blp(large_jpeg(7500), 16)):
+        with pytest.raises(UnreadableImage, match="too many pixels: (6400|7500) x") as caught:
+            open_image(content)
+        assert caught.value.reason == "too many pixels"
+
+
+def test_what_pil_decodes_in_python_is_bounded_in_time():
+    """A plain PPM, QOI or uncompressed DDS takes 2 to 3 microseconds a pixel."""
+    small, large = Image.new("RGB", (64, 48)), Image.new("RGB", (2400, 1800))
+    for kind in ("QOI", "DDS", "BLP"):
+        assert open_image(saved(small.quantize() if kind == "BLP" else small, kind)).size == (64, 48)
+    for content in (saved(large, "QOI"), saved(large, "DDS"), b"P3 2400 1800 255 "):
+        with pytest.raises(UnreadableImage, match="2400 x 1800 in .*: make it a PNG first") as caught:
+            open_image(content)
+        assert caught.value.reason == "too slow to decode"
