@@ -36,6 +36,7 @@ from callbacks.session_time import refuse_timer, session_seconds
 from callbacks.speed import Speed
 from callbacks.step_seed import StepSeed
 from callbacks.tracking import MLflow, Wandb, close
+from common.environment import keep_secrets
 from common.files import write_text
 from common.folder_lock import is_first_process, lock_folder
 from common.names import check_run_name
@@ -43,6 +44,7 @@ from common.paths import expand_all
 from parallel import placement
 from planning.devices import DEVICES
 from planning.options import UTILISATION
+from planning.trainer_settings import check_trainer
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 FINISHED = "finished.json"
@@ -90,6 +92,7 @@ class Experiment(LightningCLI):
         self.lock = ExitStack()  # holds the run folder while this process writes there
         self.began_here = False  # whether the folder is this process's own
         _quieten()
+        keep_secrets()
         placement.register()
         try:
             self._parse_and_build(args)
@@ -160,6 +163,7 @@ class Experiment(LightningCLI):
         """Looks at machine and run folder before anything expensive is built."""
         check_run_name(self.config.name)
         placement.check(self.config.trainer)
+        check_trainer(self.config.trainer)
         refuse_timer(self.config.trainer.callbacks)
         dump = self.parser.dump(self.config, skip_link_targets=False, skip_none=False, format="yaml")
         self.settings: dict[str, Any] = yaml.safe_load(dump)

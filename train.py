@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common.errors import suggest, user_errors
 from common.paths import expand_home
-from common.safe_yaml import read_yaml
+from common.safe_yaml import check_bounds, read_yaml
 from common.signals import Stopped
 from planning.options import Options, take_plan
 
@@ -116,6 +116,10 @@ def read_config(path: Path) -> dict[str, Any]:
         ValueError: it is no YAML of settings.
     """
     content = read_yaml(path)
+    try:  # Lightning's parser reads it once more, and that as UTF-8
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8: save it as UTF-8") from None
     if content is not None and not isinstance(content, dict):
         raise ValueError(f"{path} must hold 'key: value' lines, not a {type(content).__name__}")
     for group in GROUPS:
@@ -147,6 +151,10 @@ def parse(argv: list[str]) -> Command:
             names.append(value if equals else next(words, ""))
         else:
             others.append(word)
+    for word in others:
+        check_bounds(
+            word[word.find("=") + 1 :] if word.startswith("-") else word, word.partition("=")[0][:40]
+        )
     if not names and not {"-h", "--help"} & set(others):
         raise ValueError(
             f"say what to train with --config NAME; there is {', '.join(known_stages()) or 'none'}"

@@ -57,6 +57,18 @@ def parse_yaml(text: str, where: str) -> Any:
         raise ValueError(f"{where} is not valid YAML: {error}") from error
 
 
+def check_bounds(text: str, where: str) -> None:
+    """Makes sure that a value of a command line, which may be YAML or plain words, unfolds to no more than a file may.
+
+    Raises:
+        ValueError: it does.
+    """
+    try:
+        _check_events(text, where)
+    except yaml.YAMLError:
+        return  # plain words
+
+
 @dataclass
 class _Open:
     """A list or mapping that is being read: its anchor, how many nodes it has so far, and a mapping's keys."""

@@ -10,6 +10,7 @@ from typing import Any, NotRequired, TypedDict
 import lightning as L
 from torch.utils.data import DataLoader
 
+from common.sizes import check_sizes
 from datamodules.fitting import fit_document
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.made_ahead import with_made_ahead
@@ -75,6 +76,13 @@ class DocumentDataModule(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        sizes = {
+            "sequences_per_batch": sequences_per_batch,
+            "sequence_length": sequence_length,
+            "readers": readers,
+        }
+        check_sizes("data", image_size=image_size, batches_per_epoch=batches_per_epoch, **sizes)
+        check_sizes("data", 0, val_batches=val_batches, workers=workers, look_ahead=look_ahead)
         unknown = {c["template"] for c in sources.values()} - set(TEMPLATES)
         if unknown:
             raise ValueError(

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
+from common.sizes import check_sizes
 from datamodules.decode import open_sample_image, sample_text
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.places import find_shards
@@ -65,6 +66,9 @@ class ImageDataModule(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_sizes("data", image_size=image_size, batch_size=batch_size, batches_per_epoch=batches_per_epoch)
+        check_sizes("data", readers=readers)
+        check_sizes("data", 0, val_batches=val_batches, workers=workers)
         self.shards, self.val, self.image_size, self.batch_size = shards, val, image_size, batch_size
         self.batches_per_epoch, self.val_batches, self.seed = batches_per_epoch, val_batches, seed
         self.workers, self.readers, self.max_skipped_fraction = workers, readers, max_skipped_fraction

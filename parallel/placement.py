@@ -57,6 +57,7 @@ def check(trainer: Any) -> None:
     if name in ("fsdp2", "FSDP2Strategy"):
         check_precision(precision_of(trainer))
     check_halves(precision_of(trainer), on_cpu)
+    check_devices(trainer.devices, on_cpu)
     check_counts(asked_devices(trainer.devices, accelerator), trainer.num_nodes)
 
 
@@ -73,6 +74,33 @@ def check_halves(precision: str, on_cpu: bool = False) -> None:
         )
     if precision == "16-mixed" and on_cpu:
         raise ValueError("trainer.precision 16-mixed cannot run on a CPU: give bf16-mixed or 32-true")
+
+
+def check_devices(devices: Any, on_cpu: bool) -> None:
+    """Makes sure that `trainer.devices` is a count, or names devices, each once.
+
+    Raises:
+        ValueError: it does not; on a CPU also where so many processes would only wait for each other.
+    """
+    named = devices if isinstance(devices, (list, tuple)) else str(devices).split(",")
+    numbers = [str(one).strip() for one in named if str(one).strip()]
+    several = isinstance(devices, (list, tuple)) or "," in str(devices)
+    right = bool(numbers) and len(set(numbers)) == len(numbers) and all(map(str.isdecimal, numbers))
+    if str(devices) not in ("auto", "-1") and not (right and (several or int(numbers[0]) > 0)):
+        raise ValueError(
+            f"trainer.devices is {devices!r}: give a count from 1, auto, or numbers of devices, each once, as [0, 1]"
+        )
+    if not on_cpu:
+        return
+    if several:
+        raise ValueError(
+            f"trainer.devices is {devices!r}: the devices of a CPU have no numbers; give how many processes"
+        )
+    most = max(8, 2 * (os.cpu_count() or 1))
+    if str(devices).isdecimal() and int(devices) > most:
+        raise ValueError(
+            f"trainer.devices is {devices}, and this machine's {os.cpu_count()} cores bear {most} processes"
+        )
 
 
 def check_counts(devices: int, nodes: int) -> None:

@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 import train
+from common.environment import keep_secrets
 from common.names import check_run_name
 from tests.common.test_safe_yaml import BOMB
 from tests.tiny import BASE, error_of, write
@@ -146,3 +148,50 @@ def test_a_config_in_a_run_folder_that_is_damaged_is_one_line(
     Path("runs/r").mkdir(parents=True)
     Path("runs/r/config.yaml").write_text(text)
     assert "runs/r/config.yaml" in error_of(capsys, "--config", "base.yaml", "--name", "r")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "${oc.env:OPENAI_API_KEY}",
+        "${oc.env:HF_TOKEN,none}",
+        "x${oc.env:MY_PASSWORD}",
+        "${oc.env:${oc.env:INDIRECT}}",
+        "${oc.env: aws_secret_access_key }",
+    ],
+)
+def test_secrets_of_the_environment_reach_no_run(
+    reference: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "HF_TOKEN", "MY_PASSWORD", "aws_secret_access_key"):
+        monkeypatch.setenv(name, "sk-0123456789")
+    monkeypatch.setenv("INDIRECT", "OPENAI_API_KEY")
+    Path("x.yaml").write_text(f"extends: base.yaml\nname: '{reference}'\n")
+    for argv in (["--config", "x.yaml"], ["--config", "base.yaml", f"--name={reference}"]):
+        said = error_of(capsys, *argv)
+        assert "would be written into the run's config.yaml" in said and "sk-0" not in said
+    assert not Path("runs").exists()
+
+
+def test_other_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHERE", "here")
+    keep_secrets()
+    assert OmegaConf.create({"a": "${oc.env:WHERE}", "b": "${oc.env:NOWHERE,there}"}).a == "here"
+    assert OmegaConf.create({"b": "${oc.env:NOWHERE,there}"}).b == "there"
+
+
+def test_bombs_on_the_command_line_are_told_at_once(capsys: pytest.CaptureFixture) -> None:
+    layers = ["&a [" + ",".join("x" * 10) + "]"]
+    layers += [f"&{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 10)}]" for i in range(9)]
+    begun = time.monotonic()
+    for value in (f"[{', '.join(layers)}]", "[" * 5000, "{a: " * 3000 + "1" + "}" * 3000):
+        for words in ([f"--trainer.callbacks={value}"], ["--data.init_args.sources", value]):
+            said = error_of(capsys, "--config", "base.yaml", *words)
+            assert "unfolds to more" in said or "deep" in said
+    assert time.monotonic() - begun < 20
+
+
+def test_a_config_that_is_not_utf8_is_named(capsys: pytest.CaptureFixture) -> None:
+    for encoding in ("utf-16", "utf-32", "utf-16-le"):
+        Path("x.yaml").write_bytes("extends: base.yaml\n# é\n".encode(encoding))
+        assert "x.yaml" in (said := error_of(capsys, "--config", "x.yaml")) and "UTF-8" in said

@@ -40,7 +40,7 @@ OUTSIDE = {
         "PIL",
     },
     "playground": {"numpy", "PIL"},
-    "common": {"numpy", "PIL", "yaml", "jinja2"},
+    "common": {"numpy", "PIL", "yaml", "jinja2", "markupsafe", "omegaconf"},
 }
 PROJECT = BELOW.keys() | ENTRY_POINTS | {"tests"}
 

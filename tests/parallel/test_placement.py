@@ -96,3 +96,26 @@ def test_torch_npu_without_cann_is_one_line(tmp_path: Path) -> None:
     assert said.returncode == 2
     (line,) = said.stderr.strip().splitlines()
     assert "torch_npu is installed, and does not load: source CANN's set_env.sh" in line
+
+
+@pytest.mark.parametrize("devices", [0, -3, "0", "-2", "a", "1,1", [0, 0], [], [-1], "1.5", ""])
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_devices_that_are_none_are_named(devices: int | str | list[int], on_cpu: bool) -> None:
+    with pytest.raises(ValueError, match="trainer.devices is .*: give"):
+        placement.check_devices(devices, on_cpu)
+
+
+@pytest.mark.parametrize("devices", ["auto", -1, "-1", 1, 2, "2"])
+def test_counts_of_devices_pass(devices: int | str) -> None:
+    placement.check_devices(devices, True)
+    placement.check_devices([0, 3], False)
+    placement.check_devices("0,3", False)
+    placement.check_devices("3,", False)
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"), [([0, 1], "have no numbers"), ("0,1", "have no numbers"), (9999, "bear")]
+)
+def test_a_cpu_bears_a_few_processes_without_numbers(devices: int | str | list[int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        placement.check_devices(devices, True)
