@@ -17,6 +17,7 @@ from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, TooManySkipped
 
 OPEN_SHARDS = 4  # of one source at a time: samples of as many shards are mixed
+MAX_EMPTY_TURNS = 16  # of a reader whose shards hold nothing, before its source counts as empty
 MAX_IN_A_ROW = 1000  # samples of a source that may be broken one after the other, where not all may be
 WHAT_BREAKS = (BrokenSample, KeyError, ValueError, TypeError, OSError, OverflowError, MemoryError)
 
@@ -144,7 +145,8 @@ class MixedStream:
             self._fill(name, place)
             if not place["open"]:
                 turns += 1
-                if turns > 1:
+                # shards that are empty or broken say nothing of those that this reader gets in its next turns
+                if turns > (1 if broken or len(self.sources[name].shards) == 1 else MAX_EMPTY_TURNS):
                     raise ValueError(f"source {name!r} gave not one good sample{self._why(name)}")
                 place["turn"], place["next"] = place["turn"] + 1, 0
                 continue
@@ -230,7 +232,8 @@ class MixedStream:
         read.size, read.lost = len(shard), self._count_lost(name, url, shard)
         order = list(range(len(shard)))
         self._rng(name, "samples", turn, number).shuffle(order)
-        order = order if self._split(name) else order[self.part :: self.parts]
+        if order and not self._split(name):  # of fewer samples than readers, some are read by two of them
+            order = order[self.part :: self.parts] or [order[self.part % len(order)]]
         opened = self._open[name, turn, number] = _Opened(shard, order, shard.fingerprint())
         return opened
 

@@ -229,3 +229,37 @@ def test_a_source_without_one_good_sample_stops_with_a_word(sources):
 
     with pytest.raises(ValueError, match="source 'a' gave not one good sample: no, and 41 more"):
         next(MixedStream({"a": Source(sources["a"].shards, 1, refuse)}, 0))
+
+
+@pytest.mark.parametrize("counts", [[1], [3], [3, 2], [1, 1, 1], [3, 0, 0, 0], [1, 0]], ids=str)
+@pytest.mark.parametrize("parts", [4, 9])
+def test_sets_of_fewer_samples_than_readers_train(tmp_path, counts, parts):
+    paths = []
+    for i, count in enumerate(counts):
+        samples = {f"{i}{n}": {"txt": f"{i}{n}".encode()} for n in range(count)}
+        paths.append(str(write_samples(tmp_path / f"shard-{i}.tar", samples)))
+    source = {"a": Source(paths, 1.0, words)}
+    read = Counter()
+    for part in range(parts):
+        stream = MixedStream(source, 0, part, parts, max_skipped_fraction=0.01)
+        given = values(stream, 20)
+        read.update(word.split("/")[0] for word in given)
+        assert given == values(MixedStream(source, 0, part, parts), 20)
+        assert {skip.reason for skip in stream.take_skips()} == (
+            {"the shard holds no samples"} if 0 in counts else set()
+        )
+        again = MixedStream(source, 0, part, parts)
+        values(again, 7)
+        resumed = MixedStream(source, 0, part, parts)
+        resumed.load_state_dict(json.loads(json.dumps(again.state_dict())))
+        assert given[7:] == values(resumed, 13)  # it goes on exactly there
+    assert len(read) == sum(counts) and max(read.values()) < 4 * min(read.values())
+
+
+def test_a_reader_whose_shard_is_broken_reads_others_in_its_next_turn(tmp_path):
+    paths = [str(tmp_path / f"shard-{i}.tar") for i in range(4)]
+    for i, path in enumerate(paths[1:]):
+        write_samples(Path(path), {f"{i}{n}": {"txt": b"x"} for n in range(3)})
+    Path(paths[0]).write_bytes(b"no tar")
+    for part in range(4):
+        assert len(values(MixedStream({"a": Source(paths, 1.0, words)}, 0, part, 4), 400)) == 400
