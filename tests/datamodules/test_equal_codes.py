@@ -246,6 +246,17 @@ def test_codes_made_in_another_way_are_refused(model: Illume, data: Path, monkey
     assert "older version" in capsys.readouterr().err
 
 
+def test_tokenizers_of_two_sizes_are_not_compared_on_one_batch(model: Illume, data: Path):
+    other = Illume(PretrainedEncoder(VIT, image_size=28), SemanticTokenizer(32, 4, codes=64, heads=2))
+    sources = {"draw": {"shards": str(data / "data/pairs"), "template": "draw", "weight": 1.0}}
+    module = DocumentDataModule(sources, 2, 512, SEEN)
+    arms = SimpleNamespace(sequencer=model.sequencer, arms={"a": model, "b": other})
+    module.trainer = SimpleNamespace(lightning_module=arms)
+    module.setup()
+    with pytest.raises(ValueError, match="arms: the tokenizers take images of 28 and 56 pixels"):
+        module.train_dataloader()
+
+
 def test_no_encoder_resizes_by_itself(model: Illume):
     with pytest.raises(ValueError, match="images are .112, 112., the encoder takes 56 x 56"):
         model.encoder(torch.zeros(1, 3, SEEN, SEEN, dtype=torch.uint8))

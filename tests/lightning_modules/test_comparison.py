@@ -130,7 +130,7 @@ def test_arms_begin_alike_and_only_named_parts_learn(world):
     ("sizes", "told"),
     [
         ({"codes": 32}, "writes 64 codes, the tokenizer has 32"),
-        ({"image_size": 24}, "a drawing is 36 codes long, the tokenizer's image 9"),
+        ({"image_size": 24}, "the tokenizer's image is 9 features, the detokenizer draws of 36"),
     ],
 )
 def test_tokenizers_of_unequal_size_are_refused(world, tiny_illume, sizes, told):
