@@ -35,7 +35,7 @@ def pixel_twin(model: Illume, codes: int = 64, image_size: int = 48) -> Illume:
     if image_size == 48:
         features = tokenizer.eval().encoder(scenes())
         tokenizer.body.train()(features)
-    return Illume(encoder=model.encoder, tokenizer=tokenizer, detokenizer=PixelDecoder(32, 6))
+    return Illume(encoder=model.encoder, tokenizer=tokenizer, detokenizer=PixelDecoder(32, image_size // 8))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_arms_begin_alike_and_only_named_parts_learn(world):
     ("sizes", "told"),
     [
         ({"codes": 32}, "writes 64 codes, the tokenizer has 32"),
-        ({"image_size": 24}, "the tokenizer's image is 9 features, the detokenizer draws of 36"),
+        ({"image_size": 24}, "a drawing is 36 codes long, the tokenizer's image 9"),
     ],
 )
 def test_tokenizers_of_unequal_size_are_refused(world, tiny_illume, sizes, told):
