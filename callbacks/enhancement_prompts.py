@@ -5,6 +5,8 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from common.terminal import printable
+from common.urls import masked_urls
 from datamodules.decode import image_ending, sample_text
 from datamodules.places import Unreachable, find_shards, local
 from datamodules.shard import BrokenSample, BrokenShard, Shard
@@ -57,7 +59,7 @@ def _opened(place: str) -> Shard | None:
         with local(place) as path:
             return Shard(path)
     except (BrokenShard, Unreachable) as error:
-        log.warning("no prompts from %s: %s", place, error)
+        log.warning("no prompts from %s: %s", printable(masked_urls(place)), printable(str(error)))
         return None
 
 

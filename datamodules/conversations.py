@@ -40,7 +40,7 @@ TEXT_TYPES = ("text", "input_text", "output_text", "")
 # How others mark an image; `<image>` alone is read, for it alone is known to mean one image.
 OTHER_MARKS = re.compile(
     r"<\|?image[_ -]?\d+\|?>|<ImageHere>|<image_placeholder>|<\|(?:image|image_pad|vision_start)\|>"
-    r"|<img>[^<>\n]{1,300}</img>|\[IMG\]"
+    r"|<img>[^<>\n]{1,300}</img>|\[IMG\]|<(?!image>)(?i:image|picture)s?>"
 )
 SHAPE = 'a conversation is of another shape: it is {"conversations": [{"from", "value"}, ...]} or {"messages": [...]}'
 

@@ -25,6 +25,7 @@ from common.files import write_text
 from common.json_files import read_json
 from common.paths import path_or_name, user_path
 from common.terminal import printable
+from common.urls import masked_urls
 from datamodules.doctor_page import page
 from datamodules.examine import Examined, examine
 from datamodules.places import find_shards, held_out, is_remote
@@ -166,10 +167,8 @@ def _examine_all(
                     f"\rdoctor: {len(examined)} of {len(shards)} shards", end="", file=sys.stderr, flush=True
                 )
     except BrokenProcessPool:
-        return (
-            f"a process was killed, perhaps for its memory, at {printable(shards[len(examined)])} or one after it: "
-            "give --workers 1"
-        )
+        shard = printable(masked_urls(shards[len(examined)]))
+        return f"a process was killed, perhaps for its memory, at {shard} or one after it: give --workers 1"
     finally:
         print(file=sys.stderr)
     return ""

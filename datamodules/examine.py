@@ -11,6 +11,7 @@ from random import Random
 from PIL import Image
 
 from common.images import image_info
+from common.urls import masked_urls
 from datamodules.conversations import has_dialogue
 from datamodules.decode import decode_image, image_endings, sample_json, sample_text
 from datamodules.fitting import learns
@@ -60,11 +61,12 @@ class Examined:
 
 def examine(shard: str, thumbnails: bool = False, template: str | None = None) -> Examined:
     """Reads all of a shard, decodes every image and every text; with a template, makes training's documents of it."""
+    place, shard = shard, masked_urls(shard)
     found = Examined(shard)
     try:
-        with local(shard) as path:
-            found.bytes, found.sha256 = os.path.getsize(path), _sha256(path)
+        with local(place) as path:
             opened = Shard(path)
+            found.bytes, found.sha256 = os.path.getsize(path), _sha256(path)
     except (BrokenShard, OSError) as error:
         found.faults.append(Fault(shard, "", str(error)))
         return found

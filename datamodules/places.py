@@ -20,6 +20,7 @@ from braceexpand import braceexpand
 
 from common.json_files import read_json
 from common.terminal import printable
+from common.urls import masked_urls
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +57,13 @@ def find_shards(places: str | Sequence[str]) -> list[str]:
     found = [shard for place in _listed(places) for shard in _shards_at(place)[0]]
     if not found:
         raise FileNotFoundError(f"no shards are named: {_maker('')}")
-    named = Counter(found)
+    named: dict[str, str] = {}  # by the files that they lead to
+    for shard in found:
+        named.setdefault(shard if is_remote(shard) else os.path.realpath(shard), shard)
     if len(named) < len(found):
-        twice, _ = named.most_common(1)[0]
-        log.warning("%s is named twice: it is read once", printable(twice))
-    return list(named)
+        twice, _ = (Counter(found) - Counter(named.values())).most_common(1)[0]
+        log.warning("%s is named twice: it is read once", printable(masked_urls(twice)))
+    return list(named.values())
 
 
 def held_out(places: str | Sequence[str]) -> list[str]:
@@ -77,7 +80,7 @@ def _shards_at(place: str) -> tuple[list[str], list[str]]:
     """A place's shards, and those of them that are held out."""
     if re.match(r"\s*pipe:", place, re.IGNORECASE):
         raise ValueError(
-            f"{place}: a command is not run: save what it gives as a file and name that, or name its URL"
+            f"{masked_urls(place)}: a command is not run: save what it gives as a file and name that, or name its URL"
         )
     if is_remote(place):
         return _remote_shards(place), []
@@ -164,8 +167,8 @@ def _remote_shards(place: str) -> list[str]:
         _refuse_packed(path)
         if "*" in path or path.endswith("/"):
             raise ValueError(
-                f"{shard}: shards far away are not looked for: name them, as "
-                f"{path.rpartition('/')[0]}/{{00000..00099}}.tar"
+                f"{masked_urls(shard)}: shards far away are not looked for: name them, as "
+                f"{masked_urls(path.rpartition('/')[0])}/{{00000..00099}}.tar"
             )
     return shards
 
@@ -181,11 +184,15 @@ def _expanded(pattern: str) -> list[str]:
         many *= math.prod(map(_count, groups))
         left = BRACES.sub("", left)
     if many > MAX_SHARDS:
-        raise ValueError(f"{pattern} names more than {MAX_SHARDS:,} shards: name a folder, or fewer")
+        raise ValueError(
+            f"{masked_urls(pattern)} names more than {MAX_SHARDS:,} shards: name a folder, or fewer"
+        )
     try:
         return [name for one in pattern.split("::") for name in braceexpand(one)]
     except ValueError as error:  # braces that are not closed
-        raise ValueError(f"{pattern} is no pattern that can be read: {error}") from error
+        raise ValueError(
+            f"{masked_urls(pattern)} is no pattern that can be read: {masked_urls(str(error))}"
+        ) from error
 
 
 def _count(group: str) -> int:
@@ -200,8 +207,8 @@ def _refuse_packed(shard: str) -> None:
     unpacked = PACKED.sub(".tar", shard)
     if PACKED.search(shard) and not os.path.exists(unpacked):  # unzstd leaves what it unpacks
         raise ValueError(
-            f"{shard} is packed, and its samples cannot be read in any order: unpack it (gunzip, unzstd, unxz) "
-            "and name the .tar"
+            f"{masked_urls(shard)} is packed, and its samples cannot be read in any order: unpack it "
+            "(gunzip, unzstd, unxz) and name the .tar"
         )
 
 
@@ -262,8 +269,9 @@ def _copy(url: str, path: Path) -> str:
         except FileNotFoundError as error:  # it will not come into being by waiting
             raise Unreachable("the server has no such shard") from error
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
-            reason = f"{type(error).__name__}: {error}".strip(": ")
-            log.warning("%s: try %d of %d failed (%s)", printable(url), attempt + 1, TRIES, printable(reason))
+            reason = masked_urls(f"{type(error).__name__}: {error}".strip(": "))
+            shown = printable(masked_urls(url))
+            log.warning("%s: try %d of %d failed (%s)", shown, attempt + 1, TRIES, printable(reason))
             if attempt + 1 < TRIES:
                 time.sleep(FIRST_WAIT * 2**attempt * (0.5 + jitter.random()))
     raise Unreachable(

@@ -5,6 +5,8 @@ costs no more memory than one sample does, however large the shard is.
 """
 
 import io
+import os
+import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -58,9 +60,13 @@ class Shard:
         self.dotted: list[str] = []
         self.ignored: list[str] = []
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe waits for whoever writes into it
+                raise BrokenShard("the shard cannot be opened: it is no plain file")
             self.file: BinaryIO = open(path, "rb")  # noqa: SIM115 - it lives as long as the shard
         except FileNotFoundError:
             raise BrokenShard("the shard is missing") from None
+        except BrokenShard:
+            raise
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BrokenShard(f"the shard cannot be opened: {reason}") from error

@@ -11,8 +11,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from common.urls import masked_urls
 from datamodules.places import declared, local
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
+from datamodules.shard_faults import shard_faults
 from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, TooManySkipped
 
@@ -48,6 +50,7 @@ class Address(NamedTuple):
     turn: int
     shard: int
     index: int
+    fingerprint: int | None = None  # of the shard; None in checkpoints of before
 
 
 class Item(NamedTuple):
@@ -111,14 +114,13 @@ class MixedStream:
         """
         items = []
         for address in addresses:
-            name, turn, number, index = address
+            name, turn, number, index, fingerprint = address
             opened = self._shard(name, turn, number)
-            value = self._value(name, turn, number, index) if opened and index < len(opened.order) else None
+            if opened is None or fingerprint not in (None, opened.fingerprint):
+                raise self._changed(name, number)
+            value = self._value(name, turn, number, index) if index < len(opened.order) else None
             if value is None:
-                shard = self.sources[name].shards[number]
-                raise ValueError(
-                    f"{shard} is not what it was: a sample that this run had read from it is gone"
-                )
+                raise self._changed(name, number)
             items.append(Item(value.value if isinstance(value, Cut) else value, address))
         for name, turn, number in list(self._open):  # those that are done were opened for this alone
             place = self.places[name]
@@ -161,6 +163,18 @@ class MixedStream:
                     "`python -m datamodules.doctor` on its shards names each one"
                 )
 
+    def _changed(self, name: str, number: int) -> ValueError:
+        return ValueError(
+            f"{self._shown(name, number)} is not what it was when this run read from it: "
+            "put that back, or start another run"
+        )
+
+    def _shown(self, name: str, number: int) -> str:
+        """A shard by its place, without what a URL must not show; its number then tells such URLs apart."""
+        place = self.sources[name].shards[number]
+        shown = masked_urls(place)
+        return place if shown == place else f"{shown} (shard {number} of {name})"
+
     def _draw(self, name: str, place: dict[str, Any]) -> Item | None:
         """The next sample of one of the open shards; None if it is broken."""
         choice = self._rng(name, "which", self.part, place["drawn"]).randrange(len(place["open"]))
@@ -168,10 +182,7 @@ class MixedStream:
         turn, (number, index, fingerprint) = place["turn"], place["open"][choice]
         opened = self._shard(name, turn, number)
         if opened is None or opened.fingerprint != fingerprint:  # a resumed run opens it again
-            raise ValueError(
-                f"{self.sources[name].shards[number]} is not what it was when this run read from it: "
-                "put that back, or start another run"
-            )
+            raise self._changed(name, number)
         place["open"][choice][1] += 1
         read = self._reads(name).shards[number]
         skips = len(self.skips)
@@ -184,7 +195,7 @@ class MixedStream:
         if isinstance(value, Cut):
             self._reads(name).add_cut(value.tokens)
             value = value.value
-        return None if value is None else Item(value, Address(name, turn, number, index))
+        return None if value is None else Item(value, Address(name, turn, number, index, fingerprint))
 
     def _why(self, name: str) -> str:
         reasons = [skip.reason for skip in self.skips if skip.source == name]
@@ -225,11 +236,11 @@ class MixedStream:
             with local(url) as path:  # a remote shard's copy loses its name here, and lives while it is open
                 shard = Shard(path)
         except (BrokenShard, OSError) as error:
-            self.skips.append(Skip(name, str(error), url, declared(url) or 1))
+            self.skips.append(Skip(name, str(error), self._shown(name, number), declared(url) or 1))
             self._reads(name).shards[number].lost = 1.0
             return None
         read = self._reads(name).shards[number]
-        read.size, read.lost = len(shard), self._count_lost(name, url, shard)
+        read.size, read.lost = len(shard), self._count_lost(name, number, shard)
         order = list(range(len(shard)))
         self._rng(name, "samples", turn, number).shuffle(order)
         if order and not self._split(name):  # of fewer samples than readers, some are read by two of them
@@ -240,28 +251,12 @@ class MixedStream:
     def _reads(self, name: str) -> Reads:
         return self.reads.setdefault(name, Reads(len(self.sources[name].shards)))
 
-    def _count_lost(self, name: str, url: str, shard: Shard) -> float:
+    def _count_lost(self, name: str, number: int, shard: Shard) -> float:
         """Says what is wrong with a shard that can be read; returns the share of its samples that is not there."""
-        promised = declared(url)
-        missing = 0 if promised is None else promised - len(shard)
-        if shard.dotted:
-            what = f"{len(shard.dotted)} samples, as {shard.dotted[0]!r}"
-            self.skips.append(
-                Skip(name, f"names with dots are read whole, as samples of their own: {what}", url, 0)
-            )
-        if missing < 0:
-            what = f"{len(shard)}, and not {promised}: run the doctor"
-            self.skips.append(
-                Skip(name, f"the shard holds more samples than its index.json says: {what}", url, 0)
-            )
-        if shard.cut is not None:
-            missing = max(1, missing)
-            self.skips.append(Skip(name, shard.cut, url, missing))
-        elif missing > 0:
-            self.skips.append(
-                Skip(name, "the shard holds fewer samples than its index.json says", url, missing)
-            )
-        return max(0, missing) / (len(shard) + max(0, missing))
+        promised = declared(self.sources[name].shards[number])
+        faults, missing = shard_faults(shard, promised)
+        self.skips += [Skip(name, reason, self._shown(name, number), lost) for reason, lost in faults]
+        return missing / (len(shard) + missing)
 
     def _close(self, name: str, turn: int, number: int) -> None:
         self._open.pop((name, turn, number)).shard.close()
@@ -275,8 +270,8 @@ class MixedStream:
         except WHAT_BREAKS as error:
             if not shard.may_be_a_part(order[index]):
                 reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-                url = self.sources[name].shards[number]
-                self.skips.append(Skip(name, reason or type(error).__name__, f"{url} {entry.key}"))
+                where = f"{self._shown(name, number)} {entry.key}"
+                self.skips.append(Skip(name, reason or type(error).__name__, where))
             return None
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from common.images import open_image
 from common.json_files import read_object
 from common.paths import path_or_name, user_path
 from common.terminal import printable
+from common.urls import masked_urls
 from datamodules.decode import image_endings
 from datamodules.made_ahead import MEMBER, member_name, packed
 from datamodules.places import Unreachable, find_shards, local
@@ -96,7 +97,7 @@ def tokenize_shard(
                     images.append(_squares(model, sample[ending], stamps))
                     good.append((sample, ending))
                 except ValueError as error:
-                    made.add_odd(str(error), f"{shard} {sample['__key__']}.{ending}")
+                    made.add_odd(str(error), f"{masked_urls(shard)} {sample['__key__']}.{ending}")
             for kind, stamp in stamps.items():
                 encoded = _make(model, kind, [squares[kind] for squares in images], batch)
                 for (sample, ending), values in zip(good, encoded, strict=True):
@@ -106,7 +107,7 @@ def tokenize_shard(
             for sample in samples:
                 _write(tar, sample)
         if opened.cut is not None:
-            made.add_odd(opened.cut, shard)
+            made.add_odd(opened.cut, masked_urls(shard))
         opened.close()
         if not written:
             raise BrokenShard("none of its samples can be read")
@@ -155,7 +156,7 @@ def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False
     Raises:
         ValueError: the folder holds codes of another tokenizer, or two shards have one name.
     """
-    names = [Path(shard).name for shard in shards]
+    names = [Path(masked_urls(shard)).name for shard in shards]  # a URL's query may hold a signature
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(
@@ -178,7 +179,7 @@ def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False
             try:
                 made.add_shard(tokenize_shard(model, stamps, shard, out / name))
             except (BrokenShard, Unreachable) as error:
-                made.unread.append(f"{shard}: {error}")
+                made.unread.append(f"{masked_urls(shard)}: {error}")
     return made
 
 

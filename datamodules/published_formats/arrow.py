@@ -45,7 +45,9 @@ def _named(path: Path) -> Iterator[Any]:
     try:
         check_file(path)
         yield arrow
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, OSError) as error:
+        if getattr(error, "filename", None):  # which then says it itself
+            raise
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -96,14 +98,17 @@ def column_kinds(path: Path) -> dict[str, str]:
 def _kind(types: Any, kind: Any) -> str:
     if types.is_dictionary(kind):
         return _kind(types, kind.value_type)
-    if types.is_binary(kind) or types.is_large_binary(kind):
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return "image"
+    if types.is_binary_view(kind):
         return "image"
     if types.is_struct(kind):
         names = {field.name for field in kind}
         return "image" if {"bytes", "path"} <= names else "words" if names & set(WORDS) else "other"
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return "images" if _kind(types, kind.value_type) == "image" else "list"
-    return "text" if types.is_string(kind) or types.is_large_string(kind) else "other"
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    return "text" if any(is_text(kind) for is_text in texts) else "other"
 
 
 def _reader(arrow: Any, file: Any) -> Any:

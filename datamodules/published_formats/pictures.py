@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from common.images import IMAGE_EXTENSIONS, open_image
+from common.urls import masked_urls
 from datamodules.sample_keys import MOST_BYTES
 
 SIGNATURES = {
@@ -54,8 +56,12 @@ def read_picture(source: Any, roots: Sequence[Path]) -> Picture:
         raise ValueError("a row has no image")
     if source.startswith("data:") or (len(source) > 200 and source.startswith(BASE64_STARTS)):
         return _checked(_from_base64(source), "")
+    if source.lower().startswith("file://"):
+        source = unquote(source[len("file://") :])
     if "://" in source:
-        raise ValueError(f"an image is a URL, and is to be fetched first, as by img2dataset: {source[:100]}")
+        raise ValueError(
+            f"an image is a URL, and is to be fetched first, as by img2dataset: {masked_urls(source)[:100]}"
+        )
     return read_file(find(source, roots))
 
 
@@ -126,8 +132,10 @@ def _from_base64(text: str) -> bytes:
 
 
 def _like(paths: Sequence[Path]) -> str:
-    """A hint at files of the same name and another ending, as sets that were fetched anew have them."""
+    """A hint at files of the same name and another ending, or without a URL's %20, as other copies of a set have them."""
     for path in paths:
+        if (other := path.with_name(unquote(path.name))) != path and other.is_file():
+            return f", though there is {other.name}"
         for ending in IMAGE_EXTENSIONS if path.stem else ():
             if (other := path.with_suffix(f".{ending}")).is_file():
                 return f", though there is {other.name}"

@@ -11,6 +11,8 @@ from datamodules.decode import MOST_JSON, MOST_TEXT
 Chunk = Any  # what a format needs to find some samples again: JSON values alone, so that a listing has a fingerprint
 Members = dict[str, bytes]
 
+MISSING = {"nan", "none", "null", "<na>", "n/a"}  # what tables are saved with where there was no caption
+
 # What foreign rows and files may lead to: what is not here is a fault of ours, and ends the conversion.
 ROW_ERRORS = (ValueError, OSError, OverflowError, RecursionError, MemoryError)
 
@@ -108,12 +110,14 @@ def text_member(text: Any) -> bytes:
     """A text as the member of a sample.
 
     Raises:
-        ValueError: it is none, is empty, or is longer than training reads.
+        ValueError: it is none, is empty, stands for none, or is longer than training reads.
     """
     if not isinstance(text, str):
         raise ValueError("a caption is no text")
     if not text.strip():
         raise ValueError("a caption is empty")
+    if text.strip().lower() in MISSING:
+        raise ValueError(f"a caption is what stands for a missing value: {text.strip()}")
     return _encoded(text.strip(), MOST_TEXT)
 
 

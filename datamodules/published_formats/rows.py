@@ -57,7 +57,9 @@ def _csv_rows(text: str, path: Path) -> Iterator[Row]:
         strict=True,
     )
     try:
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = names = [name.strip() for name in reader.fieldnames or ()]
+        if twice := [name for name in names if name and names.count(name) > 1]:
+            raise ValueError(f"{path} has several columns named {twice[0]!r}: give each a name of its own")
         for row in reader:
             yield f"{path.name}, line {reader.line_num}", row
     except csv.Error as error:
@@ -79,7 +81,19 @@ def _listed(value: Any, path: Path) -> list[Any]:
     rows = next((found for found in lists if isinstance(found, list)), None)
     if rows is not None and all(isinstance(row, dict) for row in rows):
         return [_karpathy(row) for row in rows]
+    if value and all(_is_row(row) for row in value.values()):  # by their ids
+        return list(value.values())
+    if value and all(map(named_split, value)) and all(isinstance(found, list) for found in value.values()):
+        return [
+            {**row, "split": name} if isinstance(row, dict) else row
+            for name, found in value.items()
+            for row in found
+        ]
     return [{"image": name, "caption": caption} for name, caption in sorted(value.items())]
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, dict) and (has_dialogue(value) or _names_image(value))
 
 
 def _names_image(row: dict[str, Any]) -> bool:

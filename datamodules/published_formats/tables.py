@@ -20,6 +20,7 @@ from datamodules.published_formats.arrow import (
 )
 from datamodules.published_formats.files import ALL, check_split, left_out, named_split, of_split, walk
 from datamodules.published_formats.record import Chunk, Listing, Made, Options, Refused, attempt, check_unused
+from datamodules.published_formats.rows import rows_of_split
 from datamodules.published_formats.samples import dialogue, edits, pairs
 
 TABLES = (".parquet", ".arrow")
@@ -59,14 +60,14 @@ def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:
     roots = [options.images] if options.images else [path.parent]
     columns = column_kinds(path)
     first = f" of row group {groups[0]}" if groups and groups[0] else ""
-    number = 0
+    number, asked = 0, ALL if options.split in _own_splits(options) else check_split(options)
     try:
         for number, row in enumerate(read_piece(Piece(path, tuple(groups))), 1):
-            readable = _readable(row, columns)
-            yield from attempt(
-                f"{path.name}, row {number}{first}",
-                lambda row=readable: make(row, roots, options.caption),
-            )
+            left: list[Refused] = []
+            rows = [(f"{path.name}, row {number}{first}", _readable(row, columns))]
+            for where, readable in rows_of_split(rows, asked, left):
+                yield from attempt(where, lambda row=readable: make(row, roots, options.caption))
+            yield from left
     except (ValueError, OSError) as error:
         yield Refused(f"{path.name}, after row {number}{first}", f"a table is damaged: {error}")
 
@@ -153,6 +154,12 @@ def table_files(options: Options, left: list[Refused]) -> list[Path]:
     if not tables:
         raise FileNotFoundError(f"no parquet or arrow files at {source}")
     return [source / name for name in of_split(tables, options, left)]
+
+
+def _own_splits(options: Options) -> list[str]:
+    """The splits of a DatasetDict, whose names are its own."""
+    whole = (options.source / "dataset_dict.json").is_file()
+    return saved_splits(options.source) if whole else []
 
 
 def _asked(options: Options, left: list[Refused]) -> list[str]:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from common.terminal import printable
+from common.urls import masked_url as masked_url  # where it was
 
 MASK = "***"
 RUN = 8  # letters of a secret in a row that already count as it: a cut answer holds a part
@@ -117,12 +117,6 @@ def check_url(url: str, where: str) -> None:
         right = False
     if not right or not url.isprintable() or " " in url:
         raise ValueError(f"{where} is no URL of a server: give one as http://127.0.0.1:8000/v1")
-
-
-def masked_url(url: str) -> str:
-    """The URL without user, password, query and fragment."""
-    parts = urlsplit(url)
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 
 class _RedactingFilter(logging.Filter):

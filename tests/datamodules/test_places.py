@@ -46,7 +46,7 @@ def server(tmp_path, monkeypatch):
             self._answer(body=True)
 
         def _answer(self, body):
-            name = self.path.strip("/")
+            name = self.path.partition("?")[0].strip("/")
             asked[name] += body
             path = tmp_path / "served" / name
             fault = _fault(faults.get(name, []), body)
@@ -98,6 +98,34 @@ def test_what_does_not_pass_is_told(server):
         pass
     with pytest.raises(Unreachable, match="the server has no such shard"), local(f"{server.url}/9.tar"):
         pass
+
+
+def test_what_a_url_hides_is_told_nowhere(server, caplog):
+    """Neither its password nor its signature; URLs that differ in these alone are counted one by one."""
+    server.faults["1.tar"] = ["always 500"]
+    hidden = server.url.replace("//", "//user:PASSWORD@")
+    shards = [f"{hidden}/{name}.tar?sig=SIGNATURE{number}" for name, number in (("0", 0), ("1", 1), ("1", 2))]
+    stream = MixedStream({"a": Source(shards, 1, lambda sample, rng: sample["txt"].decode())}, 0)
+    assert {next(stream).value for _ in range(21)} == {f"a0-{i}" for i in range(7)}
+    skipped = Skipped()
+    skipped.add(stream.take_skips())
+    told = f"{skipped.rows()} {skipped.state_dict()} {caplog.text}"
+    assert sum(skipped.counts.values()) == 2 and f"{server.url}/1.tar (shard 1 of a)" in told
+    assert not re.search("PASSWORD|SIGNATURE", told)
+
+
+def test_a_shard_that_is_named_twice_in_any_way_is_read_once_and_said(tmp_path, caplog):
+    (shard,) = write_shards(tmp_path, shards=1)
+    (tmp_path / "link.tar").symlink_to(shard)
+    assert find_shards([shard, f"{tmp_path}/./0.tar", f"{tmp_path}/link.tar"]) == [shard]
+    assert "is named twice: it is read once" in caplog.text
+
+
+@pytest.mark.parametrize("end", ["/*.tar", "/", "/0.tar.gz", "/{0..9", "/{0..9999999}.tar"])
+def test_what_a_url_hides_is_not_told_by_a_refusal(end):
+    with pytest.raises(ValueError, match="https://host") as error:
+        find_shards(f"https://user:PASSWORD@host{end}?sig=SIGNATURE")
+    assert not re.search("PASSWORD|SIGNATURE", str(error.value))
 
 
 def test_a_stream_gives_all_that_can_be_had(server):

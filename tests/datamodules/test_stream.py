@@ -1,6 +1,7 @@
 """The stream: the seed fixes it, it goes on exactly where it was cut, and counts what is broken."""
 
 import json
+import os
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.examine import examine
+from datamodules.packing import Packer
+from datamodules.shard import BrokenShard, Shard
 from datamodules.skipped import Skipped
 from datamodules.stream import MixedStream, Source
 from tests.datamodules.tars import write_samples, write_shards
@@ -209,6 +213,38 @@ def test_a_shard_that_was_replaced_while_the_run_was_off_is_refused(tmp_path):
         next(other)
     assert len(values(stream, 15)) == 15  # a running one holds what it opened
     assert len(set(values(stream, 20))) == 20
+
+
+def test_what_waits_is_not_read_again_from_a_shard_that_was_replaced(tmp_path):
+    """Of the same keys and other words. Addresses of before, without a fingerprint, are read as they were."""
+
+    def shard(word):
+        return str(write_samples(tmp_path / "0.tar", {f"{i:03d}": {"txt": word} for i in range(200)}))
+
+    sources = {"a": Source([shard(b"word")], 1, words)}
+    packer = Packer(MixedStream(sources, 5), 20, 8)
+    packer.row()
+    state = json.loads(json.dumps(packer.state_dict()))
+    state["stream"]["places"]["a"].update(open=[], next=1)  # its turn is over: what waits alone tells
+    shard(b"other word")
+    with pytest.raises(
+        ValueError, match="0.tar is not what it was when this run read from it: put that back"
+    ):
+        Packer(MixedStream(sources, 5), 20, 8).load_state_dict(state)
+    shard(b"word")
+    state["waiting"] = [address[:4] for address in state["waiting"]]
+    again = Packer(MixedStream(sources, 5), 20, 8)
+    again.load_state_dict(state)
+    assert [item.value for item in again.waiting] == [item.value for item in packer.waiting]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_is_a_broken_shard_and_nothing_waits_for_it(tmp_path, kind):
+    os.mkfifo(tmp_path / "0.tar") if kind == "pipe" else os.symlink("/dev/zero", tmp_path / "0.tar")
+    with pytest.raises(BrokenShard, match="cannot be opened: it is no plain file"):
+        Shard(tmp_path / "0.tar")
+    found = examine(str(tmp_path / "0.tar"))
+    assert [fault.reason for fault in found.faults] == ["the shard cannot be opened: it is no plain file"]
 
 
 def test_a_folder_or_a_disk_that_fails_is_a_broken_shard(tmp_path):

@@ -208,6 +208,20 @@ def test_rows_and_images_that_do_not_meet_are_counted(source):
     }
 
 
+@pytest.mark.parametrize("word", ["nan", "NaN", "None", "null", "<NA>", "n/a"])
+def test_words_that_stand_for_no_caption_are_counted(source, word):
+    (source / "metadata.csv").write_text(f"file_name,text\n0.png,{word}\n1.png,none of them\n2.png,b\n")
+    assert run("folder", source, "--out", source.parent / "out") == 0
+    assert captions(source.parent / "out") == ["none of them", "b"]
+    assert skipped(source.parent / "out") == {"a caption is what stands for a missing value": 1}
+
+
+def test_a_csv_with_two_columns_of_one_name_is_refused(source, capsys):
+    (source / "metadata.csv").write_text("file_name,text,text\n0.png,a,b\n")
+    assert run("folder", source, "--out", source.parent / "out") == 2
+    assert "metadata.csv has several columns named 'text'" in capsys.readouterr().err
+
+
 def test_a_csv_whose_captions_have_commas_without_quotes_is_told(source):
     (source / "metadata.csv").write_text('file_name,text\n0.png,a circle, red\n1.png,"a circle, blue"\n')
     assert run("folder", source, "--out", source.parent / "out") == 0

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 
 import pytest
 
@@ -36,6 +37,35 @@ def converted(images, rows, name="rows.json", text=None):
 def seen(document):
     """The brightness of each seen image: which one it is."""
     return [int(part.image.max()) for part in document if isinstance(part, See)]
+
+
+def test_rows_by_their_ids_and_by_their_splits_are_read(images):
+    row = {"image": "1.jpg", "conversations": ONE}
+    assert len(converted(images, {"a1": row, "b2": row})[1]) == 2
+    shutil.rmtree(images.parent / "out")
+    assert len(converted(images, {"train": [row, row], "test": [row]})[1]) == 2
+    assert skipped(images.parent / "out") == {"the split test is left out (--split test takes it)": 1}
+
+
+def test_paths_as_urls_have_them_are_found_or_hinted_at(images):
+    (images / "my photo.jpg").write_bytes(png(7))
+    names = [f"file://{images}/my%20photo.jpg", "my%20photo.jpg", "https://u:PASSWORD@h/a.jpg?sig=SIGNATURE"]
+    code, found = converted(images, [{"image": name, "conversations": ONE} for name in names])
+    assert code == 0 and len(found) == 1
+    assert skipped(images.parent / "out") == {
+        "an image is missing": 1,
+        "an image is a URL, and is to be fetched first, as by img2dataset": 1,
+    }
+    summary = (images.parent / "out/summary.json").read_text()
+    assert "though there is my photo.jpg" in summary and "https://h/a.jpg" in summary
+    assert "PASSWORD" not in summary and "SIGNATURE" not in summary
+
+
+@pytest.mark.parametrize("mark", ["<IMAGE>", "<Image>", "<images>", "<picture>"])
+def test_marks_of_other_spellings_are_counted(images, mark):
+    row = {"image": "1.jpg", "conversations": talk(("human", f"{mark}\nwhat ?"), ("gpt", "a circle"))}
+    assert converted(images, [row])[0] == 2
+    assert skipped(images.parent / "out") == {"a conversation marks its images otherwise than by <image>": 1}
 
 
 def test_several_images_of_a_row_are_seen_in_order(images):

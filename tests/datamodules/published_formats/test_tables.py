@@ -41,6 +41,43 @@ def saved(folder, names, **state):
     (folder / "state.json").write_text(json.dumps({"_data_files": files, **state}))
 
 
+def test_rows_that_say_they_are_of_another_split_are_left_out(tmp_path):
+    splits = ["train", "test", "val", "train[:10%]", None, "restval"]
+    rows = [{**row, "split": split} for row, split in zip(PAIRS, splits, strict=True)]
+    parquet(tmp_path / "in/0.parquet", rows)
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert captions(tmp_path / "out") == [WORDS[0], WORDS[3], WORDS[4], WORDS[5]]
+    assert sum(skipped(tmp_path / "out").values()) == 2
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "all", "--split", "all") == 0
+    assert captions(tmp_path / "all") == WORDS
+
+
+@pytest.mark.parametrize("kind", ["binary_view", "large_binary", "fixed", "dictionary"])
+def test_every_kind_of_column_that_holds_bytes_is_read(tmp_path, kind):
+    import pyarrow.ipc
+
+    content = png(3)
+    kinds = {"binary_view": arrow.binary_view(), "large_binary": arrow.large_binary()}
+    images = arrow.array([content] * 2, kinds.get(kind, arrow.binary()))
+    images = arrow.array([content] * 2, arrow.binary(len(content))) if kind == "fixed" else images
+    images = images.dictionary_encode() if kind == "dictionary" else images
+    text = arrow.array(["a", "b"], arrow.string_view() if kind == "binary_view" else arrow.large_string())
+    table = arrow.table({"image": images, "text": text})
+    (tmp_path / "in").mkdir()
+    with pyarrow.ipc.new_stream(tmp_path / "in/data.arrow", table.schema) as file:
+        file.write_table(table)
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert captions(tmp_path / "out") == ["a", "b"]
+
+
+def test_a_table_that_ends_in_its_middle_is_named(tmp_path, capsys):
+    stream(tmp_path / "in/data.arrow", PAIRS)
+    content = (tmp_path / "in/data.arrow").read_bytes()
+    (tmp_path / "in/data.arrow").write_bytes(content[: len(content) * 2 // 3])
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "out") == 2
+    assert "data.arrow cannot be read" in capsys.readouterr().err
+
+
 def test_of_a_saved_data_set_its_own_files_are_read_and_no_caches(tmp_path):
     for number in range(2):
         stream(tmp_path / f"in/data-0000{number}-of-00002.arrow", PAIRS[number * 3 : number * 3 + 3])
