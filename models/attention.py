@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -153,6 +153,19 @@ def _group(
         return Group(index, real, free, free)
     own_positions = positions.flatten()[index]
     return Group(index, real, free, allowed(*about, within(own_positions, own_positions, width)))
+
+
+def check_backend(backend: Backend, config: PretrainedConfig) -> None:
+    """Makes sure that a backend can train a trunk.
+
+    Raises:
+        ValueError: the trunk wants dropout in attention, and the backend knows none.
+    """
+    if backend == "flex" and getattr(config, "attention_dropout", 0.0):
+        raise ValueError(
+            f"backend flex knows no dropout, and the trunk has attention_dropout {config.attention_dropout:g}: "
+            "give backend mask, or an attention_dropout of 0"
+        )
 
 
 def attention_inputs(

@@ -10,6 +10,7 @@ from os.path import commonprefix
 
 from transformers import PreTrainedTokenizerBase
 
+from models.language.ends import special_ids
 from models.language.template_render import TODAY, render_template
 from models.vocabulary import Vocabulary
 
@@ -83,7 +84,8 @@ def template_turns(tokenizer: PreTrainedTokenizerBase, source: str, today: str =
         today: the day that a template is told which asks for it.
 
     Raises:
-        ValueError: it has no chat template, or one that does not render, or whose turns are not alike.
+        ValueError: it has no chat template, or one that does not render, or whose turns are not alike, or end in what
+            an answer may hold.
     """
     if not tokenizer.chat_template:
         raise ValueError(
@@ -109,7 +111,13 @@ def template_turns(tokenizer: PreTrainedTokenizerBase, source: str, today: str =
             f"the chat template of {source} does not open and close all turns alike: set `turns` to own"
         )
     begin = first.removesuffix(user).strip(" ")
-    return Turns(*(tuple(_ids(tokenizer, piece)) for piece in (begin, user, to_answer, end)))
+    turns = Turns(*(tuple(_ids(tokenizer, piece)) for piece in (begin, user, to_answer, end)))
+    if turns.stop not in special_ids(tokenizer):
+        raise ValueError(
+            f"the chat template of {source} ends an answer with {end[:40]!r}, which its tokenizer reads as words, so "
+            "that an answer would stop within one: set `turns` to own"
+        )
+    return turns
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -352,8 +352,8 @@ class Illume(nn.Module):
 
     def words(self, ids: list[int]) -> str:
         """Text ids to words; what ends a turn, and what is no text's, is left out."""
-        stop, words = self.language.turns.stop, self.language.vocabulary.text_size
-        return self.text_tokenizer.decode([i for i in ids if i < words and i != stop]).strip()
+        stops, words = self.language.stops, self.language.vocabulary.text_size
+        return self.text_tokenizer.decode([i for i in ids if i < words and i not in stops]).strip()
 
     def ask(
         self, images: Tensor | Sequence[Tensor], questions: Sequence[str], limit: int | None = None

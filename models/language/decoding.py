@@ -188,17 +188,14 @@ class Continuation:
 def write_words(
     model: UnifiedLM, prompts: Sequence[Segment], features: Tensor, limit: int = 64
 ) -> Iterator[Tensor]:
-    """Greedy words for each prompt, token by token, up to the one that ends them (the turn's or `begin_image`).
+    """Greedy words for each prompt, token by token, up to one that ends them (`model.stops` or `begin_image`).
 
     Yields:
         (B,) ids; -1 for rows that are done.
     """
-    words, stop, opening = (
-        model.vocabulary.text_size,
-        model.turns.stop,
-        model.vocabulary.special("begin_image"),
-    )
-    own = torch.tensor([i for i in (stop, opening) if i >= words], device=features.device)
+    words, ends = model.vocabulary.text_size, (*model.stops, model.vocabulary.special("begin_image"))
+    own = torch.tensor([i for i in ends if i >= words], device=features.device)
+    last = torch.tensor(ends, device=features.device)
     rows = Continuation(model, prompts, features)
     read = rows.reader(limit)
     chosen = [model.text_head, model.vision_head[own - words]]  # no code can be chosen
@@ -209,7 +206,7 @@ def write_words(
         best = head(hidden).argmax(-1)
         ids = torch.where(best >= words, own[(best - words).clamp_min(0)], best)
         yield torch.where(done, -1, ids)
-        done |= (ids == stop) | (ids == opening)
+        done |= torch.isin(ids, last)
         if step + 1 == limit or (_looks(done, step) and done.all()):
             return
         hidden = read(model.embed(ids[:, None])[:, 0])

@@ -5,19 +5,22 @@ Whatever is not in this table is refused by its name. Each row is held against i
 `tests/models/language/test_families.py`; docs/paper_scale.md shows the table.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
+from transformers.activations import ACT2FN
 
 from models.recipe import check_keys
 
 COMMON = frozenset(
     "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "
     "max_position_embeddings rope_parameters hidden_act rms_norm_eps layer_norm_eps attention_bias mlp_bias "
-    "attention_dropout initializer_range use_cache sliding_window layer_types".split()
+    "attention_dropout initializer_range use_cache".split()
 )
+OLD_ROTARY = ("rope_theta", "rope_scaling", "partial_rotary_factor")  # now of rope_parameters
 ROTARIES = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
 BY_LENGTH = ("dynamic", "longrope")  # whose angles depend on the longest text of a batch, past a length
 LAYERS = ("full_attention", "sliding_attention")
@@ -35,6 +38,7 @@ ABOUT_FILES = frozenset(
     "architectures dtype torch_dtype transformers_version _name_or_path id2label label2id return_dict "
     "output_hidden_states output_attentions chunk_size_feed_forward problem_type is_encoder_decoder "
     "tie_word_embeddings vocab_size pad_token_id bos_token_id eos_token_id auto_map tokenizer_class "
+    "cache_implementation model_max_length pretraining_tp "
     "_attn_implementation_autoset _attn_implementation _flash_attn_2_enabled transformers.js_config neuron "
     "unsloth_fixed unsloth_version is_llama_config max_sequence_length max_length task_specific_params "
     "model_name temperature top_k top_p do_sample repetition_penalty rope_theta rope_scaling".split()
@@ -70,32 +74,38 @@ class Family:
 
     Attributes:
         keys: its own settings.
+        fixed: settings that its library class does not read, and the values that it computes with.
         embedding: factor of embedded text, which the trunk does not apply to what is embedded already.
         head: factor of logits.
     """
 
     keys: frozenset[str] = field(default_factory=frozenset)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     embedding: Callable[[PretrainedConfig], float] = _one
     head: Callable[[PretrainedConfig], float] = _one
 
 
-def _family(keys: str = "", **factors: Callable[[PretrainedConfig], float]) -> Family:
-    return Family(frozenset(keys.split()), **factors)
+def _family(keys: str = "", **more: Any) -> Family:
+    return Family(frozenset(keys.split()), **more)
 
 
 def _root(config: PretrainedConfig) -> float:
     return config.hidden_size**0.5
 
 
+WINDOWS = "sliding_window layer_types"  # of families with windows in some layers
 FAMILIES: dict[str, Family] = {
-    "llama": _family("pretraining_tp"),
-    "mistral": _family(),
-    "ministral": _family(),
-    "qwen2": _family("use_sliding_window max_window_layers"),
-    "qwen3": _family("use_sliding_window max_window_layers"),
-    "phi3": _family("resid_pdrop embd_pdrop original_max_position_embeddings"),
-    "gemma": _family("use_bidirectional_attention", embedding=_root),
+    "llama": _family(),
+    "mistral": _family("sliding_window"),
+    "ministral": _family(WINDOWS),
+    "qwen2": _family(f"{WINDOWS} use_sliding_window max_window_layers"),
+    "qwen3": _family(f"{WINDOWS} use_sliding_window max_window_layers"),
+    "phi3": _family("sliding_window resid_pdrop embd_pdrop original_max_position_embeddings"),
+    "gemma": _family(
+        "use_bidirectional_attention", fixed={"hidden_activation": "gelu_pytorch_tanh"}, embedding=_root
+    ),
     "gemma3_text": _family(
+        f"{WINDOWS} sliding_window_pattern rope_local_base_freq "
         "hidden_activation query_pre_attn_scalar final_logit_softcapping attn_logit_softcapping "
         "use_bidirectional_attention _sliding_window_pattern",
         embedding=_root,
@@ -105,11 +115,24 @@ FAMILIES: dict[str, Family] = {
         head=lambda config: 1 / config.logits_scaling,
     ),
     "cohere": _family("logit_scale use_qk_norm", head=lambda config: config.logit_scale),
-    "cohere2": _family("logit_scale", head=lambda config: config.logit_scale),
+    "cohere2": _family(
+        f"{WINDOWS} sliding_window_pattern layer_switch logit_scale",
+        fixed={
+            **{"position_embedding_type": "rope_gptj", "rotary_pct": 1.0, "use_embedding_sharing": True},
+            **{"use_gated_activation": True, "use_parallel_block": True},
+            "order_of_interleaved_layers": "local_attn_first",
+        },
+        head=lambda config: config.logit_scale,
+    ),
     "olmo2": _family(),
-    "olmo3": _family(),
-    "smollm3": _family("use_sliding_window no_rope_layers no_rope_layer_interval"),
-    "starcoder2": _family("norm_epsilon residual_dropout embedding_dropout use_bias"),
+    "olmo3": _family(WINDOWS),
+    "smollm3": _family(
+        f"{WINDOWS} use_sliding_window max_window_layers no_rope_layers no_rope_layer_interval"
+    ),
+    "starcoder2": _family(
+        "sliding_window norm_epsilon residual_dropout embedding_dropout use_bias",
+        fixed={"norm_type": "layer_norm", "mlp_type": "default"},
+    ),
     "stablelm": _family("use_qkv_bias qk_layernorm use_parallel_residual hidden_dropout"),
     "glm4": _family(),
 }
@@ -126,9 +149,13 @@ def trunk_config(trunk: dict[str, Any]) -> PretrainedConfig:
         raise ValueError(
             f"the trunk's model_type {trunk['model_type']!r} is not one of transformers'"
         ) from error
-    check_keys(settings, known, "the trunk")
-    config = AutoConfig.for_model(trunk["model_type"], **(settings | NO_TEXT_ROWS))
-    check_trunk(trunk | {key: getattr(config, key) for key in settings if hasattr(config, key)}, "the trunk")
+    check_keys(settings, [*known, *OLD_ROTARY], "the trunk")
+    try:  # a copy, for the library writes into what it is given
+        config = AutoConfig.for_model(trunk["model_type"], **(copy.deepcopy(settings) | NO_TEXT_ROWS))
+    except KeyError as error:
+        raise ValueError(f"the trunk makes no config: {error.args[0]}") from error
+    found = {key: getattr(config, key) for key in (*settings, "rope_parameters") if hasattr(config, key)}
+    check_trunk(trunk | found, "the trunk")
     return config
 
 
@@ -147,21 +174,50 @@ def check_trunk(settings: Mapping[str, Any], where: str) -> None:
         why = REFUSED.get(kind, "it was never held against its library class (models/language/families.py)")
         raise ValueError(f"{where}: model_type {kind} is refused: {why}; there is {', '.join(FAMILIES)}")
     for key, value in settings.items():
-        if key in IDLE:
-            fine = value in IDLE[key]
-        else:
-            fine = key in COMMON | ABOUT_FILES | FAMILIES[kind].keys or not value
-        if not fine:
+        if not _is_computed(key, value, FAMILIES[kind], settings):
             raise ValueError(
                 f"{where}: {key}: {str(value)[:80]} is refused: it changes what {kind} computes, "
                 "and is not computed here (models/language/families.py)"
             )
+    _check_numbers(settings, where)
     for layer in settings.get("layer_types") or ():
         if layer not in LAYERS:
             raise ValueError(f"{where}: layer_types has {str(layer)[:40]}; there is {', '.join(LAYERS)}")
     for rotary in rotaries(settings.get("rope_parameters")):
         if rotary not in ROTARIES:
             raise ValueError(f"{where}: rope_type is {str(rotary)[:40]}; there is {', '.join(ROTARIES)}")
+
+
+def _is_computed(key: str, value: Any, family: Family, settings: Mapping[str, Any]) -> bool:
+    """Whether a setting, at this value, changes nothing, or only what the family's library class computes with."""
+    if key in IDLE:
+        return value in IDLE[key]
+    if key in family.fixed:
+        return value is None or value == family.fixed[key]
+    if key == "partial_rotary_factor" and (own := _rope_dicts(settings.get("rope_parameters"))):
+        return all(one.get(key, 1.0) == value for one in own)
+    return key in COMMON | ABOUT_FILES | family.keys or not value
+
+
+def _check_numbers(settings: Mapping[str, Any], where: str) -> None:
+    """Makes sure of what the library would meet in a step's middle, or take for something else.
+
+    Raises:
+        ValueError: a window of no tokens, or none where layers have one; heads that do not share keys evenly; an
+            activation that there is not.
+    """
+    window, heads = settings.get("sliding_window"), settings.get("num_attention_heads")
+    shared, act = settings.get("num_key_value_heads"), settings.get("hidden_act")
+    if window is not None and (type(window) is not int or window < 1):
+        raise ValueError(
+            f"{where}: sliding_window {window!r} is out of range: a whole number from 1, or null"
+        )
+    if window is None and "sliding_attention" in (settings.get("layer_types") or ()):
+        raise ValueError(f"{where}: layer_types has sliding_attention, and there is no sliding_window")
+    if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
+        raise ValueError(f"{where}: num_key_value_heads {shared} does not divide num_attention_heads {heads}")
+    if isinstance(act, str) and act not in ACT2FN:
+        raise ValueError(f"{where}: hidden_act {act[:40]!r} is not one of transformers'")
 
 
 def rotaries(parameters: Any) -> list[Any]:

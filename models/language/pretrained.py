@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from models.attention import Attend, Backend
+from models.language.ends import published_ends
 from models.language.families import ABOUT_FILES, NO_TEXT_ROWS, check_trunk, row_factors
 from models.language.published_tokenizer import read_published_tokenizer
 from models.language.template_render import TODAY, check_day
@@ -150,6 +151,7 @@ class PretrainedLanguage:
             attend=self.attend,
             backend=self.backend,
             turns=turns,
+            stops=published_ends(self.source, self.revision, config, tokenizer) or None,
         )
 
     def _causal(self, dtype: torch.dtype) -> PreTrainedModel:
@@ -159,6 +161,7 @@ class PretrainedLanguage:
             self.source,
             self.revision,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named below
             **options,
         )
         for key, what in (("missing_keys", "lacks"), ("mismatched_keys", "has misshapen")):

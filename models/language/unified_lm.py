@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 from transformers import AutoModel
 
-from models.attention import Attend, Backend, attention_inputs
+from models.attention import Attend, Backend, attention_inputs, check_backend
 from models.language.chunked_loss import summed_cross_entropy
+from models.language.ends import check_stops
 from models.language.families import rotary_limit, trunk_config
 from models.recipe import build
 from models.sequence import PackedBatch
@@ -86,10 +87,12 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
             images. Not ILLUME's: there a pretrained model counts by rotary positions alone (docs/decisions.md).
         backend: how attention keeps the documents of a packed row apart (`models/attention.py`).
         turns: ids that open and close turns, where they are a chat template's (`models/turns.py`).
+        stops: ids of text that end an answer too, beside the turns' own: what the published model names as its ends.
         slicing: settings of `models.slices.Slicing`: seen images are sliced, for high resolution. None: they are not.
 
     Raises:
-        ValueError: turns are no ids of text; places are asked for, and images enter on another grid than they leave on.
+        ValueError: turns or stops are no ids of text; the trunk wants dropout, and the backend knows none; places are
+            asked for, and images enter on another grid than they leave on.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         backend: Backend = "auto",
         turns: dict[str, list[int]] | None = None,
         slicing: dict[str, Any] | None = None,
+        stops: list[int] | None = None,
     ) -> None:
         super().__init__()
         self.slicing: Slicing | None = None
@@ -115,6 +119,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
                 f"places need one grid: images enter as {see_tokens} features and leave as {draw_tokens} codes"
             )
         config = trunk_config(trunk)
+        check_backend(backend, config)
         self.trunk = AutoModel.from_config(config)
         width = config.hidden_size
         if type(self.trunk.get_input_embeddings()) is not nn.Embedding:  # of a kind that holds more
@@ -123,6 +128,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         self.vocabulary = Vocabulary(text_size, codes)
         self._turns = turns
         Turns.of(turns, self.vocabulary)  # checks them
+        self._stops = check_stops(stops, text_size)
         self.see_tokens, self.draw_tokens = see_tokens, draw_tokens
         self.attend, self.backend = attend, backend
         self.text_embedding = nn.Parameter(0.02 * torch.randn(text_size, width))
@@ -136,6 +142,11 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
     def turns(self) -> Turns:
         """What opens and closes turns."""
         return Turns.of(self._turns, self.vocabulary)
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The ids that end an answer, each of them; the turns' own is the first."""
+        return tuple(dict.fromkeys((self.turns.stop, *self._stops)))
 
     @property
     def context(self) -> int:

@@ -10,7 +10,7 @@ from models.causal_lm import to_causal_lm
 from models.document import Text, draw_document
 from models.language.decoding import Continuation, write_text
 from models.language.drawing import draw_codes
-from models.language.families import FAMILIES
+from models.language.families import FAMILIES, trunk_config
 from models.language.pretrained import PretrainedLanguage
 from models.language.sampling import Choice, uniforms
 from models.sequence import Segment, collate
@@ -206,3 +206,116 @@ def test_rotary_angles_that_depend_on_the_length_are_held_to_it(tmp_path, words)
             language.hidden(batch, batch.ids, torch.zeros(0, 36, 32))
         with pytest.raises(ValueError, match=f"are held to {limit}: shorten the prompt"):
             Continuation(language, [of([1] * 100)], torch.zeros(0, 36, 32)).reader(limit - 99)
+
+
+# Keys as published configs spell them: what the library class reads, and what it does not.
+ROTARY_AS_PUBLISHED = {
+    "llama, as 2.0": {"rope_theta": 500.0, "rope_scaling": {"type": "linear", "factor": 4.0}},
+    "llama, as 3.1": {
+        "rope_theta": 5e5,
+        "rope_scaling": {"rope_type": "llama3"} | LLAMA3,
+        "pretraining_tp": 2,
+    },
+    "phi3, as Phi-4": {"rope_theta": 500.0, "partial_rotary_factor": 1.0, "sliding_window": None},
+    "phi3, as Phi-4 mini": {
+        **{"rope_theta": 500.0, "partial_rotary_factor": 0.5, "full_attn_mod": 1, "interpolate_factor": 1},
+        "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.1], "long_factor": [4.0, 5.0]},
+        "original_max_position_embeddings": 128,
+    },
+    "gemma, as 1.1": {"hidden_act": "gelu", "hidden_activation": "gelu_pytorch_tanh"},
+    "gemma3_text, as 1b": {
+        **{"rope_theta": 1e6, "rope_local_base_freq": 1e4, "rope_scaling": None, "sliding_window_pattern": 2},
+        "cache_implementation": "hybrid",
+    },
+    "cohere2, as R7B": {
+        **{"rope_theta": 5e4, "sliding_window_pattern": 2, "layer_switch": 2, "rotary_pct": 1.0},
+        **{"cache_implementation": "hybrid", "position_embedding_type": "rope_gptj"},
+        **{"use_embedding_sharing": True, "use_gated_activation": True, "use_parallel_block": True},
+        "order_of_interleaved_layers": "local_attn_first",
+    },
+    "smollm3, as 3B": {
+        **{"rope_theta": 5e6, "max_window_layers": 28, "pretraining_tp": 2, "use_sliding_window": False},
+        **{"sliding_window": None, "layer_types": ["full_attention"] * 2},
+    },
+    "starcoder2, as 3b": {"norm_type": "layer_norm", "mlp_type": "default", "attention_dropout": 0.1},
+    "qwen2, as 2.5": {
+        "sliding_window": 6,
+        "max_window_layers": 2,
+        "use_sliding_window": False,
+        "use_mrope": False,
+    },
+}
+
+
+def rewritten(folder, name, words, changes):
+    """The published folder of a family, whose config is spelled otherwise."""
+    published(folder, name, words)
+    config = json.loads((folder / "config.json").read_text())
+    if "rope_theta" in changes:
+        config = {key: value for key, value in config.items() if key != "rope_parameters"}
+    if "sliding_window_pattern" in changes:
+        config = {key: value for key, value in config.items() if key != "layer_types"}
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+@pytest.mark.parametrize("name", ROTARY_AS_PUBLISHED)
+@torch.no_grad()
+def test_a_config_as_it_is_published_computes_what_its_library_class_does(name, tmp_path, words):
+    rewritten(tmp_path, name.partition(",")[0], words, ROTARY_AS_PUBLISHED[name])
+    language, _ = PretrainedLanguage(str(tmp_path), **SIZES, attend="causal", turns="own").load()
+    causal = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    ids = torch.randint(0, 290, (30,)).tolist()
+    batch = collate([of(ids)], [[0]], 40, 0)
+    found = language.eval().hidden(batch, batch.ids, torch.zeros(0, 36, 32))[0, :30]
+    rows = language.vocabulary.text_size
+    torch.testing.assert_close(
+        language.logits(found)[:, :rows], logits(causal, ids)[:, :rows], atol=2e-4, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "told"),
+    [
+        ("llama", {"sliding_window": 6}, "sliding_window: 6 is refused: it changes what llama computes"),
+        ("llama", {"layer_types": ["sliding_attention"] * 2}, "layer_types: .* is refused"),
+        ("llama", {"attention_chunk_size": 8}, "attention_chunk_size: 8 is refused"),
+        ("mistral", {"sliding_window": 0}, "sliding_window 0 is out of range"),
+        ("qwen3", {"layer_types": ["sliding_attention"] * 2}, "there is no sliding_window"),
+        ("llama", {"num_key_value_heads": 3}, "num_key_value_heads 3 does not divide num_attention_heads 4"),
+        ("llama", {"hidden_act": "mystery"}, "hidden_act 'mystery' is not one of transformers'"),
+        ("llama", {"intermediate_size": 60}, "has misshapen .* tensors: .*down_proj"),
+        ("cohere2", {"use_parallel_block": False}, "use_parallel_block: False is refused"),
+        ("starcoder2", {"norm_type": "rms_norm"}, "norm_type: rms_norm is refused"),
+    ],
+)
+def test_what_a_library_class_would_ignore_or_stumble_over_is_one_line(name, changes, told, tmp_path, words):
+    rewritten(tmp_path, name, words, changes)
+    with pytest.raises(ValueError, match=told):
+        PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()
+
+
+def test_a_recipes_trunk_takes_old_names_of_rotary_settings_and_refuses_their_values():
+    sizes = {"model_type": "llama", "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2}
+    scaling = {"type": "linear", "factor": 4.0}
+    config = trunk_config(sizes | {"rope_theta": 500.0, "rope_scaling": scaling})
+    assert config.rope_parameters["rope_theta"] == 500.0 and config.rope_parameters["rope_type"] == "linear"
+    assert scaling == {"type": "linear", "factor": 4.0}  # the recipe stays as it was
+    with pytest.raises(ValueError, match="rope_type is mrope"):
+        trunk_config(sizes | {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}})
+    with pytest.raises(ValueError, match="makes no config: .*original_max_position_embeddings"):
+        su = {"type": "su", "short_factor": [1.0] * 4, "long_factor": [1.0] * 4}
+        trunk_config(sizes | {"model_type": "phi3", "rope_scaling": su})
+    with pytest.raises(ValueError, match="does not divide"):
+        trunk_config(sizes | {"num_key_value_heads": 3})
+
+
+def test_a_trunk_with_dropout_is_refused_where_its_backend_knows_none(tmp_path, words):
+    published(tmp_path, "starcoder2", words, attention_dropout=0.1)
+    with pytest.raises(ValueError, match="backend flex knows no dropout, .*attention_dropout 0.1"):
+        PretrainedLanguage(str(tmp_path), **SIZES, turns="own", backend="flex").load()
+    language, _ = PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()
+    batch = collate([of(list(range(20)))], [[0]], 30, 0)
+    for backend in ("mask", "documents"):
+        language.backend = backend
+        twice = [language.train().hidden(batch, batch.ids, torch.zeros(0, 36, 32)) for _ in range(2)]
+        assert twice[0].isfinite().all() and not torch.equal(*twice)

@@ -1,0 +1,72 @@
+"""An answer ends at every id that the published model names as an end, here and in what is exported."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from models.causal_lm import to_causal_lm
+from models.document import Text
+from models.language.decoding import Continuation, write_text
+from models.language.pretrained import PretrainedLanguage
+from models.unified import Illume
+from tests.models.language.tiny_models import SIZES, publish
+
+WORDED = (
+    "{% for m in messages %}{{ '### ' + m['role'] + ':\n' + m['content'] + '\n\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### assistant:\n' }}{% endif %}"
+)
+
+
+def as_llama_3(folder, where="generation_config.json", **more):
+    """A published model whose config names several ends, of which its template writes one."""
+    words = publish(folder, "qwen2", **more)
+    ends = words.convert_tokens_to_ids(["</s>", "<|im_start|>", "<|im_end|>"])
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        told = json.loads(path.read_text()) | {"eos_token_id": ends if name == where else 2}
+        path.write_text(json.dumps(told))
+    return words, ends
+
+
+@pytest.mark.parametrize("where", ["generation_config.json", "config.json"])
+@pytest.mark.parametrize("turns", ["template", "own"])
+@torch.no_grad()
+def test_an_answer_ends_at_every_end_of_the_published_model(where, turns, tmp_path):
+    words, ends = as_llama_3(tmp_path / "llm", where)
+    language, tokenizer = PretrainedLanguage(str(tmp_path / "llm"), **SIZES, turns=turns).load()
+    Illume(language=language, text_tokenizer=tokenizer).save_pretrained(str(tmp_path / "model"))
+    model = Illume.from_pretrained(str(tmp_path / "model"))
+    language = model.language
+    assert language.turns.stop == language.stops[0] and {*ends, language.turns.stop} == {*language.stops}
+    assert 2 not in language.stops  # a class's default, which is a word of this tokenizer
+    prompt = model.segment([Text("describe")], ask=True)
+    nothing = model.seen([prompt])
+    hidden = Continuation(language, [prompt], nothing).last[0]
+    language.vision_head.zero_()
+    for end in ends:
+        language.text_head.zero_()
+        language.text_head[end] = hidden
+        assert write_text(language, [prompt], nothing, limit=4)[0] == [end]
+        assert model.words([words.convert_tokens_to_ids("a"), end]) == "a"
+    exported = to_causal_lm(language)
+    exported.save_pretrained(tmp_path / "out")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert again.generation_config.eos_token_id == again.config.eos_token_id == list(language.stops)
+
+
+def test_what_is_no_end_is_one_line(tmp_path):
+    publish(tmp_path)
+    path = tmp_path / "generation_config.json"
+    path.write_text(json.dumps({"eos_token_id": ["<|im_end|>"]}))
+    with pytest.raises(ValueError, match=r"generation_config.json: eos_token_id .* must be an id, or a list"):
+        PretrainedLanguage(str(tmp_path), **SIZES).load()
+    path.unlink()
+    PretrainedLanguage(str(tmp_path), **SIZES).load()
+
+
+def test_a_template_that_ends_answers_in_words_is_refused(tmp_path):
+    publish(tmp_path, template=WORDED)
+    with pytest.raises(ValueError, match=r"ends an answer with '\\n\\n', which its tokenizer reads as words"):
+        PretrainedLanguage(str(tmp_path), **SIZES).load()
