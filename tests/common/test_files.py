@@ -55,6 +55,17 @@ def test_scratch_of_a_killed_process_is_taken_away(tmp_path: Path, make: str) ->
     assert names(tmp_path) == ["target"]
 
 
+def test_scratch_of_a_dead_process_that_nobody_reaps_is_taken_away(tmp_path: Path) -> None:
+    process, theirs = begun(tmp_path / "target")
+    process.kill()
+    while b") Z" not in Path(f"/proc/{process.pid}/stat").read_bytes():
+        time.sleep(0.01)
+    assert theirs.exists()
+    write_text(tmp_path / "target", "whole")
+    assert names(tmp_path) == ["target"]
+    process.wait()
+
+
 def test_scratch_of_another_machine_is_its_own_until_the_folder_is_ours(tmp_path: Path) -> None:
     foreign = tmp_path / ".model.1@00000000.tmp"
     foreign.mkdir()
