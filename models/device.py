@@ -59,8 +59,10 @@ def free_memory(device: "torch.device") -> int:
     """Bytes that tensors can still have of a device, those among them that torch keeps for later ones."""
     if device.type == "cpu":
         if MEMINFO.is_file():
-            (line,) = (line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
-            return int(line.split()[1]) * 1024
+            told = dict(line.partition(":")[::2] for line in MEMINFO.read_text().splitlines())
+            for name in ("MemAvailable", "MemFree"):  # old kernels and sandboxes say the second alone
+                if amount := told.get(name, "").split():
+                    return int(amount[0]) * 1024
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     import torch
 

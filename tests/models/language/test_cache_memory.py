@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from models import device
 from models.device import free_memory
 from models.document import describe_document, draw_document, edit_document
 from models.language import cache_memory, decoding, drawing
@@ -48,6 +49,18 @@ def test_a_drawing_of_7b_takes_what_its_keys_and_values_take(monkeypatch):
 
 def test_a_machine_says_how_much_memory_is_free():
     assert 2**20 < free_memory(torch.device("cpu")) < 2**50
+
+
+@pytest.mark.parametrize(
+    ("told", "free"),
+    [("MemTotal: 9 kB\nMemFree: 5 kB\n", 5120), ("MemFree: 5 kB\nMemAvailable: 7 kB\n", 7168)],
+)
+def test_a_machine_that_says_less_of_its_memory_still_draws(told, free, tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "MEMINFO", tmp_path / "meminfo")
+    device.MEMINFO.write_text(told)
+    assert free_memory(torch.device("cpu")) == free
+    device.MEMINFO.write_text("nothing\n")
+    assert free_memory(torch.device("cpu")) > 2**20
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
