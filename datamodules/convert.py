@@ -178,7 +178,7 @@ def _note_plan(out: Path, name: str, options: Options, chunks: list[Chunk]) -> N
 
 def _write_all(tasks: list[Task], workers: int) -> None:
     workers = min(workers, len(tasks))
-    with Progress(transient=True) as bar:
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
         if workers <= 1:  # which needs no other process
             for task in bar.track(tasks, description="shards"):
                 write(task)

@@ -1,5 +1,6 @@
 """Documents for the language model: sources mixed by weight, made into documents, packed into rows."""
 
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -88,10 +89,11 @@ class DocumentDataModule(L.LightningDataModule):
             raise ValueError(
                 f"unknown template {', '.join(sorted(unknown))}; there is: {', '.join(TEMPLATES)}"
             )
-        if not any(c["weight"] > 0 for c in sources.values()) or any(
-            c["weight"] < 0 for c in sources.values()
-        ):
-            raise ValueError("the weights of the sources must not be below 0, and one must be above")
+        weights = [c["weight"] for c in sources.values()]
+        if not any(w > 0 for w in weights) or not all(0 <= w < math.inf for w in weights):
+            raise ValueError(
+                "data: the weights of the sources must be finite and not below 0, and one must be above"
+            )
         self.sources, self.sequences_per_batch, self.sequence_length = (
             sources,
             sequences_per_batch,

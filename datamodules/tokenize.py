@@ -82,14 +82,14 @@ def tokenize_shard(
     Raises:
         BrokenShard, Unreachable: the shard cannot be read, or none of its samples.
     """
-    made, written = Made(), 0
+    made, written, shown = Made(), 0, masked_urls(shard)
     with (
         local(shard) as path,
         atomic(target) as scratch,
         tarfile.open(scratch, "w", format=tarfile.PAX_FORMAT) as tar,
     ):
         opened = Shard(path)
-        for samples in _groups(opened, batch, made):
+        for samples in _groups(opened, batch, made, shown):
             found = [(sample, ending) for sample in samples for ending in image_endings(sample)]
             images, good = [], []
             for sample, ending in found:
@@ -97,7 +97,7 @@ def tokenize_shard(
                     images.append(_squares(model, sample[ending], stamps))
                     good.append((sample, ending))
                 except ValueError as error:
-                    made.add_odd(str(error), f"{masked_urls(shard)} {sample['__key__']}.{ending}")
+                    made.add_odd(str(error), f"{shown} {sample['__key__']}.{ending}")
             for kind, stamp in stamps.items():
                 encoded = _make(model, kind, [squares[kind] for squares in images], batch)
                 for (sample, ending), values in zip(good, encoded, strict=True):
@@ -107,21 +107,21 @@ def tokenize_shard(
             for sample in samples:
                 _write(tar, sample)
         if opened.cut is not None:
-            made.add_odd(opened.cut, masked_urls(shard))
+            made.add_odd(opened.cut, shown)
         opened.close()
         if not written:
             raise BrokenShard("none of its samples can be read")
     return made
 
 
-def _groups(shard: Shard, size: int, made: Made) -> Iterator[list[Sample]]:
+def _groups(shard: Shard, size: int, made: Made, shown: str) -> Iterator[list[Sample]]:
     group: list[Sample] = []
     for number in range(len(shard)):
         try:
             sample = shard.read(number)
         except BrokenSample as error:
             if not shard.may_be_a_part(number):
-                made.add_odd(str(error), f"{shard.path} {shard.entries[number].key}")
+                made.add_odd(str(error), f"{shown} {shard.entries[number].key}")
             continue
         group.append({ending: data for ending, data in sample.items() if not MEMBER.fullmatch(ending)})
         if len(group) == size:
@@ -166,7 +166,7 @@ def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False
     stamps |= {"features": model.stamp("encoder")} if features else {}
     note = out / "made_ahead.json"
     made = Made()
-    with FolderLock(out), Progress(transient=True) as bar:
+    with FolderLock(out), Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
         if note.exists() and read_object(note) != stamps:
             raise ValueError(
                 f"{out} holds what another tokenizer, another call or an older version made: name another folder"

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import math
 import pickle
 import random
 from dataclasses import replace
@@ -202,7 +203,7 @@ def test_a_source_of_nothing_but_broken_samples_is_one_line(module, tmp_path, wo
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("weights", [(0.0, 0.0), (-1.0, 2.0)])
+@pytest.mark.parametrize("weights", [(0.0, 0.0), (-1.0, 2.0), (math.inf, 1.0), (math.nan, 1.0)])
 def test_weights_that_make_no_sense_are_refused(weights):
     sources = {str(i): {"shards": "x", "template": "draw", "weight": w} for i, w in enumerate(weights)}
     with pytest.raises(ValueError, match="weights of the sources"):

@@ -1,6 +1,7 @@
 """Codes made ahead of time give the batches that training would make; stale ones are refused; a cut-off run goes on."""
 
 import tarfile
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule
 from datamodules.made_ahead import StaleCodes
+from datamodules.places import find_shards
 from playground import shards
 from tests.datamodules.tars import png, write_samples, write_tar
 from tests.fixtures import tiny_illume
@@ -103,6 +105,19 @@ def test_what_is_broken_is_left_to_training(tmp_path, world, capsys):
         names = tar.getnames()
     assert [name.startswith("a.codes.") for name in names] == [False, False, True, False, False]
     assert not (world / "codes/broken/1.tar").exists()
+
+
+def test_a_signature_in_a_url_is_in_no_name_and_no_line(tmp_path, tiny_illume, monkeypatch):
+    """A shard of that name, without the signature, is found again; what is odd in it is named without."""
+    write_samples(tmp_path / "0.tar", {"a": {"png": png(1), "txt": b"a"}, "b": {"png": b"x", "txt": b"b"}})
+    copy = contextmanager(lambda place: iter([str(tmp_path / "0.tar")]))
+    monkeypatch.setattr(tokenize, "local", copy)
+    url = "https://user:PASSWORD@host/0.tar?sig=SIGNATURE"
+    made = tokenize.tokenize(tiny_illume, [url], tmp_path / "out")
+    assert find_shards(str(tmp_path / "out")) == [str(tmp_path / "out/0.tar")]
+    assert list(made.lines()) == [
+        "1 without codes: not a readable image, no image (first: https://host/0.tar b.png)"
+    ]
 
 
 def test_odd_images_are_counted_by_name_and_nothing_made_is_an_error(world, capsys):
