@@ -21,6 +21,7 @@ from braceexpand import braceexpand
 from common.json_files import read_json
 from common.terminal import printable
 from common.urls import masked_urls
+from datamodules.remote import Unreachable, check_system, is_remote
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +33,6 @@ BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
 PACKED = re.compile(r"\.(tar\.(gz|zst|zstd|xz|bz2|lz4|lzma|br|z)|tgz|tzst|txz|tbz2?)$", re.IGNORECASE)
 HELD_OUT = set("val valid validation dev test testing eval evaluation holdout held_out".split())
-
-
-class Unreachable(OSError):
-    """A remote shard could not be had, after all tries."""
-
-
-def is_remote(place: str) -> bool:
-    """Whether a place is a URL (http, s3, gs, ...) and not a path."""
-    return "://" in place
 
 
 def find_shards(places: str | Sequence[str]) -> list[str]:
@@ -170,6 +162,7 @@ def _remote_shards(place: str) -> list[str]:
                 f"{masked_urls(shard)}: shards far away are not looked for: name them, as "
                 f"{masked_urls(path.rpartition('/')[0])}/{{00000..00099}}.tar"
             )
+    check_system(place)
     return shards
 
 

@@ -114,6 +114,14 @@ def test_what_a_url_hides_is_told_nowhere(server, caplog):
     assert not re.search("PASSWORD|SIGNATURE", told)
 
 
+def test_a_url_of_no_file_system_is_refused_before_it_is_tried():
+    with pytest.raises(
+        ValueError, match="nosuch://bucket/.*: no file system for it: Protocol not known"
+    ) as error:
+        find_shards("nosuch://KEY:PASSWORD@bucket/{0..9}.tar?sig=SIGNATURE")
+    assert not re.search("PASSWORD|SIGNATURE", str(error.value))
+
+
 def test_a_shard_that_is_named_twice_in_any_way_is_read_once_and_said(tmp_path, caplog):
     (shard,) = write_shards(tmp_path, shards=1)
     (tmp_path / "link.tar").symlink_to(shard)
