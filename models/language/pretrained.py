@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from common.paths import expand_home
 from models.attention import Attend, Backend
 from models.language.ends import published_ends
 from models.language.families import ABOUT_FILES, NO_TEXT_ROWS, check_trunk, row_factors
@@ -69,6 +70,7 @@ class PretrainedLanguage:
     today: str = TODAY
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "source", expand_home(self.source))
         if self.turns not in TURNS:
             raise ValueError(f"language.turns is {self.turns!r}; there is {', '.join(TURNS)}")
         check_day(self.today)

@@ -112,6 +112,13 @@ def test_a_sharded_folder_and_one_that_lacks_a_shard(tmp_path):
         PretrainedLanguage(str(tmp_path), **SIZES).load()
 
 
+def test_a_folder_at_home_is_read(tmp_path, monkeypatch):
+    publish(tmp_path / "llm")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    language, _ = PretrainedLanguage("~/llm", **SIZES).load()
+    assert language.turns.end
+
+
 def test_pickles_are_read_only_when_asked_for(tmp_path):
     publish(tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
