@@ -26,7 +26,9 @@ from evals.suite import DRAWS
 
 PLAYGROUND = "playground"  # as --prompts: its evaluation prompts; as --vlm: its exact judge
 PER_CATEGORY = 50
-VERSION = "2"  # of how images are asked about; a change that moves a figure moves it (2: all through one opener)
+VERSION = (
+    "2"  # of how images are asked about; a change that moves a figure moves it (2: all through one opener)
+)
 
 
 def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:

@@ -74,7 +74,9 @@ def main(argv: list[str] | None = None) -> None:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="python -m evals.lmms.playground", description=__doc__.partition(":")[0] + ".",
                     allow_abbrev=False)  # fmt: skip
-    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="the task's folder, made anew")
+    parser.add_argument(
+        "--out", type=user_path, required=True, metavar="DIR", help="the task's folder, made anew"
+    )
     parser.add_argument("--samples", type=count, default=500, metavar="N", help="questions (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     options: argparse.Namespace = parser.parse_args(argv)
