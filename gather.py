@@ -80,8 +80,12 @@ def _load(module: "LightningModule", checkpoint: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line. A user's error is one line and exit code 2."""
     parser = Parser(prog="gather.py", description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("run", type=user_path, metavar="RUN", help="a run folder, or one of the checkpoints in it")
-    parser.add_argument("--out", type=user_path, required=True, metavar="FOLDER", help="where to; not there yet")
+    parser.add_argument(
+        "run", type=user_path, metavar="RUN", help="a run folder, or one of the checkpoints in it"
+    )
+    parser.add_argument(
+        "--out", type=user_path, required=True, metavar="FOLDER", help="where to; not there yet"
+    )
     options = parser.parse_args(arguments)
     named = options.run.parent.name == "checkpoints"
     run, checkpoint = (options.run.parent.parent, options.run) if named else (options.run, None)

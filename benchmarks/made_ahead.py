@@ -51,7 +51,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.made_ahead", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--runs", type=user_path, default=Path("runs/playground"), help="default: %(default)s")
+    parser.add_argument(
+        "--runs", type=user_path, default=Path("runs/playground"), help="default: %(default)s"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20, help="of each measurement")
     parser.add_argument("--json", action="store_true", help="JSON alone")

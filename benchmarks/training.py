@@ -27,8 +27,8 @@ from benchmarks.packing import Documents, Item, stage3_mix
 from benchmarks.roofline import Work
 from benchmarks.sizes import llama
 from callbacks.matrix_work import MatrixWork
-from datamodules.packing import Packer
 from common.errors import user_errors
+from datamodules.packing import Packer
 from lightning_modules.language import LanguageModule
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, Segment, collate

@@ -74,7 +74,9 @@ def test_a_checkpoint_holds_the_state_of_both(place: Path) -> None:
 
 
 def test_a_stage_that_cannot_edit_is_refused(tiny_illume: Illume, place: Path) -> None:
-    with pytest.raises(ValueError, match="EditingBenchmark cannot work on this stage, whose model has no lang"):
+    with pytest.raises(
+        ValueError, match="EditingBenchmark cannot work on this stage, whose model has no lang"
+    ):
         fit(Decoding(tiny_illume), place, EditingBenchmark(**EMU), epochs=1)
     assert not (place / "emu_edit").exists()
 
