@@ -1,4 +1,4 @@
-"""Networks as training leaves them: a fresh norm is 1 and 0, a fresh bias 0, so a layer that is left out changes nothing."""
+"""Networks as training leaves them: a fresh norm is 1 and 0, a fresh bias 0, so a layer left out changes nothing."""
 
 from typing import TypeVar
 
