@@ -9,6 +9,7 @@ from evals.settings import differing, flat, shown
 # Where things lie, who is told of them and how long processes wait does not change what a run computes; the resolved
 # config holds what the files did.
 IGNORED = ("config", "extends", "name", "runs_dir", "track", "timeout")
+SESSION = ("trainer.max_time",)  # of one session of a run: the next may be longer
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -16,5 +17,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     before, after = (
         flat(expand_all(dict(one), strict=False)) for one in (old, new)
     )  # ~ and what it stands for are one
-    keys = [key for key in differing(before, after) if key.split(".")[0] not in IGNORED]
+    keys = [
+        key for key in differing(before, after) if key.split(".")[0] not in IGNORED and key not in SESSION
+    ]
     return [f"{key} ({shown(before, key)} -> {shown(after, key)})" for key in keys]
