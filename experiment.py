@@ -55,6 +55,8 @@ NOISE = (  # warnings that are about the libraries' own doings, or about what is
     ".*You have overridden `transfer_batch_to_device`",
     ".*does not have many workers",
     r".*Found \d+ module\(s\) in eval mode",
+    ".*is smaller than the logging interval",  # a short run, or a short epoch
+    ".*Total length of `list` across ranks is zero",  # no source has validation shards
 )
 
 
@@ -244,6 +246,8 @@ class Experiment(LightningCLI):
                 with suppress(OSError):  # a full disk fails here, too, and must not hide what was first
                     close(self.trainer.loggers, failed=True)
                 self._leave_no_trace()
+                if self.stop.at_once:  # Lightning would end the program with 1
+                    raise KeyboardInterrupt from None
                 if checkpoint and isinstance(error, Exception) and is_of_restoring(error):
                     raise ValueError(
                         f"{checkpoint} does not hold what this run saves ({type(error).__name__}: "
@@ -274,6 +278,9 @@ class Sketch(Experiment):
 
     def instantiate_classes(self) -> None:
         """Builds module and data, which hold nothing before they are configured."""
+        self.config.trainer.callbacks = (
+            None  # which look for files of their own, and count for nothing in a plan
+        )
         self.config_init = self.parser.instantiate(self.config)
         self.datamodule, self.model = self.config_init.data, self.config_init.model
 

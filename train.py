@@ -226,6 +226,12 @@ def main(argv: list[str] | None = None) -> "Experiment":
     except Stopped as stop:
         say(f"stopped ({stop.reason}); the same command goes on from here")
         raise SystemExit(stop.code) from None
+    except SystemExit as stop:
+        if stop.code == 130:
+            say(
+                "stopped at once; the same command goes on from the last checkpoint, or anew where there is none"
+            )
+        raise
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ from callbacks.agreement import Agreement, Answer
 from callbacks.csv_logger import AppendingCSVLogger
 from common.signals import STOP_SIGNALS, Stopped, shield_children
 
+STOPPING = (
+    b"\ntrain.py: stopping once this step is done and saved; Ctrl-C again stops at once, without that\n"
+)
+
 
 class Phase(Enum):
     """What a run is doing, as far as it matters to a stop."""
@@ -49,6 +53,7 @@ class GentleStop(Callback):
         self.reason = ""  # why this process is to stop
         self.agreed = False  # whether all of them are
         self.leaving = False
+        self.at_once = False  # a second Ctrl-C wanted no checkpoint
         self.alone = True  # no other process would wait for this one
         self.phase = Phase.START
         self.is_saved = lambda: True  # whether a checkpoint holds all that is done
@@ -87,11 +92,18 @@ class GentleStop(Callback):
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:  # in a child
             return
-        if number == signal.SIGINT:  # a second Ctrl-C stops at once
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, self._on_second_interrupt)
         self.reason = self.reason or signal.Signals(number).name
         if not self.leaving and self._nothing_to_wait_for():
             self.leave()
+        if number == signal.SIGINT and not self.leaving:
+            os.write(2, STOPPING)  # print may be what was interrupted
+
+    def _on_second_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() == self._owner:
+            self.at_once = True
+        raise KeyboardInterrupt
 
     def _nothing_to_wait_for(self) -> bool:
         """Whether raising here loses nothing: Python may be anywhere."""

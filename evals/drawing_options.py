@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from models.generation import read_generation
+from models.generation import no_model_folder, read_generation
 from models.model_folder import folder_hash
 from models.sampling_options import NAMES, given_sampling
 from models.unified import Illume
@@ -55,7 +55,7 @@ def record_of(options: argparse.Namespace, **about: Any) -> dict[str, Any]:
     if options.model is None:
         return {}
     if not (options.model / "illume.json").is_file():
-        raise FileNotFoundError(f"{options.model} is not a model folder: there is no illume.json in it")
+        raise no_model_folder(options.model)
     return {"model": folder_hash(options.model), "seed": options.seed, **about}
 
 

@@ -173,6 +173,13 @@ class Generation:
 PLAYGROUND = Generation()
 
 
+def no_model_folder(folder: Path) -> FileNotFoundError:
+    """The error for a folder without illume.json, with where it is in a run's folder."""
+    inside = folder / "model"
+    hint = f": it is a run, and its model folder is {inside}" if (inside / "illume.json").is_file() else ""
+    return FileNotFoundError(f"{folder} is not a model folder: there is no illume.json in it{hint}")
+
+
 def read_generation(folder: str | Path) -> Generation:
     """That of a model folder, without loading the model.
 
@@ -182,7 +189,7 @@ def read_generation(folder: str | Path) -> Generation:
     """
     path = Path(folder) / "illume.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a model folder: there is no illume.json in it")
+        raise no_model_folder(Path(folder))
     top = read_object(path)
     return PLAYGROUND.override(top.get("generation"), f"{path}: generation")
 

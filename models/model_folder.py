@@ -24,7 +24,7 @@ from models.bounds import check_numbers, read_shapes
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder
 from models.detokenizer.stable_diffusion import StableDiffusionDetokenizer
-from models.generation import read_generation
+from models.generation import no_model_folder, read_generation
 from models.language.lora import added_up
 from models.language.tokenizer_files import FAST, read_tokenizer
 from models.language.unified_lm import UnifiedLM
@@ -142,7 +142,7 @@ def read_top(folder: Path) -> dict[str, Any]:
     """
     path = folder / TOP
     if not path.exists() and not path.is_symlink():
-        raise FileNotFoundError(f"{folder} is not a model folder: there is no {TOP} in it")
+        raise no_model_folder(folder)
     top = read_object(path)
     for key in ("parts", "fingerprints"):
         table = top.get(key, {} if key == "fingerprints" else None)

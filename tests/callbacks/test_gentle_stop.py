@@ -285,10 +285,11 @@ def test_the_second_ctrl_c_stops_at_once(capsys: pytest.CaptureFixture) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("not here")
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
         patch.setattr(TinyModule, "training_step", step)
         train.main(command("steps"))
-    assert seen == [0] and not Path("runs/run/checkpoints").exists()
+    assert seen == [0] and not Path("runs/run/checkpoints").exists() and stop.value.code == 130
+    assert "train.py: stopped at once" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("shape", ["steps", "epochs"])

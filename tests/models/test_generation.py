@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from models.generation import PLAYGROUND, Generation, Sampling, read_generation
+from models.model_folder import load_parts
 from models.prompts import ILLUME_PLUS, Prompts
 from models.sampling_options import NAMES
 from models.unified import Illume
@@ -137,3 +138,12 @@ def test_a12_chat_takes_its_settings_and_an_edit_s_null_where_an_image_is_seen(
         next(part for part in model.talk(said) if not isinstance(part, str))
     assert seen == [(2.0, 0.7, 9, 1.0)] * 2 and len(NAMES) == 4
     assert nulls[0][0].text == model.prompts.draw_null and nulls[1][1].text == model.prompts.reconstruct
+
+
+def test_a_run_in_place_of_its_model_folder_is_told_where_that_is(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "illume.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="it is a run, and its model folder is .*model"):
+        read_generation(tmp_path)
+    with pytest.raises(FileNotFoundError, match="it is a run"):
+        load_parts(str(tmp_path))
