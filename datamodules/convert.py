@@ -18,7 +18,6 @@ one that is there is not made again. docs/data.md tells what is read and what is
 """
 
 import argparse
-import hashlib
 import json
 import os
 import signal
@@ -44,6 +43,7 @@ from common.folder_lock import FolderLock
 from common.json_files import read_object
 from common.paths import user_path
 from common.terminal import printable
+from datamodules.conversion_plan import note_plan
 from datamodules.published_formats import FORMATS, Chunk, Made, Options, Refused
 from datamodules.shard import add_member
 
@@ -139,7 +139,7 @@ def convert(name: str, options: Options, out: Path, workers: int) -> dict[str, A
     if not listing.chunks:
         raise ValueError(f"{options.source} holds nothing that format {name!r} knows{_most(listing.left)}")
     with FolderLock(out):
-        _note_plan(out, name, options, listing.chunks)
+        note_plan(out, name, options, listing.chunks)
         paths = [out / f"shard-{number:06d}.tar" for number in range(len(listing.chunks))]
         tasks = [
             Task(name, options, chunk, path, number)
@@ -148,32 +148,6 @@ def convert(name: str, options: Options, out: Path, workers: int) -> dict[str, A
         ]
         _write_all(tasks, workers)
         return _summary(out, paths, listing.template, listing.left)
-
-
-def _note_plan(out: Path, name: str, options: Options, chunks: list[Chunk]) -> None:
-    """Notes what the folder will hold, so that a run that is cut off is only resumed as it began.
-
-    Raises:
-        ValueError: something else was begun there.
-    """
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(json.dumps(chunk, default=str).encode())
-    plan = {
-        "format": name,
-        "source": str(options.source.resolve()),
-        "images": str(options.images.resolve()) if options.images else None,
-        "caption": options.caption,
-        "split": options.split,
-        "samples_per_shard": options.size,
-        "shards": len(chunks),
-        "listing": digest.hexdigest(),
-    }
-    noted = out / "plan.json"
-    if noted.is_file() and read_object(noted) != plan:
-        raise ValueError(f"{out} was begun from something else, or with other settings: name another folder")
-    if not noted.is_file():
-        write_text(noted, json.dumps(plan, indent=1) + "\n")
 
 
 def _write_all(tasks: list[Task], workers: int) -> None:

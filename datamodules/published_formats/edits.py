@@ -20,7 +20,7 @@ from datamodules.published_formats.record import (
     slices,
 )
 from datamodules.published_formats.rows import JSON_ENDINGS, Row, read_rows, rows_of_split
-from datamodules.published_formats.samples import edit_members, edits
+from datamodules.published_formats.samples import edit_files, edit_members, edits
 
 TURNS, SESSIONS = (
     "edit_turns.json",
@@ -97,6 +97,19 @@ def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:
         where, row, folder = record
         roots = _roots(options, folder, row)
         yield from attempt(where, lambda row=row, roots=roots: edits(row, roots, options.caption))
+
+
+def files(options: Options, chunk: Chunk) -> Iterator[Path]:
+    """The files of folders, or the images that rows name."""
+    if tables.is_chunk(chunk):
+        yield from tables.files(options, chunk)
+        return
+    for record in chunk:
+        if isinstance(record, str):
+            yield from sorted(path for path in (options.source / record).iterdir() if path.is_file())
+        else:
+            _, row, folder = record
+            yield from edit_files(row, _roots(options, folder, row), options.caption)
 
 
 def _roots(options: Options, folder: str, row: Any) -> list[Path]:

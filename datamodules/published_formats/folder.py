@@ -22,7 +22,7 @@ from datamodules.published_formats.record import (
     slices,
 )
 from datamodules.published_formats.rows import JSON_ENDINGS, LISTS, Row, read_rows, rows_of_split
-from datamodules.published_formats.samples import pair_members, pairs
+from datamodules.published_formats.samples import pair_files, pair_members, pairs
 
 LISTED = tuple(f"metadata{ending}" for ending in (*JSON_ENDINGS, ".csv", ".tsv", ".parquet"))
 LISTED += tuple(f"captions{ending}" for ending in LISTS)
@@ -138,6 +138,17 @@ def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:
             where, row, folder = record
             roots = [root / folder, root]
             yield from attempt(where, lambda row=row, roots=roots: pairs(row, roots, options.caption))
+
+
+def files(options: Options, chunk: Chunk) -> Iterator[Path]:
+    """Images with their captions, or the images that rows name."""
+    root = options.images or plain(options)
+    for record in chunk:
+        if len(record) == 2:
+            yield from (options.source / name for name in record if name is not None)
+        else:
+            _, row, folder = record
+            yield from pair_files(row, [root / folder, root])
 
 
 def _beside(source: Path, image: str, text: str | None) -> Iterator[Members | str]:

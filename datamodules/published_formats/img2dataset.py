@@ -29,6 +29,11 @@ def listing(options: Options) -> Listing:
     return Listing(shards, tables.PAIRS)
 
 
+def files(options: Options, chunk: Chunk) -> Iterator[Path]:
+    """The shard."""
+    yield Path(chunk)
+
+
 def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:
     """The samples of a shard."""
     try:

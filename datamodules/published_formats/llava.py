@@ -1,6 +1,7 @@
 """llava: dialogues in JSON or lines of JSON (or in a table), each about images or none."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from datamodules.published_formats import tables
@@ -16,7 +17,7 @@ from datamodules.published_formats.record import (
     slices,
 )
 from datamodules.published_formats.rows import JSON_ENDINGS, read_rows, rows_of_split
-from datamodules.published_formats.samples import dialogue
+from datamodules.published_formats.samples import dialogue, dialogue_files
 
 
 def listing(options: Options) -> Listing:
@@ -48,6 +49,16 @@ def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:
     roots = [options.images or plain(options)]
     for where, row in chunk:
         yield from attempt(_named(where, row), lambda row=row: dialogue(row, roots))
+
+
+def files(options: Options, chunk: Chunk) -> Iterator[Path]:
+    """The images that rows name."""
+    if tables.is_chunk(chunk):
+        yield from tables.files(options, chunk)
+        return
+    roots = [options.images or plain(options)]
+    for _, row in chunk:
+        yield from dialogue_files(row, roots)
 
 
 def _is_table(options: Options) -> bool:

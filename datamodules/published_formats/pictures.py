@@ -7,11 +7,12 @@ import posixpath
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from common.images import IMAGE_EXTENSIONS, open_image
+from common.images import IMAGE_EXTENSIONS, UnreadableImage, has_image_extension, open_image
 from common.urls import masked_urls
 from datamodules.sample_keys import MOST_BYTES
 
@@ -46,23 +47,44 @@ def read_picture(source: Any, roots: Sequence[Path]) -> Picture:
     Raises:
         ValueError: there is none, it is missing, leads out of the folders, or cannot be read.
     """
+    held = _held(source)
+    if isinstance(held, bytes):
+        return _checked(held, "")
+    try:
+        return read_file(find(held, roots))
+    except UnreadableImage as error:
+        kind, _, detail = str(error).partition(": ")
+        raise ValueError(f"{kind}: {held[:200]}" + (f", {detail}" if detail else "")) from error
+
+
+def picture_file(source: Any, roots: Sequence[Path]) -> Path | None:
+    """The file that `read_picture` would read; None where it would read none."""
+    try:
+        held = _held(source)
+        return None if isinstance(held, bytes) else _first(held, roots)
+    except (ValueError, OSError):
+        return None
+
+
+def _held(source: Any) -> bytes | str:
+    """The bytes of an image where a row holds it, or the name of its file."""
     if isinstance(source, dict):
         source = source.get("bytes") or next(
             (source[k] for k in ("path", "image", "url", "file_name") if source.get(k)), None
         )
     if isinstance(source, (bytes, bytearray)):
-        return _checked(bytes(source), "")
+        return bytes(source)
     if not isinstance(source, str) or not source.strip():
         raise ValueError("a row has no image")
     if source.startswith("data:") or (len(source) > 200 and source.startswith(BASE64_STARTS)):
-        return _checked(_from_base64(source), "")
+        return _from_base64(source)
     if source.lower().startswith("file://"):
         source = unquote(source[len("file://") :])
     if "://" in source:
         raise ValueError(
             f"an image is a URL, and is to be fetched first, as by img2dataset: {masked_urls(source)[:100]}"
         )
-    return read_file(find(source, roots))
+    return source
 
 
 def find(name: str, roots: Sequence[Path]) -> Path:
@@ -71,12 +93,19 @@ def find(name: str, roots: Sequence[Path]) -> Path:
     Raises:
         ValueError: the name itself leads out of the folders, or none has it.
     """
-    name = name.replace("\\", "/")
-    paths = [below(root, name) for root in roots]
-    found = next((path for path in paths if path.exists()), None)
+    found = _first(name, roots)
     if found is None:
-        raise ValueError(f"an image is missing: {name[:200]}{_like(paths)}")
+        raise ValueError(f"an image is missing: {name[:200]}{_like(_paths(name, roots))}")
     return found
+
+
+def _first(name: str, roots: Sequence[Path]) -> Path | None:
+    return next((path for path in _paths(name, roots) if path.exists()), None)
+
+
+def _paths(name: str, roots: Sequence[Path]) -> list[Path]:
+    name = name.replace("\\", "/")
+    return [below(root, name) for root in roots]
 
 
 def below(root: Path, name: str) -> Path:
@@ -136,7 +165,19 @@ def _like(paths: Sequence[Path]) -> str:
     for path in paths:
         if (other := path.with_name(unquote(path.name))) != path and other.is_file():
             return f", though there is {other.name}"
-        for ending in IMAGE_EXTENSIONS if path.stem else ():
-            if (other := path.with_suffix(f".{ending}")).is_file():
-                return f", though there is {other.name}"
+        if path.parent.is_dir():
+            beside = _images_by_stem(path.parent, path.parent.stat().st_mtime_ns)
+            names = beside.get(path.stem.lower(), [])
+            if there := next((name for name in names if (path.parent / name).is_file()), None):
+                return f", though there is {there}"
     return ""
+
+
+@lru_cache(maxsize=16)
+def _images_by_stem(folder: Path, changed: int) -> dict[str, list[str]]:
+    """The images of a folder by their names without ending, in lower case; listed again only once it has changed."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):
+        if has_image_extension(name):
+            found.setdefault(PurePosixPath(name).stem.lower(), []).append(name)
+    return found

@@ -69,10 +69,17 @@ class Listing:
 
 @dataclass(frozen=True)
 class Format:
-    """A way in."""
+    """A way in.
+
+    Attributes:
+        listing: all of a source.
+        samples: those of a chunk.
+        files: those that `samples` will read for a chunk, as far as that is known without reading them.
+    """
 
     listing: Callable[[Options], Listing]
     samples: Callable[[Options, Chunk], Iterator[Made | Refused]]
+    files: Callable[[Options, Chunk], Iterator[Path]]
 
 
 def check_unused(options: Options, images: bool = False, caption: bool = False, split: bool = False) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from datamodules.conversations import read_dialogue
 from datamodules.published_formats import keys
-from datamodules.published_formats.pictures import Picture, read_picture
-from datamodules.published_formats.record import Members, json_member, text_member
+from datamodules.published_formats.pictures import Picture, picture_file, read_picture
+from datamodules.published_formats.record import ROW_ERRORS, Members, json_member, text_member
 from models.document import See
 
 
@@ -38,6 +38,32 @@ def pairs(row: Any, roots: Sequence[Path], caption: str | None) -> Iterator[Memb
             "a caption is empty" if _has_caption(row, caption, image) else "a row has no caption"
         )
     return pair_members(read_picture(_one(row[image]), roots), row[words])
+
+
+def pair_files(row: Any, roots: Sequence[Path]) -> Iterator[Path]:
+    """The image that a row of a pair names."""
+    key = keys.image_key(row) if isinstance(row, dict) else None
+    yield from _files([] if key is None else [row[key]], roots)
+
+
+def dialogue_files(row: Any, roots: Sequence[Path]) -> Iterator[Path]:
+    """The images that a dialogue names; none of one that `dialogue` refuses."""
+    try:
+        sources = read_dialogue(row).sources()
+    except ROW_ERRORS:
+        return
+    yield from _files(sources, roots)
+
+
+def edit_files(row: Any, roots: Sequence[Path], caption: str | None) -> Iterator[Path]:
+    """The two images that an edit names."""
+    found = keys.edit_keys(row, caption) if isinstance(row, dict) else None
+    yield from _files([row[found[0]], row[found[2]]] if found else [], roots)
+
+
+def _files(images: Sequence[Any], roots: Sequence[Path]) -> Iterator[Path]:
+    each = (one for image in images for one in (image if isinstance(image, list) else [image]))
+    yield from (path for one in each if (path := picture_file(one, roots)) is not None)
 
 
 def _has_caption(row: dict[str, Any], asked: str | None, image: str) -> bool:

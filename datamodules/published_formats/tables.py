@@ -72,6 +72,11 @@ def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:
         yield Refused(f"{path.name}, after row {number}{first}", f"a table is damaged: {error}")
 
 
+def files(options: Options, chunk: Chunk) -> Iterator[Path]:
+    """The table of a piece; images that its rows name by path are known only once they are read."""
+    yield Path(chunk[0])
+
+
 def is_chunk(chunk: Chunk) -> bool:
     """Whether a chunk is one of these."""
     return len(chunk) == 3 and isinstance(chunk[0], str) and isinstance(chunk[1], list)

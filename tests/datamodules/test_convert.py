@@ -266,3 +266,86 @@ def test_no_samples_are_exit_code_two_with_the_reasons(tmp_path, capsys):
     said = capsys.readouterr()
     assert "skipped 1: not a readable image, no image (a.png)" in said.out and "not one sample" in said.err
     assert not list((tmp_path / "out").glob("*.tar"))
+
+
+def stale_folder(source):
+    source.mkdir()
+    (source / "a.png").write_bytes(png(1))
+    (source / "a.txt").write_text("one")
+    return ["folder", source], [source / "a.png", source / "a.txt"]
+
+
+def stale_list(source):
+    source.mkdir()
+    (source / "a.png").write_bytes(png(1))
+    (source / "captions.json").write_text(json.dumps({"a.png": "one"}))
+    return ["folder", source], [source / "a.png"]
+
+
+def stale_llava(source):
+    source.mkdir()
+    (source / "a.png").write_bytes(png(1))
+    talk = [{"from": "human", "value": "<image>\nwhat ?"}, {"from": "gpt", "value": "a dog"}]
+    (source / "llava.json").write_text(json.dumps([{"image": "a.png", "conversations": talk}]))
+    return ["llava", source / "llava.json"], [source / "a.png"]
+
+
+def stale_edits(source):
+    (source / "1").mkdir(parents=True)
+    (source / "1/prompt.json").write_text(json.dumps({"edit": "make it blue"}))
+    for name in ("7_0.png", "7_1.png"):
+        (source / "1" / name).write_bytes(png(1))
+    return ["edits", source], [source / "1/prompt.json", source / "1/7_1.png"]
+
+
+def stale_edit_list(source):
+    (source / "images/12").mkdir(parents=True)
+    for name in ("12-input.png", "12-output1.png"):
+        (source / "images/12" / name).write_bytes(png(1))
+    rows = [{"input": "12-input.png", "output": "12-output1.png", "instruction": "make it blue"}]
+    (source / "edit_turns.json").write_text(json.dumps(rows))
+    return ["edits", source], [source / "images/12/12-input.png", source / "images/12/12-output1.png"]
+
+
+def stale_img2dataset(source):
+    write_samples(source / "0.tar", {"a": {"png": png(1), "txt": b"one"}})
+    return ["img2dataset", source], [source / "0.tar"]
+
+
+def stale_parquet(source):
+    arrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    source.mkdir()
+    table = arrow.Table.from_pylist([{"image": png(1), "caption": "one"}])
+    pyarrow.parquet.write_table(table, source / "a.parquet")
+    return ["parquet", source], [source / "a.parquet"]
+
+
+STALE = [
+    stale_folder,
+    stale_list,
+    stale_llava,
+    stale_edits,
+    stale_edit_list,
+    stale_img2dataset,
+    stale_parquet,
+]
+
+
+@pytest.mark.parametrize("make", STALE)
+def test_a_file_that_has_changed_is_refused_and_an_unchanged_source_goes_on(make, tmp_path, capsys):
+    arguments, files = make(tmp_path / "source")
+    assert run(*arguments, "--out", tmp_path / "out") == 0
+    before = shards(tmp_path / "out")
+    assert run(*arguments, "--out", tmp_path / "out") == 0 and shards(tmp_path / "out") == before
+    for file in files:
+        about = file.stat()
+        os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns + 1))  # as one of the same size that is new
+        capsys.readouterr()
+        assert run(*arguments, "--out", tmp_path / "out") == 2
+        said = capsys.readouterr().err
+        assert "or its files have changed since: name another folder, or remove " in said
+        assert said.count("\n") == 1 and shards(tmp_path / "out") == before
+        os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+        assert run(*arguments, "--out", tmp_path / "out") == 0

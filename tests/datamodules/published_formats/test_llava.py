@@ -160,6 +160,28 @@ def test_an_image_of_the_same_name_and_another_ending_is_named(images, capsys):
     )
 
 
+@pytest.mark.parametrize("named, there", [("q.jpg", "q.PNG"), ("q.jpg", "q.JPG"), ("Q.png", "q.png")])
+def test_an_image_of_another_case_is_named(images, capsys, named, there):
+    (images / there).write_bytes(png(5))
+    rows = [{"image": name, "conversations": ONE} for name in (named, there)]
+    assert converted(images, rows)[0] == 0
+    assert f"row 1: {named}, though there is {there})" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_read_is_named(images, capsys):
+    (images / "empty.jpg").write_bytes(b"")
+    (images / "cut.png").write_bytes(png(5)[:50])
+    rows = [
+        {"id": i, "image": n, "conversations": ONE} for i, n in enumerate(("empty.jpg", "cut.png", "0.jpg"))
+    ]
+    assert converted(images, rows)[0] == 0
+    said = capsys.readouterr().out
+    assert (
+        "skipped 1: not a readable image, no image (rows.json, row 1 (id 0): empty.jpg, it is empty)" in said
+    )
+    assert "skipped 1: not a readable image, cut short (rows.json, row 2 (id 1): cut.png" in said
+
+
 def test_images_behind_linked_folders_are_read_and_names_that_lead_out_are_not(images, tmp_path):
     (tmp_path / "project/images").mkdir(parents=True)
     (tmp_path / "project/images/coco").symlink_to(images)
