@@ -40,7 +40,7 @@ def test_newest_and_named(run: Path, capsys: pytest.CaptureFixture) -> None:
     ("words", "line"),
     [
         (("absent", "--out", "none"), "absent is no run folder"),
-        (("runs/base", "--out", "runs"), "--out runs is there already"),
+        (("runs/base", "--out", "runs"), "runs is there already: name a folder that is not"),
         (("runs/base/checkpoints/absent.ckpt", "--out", "none"), "there is no checkpoint runs/base/checkpoints/absent"),
         (("runs/base/checkpoints/torn.ckpt", "--out", "none"), "torn.ckpt cannot be read"),
         (("runs/empty", "--out", "none"), "runs/empty has no checkpoint yet"),
