@@ -87,7 +87,9 @@ def parts_of(module: L.LightningModule, folder: str, *names: str) -> dict[str, A
     if kept and trainer.ckpt_path and (kept / "illume.json").is_file():
         with torch.device("meta") if is_filled_later(module) else nullcontext():
             return load_parts(kept, names, weights=False)
-    made_by = f"run `python train.py --config {maker(folder)}`" if Path(folder).name == "model" else ""
+    config = maker(folder)
+    there = any((place / config).is_file() for place in SHORT)
+    made_by = f"run `python train.py --config {config}`" if there or Path(folder).name == "model" else ""
     raise FileNotFoundError(
         f"{run.name if run else 'this'} starts from {folder}, which is not there: "
         f"{made_by or 'name the model folder of a run, as runs/playground/stage2/model, or pretrained/playground'}"
