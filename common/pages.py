@@ -42,6 +42,27 @@ def join(parts: Sequence[str], between: str = "") -> Markup:
     return Markup(between).join(parts)
 
 
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], style: str = "wide") -> Markup:
+    """A table that scrolls by itself where a screen is narrower; cells that are plain text are escaped."""
+    return fragment(
+        """<div class="{{ style }}"><table><thead><tr>{% for name in head %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+{%- for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table></div>""",
+        style=style,
+        head=head,
+        rows=rows,
+    )
+
+
+def section(title: str, hint: str = "", content: Markup | None = None) -> Markup:
+    """A heading, a line on what follows, and what follows."""
+    return fragment(
+        '<h2>{{ title }}</h2>{% if hint %}<p class="hint">{{ hint }}</p>{% endif %}{{ content }}',
+        title=title,
+        hint=hint,
+        content=content or Markup(),
+    )
+
+
 def page(title: str, body: Sequence[str]) -> str:
     """A page that needs nothing beside it; a plain text in its body is escaped."""
     style = Markup(STYLE.read_text(encoding="utf-8"))

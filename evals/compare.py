@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from common.errors import Parser, user_errors
-from common.pages import fragment, join, write_page
+from common.pages import fragment, join, section, table, write_page
 from common.paths import user_path
 from evals.curves import Curve, average, figure, plot
 from evals.run_folder import RunFolder, read_run
@@ -129,33 +129,24 @@ def _drawings(
 ) -> Markup:
     """The same prompts by both, or the line that says why there are none."""
     if not count:
-        return _section("The same prompts", "Nothing was drawn: no prompts were asked for.")
+        return section("The same prompts", "Nothing was drawn: no prompts were asked for.")
     for name, run in zip(names, runs, strict=True):
         if run.model is None:
-            return _section("The same prompts", f"Nothing was drawn: {name} has no model folder yet.")
+            return section("The same prompts", f"Nothing was drawn: {name} has no model folder yet.")
     from evals import same_prompts  # imports torch, which a wrong folder should not wait for
 
     prompts = same_prompts.prompts_of(count, seed)
     drawn = [same_prompts.draw(run.model, prompts, seed, device, sampling) for run in runs]
     for name, pictures in zip(names, drawn, strict=True):
         if pictures is None:
-            return _section("The same prompts", f"Nothing was drawn: the model of {name} cannot draw.")
+            return section("The same prompts", f"Nothing was drawn: the model of {name} cannot draw.")
     right = [sum(bool(one.ok) for one in pictures) for pictures in drawn]
     judged = all(one.ok is not None for pictures in drawn for one in pictures)
     tally = f" Right: {right[0]} and {right[1]} of {len(prompts)}." if judged else ""
     used = [shown_sampling(read_generation(run.model).draw.override(**sampling)) for run in runs]
     told = used[0] if used[0] == used[1] else f"left {used[0]}; right {used[1]}"
     hint = f"Left {names[0]}, right {names[1]}, under the same seeds ({told}).{tally}"
-    return _section("The same prompts", hint, same_prompts.pairs(prompts, names, tuple(drawn)))
-
-
-def _section(title: str, hint: str, content: Markup | None = None) -> Markup:
-    return fragment(
-        '<h2>{{ title }}</h2>{% if hint %}<p class="hint">{{ hint }}</p>{% endif %}{{ content }}',
-        title=title,
-        hint=hint,
-        content=content or Markup(),
-    )
+    return section("The same prompts", hint, same_prompts.pairs(prompts, names, tuple(drawn)))
 
 
 def _scores(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> Markup:
@@ -167,7 +158,7 @@ def _scores(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> Markup
         gap = f"{other[name] - one[name]:+.4g}" if both else ""
         cells = (name, _number(one.get(name)), _number(other.get(name)), gap)
         rows.append([_breakable(cell) for cell in cells])
-    return _section("Scores", _diverged(names, (one, other)), _table((*names, "change"), rows))
+    return section("Scores", _diverged(names, (one, other)), _table((*names, "change"), rows))
 
 
 def _diverged(names: tuple[str, str], scores: tuple[Mapping[str, float], Mapping[str, float]]) -> str:
@@ -184,21 +175,16 @@ def _settings(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> Mark
     one, other = (run.settings for run in runs)
     keys = [key for key in differing(one, other) if key not in IGNORED and not key.startswith("track.")]
     if not keys:
-        return _section("Settings", "They do not differ.")
+        return section("Settings", "They do not differ.")
     rows = [
         [fragment("<code>{{ key }}</code>", key=_breakable(key)), *(shown(of, key) for of in (one, other))]
         for key in keys
     ]
-    return _section("Settings that differ", "", _table(names, rows))
+    return section("Settings that differ", "", _table(names, rows))
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
-    return fragment(
-        """<div class="wide"><table><thead><tr>{% for name in head %}<th>{{ name }}</th>{% endfor %}</tr></thead>
-{%- for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table></div>""",
-        head=[_breakable(heading) for heading in ("", *headings)],
-        rows=rows,
-    )
+    return table([_breakable(heading) for heading in ("", *headings)], rows)
 
 
 def _breakable(name: str) -> Markup:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from common.files import write_text
-from common.pages import data_url, fragment, write_page
+from common.pages import data_url, fragment, section, table, write_page
 from evals.agreement import Bin, balanced_accuracy, calibration
 from evals.assessment import Assessment
 from evals.image_files import png
@@ -83,15 +83,7 @@ drawing, and the dialogues are a part of the epochs that follow.</p>"""
 
 
 def _table(title: str, hint: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:
-    return fragment(
-        """<h2>{{ title }}</h2>{% if hint %}<p class="hint">{{ hint }}</p>{% endif %}<div class="wide"><table><thead><tr>
-{%- for name in head %}<th>{{ name }}</th>{% endfor %}</tr></thead>
-{%- for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table></div>""",
-        title=title,
-        hint=hint,
-        head=head,
-        rows=[[_shown(cell) for cell in row] for row in rows],
-    )
+    return section(title, hint, table(head, [[_shown(cell) for cell in row] for row in rows]))
 
 
 def _shown(value: Any) -> str:

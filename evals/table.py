@@ -16,6 +16,7 @@ from typing import Any
 from common.errors import Parser, user_errors
 from common.pages import fragment
 from common.pages import page as whole_page
+from common.pages import table as grid
 from common.paths import user_path
 from common.terminal import printable
 from evals.json_files import read_object
@@ -266,12 +267,10 @@ def page(table: Table) -> str:
     title = "Beside published figures"
     body = fragment(
         """<h1>{{ title }}</h1>
-<div class="wide numbers"><table><thead><tr>{% for name in head %}<th>{{ name }}</th>{% endfor %}</tr></thead>
-{%- for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table></div>
+{{ grid }}
 <ol>{% for note in notes %}<li>{{ note }}.</li>{% endfor %}</ol>""",
         title=title,
-        head=table.headings,
-        rows=table.cells,
+        grid=grid(table.headings, table.cells, "wide numbers"),
         notes=table.notes,
     )
     return whole_page(title, [body])

@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from common.pages import fragment, join, write_page
+from common.pages import fragment, join, section, table, write_page
 from sweeps import plots
 from sweeps.plots import BAD, BEST, GOOD, Axis, Trace
 from sweeps.recipe import Recipe
@@ -140,13 +140,7 @@ def _parallel(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[M
 
 def _table(study: Study, recipe: Recipe) -> Markup:
     heading, *others = rows(study, recipe)
-    return fragment(
-        """<h2>Every trial</h2><div class="wide"><table><thead><tr>
-{%- for word in heading %}<th>{{ word }}</th>{% endfor %}</tr></thead>
-{%- for row in others %}<tr>{% for word in row %}<td>{{ word }}</td>{% endfor %}</tr>{% endfor %}</table></div>""",
-        heading=heading,
-        others=others,
-    )
+    return section("Every trial", content=table(heading, others))
 
 
 def _footer(recipe: Recipe) -> Markup:

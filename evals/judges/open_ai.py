@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from common.terminal import printable
+from common.urls import masked_url
 from evals.assessment import Assessment, Dimension, Verdict, from_json, json_schema
 from evals.judges.answers import CutAnswer, answer_text
 from evals.judges.cache import OpinionCache
@@ -22,7 +23,7 @@ from evals.judges.http_limits import limited_client, retry_after, within
 from evals.judges.judge import Judge, JudgeAway, JudgeRefused, Unjudged
 from evals.judges.limits import believed, check_amounts, check_sizes
 from evals.judges.question import SYSTEM, question
-from evals.judges.redaction import Redactor, check_url, masked_url, redact_logs, url_secrets
+from evals.judges.redaction import Redactor, check_url, redact_logs, url_secrets
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -8,8 +8,6 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from common.urls import masked_url as masked_url  # where it was
-
 MASK = "***"
 RUN = 8  # letters of a secret in a row that already count as it: a cut answer holds a part
 SHORTEST = 4  # letters and digits below which nothing is a secret: else every "1" of an answer were one
