@@ -41,7 +41,7 @@ reference: install
 test: install $(FIDELITY)/.installed $(PEERS)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 	PYTHONPATH=$(FIDELITY):$(PEERS) $(BIN)/python -m pytest -q -n 2 --dist loadfile \
-	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/test_peers.py tests/models/test_lora.py \
+	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/benchmarks/test_peers.py tests/models/language/test_lora.py \
 	  tests/lightning_modules/test_frozen_dtype.py
 
 # Every benchmark, each in a process of its own; writes docs/results/bench/ and docs/performance.md. Let nothing run beside.

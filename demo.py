@@ -120,7 +120,7 @@ def peak_memory() -> float:
 
 def make_data(scale: Scale) -> None:
     """Draws the playground's shards that are not there yet."""
-    from playground import shards
+    from worlds.playground import shards
 
     shards.main(["--out", str(scale.runs / "data"), "--scale", str(scale.shards)])
 
@@ -145,7 +145,7 @@ def evaluate(scale: Scale) -> dict[str, Any]:
     if kept.is_file() and (scores := read_object(kept, infinite=True)).get("of") == of:
         return scores["metrics"]
     kept.unlink(missing_ok=True)  # of another model
-    from evals.suite import playground_suite
+    from evals.playground.suite import playground_suite
     from models.unified import Illume
 
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -156,8 +156,8 @@ def evaluate(scale: Scale) -> dict[str, Any]:
 
 def report(scale: Scale, metrics: dict[str, Any], seconds: dict[str, float], memory: float) -> Path:
     """Writes report.json and report.html; returns the latter's path."""
-    from evals.report import write_report
-    from evals.suite import VERSION
+    from evals.playground.suite import VERSION
+    from evals.reports.report import write_report
 
     circumstances = {
         "suite": "playground",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from evals.judges.self_judge import SelfJudge
+    from judges.self_judge import SelfJudge
     from models.prompts import Prompts
     from models.unified import Illume
 
@@ -178,7 +178,7 @@ def sketches(model: "Illume", options: argparse.Namespace, seeds: list[int]) -> 
 
 def own_judge(model: "Illume") -> "SelfJudge":
     """The model as a judge of what it draws."""
-    from evals.judges.self_judge import SelfJudge
+    from judges.self_judge import SelfJudge
 
     judge = SelfJudge()
     judge.watch(model)
@@ -204,7 +204,7 @@ def best(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor":
 
 def reflect(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor":
     """Draws, assesses, and draws again while it is not satisfied; says why. Returns the last drawing (3, H, W)."""
-    from evals.assessment import Assessment, to_text
+    from judges.assessment import Assessment, to_text
 
     judge, seeds = own_judge(model), own_seeds(seed, MOST_TRIES)
     image = sketches(model, options, seeds[:1])[0]
@@ -244,7 +244,7 @@ def ask(options: argparse.Namespace) -> None:
 
 def assess(options: argparse.Namespace) -> None:
     """An image and a prompt to the model's assessment of how well it shows that."""
-    from evals.assessment import Assessment
+    from judges.assessment import Assessment
 
     model = load(options, *SEES)
     image = read_image(options.image, model)[None]

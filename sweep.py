@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from common.errors import Parser, user_errors
 from common.files import write_text
 from common.paths import path_or_name, user_path
-from processes import ended_by_sigterm, run_lock
+from experiments.processes import ended_by_sigterm, run_lock
 from train import find_config
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from sweeps.recipe import Recipe
+    from experiments.sweep.recipe import Recipe
 
 
 def run(options: argparse.Namespace) -> "Study":
@@ -30,10 +30,10 @@ def run(options: argparse.Namespace) -> "Study":
         raise ValueError("a sweep needs Optuna: pip install -e '.[sweep]'")
     import optuna  # as little as possible before a mistyped name is told
 
-    from sweeps.recipe import read_recipe
-    from sweeps.rehearsal import rehearse
-    from sweeps.store import ASKED, Store
-    from sweeps.worker import Worker
+    from experiments.sweep.dry_run import rehearse
+    from experiments.sweep.recipe import read_recipe
+    from experiments.sweep.store import ASKED, Store
+    from experiments.sweep.worker import Worker
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # trials are told in our own lines
     recipe = read_recipe(find_config(options.config, Path.cwd()), options.storage)
@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> "Study":
 
 def write(study: "Study", recipe: "Recipe", settings: Mapping[str, Any], folder: Path) -> None:
     """The page, and the best config if a trial is complete; after every trial, so that a sweep can be looked at."""
-    from sweeps.page import write_sweep
-    from sweeps.result import best_config
+    from experiments.sweep.page import write_sweep
+    from experiments.sweep.result import best_config
 
     with run_lock(folder / "report", wait=True):  # others finish trials too
         config = best_config(study, recipe, settings)
@@ -66,7 +66,7 @@ def write(study: "Study", recipe: "Recipe", settings: Mapping[str, Any], folder:
 
 def tell(study: "Study", recipe: "Recipe", folder: Path) -> None:
     """The table, and where the rest is."""
-    from sweeps.result import best, table
+    from experiments.sweep.result import best, table
 
     print(table(study, recipe), end="")
     found = best(study)

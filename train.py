@@ -18,10 +18,10 @@ from common.errors import suggest, user_errors
 from common.paths import expand_home
 from common.safe_yaml import check_bounds, read_yaml
 from common.signals import Stopped
-from planning.options import Options, take_plan
+from training.plan.options import Options, take_plan
 
 if TYPE_CHECKING:
-    from experiment import Experiment, Sketch
+    from training.experiment import Experiment, Sketch
 
 # Threads that wait must soon sleep: if they spin for long, any other busy program slows training down several times.
 # GNU OpenMP looks at this once, when torch is first imported.
@@ -87,7 +87,9 @@ def expand(path: Path, above: tuple[Path, ...] = (), done: set[Path] | None = No
     content = read_config(path)
     if "arms" in content:
         name = path.relative_to(CONFIGS).as_posix() if path.is_relative_to(CONFIGS) else path
-        raise ValueError(f"{path.name} is an ablation, of several arms: run `python ablate.py {name}`")
+        raise ValueError(
+            f"{path.name} is an ablation, of several arms: run `python -m experiments.ablate {name}`"
+        )
     if "space" in content and "base" in content:
         raise ValueError(f"{path.name} is a sweep, of many trials: run `python sweep.py --config {path}`")
     paths = []
@@ -177,7 +179,7 @@ def train(argv: list[str]) -> "Experiment":
     command = parse(argv)
     if options is not None:
         return make_plan(command, argv, options)
-    from experiment import Experiment  # seconds of imports, which a mistyped config should not wait for
+    from training.experiment import Experiment
 
     run = Experiment(*command)
     if run.trainer is None:
@@ -198,7 +200,7 @@ def make_plan(command: Command, argv: list[str], options: Options) -> "Sketch":
     """Prints what a run would take, and leaves it at that."""
     if command.action != "fit":
         raise ValueError(f"--plan plans training: leave out {command.action}")
-    from planning.command import planned
+    from training.plan.command import planned
 
     made = sketch(argv)
     print(planned(made, sketch, argv, options))
@@ -208,7 +210,7 @@ def make_plan(command: Command, argv: list[str], options: Options) -> "Sketch":
 def sketch(argv: list[str]) -> "Sketch":
     """A command line whose module and data are made, and nothing more."""
     command = parse(argv)
-    from experiment import Sketch
+    from training.experiment import Sketch
 
     return Sketch(*command)
 

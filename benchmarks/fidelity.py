@@ -23,9 +23,9 @@ let_torchvision_import()  # before anything imports what looks for it: transform
 from common.errors import user_errors  # noqa: E402
 from common.paths import user_path  # noqa: E402
 from evals.fidelity.extractor import features_of  # noqa: E402
+from evals.fidelity.frechet import frechet_distance  # noqa: E402
 from evals.fidelity.inception import LAYERS, load_inception, torch_fidelity  # noqa: E402
-from evals.frechet import frechet_distance  # noqa: E402
-from evals.picture_sets import pictures_in  # noqa: E402
+from evals.image_sets import pictures_in  # noqa: E402
 
 
 def drawn(count: int, width: int, seed: int) -> Tensor:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu_models import Setting, batch_of, eyes_of, language_of, load_of
-from callbacks.device_rate import forget_peak_memory, matrix_rate, peak_memory
 from lightning_modules.language import LanguageModule
 from lightning_modules.optimization import train_only
 from models import sharding
@@ -25,12 +24,13 @@ from models.language.text_tokenizer import blank_text_tokenizer
 from models.language.weight_dtypes import set_weight_dtypes
 from models.precision import frozen_features
 from models.unified import Illume
-from planning import steps
-from planning.measure import compute_types, measure
-from planning.memory import memory_of_step, optimizers_of
-from planning.meter import Used
-from planning.placing import Placing
-from planning.steps import Phase
+from training.device_rate import forget_peak_memory, matrix_rate, peak_memory
+from training.plan import steps
+from training.plan.measure import compute_types, measure
+from training.plan.memory import memory_of_step, optimizers_of
+from training.plan.meter import Used
+from training.plan.placing import Placing
+from training.plan.steps import Phase
 
 RATES = {"trunk": 1e-4, "text": 1e-4, "adapter": 1e-4, "vision": 1e-4}
 LORA = {"r": 64, "lora_alpha": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}

@@ -10,8 +10,8 @@ from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
-from planning import steps
-from planning.samples import Load
+from training.plan import steps
+from training.plan.samples import Load
 
 
 class Size(NamedTuple):

@@ -16,9 +16,9 @@ from benchmarks.figures import made_with, show
 from common.paths import path_or_name
 from models.image_input import ImageInput
 from models.unified import Illume
-from playground.render import render
-from playground.sampler import sample_scene
-from playground.scene import CATEGORIES
+from worlds.playground.render import render
+from worlds.playground.sampler import sample_scene
+from worlds.playground.scene import CATEGORIES
 
 SIZE = (200, 150)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from callbacks.device_rate import matrix_rate
-from models.language.products import packs, product
+from models.language.packed_linear import packs, product
+from training.device_rate import matrix_rate
 
 SIDE = 1024  # of the matrices that a CPU multiplies
 ROUNDS = 7

@@ -38,7 +38,7 @@ def make_data(folder: Path, share: float) -> None:
     """Draws a share of the playground's data where its stages look for them."""
     where = ["--out", str(folder / "runs" / "playground" / "data"), "--scale", str(share)]
     subprocess.run(
-        [sys.executable, "-m", "playground.shards", *where],
+        [sys.executable, "-m", "worlds.playground.shards", *where],
         check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 

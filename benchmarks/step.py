@@ -17,11 +17,11 @@ import torch
 
 from benchmarks.figures import command, made_with, show
 from benchmarks.sizes import SEVEN_B, SMALL, llama
-from callbacks.device_rate import forget_peak_memory, matrix_rate, peak_memory
-from callbacks.matrix_work import MatrixWork
 from common.errors import user_errors
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, Segment, collate
+from training.device_rate import forget_peak_memory, matrix_rate, peak_memory
+from training.flop_counter import MatrixWork
 
 SIZES = {"small": SMALL, "7b": SEVEN_B}
 TEXT, CODES, SEE, WIDTH = 32_000, 16_384, 256, 1280  # Vicuna's words, ILLUME's codes, ViT-H/14's features

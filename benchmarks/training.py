@@ -26,13 +26,13 @@ from benchmarks.figures import command, in_turn, made_with, over, show
 from benchmarks.packing import Documents, Item, stage3_mix
 from benchmarks.roofline import Work
 from benchmarks.sizes import llama
-from callbacks.matrix_work import MatrixWork
 from common.errors import user_errors
 from datamodules.packing import Packer
 from lightning_modules.language import LanguageModule
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, Segment, collate
 from models.unified import Illume
+from training.flop_counter import MatrixWork
 
 WIDTH, LAYERS, BETWEEN, WORDS = 512, 4, 1376, 1064
 AT_ONCE = 8  # documents in a padded batch: what `Trainer` takes where nothing is said

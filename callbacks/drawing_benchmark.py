@@ -9,12 +9,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from callbacks.periodic_scores import PeriodicScores
-from callbacks.stage_drawing import note_sampling, require, sampling_of
-from callbacks.stage_model import evaluated, stage_model
+from evals.playground.suite import NEEDS
 from evals.ranks import Ranks
-from evals.suite import NEEDS
 from models.generation import overrides
 from models.unified import Illume
+from training.stage_drawing import note_sampling, require, sampling_of
+from training.stage_model import evaluated, stage_model
 
 NO_CURVE = ("/low", "/high", "/samples")  # bounds of a measure, and what it was measured on
 
@@ -27,7 +27,7 @@ class DrawingBenchmark(PeriodicScores):
 
     Args:
         folder: of the images, in the run's.
-        measure: of `evals.suite`, whose parts a model must have to make them.
+        measure: of `evals.playground.suite`, whose parts a model must have to make them.
         seed: of the images, the same ones each time.
         batch: images at once.
         limit: at most so much of what is asked for; None: all.

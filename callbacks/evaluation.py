@@ -6,15 +6,15 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from callbacks.periodic_scores import PeriodicScores
-from callbacks.stage_drawing import note_sampling, require, sampling_of
-from callbacks.stage_model import evaluated, stage_model
 from evals.fidelity.inception import check_weights, torch_fidelity
 from evals.known import one_of
-from evals.suite import NEEDS, check_size, playground_suite
+from evals.playground.suite import NEEDS, check_size, playground_suite
+from models.component_config import check_keys
 from models.generation import overrides
-from models.recipe import check_keys
 from models.sampling_options import NAMES
 from models.unified import Illume
+from training.stage_drawing import note_sampling, require, sampling_of
+from training.stage_model import evaluated, stage_model
 
 TOOK = (*NAMES, *(f"edit_{name}" for name in NAMES))  # how the suite says that it drew
 ABOUT = ("seed", "samples", "seconds", *TOOK)  # what the suite tells that is no measure

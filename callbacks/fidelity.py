@@ -13,17 +13,17 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.wrappers import FeatureShare
 
 from callbacks.periodic_scores import PeriodicScores
-from callbacks.stage_drawing import note_sampling, require, sampling_of
-from callbacks.stage_model import evaluated, stage_model
 from evals.drawing import seed_of
 from evals.fidelity.extractor import Extractor
 from evals.fidelity.inception import LAYERS, check_weights, find_weights, load_inception, torch_fidelity
 from evals.fidelity.scores import KID_SUBSET_SIZE
 from evals.fidelity.tasks import read_prompts
-from evals.picture_sets import pictures_in, spread, square_of
-from evals.suite import NEEDS, measures_of
+from evals.image_sets import pictures_in, spread, square_of
+from evals.playground.suite import NEEDS, measures_of
 from models.generation import overrides
 from models.unified import Illume
+from training.stage_drawing import note_sampling, require, sampling_of
+from training.stage_model import evaluated, stage_model
 
 log = logging.getLogger(__name__)
 

@@ -5,19 +5,19 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 
 from callbacks.periodic_scores import PeriodicScores
-from callbacks.stage_drawing import note_sampling, require, sampling_of
-from callbacks.stage_model import evaluated
 from common.files import write_text
-from evals.figure6 import arm_scores, draw_figure
-from evals.suite import NEEDS
+from evals.playground.figure6 import arm_scores, draw_figure
+from evals.playground.suite import NEEDS
 from models.generation import overrides
+from training.stage_drawing import note_sampling, require, sampling_of
+from training.stage_model import evaluated
 
 
 class Figure6(PeriodicScores):
     """Logs `geneval/overall_<arm>` and `geneval/rebuilt_<arm>` over `images`, and ends with the run's `figure6.svg`.
 
     Every arm draws the same held-out prompts under the same seeds. It goes with a `TokenizerComparison`, whose losses
-    the figure shows beside the scores; what can be compared and what cannot is said in `evals/figure6.py`.
+    the figure shows beside the scores; what can be compared and what cannot is said in `evals/playground/figure6.py`.
 
     Args:
         every_n_epochs: how often the arms draw; they also draw at the end.

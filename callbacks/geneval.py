@@ -8,8 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 
 from callbacks.drawing_benchmark import DrawingBenchmark
 from callbacks.evaluation import Evaluation
-from evals.geneval_benchmark import command
-from evals.geneval_benchmark.suite import Scorer, check_colours, draw, score
+from evals.geneval import command
+from evals.geneval.suite import Scorer, check_colours, draw, score
 from evals.ranks import Ranks
 from models.unified import Illume
 

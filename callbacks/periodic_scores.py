@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from callbacks.csv_logger import last_step
+from training.csv_logger import last_step
 
 
 class PeriodicScores(Callback, ABC):

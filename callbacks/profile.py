@@ -17,8 +17,8 @@ from torch import nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, record_function
 
-from callbacks.profile_report import FORWARD, Recording, Span, report
 from common.files import write_text
+from training.profile_report import FORWARD, Recording, Span, report
 
 FETCH = "[_TrainingEpochLoop].train_dataloader_next"  # what Lightning calls waiting for a batch; a step begins there
 ACTIONS = {  # the ends of what Lightning calls its actions, and what they are here

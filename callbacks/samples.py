@@ -7,18 +7,18 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
-from callbacks.logged_picture import log_picture
-from callbacks.stage_drawing import note_sampling, require, sampling_of
-from callbacks.stage_model import evaluated, stage_model
-from evals.contact import COLUMNS, reconstruction_sheet
-from evals.pixels import arrays
-from evals.reconstruction import rebuild
-from evals.sheets import Cell, contact_sheet, save_sheet
-from evals.suite import NEEDS, check_size
+from evals.contact_sheet import Cell, contact_sheet, save_sheet
+from evals.playground.contact_sheets import COLUMNS, reconstruction_sheet
+from evals.playground.reconstruction import rebuild
+from evals.playground.suite import NEEDS, check_size
+from judges.pixels import arrays
 from models.generation import overrides
 from models.unified import Illume
-from playground.judge import read, satisfies
-from playground.prompts import evaluation_prompts
+from training.log_image import log_picture
+from training.stage_drawing import note_sampling, require, sampling_of
+from training.stage_model import evaluated, stage_model
+from worlds.playground.judge import read, satisfies
+from worlds.playground.prompts import evaluation_prompts
 
 
 class SampleGrids(Callback):

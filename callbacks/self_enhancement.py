@@ -16,27 +16,27 @@ from typing import Any, Literal
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from callbacks.checkpoint import ResumeCheckpoint
-from callbacks.enhancement_dialogues import Length
-from callbacks.enhancement_round import BATCH, Round
-from callbacks.enhancement_settings import RoundSettings
-from callbacks.stage_drawing import require, sampling_of
-from callbacks.stage_model import evaluated
 from common.errors import Parser, user_errors
 from common.folder_lock import FolderLock
 from common.paths import path_or_name, user_path
 from datamodules.document_datamodule import DocumentDataModule
-from evals.enhancement_report import write_enhancement_report
-from evals.judges.judge import Judge, JudgeAway
-from evals.judges.recipe import read_judge
-from evals.judges.scene import SceneJudge
-from evals.suite import NEEDS, playground_suite
+from evals.playground.suite import NEEDS, playground_suite
+from judges.judge import Judge, JudgeAway
+from judges.judge_config import read_judge
+from judges.scene import SceneJudge
 from models.device import check_device
 from models.generation import overrides
 from models.model_folder import PARTS
 from models.sampling_options import add_sampling, given_sampling
 from models.sequence import Sequencer
 from models.unified import Illume
+from self_enhancement.dialogues import Length
+from self_enhancement.report import write_enhancement_report
+from self_enhancement.round import BATCH, Round
+from self_enhancement.settings import RoundSettings
+from training.checkpoint import ResumeCheckpoint
+from training.stage_drawing import require, sampling_of
+from training.stage_model import evaluated
 
 log = logging.getLogger(__name__)
 

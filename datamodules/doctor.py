@@ -28,7 +28,7 @@ from common.terminal import printable
 from common.urls import masked_urls
 from datamodules.doctor_page import page
 from datamodules.examine import Examined, examine
-from datamodules.places import find_shards, held_out, is_remote
+from datamodules.shard_paths import find_shards, held_out, is_remote
 from datamodules.templates import TEMPLATES
 
 OURS = ("datamodules.doctor", "datamodules.convert")  # whose index.json ours may replace: it has more in it

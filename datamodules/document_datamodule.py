@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 from common.sizes import check_sizes
 from datamodules.fitting import fit_document
 from datamodules.loader import READERS, Batch, RankLoader, world
-from datamodules.made_ahead import with_made_ahead
 from datamodules.packing import LOOK_AHEAD, Packer
-from datamodules.places import find_shards
+from datamodules.precomputed import with_made_ahead
+from datamodules.shard_paths import find_shards
 from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, Skipped
 from datamodules.stream import Cut, Item, MixedStream, Sample, Source

@@ -15,8 +15,8 @@ from common.urls import masked_urls
 from datamodules.conversations import has_dialogue
 from datamodules.decode import decode_image, image_endings, sample_json, sample_text
 from datamodules.fitting import learns
-from datamodules.places import declared, local
 from datamodules.shard import BrokenShard, Sample, Shard
+from datamodules.shard_paths import declared, local
 from datamodules.stream import WHAT_BREAKS
 from datamodules.templates import TEMPLATES
 

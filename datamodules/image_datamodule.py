@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from common.sizes import check_sizes
 from datamodules.decode import open_sample_image, sample_text
 from datamodules.loader import READERS, Batch, RankLoader, world
-from datamodules.places import find_shards
+from datamodules.shard_paths import find_shards
 from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, Skipped
 from datamodules.stream import MixedStream, Sample, Source

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from common.terminal import printable
-from datamodules.made_ahead import StaleCodes
+from datamodules.precomputed import StaleCodes
 from datamodules.skip_rate import Reads, SkipRate
 from datamodules.skipped import Skip, Skipped
 

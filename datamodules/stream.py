@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from common.urls import masked_urls
-from datamodules.places import declared, local
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
 from datamodules.shard_faults import shard_faults
+from datamodules.shard_paths import declared, local
 from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, TooManySkipped
 

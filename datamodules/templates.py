@@ -22,7 +22,7 @@ from datamodules.decode import (
     sample_json,
     sample_text,
 )
-from datamodules.made_ahead import made_ahead
+from datamodules.precomputed import made_ahead
 from models.document import (
     Branches,
     Document,

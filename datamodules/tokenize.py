@@ -26,9 +26,9 @@ from common.paths import path_or_name, user_path
 from common.terminal import printable
 from common.urls import masked_urls
 from datamodules.decode import image_endings
-from datamodules.made_ahead import MEMBER, member_name, packed
-from datamodules.places import Unreachable, find_shards, local
+from datamodules.precomputed import MEMBER, member_name, packed
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard, add_member
+from datamodules.shard_paths import Unreachable, find_shards, local
 from models.device import check_device
 from models.image_input import ImageInput
 from models.unified import Illume

@@ -31,10 +31,10 @@ from models.sampling_options import given_sampling
 
 # The modules of the field's benchmarks: `check` says what the options alone can tell, `run` makes images and scores them.
 BENCHMARKS = {
-    "geneval": "evals.geneval_benchmark.command",
+    "geneval": "evals.geneval.command",
     **dict.fromkeys(("fid", "mjhq", "rfid"), "evals.fidelity.command"),
     "genai_bench": "evals.genai_bench.command",
-    **dict.fromkeys(("emu_edit", "magicbrush"), "evals.editing_benchmark.command"),
+    **dict.fromkeys(("emu_edit", "magicbrush"), "evals.editing.command"),
 }
 QUICK = {"per_category": 8, "seeds": 1, "samples": 72}
 
@@ -74,7 +74,7 @@ def _benchmark(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _playground(options: argparse.Namespace) -> dict[str, Any]:
-    from evals.suite import VERSION, playground_suite
+    from evals.playground.suite import VERSION, playground_suite
     from models.unified import Illume
 
     given = {name: getattr(options, name) for name in QUICK if getattr(options, name) is not None}

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from common.files import write_bytes, write_text
-from evals.image_files import encoded
-from evals.progress import telling
+from common.progress import telling
+from models.image_files import encoded
 from models.sampling_options import NAMES
 
 RECORD = "drawn.json"

@@ -1,6 +1,6 @@
 """A folder of images each of which was asked for: what is in it, and making what is missing.
 
-GenEval's folder is another (`evals/geneval_benchmark/images.py`): it holds each prompt's metadata beside its images.
+GenEval's folder is another (`evals/geneval/images.py`): it holds each prompt's metadata beside its images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.drawing import Make, Order, check_known, check_same, count, make_missing, write_record
-from evals.picture_sets import Picture, by_stem, check_whole, pictures_in
+from evals.image_sets import Picture, by_stem, check_whole, pictures_in
 from evals.ranks import ALONE, Ranks
 
 

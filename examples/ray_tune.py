@@ -12,8 +12,8 @@ import sys
 import time
 from typing import Any
 
-from processes import ROOT, end, project_environment
-from sweeps.trial_run import Metrics
+from experiments.processes import ROOT, end, project_environment
+from experiments.sweep.trial_run import Metrics
 
 METRIC = "val/loss"
 

@@ -16,11 +16,11 @@ from common.json_files import read_object
 from lightning_modules.batch import ImageBatch, coded
 from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import PLANNED, parts_of
+from models.component_config import build
 from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels
 from models.detokenizer.stable_diffusion import IMAGE_SIZE, StableDiffusionDetokenizer
 from models.image_input import ImageInput
 from models.precision import frozen_features
-from models.recipe import build
 from models.unified import Illume
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import parts_of
+from models.component_config import build
 from models.language.text_tokenizer import text_rows
-from models.recipe import build
 from models.tokenizer.captioner import Captioner
 from models.tokenizer.encoder import VisionEncoder
 from models.unified import Illume

@@ -23,12 +23,12 @@ from common.json_files import read_object
 from common.tar_members import read_members
 from common.terminal import printable
 from lightning_modules.predecessor import PLANNED, is_filled_later, parts_of
+from models.component_config import build
 from models.generation import PLAYGROUND
 from models.language.pretrained import PretrainedLanguage
 from models.language.text_tokenizer import blank_text_tokenizer, text_rows, train_text_tokenizer
 from models.language.unified_lm import UnifiedLM
 from models.prompts import Prompts, read_prompts
-from models.recipe import build
 from models.unified import Illume
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import encoder_of
 from lightning_modules.tokenizer import TokenizerModule
+from models.component_config import build
 from models.detokenizer.diffusion import to_pixels
 from models.detokenizer.pixel import PixelDecoder
-from models.recipe import build
 from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.quantizer import Quantized
 from models.unified import Illume

@@ -9,8 +9,8 @@ from torch import Tensor
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import encoder_of
+from models.component_config import build
 from models.precision import frozen_features
-from models.recipe import build
 from models.tokenizer.quantizer import perplexity
 from models.tokenizer.semantic import SemanticTokenizer
 from models.tokenizer.views import another_view

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.json_files import read_object
-from models.recipe import check_keys
+from models.component_config import check_keys
 
 CFG_LIMIT, TEMPERATURE_LIMIT, TOKEN_LIMIT = 100.0, 10.0, 65536
 ENDS = "from 0 to {:g}"

@@ -21,6 +21,7 @@ from common.files import write_text
 from common.foreign_files import check_file
 from common.json_files import read_object
 from models.bounds import check_numbers, read_shapes
+from models.component_config import build
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder
 from models.detokenizer.stable_diffusion import StableDiffusionDetokenizer
@@ -29,7 +30,6 @@ from models.language.lora import added_up
 from models.language.tokenizer_files import FAST, read_tokenizer
 from models.language.unified_lm import UnifiedLM
 from models.prompts import read_prompts
-from models.recipe import build
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.pretrained_encoder import PretrainedEncoder

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from common.errors import suggest
-from models.recipe import check_keys
+from models.component_config import check_keys
 
 PLACES = {
     "draw": "caption",

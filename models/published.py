@@ -10,8 +10,8 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 
+from common.disk import free_bytes, gigabytes
 from common.foreign_files import check_no_pointers
-from models.disk import free_bytes, gigabytes
 from models.weights import INDEX, read_tensors, weight_files
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")

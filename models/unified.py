@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from models import image_input
-from models.agreement import check_parts
+from models.compatibility import check_parts
 from models.conversation import converse
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.detokenizer.pixel import PixelDecoder

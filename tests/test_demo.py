@@ -44,9 +44,9 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         vars(fake).update(content)
 
     module("train", main=train_main)
-    module("evals.suite", playground_suite=suite, VERSION="1")
+    module("evals.playground.suite", playground_suite=suite, VERSION="1")
     module("models.unified", Illume=SimpleNamespace(from_pretrained=lambda folder: folder))
-    monkeypatch.setattr("playground.shards.main", make_data)
+    monkeypatch.setattr("worlds.playground.shards.main", make_data)
     return noted
 
 
@@ -109,16 +109,16 @@ def test_time_survives_a_stop(calls: list[str], monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_time_of_an_evaluation_that_was_cut_off_is_counted(calls: list[str], monkeypatch) -> None:
-    suite = sys.modules["evals.suite"].playground_suite
+    suite = sys.modules["evals.playground.suite"].playground_suite
 
     def stop(*args: Any, **options: Any) -> None:
         time.sleep(0.2)
         raise SystemExit(143)
 
-    monkeypatch.setattr(sys.modules["evals.suite"], "playground_suite", stop)
+    monkeypatch.setattr(sys.modules["evals.playground.suite"], "playground_suite", stop)
     with pytest.raises(SystemExit):
         demo.main([])
-    monkeypatch.setattr(sys.modules["evals.suite"], "playground_suite", suite)
+    monkeypatch.setattr(sys.modules["evals.playground.suite"], "playground_suite", suite)
     demo.main([])
     assert json.loads((RUNS / "timings.json").read_text())["seconds"]["evals"] > 0.2
 

@@ -14,14 +14,14 @@ import pytest
 
 import demo
 import evals.__main__
-import gather
 import train
 from callbacks import self_enhancement
-from callbacks.metrics_file import read_rows
 from common.folder_lock import FolderBusy, FolderLock, lock_folder
 from datamodules.tokenize import tokenize
-from playground import shards
 from tests.tiny import BASE, write
+from training import consolidate_checkpoint as gather
+from training.metrics_file import read_rows
+from worlds.playground import shards
 
 ROOT = Path(train.__file__).parent
 SLOW = BASE | {"model": BASE["model"] | {"init_args": {"seconds": 0.05}}}

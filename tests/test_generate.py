@@ -14,7 +14,7 @@ from PIL import Image
 
 import demo
 import generate
-from evals.assessment import DIMENSIONS, Assessment, Verdict, to_text
+from judges.assessment import DIMENSIONS, Assessment, Verdict, to_text
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.language.text_tokenizer import train_text_tokenizer
 from models.language.unified_lm import UnifiedLM

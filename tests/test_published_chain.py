@@ -13,11 +13,11 @@ from models.document import draw_document
 from models.export import main as export
 from models.language.drawing import draw_codes
 from models.unified import Illume
-from playground import shards
 from tests.cut_off import cut_off
 from tests.fixtures import tiny_illume
-from tests.models.test_pretrained_encoder import publish as publish_encoder
-from tests.models.test_pretrained_language import publish as publish_language
+from tests.models.language.test_pretrained import publish as publish_language
+from tests.models.tokenizer.test_pretrained_encoder import publish as publish_encoder
+from worlds.playground import shards
 
 __all__ = ["tiny_illume"]
 QUIET = [

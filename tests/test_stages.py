@@ -16,23 +16,24 @@ import yaml
 from safetensors.torch import load_file
 
 import demo
-import gather
 import train
-from callbacks import enhancement_round, self_enhancement
-from callbacks.enhancement_round import Round
-from callbacks.enhancement_settings import RoundSettings
-from callbacks.parameter_table import parameter_table
-from evals.assessment import Verdict
-from evals.curves import read_metrics
-from evals.judges.scene import SceneJudge
+from callbacks import self_enhancement
+from evals.reports.curves import read_metrics
+from judges.assessment import Verdict
+from judges.scene import SceneJudge
 from lightning_modules.language import LanguageModule
 from lightning_modules.optimization import RunLength
 from models.unified import Illume
-from planning.plan import configure
-from playground import shards
+from self_enhancement import round as enhancement_round
+from self_enhancement.round import Round
+from self_enhancement.settings import RoundSettings
 from tests.cut_off import cut_off
 from tests.datamodules.tars import write_samples
 from tests.ranks import forked
+from training import consolidate_checkpoint as gather
+from training.parameter_table import parameter_table
+from training.plan.plan import configure
+from worlds.playground import shards
 
 CONFIGS = Path(train.CONFIGS)
 STAGES = ("language", "encoder", "tokenizer", "pixel_tokenizer", "detokenizer", "stage1", "stage2", "stage3")
@@ -142,7 +143,10 @@ def documented_names() -> list[tuple[list[str], list[str]]]:
 
 ARMS = ["self_enhancement/baseline", "self_enhancement/assessment", "self_enhancement/pairs"]
 ARMS += ["joint/joint", "joint/generation", "joint/understanding"]
-ABLATIONS = {"ablations/self_enhancement", "ablations/joint"}  # not one run but several: tests/test_ablate.py
+ABLATIONS = {
+    "ablations/self_enhancement",
+    "ablations/joint",
+}  # not one run but several: tests/experiments/test_ablate.py
 OTHERS = ["ablations/no_stem", *(f"playground/reference/{stage}" for stage in STAGES if stage in demo.OWN)]
 OTHERS += [f"playground/reference/{stage}" for stage in demo.SCALES["reference"].more]
 OTHERS += [f"ablations/{arm}" for arm in ARMS]

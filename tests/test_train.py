@@ -12,8 +12,8 @@ import torch
 import yaml
 
 import train
-from callbacks.metrics_file import read_rows
 from tests.tiny import BASE, TinyModule, error_of, write
+from training.metrics_file import read_rows
 
 ROOT = Path(train.__file__).parent
 

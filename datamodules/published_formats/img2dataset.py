@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datamodules.decode import image_endings, sample_json, sample_text
-from datamodules.places import find_shards
 from datamodules.published_formats import keys, tables
 from datamodules.published_formats.pictures import read_picture
 from datamodules.published_formats.record import (
@@ -19,6 +18,7 @@ from datamodules.published_formats.record import (
 )
 from datamodules.published_formats.samples import pair_members
 from datamodules.shard import BrokenShard, Sample, Shard
+from datamodules.shard_paths import find_shards
 
 
 def listing(options: Options) -> Listing:

@@ -7,11 +7,11 @@ from typing import Any
 from evals.drawing import who_drew
 from evals.drawing_options import BATCH, check_sampling, load_model
 from evals.fidelity.extractor import Extractor, features_of
+from evals.fidelity.frechet import Gaussian
 from evals.fidelity.inception import load_inception
 from evals.fidelity.scores import all_scores
 from evals.fidelity.tasks import TASKS, Task
-from evals.frechet import Gaussian
-from evals.picture_sets import others_in, picture_width
+from evals.image_sets import others_in, picture_width
 from evals.ranks import ALONE, Ranks
 from models.sampling_options import given_sampling
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from common.files import write_bytes
 from common.images import centre_square
-from evals.image_files import open_image
-from evals.picture_sets import Picture
-from evals.pixels import tensor_of
-from evals.progress import telling
+from common.progress import telling
+from evals.image_sets import Picture
+from judges.pixels import tensor_of
+from models.image_files import open_image
 
 BATCH = 32
 READ = 2  # how images are opened; kept features of images that were opened otherwise are not taken

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evals.in_turn import in_turn
-from evals.json_files import read_object
+from common.json_lines import read_object
+from evals.image_sets import Picture, by_stem, check_whole, told_pictures
 from evals.known import one_of, some_words
-from evals.picture_sets import Picture, by_stem, check_whole, told_pictures
+from evals.round_robin import in_turn
 
 CATEGORIES = (
     "animals",

@@ -1,4 +1,4 @@
-"""FID, KID and IS of features: the distance is ours (`evals/frechet.py`), KID and IS are torch-fidelity's own functions.
+"""FID, KID and IS of features: the distance is ours (`frechet.py`), KID and IS are torch-fidelity's own functions.
 
 Source: FID arXiv 1706.08500, KID arXiv 1801.01401, IS arXiv 1606.03498; sizes and seed are torch-fidelity's defaults.
 """
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from evals.fidelity.extractor import BATCH, Extractor, Features
+from evals.fidelity.frechet import Gaussian, frechet_distance, gaussian_distance
 from evals.fidelity.inception import LAYERS, load_inception
-from evals.frechet import Gaussian, frechet_distance, gaussian_distance
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evals.frechet import Gaussian
+from evals.fidelity.frechet import Gaussian
 
 
 def read_statistics(path: Path, width: int) -> Gaussian:

@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from common.hashes import hash_of
 from evals.drawing import Make, Order, draws, read_record, seed_of
 from evals.drawing_options import record_of, sampling_of
 from evals.drawn_folder import DrawnFolder
 from evals.fidelity import mjhq
+from evals.fidelity.frechet import Gaussian
 from evals.fidelity.statistics import read_statistics
-from evals.frechet import Gaussian
-from evals.hashes import hash_of
-from evals.picture_sets import Picture, by_stem, spread, square_of, told_pictures
+from evals.image_sets import Picture, by_stem, spread, square_of, told_pictures
+from evals.playground.suite import DRAWS, NEEDS
 from evals.prompt_file import read_prompt_lines
-from evals.suite import DRAWS, NEEDS
 from models.unified import Illume
 
 WIDTH = 2048  # of the features that statistics are of

@@ -26,8 +26,8 @@ from transformers import (
 )
 
 from evals.genai_bench.vqa_score import QUESTION, dtype_of
-from evals.geneval_benchmark.weights import load, load_network, name_of, settings_of
-from evals.pins import check_pin, split_pin
+from evals.pinned_weights import check_pin, split_pin
+from evals.published_weights import load, load_network, name_of, settings_of
 
 MODEL_TYPE = "clip_t5"
 SYSTEM = (

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.hashes import hash_of, stamp
 from evals.drawing import Order, draws, seed_of, who_drew
 from evals.drawing_options import BATCH, check_sampling, load_model, record_of, sampling_of
 from evals.drawn_folder import DrawnFolder
@@ -18,11 +19,10 @@ from evals.genai_bench.playground import ExactScorer, playground_prompts
 from evals.genai_bench.prompts import Prompt, read_prompts
 from evals.genai_bench.scores import check_skills, summary
 from evals.genai_bench.vqa_score import Scorer, VlmScorer
-from evals.hashes import hash_of, stamp
-from evals.image_files import open_image
-from evals.kept_scores import KeptScores, Numbers, scores_file
+from evals.playground.suite import DRAWS
 from evals.ranks import Ranks
-from evals.suite import DRAWS
+from evals.score_cache import KeptScores, Numbers, scores_file
+from models.image_files import open_image
 
 PLAYGROUND = "playground"  # as --prompts: its evaluation prompts; as --vlm: its exact judge
 PER_CATEGORY = 50

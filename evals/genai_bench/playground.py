@@ -4,9 +4,9 @@ import numpy as np
 from PIL import Image
 
 from evals.genai_bench.prompts import Prompt
-from playground.judge import read, satisfies
-from playground.prompts import evaluation_prompts
-from playground.scene import IMAGE_SIZE
+from worlds.playground.judge import read, satisfies
+from worlds.playground.prompts import evaluation_prompts
+from worlds.playground.scene import IMAGE_SIZE
 
 SKILLS = {  # what each category asks for; a single or a second object is no skill of the benchmark's
     "single_object": ("basic",),

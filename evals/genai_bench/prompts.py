@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.json_files import read_object
+from common.json_lines import read_object
 from evals.known import one_of, some_words
 
 PROMPTS, SKILLS = "genai_image.json", "genai_skills.json"

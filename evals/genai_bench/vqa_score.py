@@ -12,8 +12,8 @@ from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-from evals.geneval_benchmark.weights import load, load_network, name_of, settings_of
-from evals.pins import check_pin, split_pin
+from evals.pinned_weights import check_pin, split_pin
+from evals.published_weights import load, load_network, name_of, settings_of
 
 QUESTION = 'Does this figure show "{}"? Please answer yes or no.'
 YES = ("Yes", "▁Yes", "ĠYes")  # as a vocabulary spells the word, alone and after a space

@@ -17,10 +17,10 @@ from PIL import Image
 from common.errors import Parser, user_errors
 from common.files import write_bytes, write_text
 from common.paths import user_path
-from evals.image_files import png
 from evals.options import count
-from playground.questions import KINDS, evaluation_questions
-from playground.render import render
+from models.image_files import png
+from worlds.playground.questions import KINDS, evaluation_questions
+from worlds.playground.render import render
 
 TASK = "playground_vqa"
 ANSWER_TOKENS = 16  # as `Illume.ask` takes

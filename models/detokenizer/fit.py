@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from models.recipe import check_keys
+from models.component_config import check_keys
 
 MOST_ENLARGED = 64  # times the grid's side that an image may have; 32 in the paper
 

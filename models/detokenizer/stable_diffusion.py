@@ -25,6 +25,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from models.bounds import bounded_by, read_shapes
+from models.component_config import build, check_keys
 from models.detokenizer.condition import Concatenation, Condition, CrossAttention
 from models.detokenizer.diffusers_folder import (
     CONFIGS,
@@ -39,7 +40,6 @@ from models.detokenizer.diffusion import TIMESTEPS, seeded_noise, to_uint8
 from models.detokenizer.fit import check_drawing, check_latents, check_numbers, check_sizes, pooled_width
 from models.detokenizer.latents import from_latents, to_latents
 from models.published import check_room
-from models.recipe import build, check_keys
 
 IMAGE_SIZE = 512  # 32 times the grid's 16
 PIXELS_AT_ONCE = 16 * 512**2  # of images that the UNet makes at once: 16 of the usual size

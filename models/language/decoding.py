@@ -8,10 +8,10 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from models.attention import additive, allowed, for_layers, use, within
-from models.language.bare_trunk import BareTrunk, is_bare, is_small
 from models.language.cache_memory import answers_at_once
 from models.language.families import BY_LENGTH, rotary_limit, window
-from models.language.products import product
+from models.language.fused_decoder import BareTrunk, is_bare, is_small
+from models.language.packed_linear import product
 from models.language.unified_lm import UnifiedLM, image_places
 from models.sequence import SEE, TEXT, Segment
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from models.generation import check_top_k
-from models.language.bare_trunk import is_bare, is_small
 from models.language.cache_memory import drawings_at_once
+from models.language.cuda_graph_decoder import FixedTrunk, repeat
 from models.language.decoding import Continuation
-from models.language.fixed_trunk import FixedTrunk, repeat
-from models.language.products import Product, product
+from models.language.fused_decoder import is_bare, is_small
+from models.language.packed_linear import Product, product
 from models.language.sampling import Choice, check_range, guide, uniforms
 from models.language.unified_lm import UnifiedLM, at
 from models.sequence import SEE, Segment

@@ -13,7 +13,7 @@ from typing import Any
 from transformers import AutoConfig, PretrainedConfig
 from transformers.activations import ACT2FN
 
-from models.recipe import check_keys
+from models.component_config import check_keys
 
 COMMON = frozenset(
     "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim "

@@ -15,10 +15,10 @@ from torch.profiler import record_function
 from transformers import AutoModel
 
 from models.attention import Attend, Backend, attention_inputs, check_backend
+from models.component_config import build
 from models.language.chunked_loss import summed_cross_entropy
 from models.language.ends import check_stops
 from models.language.families import rotary_limit, trunk_config
-from models.recipe import build
 from models.sequence import PackedBatch
 from models.slices import Slicing
 from models.turns import Turns

@@ -8,8 +8,8 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from models.distributed import JointBatchNorm2d
 from models.precision import FullPrecision
-from models.ranks import JointBatchNorm2d
 from models.tokenizer.blocks import TransformerBlock
 
 

@@ -24,10 +24,10 @@ from transformers import (
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from models.component_config import check_keys
 from models.precision import ComputeDtype, FullPrecision
 from models.published import check_files, read_published
 from models.published_kind import read_config
-from models.recipe import check_keys
 from models.tokenizer.encoder import check_size
 from models.weights import check_module, told
 

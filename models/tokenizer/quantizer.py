@@ -5,7 +5,7 @@ codebook (ILLUME+ section 3: 100% of the codes used); `plain` is the gradient-tr
 found to collapse, kept for comparison. Dead codes are reborn at random inputs (`ema` and `plain`).
 
 Distances are made in single precision whatever surrounds them (`models/precision.py`), and a codebook learns from the
-joint batch of all ranks (`models/ranks.py`).
+joint batch of all ranks (`models/distributed.py`).
 """
 
 from typing import Literal, NamedTuple
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.distributed import from_first, random_rows, summed
 from models.precision import FullPrecision, stated_precision
-from models.ranks import from_first, random_rows, summed
 
 AT_ONCE = {"cpu": 2**18}  # distances: so many stay in a core's cache, which all of a step's do not
 AT_MOST = 2**26  # on other devices

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from evals.drawing import read_record
-from evals.editing_benchmark.measures import difference
-from evals.image_files import open_image
+from evals.editing.measures import difference
+from models.image_files import open_image
 
 
 def without_model(folder: Path) -> dict[str, Any]:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from callbacks.csv_logger import AppendingCSVLogger
 from callbacks.evaluation import Evaluation
-from callbacks.metrics_file import read_rows
 from callbacks.samples import SampleGrids
-from callbacks.stage_model import evaluated
-from evals.suite import measures_of
+from evals.playground.suite import measures_of
 from models.unified import Illume
+from training.csv_logger import AppendingCSVLogger
+from training.metrics_file import read_rows
+from training.stage_model import evaluated
 
 
 class Stage(LightningModule):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 import train
 from callbacks import fidelity
 from callbacks.fidelity import Fidelity
-from evals.frechet import frechet_distance
-from evals.picture_sets import pictures_in, square_of
+from evals.fidelity.frechet import frechet_distance
+from evals.image_sets import pictures_in, square_of
 from models.unified import Illume
 from tests.evals.fidelity.small_network import Small, paint, small_extractor
 from tests.tiny import BASE, write

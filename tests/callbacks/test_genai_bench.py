@@ -9,13 +9,13 @@ import yaml
 
 import callbacks
 from callbacks.genai_bench import GenAIBench
-from callbacks.metrics_file import read_rows
 from evals.__main__ import main
 from models.unified import Illume
 from tests.callbacks.drawn_alike import unlike, without_model
 from tests.callbacks.test_evaluation import Decoding, Stage, fit
 from tests.evals.genai_bench.test_prompts import save_prompts
 from tests.evals.genai_bench.tiny_vlms import save_clip_t5, save_llava
+from training.metrics_file import read_rows
 
 TEXTS = {"00000": "a red cow", "00001": "two cat", "00002": "a dog", "00003": "all red"}
 SKILLS = {"basic": [0, 2], "attribute": [0], "spatial relation": [2], "advanced": [1, 3], "counting": [1]}

@@ -10,12 +10,12 @@ from lightning.pytorch import Trainer
 
 import callbacks
 from callbacks.geneval import GenEval
-from callbacks.metrics_file import read_rows
 from evals.__main__ import main
-from evals.geneval_benchmark import suite
+from evals.geneval import suite
 from models.unified import Illume
 from tests.callbacks.test_evaluation import Decoding, Stage, few, fit
 from tests.ranks import forked
+from training.metrics_file import read_rows
 
 PLAYGROUND = {"prompts": "playground", "detector": "playground", "limit": 6}
 

@@ -9,9 +9,9 @@ from torch import nn
 
 import train
 from callbacks.profile import TrainingProfile, label_of, parts_of
-from callbacks.profile_report import REST, Recording, Span, report, shares
-from experiment import Experiment
 from tests.tiny import BASE, write
+from training.experiment import Experiment
+from training.profile_report import REST, Recording, Span, report, shares
 
 SPANS = [
     Span("waiting for data", 0.0, 1.0, 1.0, 0.0),

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import demo
-from callbacks.enhancement_round import Round
-from callbacks.enhancement_settings import RoundSettings
 from common.json_files import read_json, read_object
 from datamodules.tokenize import tokenize
+from self_enhancement.round import Round
+from self_enhancement.settings import RoundSettings
 
 BROKEN = {
     "empty": (b"", "is empty: whatever wrote it was cut off"),

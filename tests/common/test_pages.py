@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from common.pages import fragment, page
-from evals import compare, table
-from evals.assessment import Assessment, Verdict
-from evals.enhancement_report import RoundShown, write_enhancement_report
-from evals.judges.judge import Unjudged
-from evals.report import write_report
+from evals.reports import compare, table
+from evals.reports.report import write_report
+from judges.assessment import Assessment, Verdict
+from judges.judge import Unjudged
+from self_enhancement.report import RoundShown, write_enhancement_report
 
 SCRIPT = "<script>document.title='PWNED'</script><img src=x onerror=\"document.title='PWNED'\">"
 QUOTES = "\" onmouseover=document.title='PWNED' autofocus onfocus=alert(1) x=\"'><svg onload=document.title='PWNED'>"

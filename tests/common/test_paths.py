@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 import train
-from callbacks.settings import differences
 from common.paths import expand_all, expand_home, path_or_name, typed_path, user_path
 from evals.options import build_parser
 from tests.tiny import BASE, error_of, write
+from training.config_diff import differences
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +138,7 @@ def test_no_path_is_said() -> None:
 
 
 def test_settings_of_judges_and_sweeps_take_a_tilde(home: Path) -> None:
-    from sweeps.recipe import read_recipe
+    from experiments.sweep.recipe import read_recipe
 
     (home / "base.yaml").write_text(json.dumps(BASE))
     lr = {"type": "float", "low": 0.1, "high": 0.2}

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from datamodules import doctor
-from datamodules.places import declared
-from playground import shards
+from datamodules.shard_paths import declared
 from tests.datamodules.tars import png, write_samples, write_tar
+from worlds.playground import shards
 
 
 def picture(size, mode="RGB", kind="png"):

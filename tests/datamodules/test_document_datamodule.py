@@ -17,11 +17,11 @@ from PIL import Image
 from datamodules.document_datamodule import DocumentDataModule
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.loader import RankLoader
-from datamodules.made_ahead import packed
+from datamodules.precomputed import packed
 from models.slices import Slicing
-from playground import shards
 from tests.datamodules.tars import png, write_samples
 from tests.fixtures import tiny_illume
+from worlds.playground import shards
 
 __all__ = ["tiny_illume"]
 

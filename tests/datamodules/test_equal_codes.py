@@ -20,7 +20,7 @@ import generate
 from common.images import open_image
 from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule
-from datamodules.made_ahead import StaleCodes, member_name
+from datamodules.precomputed import StaleCodes, member_name
 from datamodules.templates import TEMPLATES
 from evals.drawing import Order
 from evals.fidelity.tasks import rfid_task

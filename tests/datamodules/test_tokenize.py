@@ -9,11 +9,11 @@ import torch
 
 from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule
-from datamodules.made_ahead import StaleCodes
-from datamodules.places import find_shards
-from playground import shards
+from datamodules.precomputed import StaleCodes
+from datamodules.shard_paths import find_shards
 from tests.datamodules.tars import png, write_samples, write_tar
 from tests.fixtures import tiny_illume
+from worlds.playground import shards
 
 __all__ = ["tiny_illume"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evals.ranks import Ranks, joined
-from tests.evals.geneval_benchmark.painter import Painter
+from tests.evals.geneval.painter import Painter
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -8,11 +8,11 @@ import pytest
 
 from evals.drawing import make_missing
 from evals.fidelity import command, tasks
-from evals.geneval_benchmark import images
-from evals.geneval_benchmark.exact_judge import playground_prompts
+from evals.geneval import images
+from evals.geneval.exact_judge import playground_prompts
 from evals.ranks import ALONE, Ranks
 from tests.evals.fidelity.small_network import write_mjhq
-from tests.evals.geneval_benchmark.painter import Painter
+from tests.evals.geneval.painter import Painter
 from tests.evals.processes import contents, in_processes
 
 RECORD = {"model": "abc", "seed": 2, "samples": 3, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}

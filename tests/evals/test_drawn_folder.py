@@ -8,10 +8,10 @@ from PIL import Image
 
 from evals.drawing import Make, Order, draws
 from evals.drawn_folder import DrawnFolder
-from evals.image_files import encoded
-from evals.pixels import tensor_of
 from evals.ranks import ALONE, Ranks
-from tests.evals.geneval_benchmark.painter import Painter
+from judges.pixels import tensor_of
+from models.image_files import encoded
+from tests.evals.geneval.painter import Painter
 from tests.evals.processes import contents, in_processes
 
 RECORD = {"model": "abc", "seed": 2, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}

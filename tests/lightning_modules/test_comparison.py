@@ -8,15 +8,15 @@ import pytest
 import torch
 
 import train
-from evals.pixels import rendered
+from judges.pixels import rendered
 from lightning_modules.comparison import TokenizerComparison
 from models.detokenizer.pixel import PixelDecoder
 from models.tokenizer.pixel import PixelTokenizer
 from models.unified import Illume
-from playground import shards
-from playground.sampler import sample_scene
 from tests.cut_off import cut_off
 from tests.fixtures import TRUNK, tiny_illume
+from worlds.playground import shards
+from worlds.playground.sampler import sample_scene
 
 __all__ = ["tiny_illume"]
 RUNS = "runs/playground"

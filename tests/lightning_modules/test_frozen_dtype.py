@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks.stage_model import evaluated
 from lightning_modules.language import LanguageModule
 from lightning_modules.optimization import adamw, train_only
 from models.document import describe_document, draw_document
@@ -16,10 +15,11 @@ from models.language.unified_lm import holds
 from models.language.weight_dtypes import set_weight_dtypes
 from models.sequence import collate
 from models.unified import Illume
-from parallel import placement
 from tests.fixtures import make_tiny_illume
-from tests.parallel.test_placement import settings
 from tests.perturb import perturb
+from tests.training.parallel.test_placement import settings
+from training.parallel import placement
+from training.stage_model import evaluated
 
 RATES = {"adapter": 1e-4, "trunk": 0.0, "text": 0.0, "vision": 1e-4}
 LORA = {"r": 4, "lora_alpha": 4, "target_modules": ["q_proj", "down_proj"]}

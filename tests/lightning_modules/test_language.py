@@ -9,19 +9,19 @@ import torch
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
-from evals.assessment import to_text
-from evals.judges.scene import assess_reading
+from judges.assessment import to_text
+from judges.scene import assess_reading
 from lightning_modules.language import LanguageModule
 from lightning_modules.language_start import Words
 from models.document import describe_document, draw_document
 from models.prompts import Prompts
 from models.sequence import collate
-from playground.judge import Reading
-from playground.prompts import evaluation_prompts
-from playground.questions import evaluation_questions
-from playground.shards import ShardSet, write_shards
 from tests.datamodules.tars import write_samples
 from tests.fixtures import tiny_illume
+from worlds.playground.judge import Reading
+from worlds.playground.prompts import evaluation_prompts
+from worlds.playground.questions import evaluation_questions
+from worlds.playground.shards import ShardSet, write_shards
 
 __all__ = ["tiny_illume"]
 RATES = {"trunk": 0.1, "text": 0.1, "vision": 0.1, "adapter": 0.1}

@@ -9,10 +9,10 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
-from callbacks.learning_rates import LearningRates
 from lightning_modules import optimization
 from lightning_modules.optimization import RunLength, Together, adamw, cosine_factor
 from tests.tiny import TinyModule
+from training.learning_rates import LearningRates
 
 
 def parts() -> tuple[nn.Module, dict[str, list[nn.Parameter]]]:

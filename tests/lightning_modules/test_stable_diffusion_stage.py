@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 import train
-from callbacks.metrics_file import read_rows
 from common.images import open_image
 from datamodules.image_datamodule import ImageDataModule
 from lightning_modules.detokenizer import DetokenizerModule
@@ -22,6 +21,7 @@ from tests.cut_off import cut_off
 from tests.datamodules.tars import write_samples
 from tests.tiny import error_of
 from tests.tiny_stable_diffusion import save_stable_diffusion
+from training.metrics_file import read_rows
 
 HERE = [
     "--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto", "--trainer.max_steps=3",

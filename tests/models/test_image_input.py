@@ -12,11 +12,11 @@ from transformers import PreTrainedTokenizerFast
 
 import generate
 from datamodules.decode import decode_image
-from evals.editing_benchmark import command
-from evals.image_files import png
+from evals.editing import command
 from evals.lmms.answering import Answerer
 from evals.lmms.requests import Ending, Request
 from models.document import Draw, See, Text
+from models.image_files import png
 from models.image_input import ImageInput
 from models.language.unified_lm import UnifiedLM
 from models.sequence import SEE

@@ -21,10 +21,10 @@ from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
-from playground.render import render
-from playground.sampler import sample_scene
 from tests.fixtures import make_tiny_illume
 from tests.perturb import perturb
+from worlds.playground.render import render
+from worlds.playground.sampler import sample_scene
 
 SHIPPED = "pretrained/playground"
 VIT = {

@@ -13,13 +13,13 @@ from PIL import Image
 from evals.__main__ import main
 from evals.fidelity import command, extractor, tasks
 from evals.fidelity.extractor import features_of
+from evals.fidelity.frechet import frechet_distance
 from evals.fidelity.mjhq import CATEGORIES
-from evals.frechet import frechet_distance
-from evals.picture_sets import pictures_in
+from evals.image_sets import pictures_in
 from models.model_folder import folder_hash
 from models.unified import Illume
 from tests.evals.fidelity.small_network import Small, paint, small_extractor, write_mjhq
-from tests.evals.geneval_benchmark.painter import Painter
+from tests.evals.geneval.painter import Painter
 
 pytest.importorskip(
     "torch_fidelity", reason="KID and IS are torch-fidelity's; make test has it in .venv/fidelity"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from evals.fidelity import extractor
 from evals.fidelity.extractor import Extractor, features_of
-from evals.picture_sets import pictures_in
+from evals.image_sets import pictures_in
 from tests.evals.fidelity.small_network import LAYERS, paint, small_extractor
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from evals.fidelity.frechet import Gaussian, frechet_distance, gaussian_distance
 from evals.fidelity.statistics import read_statistics
-from evals.frechet import Gaussian, frechet_distance, gaussian_distance
 
 
 class Evil:

@@ -16,12 +16,12 @@ from evals.drawing import draws
 from evals.genai_bench import command
 from evals.genai_bench.playground import ExactScorer, playground_prompts
 from evals.genai_bench.vqa_score import VlmScorer
-from evals.geneval import draw_and_judge, geneval_scores
+from evals.playground.geneval import draw_and_judge, geneval_scores
 from models.unified import Illume
 from tests.evals.genai_bench.test_prompts import save_prompts
 from tests.evals.genai_bench.tiny_vlms import save_llava
-from tests.evals.geneval_benchmark.painter import Painter
-from tests.evals.oracle import Oracle
+from tests.evals.geneval.painter import Painter
+from tests.evals.playground.oracle import Oracle
 
 TEXTS = {f"{i:05d}": text for i, text in enumerate(["a red cow", "two cat", "a dog", "all red", "not a cat"])}
 SKILLS = {"basic": [0, 2], "attribute": [0], "advanced": [1, 3], "counting": [1], "universal": [3]}

@@ -15,7 +15,7 @@ from transformers import (
 
 from evals.genai_bench.vqa_score import VlmScorer
 from tests.evals.genai_bench.tiny_vlms import save_blip2, save_llava
-from tests.evals.geneval_benchmark.tiny_networks import save_clip
+from tests.evals.geneval.tiny_networks import save_clip
 
 ASKED = 'Does this figure show "a red cow"? Please answer yes or no.'
 

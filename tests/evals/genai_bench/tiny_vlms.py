@@ -25,7 +25,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from evals.genai_bench.clip_t5 import SYSTEM
 from evals.genai_bench.vqa_score import QUESTION
-from tests.evals.geneval_benchmark.tiny_networks import save_clip
+from tests.evals.geneval.tiny_networks import save_clip
 from tests.perturb import perturb
 
 TEMPLATE = (

@@ -12,11 +12,11 @@ from PIL import Image
 from evals.lmms.answering import Answerer
 from evals.lmms.loading import device_of, load_answerer
 from evals.lmms.requests import Ending, Request
-from evals.pixels import rendered
+from judges.pixels import rendered
 from models.document import See, Text
 from models.unified import Illume
-from playground.questions import evaluation_questions
-from playground.render import render
+from worlds.playground.questions import evaluation_questions
+from worlds.playground.render import render
 
 ROOT = Path(__file__).resolve().parents[3]
 TRAINED = ROOT / "pretrained" / "playground"

@@ -11,10 +11,10 @@ import yaml
 from PIL import Image
 
 from evals.lmms.playground import TASK, main, write_task
-from evals.vqa import vqa_scores
+from evals.playground.vqa import vqa_scores
 from models.unified import Illume
-from playground.questions import evaluation_questions
-from playground.render import render
+from worlds.playground.questions import evaluation_questions
+from worlds.playground.render import render
 
 ROOT = Path(__file__).resolve().parents[3]
 TRAINED = ROOT / "pretrained" / "playground"

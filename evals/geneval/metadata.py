@@ -1,0 +1,115 @@
+"""GenEval's prompts with what each asks for: one JSON object a line, `tag`, `prompt`, `include` and perhaps `exclude`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evals.geneval.vocabulary import GENEVAL, RELATIONS, TAGS, Vocabulary
+from evals.known import one_of, some_words
+from evals.prompt_file import read_prompt_lines
+from models.component_config import check_keys
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """So many of a class, perhaps in a colour, perhaps placed as seen from an earlier one of the list."""
+
+    name: str
+    count: int
+    colour: str | None = None
+    relation: str | None = None
+    target: int = 0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt: what must be there, what must not, and the JSON that says so in one line."""
+
+    tag: str
+    text: str
+    include: tuple[Wanted, ...]
+    exclude: tuple[Wanted, ...]
+    line: str
+
+    @property
+    def classes(self) -> set[str]:
+        """Every class that it names."""
+        return {wanted.name for wanted in (*self.include, *self.exclude)}
+
+
+def read_prompts(path: Path, vocabulary: Vocabulary = GENEVAL) -> list[Prompt]:
+    """The prompts of a file, in order.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it has none, or a line that is none; says which and why.
+    """
+    lines = read_prompt_lines(path, "GenEval's evaluation_metadata.jsonl")
+    return [parse_line(line, f"{path}:{i}", vocabulary) for i, line in enumerate(lines, 1)]
+
+
+def parse_line(line: str, where: str, vocabulary: Vocabulary = GENEVAL) -> Prompt:
+    """One prompt.
+
+    Raises:
+        ValueError: it is none; begins with `where`.
+    """
+    try:
+        said = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{where}: no JSON object ({error})") from error
+    if not isinstance(said, dict):
+        raise ValueError(f"{where}: no JSON object but {line.strip()[:60]}")
+    return prompt_of(said, where, vocabulary)
+
+
+def prompt_of(said: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENEVAL) -> Prompt:
+    """A prompt from its JSON object.
+
+    Raises:
+        ValueError: it lacks something, or names what nobody knows; begins with `where`.
+    """
+    tag = one_of(said.get("tag"), TAGS, f"{where}: tag")
+    text = some_words(said.get("prompt"), f"{where}: prompt")
+    lists = {key: said.get(key, []) for key in ("include", "exclude")}
+    for key, items in lists.items():
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise ValueError(f"{where}: {key} must be a list of objects, not {items!r}")
+    if not lists["include"]:
+        raise ValueError(f"{where}: include is missing or empty, so any image would be right")
+    include = [
+        _wanted(item, i, f"{where}: include[{i}]", vocabulary) for i, item in enumerate(lists["include"])
+    ]
+    exclude = [
+        _unwanted(item, f"{where}: exclude[{i}]", vocabulary) for i, item in enumerate(lists["exclude"])
+    ]
+    return Prompt(tag, text, tuple(include), tuple(exclude), json.dumps(said))
+
+
+def _wanted(item: Mapping[str, Any], index: int, where: str, vocabulary: Vocabulary) -> Wanted:
+    check_keys(item, ("class", "count", "color", "position"), where)
+    name, count = _counted(item, where, vocabulary)
+    colour = one_of(item["color"], vocabulary.colours, f"{where}: color") if "color" in item else None
+    if "position" not in item:
+        return Wanted(name, count, colour)
+    position = item["position"]
+    if not isinstance(position, list) or len(position) != 2:
+        raise ValueError(f'{where}: position must be ["left of", 0], a relation and whose, not {position!r}')
+    relation, target = one_of(position[0], RELATIONS, f"{where}: position"), position[1]
+    if type(target) is not int or not 0 <= target < index:
+        raise ValueError(f"{where}: position must refer to an earlier one of the list, not to {target!r}")
+    return Wanted(name, count, colour, relation, target)
+
+
+def _unwanted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> Wanted:
+    check_keys(item, ("class", "count"), where)
+    return Wanted(*_counted(item, where, vocabulary))
+
+
+def _counted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> tuple[str, int]:
+    name, count = one_of(item.get("class"), vocabulary.classes, f"{where}: class"), item.get("count")
+    if type(count) is not int or count < 1:
+        raise ValueError(f"{where}: count must be a whole number from 1, not {count!r}")
+    return name, count

@@ -1,0 +1,136 @@
+"""GenEval's rules: is an image right, by what was detected in it, and if not, why.
+
+The rules are those of the official scorer (djghosh13/geneval, evaluation/evaluate_images.py), written anew; so are the
+words of the reasons, so that results can be compared line by line.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import copysign, hypot
+
+from evals.geneval.detection import Box, Detection
+from evals.geneval.metadata import Prompt, Wanted
+from evals.geneval.vocabulary import COLOURS
+
+NEARLY_NONE = 1e-3  # pixels
+Group = Sequence[Detection] | None  # the objects that met a request, or None where it was not met
+TellColours = Callable[[Sequence[Detection], str], list[str]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What counts, with the official values.
+
+    Args:
+        threshold: score that a detection must exceed.
+        counting_threshold: the same for the task of counting.
+        most: detections of a class.
+        overlap: IoU from which two detections of a class are one; 1: never.
+        slack: share of both objects' sizes by which an offset is shortened before it counts.
+        lead: share of the whole offset that an axis must exceed to give a relation.
+
+    Raises:
+        ValueError: a value that makes no sense.
+    """
+
+    threshold: float = 0.3
+    counting_threshold: float = 0.9
+    most: int = 16
+    overlap: float = 1.0
+    slack: float = 0.1
+    lead: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "counting_threshold"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is out of range: from 0, below 1")
+        if not 0 < self.overlap <= 1:
+            raise ValueError(f"overlap {self.overlap} is out of range: above 0, at most 1 (none is dropped)")
+
+    def least(self, tag: str) -> float:
+        """The score that a detection must exceed in a task."""
+        return self.counting_threshold if tag == "counting" else self.threshold
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an image is right, and every reason why not."""
+
+    correct: bool
+    reasons: list[str]
+
+
+def judge(
+    prompt: Prompt, found: Mapping[str, Sequence[Detection]], colours: TellColours, rules: Rules
+) -> Verdict:
+    """Holds the detections that count, by class and the surest first, against a prompt.
+
+    Args:
+        prompt: what is asked for.
+        found: as `detection.selected` gives it.
+        colours: tells the colour of each of some objects of a class; is only asked where a colour is wanted.
+        rules: the thresholds.
+    """
+    groups: list[Group] = []
+    reasons: list[str] = []
+    for wanted in prompt.include:
+        objects = list(found.get(wanted.name, ()))[: wanted.count]
+        reason = _missed(wanted, objects, groups, colours, rules)
+        groups.append(None if reason else objects)
+        reasons += [reason] if reason else []
+    for unwanted in prompt.exclude:
+        count = len(found.get(unwanted.name, ()))
+        if count >= unwanted.count:
+            reasons.append(f"expected {unwanted.name}<{unwanted.count}, found {count}")
+    return Verdict(not reasons, reasons)
+
+
+def _missed(
+    wanted: Wanted, objects: Sequence[Detection], groups: Sequence[Group], colours: TellColours, rules: Rules
+) -> str | None:
+    """Why a request is not met, if it is not: number, then colour, then place."""
+    if len(objects) < wanted.count:
+        return f"expected {wanted.name}>={wanted.count}, found {len(objects)}"
+    if wanted.colour is not None and (reason := _miscoloured(wanted, colours(objects, wanted.name))):
+        return reason
+    if wanted.relation is None:
+        return None
+    return _misplaced(wanted, wanted.relation, objects, groups[wanted.target], rules)
+
+
+def _miscoloured(wanted: Wanted, seen: Sequence[str]) -> str | None:
+    right = seen.count(str(wanted.colour))
+    if right >= wanted.count:
+        return None
+    order = sorted(set(seen), key=lambda c: (COLOURS.index(c) if c in COLOURS else len(COLOURS), c))
+    listed = ", ".join(f"{seen.count(colour)} {colour}" for colour in order)
+    return (
+        f"expected {wanted.colour} {wanted.name}>={wanted.count}, found {right} {wanted.colour}; and {listed}"
+    )
+
+
+def _misplaced(
+    wanted: Wanted, relation: str, objects: Sequence[Detection], targets: Group, rules: Rules
+) -> str | None:
+    if targets is None:
+        return f"no target for {wanted.name} to be {relation}"
+    for one in objects:
+        for other in targets:
+            seen = relations(one.box, other.box, rules)
+            if relation not in seen:
+                return f"expected {wanted.name} {relation} target, found {' and '.join(seen)} target"
+    return None
+
+
+def relations(a: Box, b: Box, rules: Rules) -> list[str]:
+    """Where box `a` lies as seen from box `b`: none of the relations, one, or two on a diagonal."""
+    dx, dy = ((a[i] + a[i + 2] - b[i] - b[i + 2]) / 2 for i in (0, 1))
+    right, down = (
+        copysign(max(abs(offset) - rules.slack * (abs(a[i + 2] - a[i]) + abs(b[i + 2] - b[i])), 0), offset)
+        for i, offset in ((0, dx), (1, dy))
+    )
+    if max(abs(right), abs(down)) < NEARLY_NONE:
+        return []
+    whole = hypot(dx, dy)
+    leads = {"left of": -right, "right of": right, "above": -down, "below": down}
+    return [name for name, lead in leads.items() if lead / whole > rules.lead]

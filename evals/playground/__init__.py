@@ -1,0 +1,1 @@
+"""The playground suite: held-out scenes, scored by the exact judge."""

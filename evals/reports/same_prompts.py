@@ -1,0 +1,81 @@
+"""The same prompts drawn by two models under the same seeds, each drawing judged where a judge can read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from markupsafe import Markup
+from PIL import Image
+
+from common.pages import data_url, fragment
+from evals.playground.geneval import judged
+from evals.playground.suite import measures_of
+from judges.pixels import arrays
+from models.image_files import png
+from models.unified import Illume
+from worlds.playground.prompts import Prompt, evaluation_prompts
+from worlds.playground.scene import CATEGORIES, IMAGE_SIZE
+
+SIDE = 512  # pixels at most that a page holds of a picture
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One model's drawing of a prompt: a PNG, and the judge's verdict (None: nobody could judge it)."""
+
+    png: bytes
+    ok: bool | None
+
+
+def prompts_of(count: int, seed: int) -> list[Prompt]:
+    """So many held-out prompts of the playground, from every category in turn."""
+    each = -(-count // len(CATEGORIES))
+    found = evaluation_prompts(each, seed)
+    return [found[category * each + turn] for turn in range(each) for category in range(len(CATEGORIES))][
+        :count
+    ]
+
+
+def draw(
+    folder: Path, prompts: list[Prompt], seed: int, device: str, sampling: Mapping[str, Any]
+) -> list[Drawn] | None:
+    """What the model in a folder draws, prompt number i under seed + i; None if it has not the parts to draw.
+
+    `sampling` is laid over the model's own settings.
+    """
+    model = Illume.from_pretrained(folder).to(device)
+    if "geneval" not in measures_of(model):
+        return None
+    with torch.no_grad():
+        seeds = [seed + i for i in range(len(prompts))]
+        images = model.draw([prompt.text for prompt in prompts], seeds, **sampling)
+    readable = model.encoder.image_size == IMAGE_SIZE
+    verdicts = [one.ok for one in judged(prompts, images)] if readable else [None] * len(prompts)
+    return [Drawn(_png(pixels), ok) for pixels, ok in zip(arrays(images), verdicts, strict=True)]
+
+
+def pairs(prompts: list[Prompt], names: tuple[str, str], drawn: tuple[list[Drawn], list[Drawn]]) -> Markup:
+    """A figure a prompt: what the first model drew, what the second, and the verdicts."""
+    figures = [
+        (prompt.text, [(name, data_url(one.png), one.ok) for name, one in zip(names, both, strict=True)])
+        for prompt, *both in zip(prompts, *drawn, strict=True)
+    ]
+    return fragment(
+        """<div class="sheet pairs">
+{% for prompt, both in figures %}<figure><div>
+{%- for name, source, _ in both %}<img alt="{{ name }}" src="{{ source }}">{% endfor %}</div><figcaption>
+{%- for _, _, ok in both if ok is not none %}<span class="{{ 'good' if ok else 'bad' }}">{{ '✓' if ok else '✗' }}</span>
+{%- endfor %} {{ prompt }}</figcaption></figure>{% endfor %}
+</div>""",
+        figures=figures,
+    )
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """An image (H, W, 3) as PNG."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((SIDE, SIDE))
+    return png(picture)

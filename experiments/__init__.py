@@ -1,0 +1,1 @@
+"""Many runs: ablations, sweeps, and the processes they start."""

@@ -1,0 +1,100 @@
+"""Arms of an ablation, run with the same seeds, held against each other: means, and paired gains with 95% intervals."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite, nan, sqrt
+from statistics import mean, stdev
+from typing import NamedTuple
+
+from common.markdown import ruled
+
+Runs = Mapping[str, Mapping[int, Mapping[str, float]]]  # arm, seed, measure
+# Student's t at 97.5%, for 1 to 10 degrees of freedom.
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+MOST_SEEDS = len(STUDENT) + 1
+
+
+class Gain(NamedTuple):
+    """What one arm has over another: mean over seeds, half the 95% interval (None: one seed), and each seed's."""
+
+    mean: float
+    half: float | None
+    each: list[float]
+
+
+def paired_gain(arm: Mapping[int, float], other: Mapping[int, float]) -> Gain:
+    """Differences seed by seed.
+
+    Raises:
+        ValueError: the two have not the same seeds, or more than MOST_SEEDS.
+    """
+    if set(arm) != set(other) or not 1 <= len(arm) <= MOST_SEEDS:
+        raise ValueError(f"paired arms need the same 1 to {MOST_SEEDS} seeds: {sorted(arm)}, {sorted(other)}")
+    each = [arm[seed] - other[seed] for seed in sorted(arm)]
+    half = STUDENT[len(each) - 2] * spread(each) / sqrt(len(each)) if len(each) > 1 else None
+    return Gain(mean(each), half, each)
+
+
+def spread(values: Sequence[float]) -> float:
+    """The standard deviation; NaN where a value is no finite number, so that such a run is seen and wins nothing."""
+    return stdev(values) if all(map(isfinite, values)) else nan
+
+
+def measures(runs: Runs) -> list[str]:
+    """The measures that every run of at least one arm has, in the order of the first run that has them."""
+    names: dict[str, None] = {}
+    for by_seed in runs.values():
+        reports = list(by_seed.values())
+        names |= dict.fromkeys(name for name in reports[0] if all(name in report for report in reports))
+    return list(names)
+
+
+def column(runs: Runs, arm: str, measure: str) -> dict[int, float] | None:
+    """A measure of each seed of an arm, or None where a run has it not."""
+    found = {seed: report[measure] for seed, report in runs[arm].items() if measure in report}
+    return found if len(found) == len(runs[arm]) else None
+
+
+def summary(runs: Runs) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Arm, measure: mean and spread (the standard deviation over seeds, None for one seed)."""
+    return {
+        arm: {
+            measure: {
+                "mean": mean(values.values()),
+                "spread": spread(list(values.values())) if len(values) > 1 else None,
+            }
+            for measure in measures(runs)
+            if (values := column(runs, arm, measure)) is not None
+        }
+        for arm in runs
+    }
+
+
+def gains(runs: Runs, pairs: Sequence[tuple[str, str]]) -> dict[str, dict[str, Gain]]:
+    """Of each pair (arm, other): every measure that both have, as "arm over other"; pairs without one are left out."""
+    found: dict[str, dict[str, Gain]] = {}
+    for arm, other in pairs:
+        both = [(m, column(runs, arm, m), column(runs, other, m)) for m in measures(runs)]
+        found[f"{arm} over {other}"] = {m: paired_gain(a, b) for m, a, b in both if a and b}
+    return {pair: of for pair, of in found.items() if of}
+
+
+def table(runs: Runs, pairs: Sequence[tuple[str, str]], shown: Mapping[str, str]) -> str:
+    """Markdown: a row an arm with its means, then a row a pair with its gains and their intervals.
+
+    Args:
+        runs: of every arm.
+        pairs: (arm, other) to be compared.
+        shown: the measures that become columns, and their headings.
+    """
+    means, differences = summary(runs), gains(runs, pairs)
+    there = [name for name in shown if any(name in of for of in means.values())]
+    lines = [["", *(shown[name] for name in there)]]
+    for arm, of in means.items():
+        lines.append([arm, *(f"{of[name]['mean']:.3f}" if name in of else "" for name in there)])
+    for title, of in differences.items():
+        lines.append([title, *(_gain(of[name]) if name in of else "" for name in there)])
+    return ruled(lines)
+
+
+def _gain(gain: Gain) -> str:
+    return f"{gain.mean:+.3f}" + ("" if gain.half is None else f" ± {gain.half:.3f}")

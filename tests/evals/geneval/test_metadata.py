@@ -1,0 +1,106 @@
+"""Prompt files are read as they are meant, and what is wrong in one is told by its line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.geneval.metadata import Wanted, read_prompts
+from evals.geneval.vocabulary import COCO, OBJECTS, class_of, classes_of
+
+BESIDE = {
+    "tag": "position",
+    "include": [
+        {"class": "tv remote", "count": 1},
+        {"class": "cow", "count": 2, "color": "blue", "position": ["left of", 0]},
+    ],
+    "exclude": [{"class": "cow", "count": 3}],
+    "prompt": "two blue cows left of a tv remote",
+}
+
+
+def written(folder: Path, *lines: Any) -> Path:
+    path = folder / "prompts.jsonl"
+    path.write_text("".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in lines))
+    return path
+
+
+def test_a_line_says_what_is_wanted_and_what_not(tmp_path: Path) -> None:
+    first, second = read_prompts(written(tmp_path, BESIDE, BESIDE | {"exclude": []}))
+    assert first.text == "two blue cows left of a tv remote" and first.tag == "position"
+    assert first.include == (Wanted("tv remote", 1), Wanted("cow", 2, "blue", "left of", 0))
+    assert first.exclude == (Wanted("cow", 3),) and second.exclude == ()
+    assert first.classes == {"tv remote", "cow"} and json.loads(first.line) == BESIDE
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"tag": "colors"', "no JSON"),
+        ("", "no JSON"),
+        ("[1]", "[1]"),
+        (BESIDE | {"tag": "colours"}, "did you mean colors?"),
+        (BESIDE | {"prompt": " "}, "prompt"),
+        (BESIDE | {"include": []}, "any image would be right"),
+        (BESIDE | {"include": {"class": "cow"}}, "list of objects"),
+        (BESIDE | {"include": [{"class": "cows", "count": 1}]}, "did you mean cow?"),
+        (BESIDE | {"include": [{"class": "mouse", "count": 1}]}, "'mouse' is not known"),
+        (BESIDE | {"include": [{"class": "cow", "count": 0}]}, "whole number from 1"),
+        (BESIDE | {"include": [{"class": "cow", "count": True}]}, "whole number from 1"),
+        (BESIDE | {"include": [{"class": "cow"}]}, "count"),
+        (BESIDE | {"include": [{"class": "cow", "count": 1, "color": "cyan"}]}, "'cyan' is not known"),
+        (BESIDE | {"include": [{"class": "cow", "count": 1, "colour": "red"}]}, "did you mean color?"),
+        (BESIDE | {"include": [{"class": "cow", "count": 1, "position": ["left of", 0]}]}, "earlier one"),
+        (BESIDE | {"include": [{"class": "cow", "count": 1, "position": "left of"}]}, "a relation and whose"),
+        (BESIDE | {"exclude": [{"class": "cow", "count": 1, "color": "red"}]}, "color"),
+        (BESIDE | {"exclude": [{"class": "unicorn", "count": 1}]}, "'unicorn' is not known"),
+    ],
+)
+def test_what_is_wrong_is_told_by_its_line(tmp_path: Path, line: Any, says: str) -> None:
+    path = written(tmp_path, BESIDE, line, BESIDE)
+    with pytest.raises(ValueError, match="prompts.jsonl:2: ") as told:
+        read_prompts(path)
+    assert says in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_relation_that_nobody_knows(tmp_path: Path) -> None:
+    wrong = json.loads(json.dumps(BESIDE).replace("left of", "inside"))
+    with pytest.raises(ValueError, match="'inside' is not known"):
+        read_prompts(written(tmp_path, wrong))
+
+
+def test_a_file_that_is_not_there_or_empty_or_no_text(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none.jsonl"):
+        read_prompts(tmp_path / "none.jsonl")
+    for content, says in ((b"", "empty"), (b"\n", "empty"), (b"\xff\xfe{", "not UTF-16-LE")):
+        (tmp_path / "x").write_bytes(content)
+        with pytest.raises(ValueError, match=says):
+            read_prompts(tmp_path / "x")
+
+
+def test_labels_are_mapped_by_name_whatever_their_order_and_spelling() -> None:
+    assert len(set(OBJECTS)) == 80
+    backwards = classes_of({i: name.title() for i, name in enumerate(reversed(COCO))})
+    assert [backwards[79 - i] for i in range(80)] == list(OBJECTS)
+    said = [
+        "mouse",
+        "remote",
+        "keyboard",
+        "tvmonitor",
+        "Potted_Plant",
+        "pottedplant",
+        "motorbike",
+        "zeppelin",
+    ]
+    meant = [
+        "computer mouse",
+        "tv remote",
+        "computer keyboard",
+        "tv",
+        *["potted plant"] * 2,
+        "motorcycle",
+        "zeppelin",
+    ]
+    assert [class_of(label) for label in said] == meant
+    assert [class_of(name) for name in OBJECTS] == list(OBJECTS)  # GenEval's own names stay

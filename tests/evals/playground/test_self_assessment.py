@@ -1,0 +1,66 @@
+"""The model's verdicts on its drawings: agreement with the judge, and what it gains by choosing."""
+
+import numpy as np
+import pytest
+import torch
+
+from evals.playground.geneval import judged
+from evals.playground.self_assessment import OwnOpinion, assess_drawings, own_assessment_scores
+from judges.pixels import rendered
+from models.unified import Illume
+from worlds.playground.prompts import evaluation_prompts
+from worlds.playground.sampler import scene_for
+
+DRAWS = 2
+
+
+@pytest.fixture
+def drawings():
+    """Of each prompt a right drawing and a blank one, in turn the first."""
+    prompts, rng = evaluation_prompts(2, 0), np.random.default_rng(0)
+    asked = [prompt for prompt in prompts for _ in range(DRAWS)]
+    images = rendered([scene_for(rng, prompt.spec) for prompt in asked])
+    images[1::4] = 0
+    images[2::4] = 0
+    return judged(asked, images)
+
+
+def test_one_that_knows_gets_all_right(drawings):
+    assert [d.ok for d in drawings[:4]] == [True, False, False, True]
+    knows = [OwnOpinion(d.ok, 0.9 if d.ok else 0.2) for d in drawings]
+    assert own_assessment_scores(drawings, knows, DRAWS) == {
+        "assessment/readable": 1.0,
+        "assessment/balanced_accuracy": 1.0,
+        "best_of/first": 0.5,
+        "best_of/own": 1.0,
+        "best_of/judge": 1.0,
+    }
+
+
+def test_one_that_is_wrong_or_silent_gains_nothing(drawings):
+    wrong = [OwnOpinion(not d.ok, 0.2 if d.ok else 0.9) for d in drawings]
+    scores = own_assessment_scores(drawings, wrong, DRAWS)
+    assert (scores["assessment/balanced_accuracy"], scores["best_of/own"]) == (0.0, 0.0)
+    silent = own_assessment_scores(drawings, [OwnOpinion(None, 0.0)] * len(drawings), DRAWS)
+    assert silent["assessment/readable"] == silent["assessment/balanced_accuracy"] == 0
+    assert silent["best_of/own"] == silent["best_of/first"]
+
+
+def test_its_words_are_read(drawings, tiny_illume, monkeypatch):
+    said = {
+        True: "a . object : yes . count : yes . colour : yes . relation : yes . score : 9 . overall : yes",
+        False: "mumble",
+    }
+    each = iter(d.ok for d in drawings)
+    monkeypatch.setattr(Illume, "assess", lambda self, images, texts: [said[next(each)] for _ in texts])
+    found = assess_drawings(tiny_illume, drawings)
+    assert [o.verdict for o in found] == [True if d.ok else None for d in drawings]
+    assert all(
+        (0 < o.confidence < 1) if d.ok else o.confidence == 0 for o, d in zip(found, drawings, strict=True)
+    )
+    assert torch.is_grad_enabled()
+
+
+def test_a_confidence_that_is_no_number_wins_nothing(drawings):
+    unsure = [OwnOpinion(d.ok, 0.9 if d.ok else float("nan")) for d in drawings]
+    assert own_assessment_scores(drawings, unsure, DRAWS)["best_of/own"] == 1.0

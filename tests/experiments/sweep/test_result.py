@@ -1,0 +1,63 @@
+"""What a sweep calls its best: never a value that is no finite number."""
+
+from math import inf
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
+
+from experiments.sweep.page import write_sweep
+from experiments.sweep.recipe import read_recipe
+from experiments.sweep.result import best, front, table
+from tests.evals.page import Page
+
+EVIL = "<script>document.title='PWNED'</script>|\x1b[2J"
+RECIPE = """
+base: playground/language.yaml
+space: {{model.init_args.warmup_steps: {{type: categorical, choices: [a, "{choice}"]}}}}
+objective: {objective}
+trials: 4
+name: "evil"
+"""
+
+
+def study_of(directions, *values, choice="a", choices=("a", EVIL)):
+    study = optuna.create_study(directions=directions)
+    key = "model.init_args.warmup_steps"
+    for value in values:
+        made = create_trial(
+            values=value, params={key: choice}, distributions={key: CategoricalDistribution(choices)}
+        )
+        study.add_trial(made)
+    return study
+
+
+@pytest.mark.parametrize(
+    ("direction", "values"), [("minimize", (-inf, 3.0, inf)), ("maximize", (inf, 3.0, -inf))]
+)
+def test_infinite_values_win_nothing(direction, values):
+    study = study_of([direction], *([value] for value in values))
+    assert best(study).number == 1 and front(study) == {1}
+
+
+def test_no_finite_value_is_no_best():
+    assert best(study_of(["minimize"], [inf], [-inf])) is None
+
+
+def test_a_front_holds_finite_values_only():
+    study = study_of(["minimize", "maximize"], [-inf, 9.0], [1.0, 1.0], [2.0, 2.0], [3.0, 0.0], [2.0, 2.0])
+    assert front(study) == {1, 2, 4} and best(study).number == 1
+
+
+def test_hostile_choices_stay_words(tmp_path):
+    path = tmp_path / "evil.yaml"
+    path.write_text(RECIPE.format(choice=EVIL.replace("\x1b", "\\e"), objective="{val/loss: minimize}"))
+    recipe, study = read_recipe(path), study_of(["minimize"], [1.0], [inf], [2.0], [3.0], [4.0], choice=EVIL)
+    page = Page((write_sweep(tmp_path / "report.html", study, recipe)).read_text())
+    assert EVIL[:48] in page.text  # as words: had it been a tag, its brackets would be gone
+    printed = table(study, recipe)
+    assert (
+        "\x1b" not in printed
+        and len({line.replace("\\|", "").count("|") for line in printed.splitlines()}) == 1
+    )

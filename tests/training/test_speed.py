@@ -1,0 +1,195 @@
+"""What is logged of speed: real operations over a real peak, at the steps that are logged, and in a file of its own."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+import training.speed
+from tests.tiny import TinyModule
+from training.csv_logger import AppendingCSVLogger, read_rows
+from training.device_rate import matrix_rate, peak_memory, precision_of, stated_rate
+from training.flop_counter import MatrixWork
+from training.speed import Speed
+
+STEP = (
+    2 * 2 * 4 * 4
+)  # forward and the weights' gradient: 2 operations each for 4 rows of 4 inputs to 1 output
+
+
+class Counting(TinyModule):
+    items_name = "rows"
+
+    def items_in_batch(self, batch: torch.Tensor) -> torch.Tensor:
+        return torch.tensor(len(batch))
+
+
+def fit(
+    folder: Path,
+    speed: Speed,
+    steps: int = 6,
+    every: int = 2,
+    module: TinyModule | None = None,
+    **settings: object,
+) -> Trainer:
+    files = [AppendingCSVLogger(folder / f"{name}.csv", name == "machine") for name in ("metrics", "machine")]
+    trainer = Trainer(
+        accelerator="cpu", max_steps=steps, default_root_dir=folder, callbacks=[speed], logger=files,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        log_every_n_steps=every, **settings,
+    )  # fmt: skip
+    trainer.fit(module or Counting(), torch.utils.data.DataLoader(torch.ones(64, 4), 4))
+    return trainer
+
+
+def test_mfu_is_what_was_counted_over_the_stated_peak(tmp_path: Path) -> None:
+    trainer = fit(tmp_path, Speed(peak_tflops=STEP / 1e12))  # one step a second
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    assert found["speed/mfu"] == pytest.approx(found["speed/steps_per_s"], rel=1e-5)
+    assert found["speed/rows_per_s"] == pytest.approx(4 * found["speed/steps_per_s"], rel=1e-5)
+    assert 0.05 < found["memory/peak"] < 64
+
+
+def test_it_is_written_at_logged_steps_and_apart_from_what_a_second_run_gives_again(tmp_path: Path) -> None:
+    fit(tmp_path, Speed(peak_tflops=1.0))
+    columns, rows = read_rows(tmp_path / "machine.csv")
+    assert set(columns) == {"step", "speed/mfu", "speed/rows_per_s", "speed/steps_per_s", "memory/peak"}
+    assert [int(row["step"]) for row in rows] == [1, 3, 5]
+    assert not [
+        name for name in read_rows(tmp_path / "metrics.csv")[0] if name.startswith(("speed", "memory"))
+    ]
+
+
+def test_a_step_of_several_batches_is_counted_whole(tmp_path: Path) -> None:
+    trainer = fit(tmp_path, Speed(peak_tflops=STEP / 1e12), steps=3, every=1, accumulate_grad_batches=2)
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    assert found["speed/mfu"] == pytest.approx(2 * found["speed/steps_per_s"], rel=1e-5)
+    assert len(read_rows(tmp_path / "machine.csv")[1]) == 3
+
+
+def test_the_steps_that_are_timed_are_the_ones_that_are_counted(tmp_path: Path) -> None:
+    """A first batch that is larger than those that follow must not count for all of them."""
+
+    class Shrinking(Counting):
+        def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+            return super().training_step(batch[: 4 if self.global_step == 0 else 1], batch_idx)
+
+    trainer = fit(tmp_path, Speed(peak_tflops=STEP / 1e12), module=Shrinking())
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    assert found["speed/mfu"] == pytest.approx(found["speed/steps_per_s"] / 4, rel=1e-5)
+
+
+def test_what_is_made_again_in_the_backward_pass_is_no_work(tmp_path: Path) -> None:
+    layer, rows = torch.nn.Linear(4, 4), torch.rand(2, 4, requires_grad=True)
+    counted = []
+    for again in (False, True):
+        with MatrixWork() as counter:
+            out = (
+                torch.utils.checkpoint.checkpoint(layer, rows, use_reentrant=False) if again else layer(rows)
+            )
+            out.sum().backward()
+        counted.append(counter.operations)
+    assert counted == [2 * 2 * 4 * 4 * 3] * 2
+
+
+def test_the_device_has_done_its_work_when_the_time_is_taken(tmp_path: Path, monkeypatch) -> None:
+    """Else the first steps would count as done in the time that it took to ask for them."""
+    waited = []
+    monkeypatch.setattr(training.speed, "wait_for", lambda device: waited.append(device.type))
+    fit(tmp_path, Speed(), steps=6, every=2)
+    assert len(waited) == 2 + 2 * 3  # at the start, at the epoch's, and before and after what is logged
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "rate"),
+    [
+        ("NVIDIA H200", "bf16-mixed", 989.4e12),
+        ("NVIDIA H100 80GB HBM3", "16-mixed", 989.4e12),
+        ("NVIDIA H100 PCIe", "bf16-true", 756.5e12),
+        ("NVIDIA A100-SXM4-80GB", "32-true", 156e12),  # TF32
+        ("NVIDIA H200", "64-true", 0.0),
+        ("Tesla T4", "bf16-mixed", 0.0),
+        ("cpu", "32-true", 0.0),
+    ],
+)
+def test_the_peak_is_the_maker_s_or_unknown(device: str, precision: str, rate: float, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: device)
+    assert stated_rate(torch.device("cpu" if device == "cpu" else "cuda"), precision) == rate
+
+
+def test_where_the_peak_is_unknown_there_is_no_mfu(tmp_path: Path) -> None:
+    fit(tmp_path, Speed())
+    columns = read_rows(tmp_path / "machine.csv")[0]
+    assert "speed/mfu" not in columns and "speed/steps_per_s" in columns
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_what_is_counted(learned: bool) -> None:
+    """Factor by factor: forward, and as much again for each factor that has a gradient."""
+    times = 1 + 2 * learned
+    rows, image = (torch.rand(*shape, requires_grad=learned) for shape in ((2, 3, 4), (2, 3, 8, 8)))
+    counted = []
+    for call, work in (
+        (
+            lambda: torch.nn.functional.linear(rows, torch.rand(5, 4, requires_grad=learned)),
+            2 * 2 * 3 * 5 * 4 * times,
+        ),
+        (lambda: rows @ rows.mT, 2 * 2 * 3 * 3 * 4 * times),
+        (
+            lambda: torch.conv2d(image, torch.rand(6, 3, 3, 3, requires_grad=learned)),
+            2 * 2 * 6 * 36 * 27 * times,
+        ),
+        (
+            lambda: torch.nn.functional.scaled_dot_product_attention(rows, rows, rows),
+            4 * 2 * 3 * 3 * 4 * times,
+        ),
+        (lambda: rows + rows, 0),
+    ):
+        with MatrixWork() as counter:
+            call()
+        counted.append((counter.operations, work))
+    assert all(found == work for found, work in counted), counted
+
+
+def test_no_peak_no_counting(tmp_path: Path) -> None:
+    speed = Speed(peak_tflops=0)
+    fit(tmp_path, speed)
+    assert speed.flops == 0 and "speed/mfu" not in read_rows(tmp_path / "machine.csv")[0]
+    with pytest.raises(ValueError, match="at least 0"):
+        Speed(peak_tflops=-1)
+
+
+def test_counting_changes_nothing_and_ends_where_training_breaks(tmp_path: Path) -> None:
+    losses = []
+    for peak in (0.0, 1.0):
+        torch.manual_seed(0)
+        fit(tmp_path / str(peak), Speed(peak_tflops=peak), every=1)
+        losses.append((tmp_path / str(peak) / "metrics.csv").read_text())
+    assert losses[0] == losses[1]
+    speed = Speed(peak_tflops=1.0)
+    speed.on_train_batch_start(None, None, None, 0)
+    assert speed.counter is not None
+    speed.on_exception(None, None, KeyboardInterrupt())
+    assert speed.counter is None
+
+
+def test_the_peak_is_measured_without_touching_the_random_state() -> None:
+    before = torch.get_rng_state()
+    small = 64  # on one thread: tests of several ranks fork this process afterwards
+    assert 1e6 < matrix_rate(torch.device("cpu"), torch.float32, small) < 1e14
+    assert torch.equal(torch.get_rng_state(), before)
+    assert peak_memory(torch.device("cpu")) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("32-true", torch.float32),
+        ("bf16-mixed", torch.bfloat16),
+        ("16-mixed", torch.float16),
+        ("64", torch.float64),
+    ],
+)
+def test_the_peak_is_that_of_the_runs_precision(name: str, dtype: torch.dtype) -> None:
+    assert precision_of(name) == dtype

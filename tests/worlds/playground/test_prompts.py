@@ -1,0 +1,114 @@
+"""Prompts say what their spec demands; those of the evaluation are held out; words are few."""
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from worlds.playground.captions import caption, dense_caption
+from worlds.playground.combinations import all_combinations, held_out_combinations
+from worlds.playground.edits import sample_edit
+from worlds.playground.prompts import (
+    ONE_OBJECT,
+    PromptSpec,
+    evaluation_prompts,
+    prompt_text,
+    spec_of_combination,
+)
+from worlds.playground.questions import questions
+from worlds.playground.sampler import sample_scene
+from worlds.playground.scene import CATEGORIES, COLOURS, SHAPES, Scene, SceneObject
+from worlds.playground.stories import sample_story
+
+NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4}
+SIDES = {
+    "left": "left of",
+    "right": "right of",
+    "over": "above",
+    "above": "above",
+    "under": "below",
+    "below": "below",
+}
+
+
+def _read_prompt(text: str) -> tuple[list[tuple[int, str | None, str]], str | None]:
+    """An independent reading of a prompt: its counted nouns in order, and its relation."""
+    colours, shapes = "|".join(COLOURS), "|".join(SHAPES)
+    nouns = re.findall(rf"\b({'|'.join(NUMBERS)}) (?:({colours}) )?({shapes})(?:e?s)?\b", text)
+    side = next((SIDES[word] for word in text.split() if word in SIDES), None)
+    return [(NUMBERS[number], colour or None, shape) for number, colour, shape in nouns], side
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_text_says_what_the_spec_demands(category: str) -> None:
+    rng = np.random.default_rng(0)
+    opposite = {"left of": "right of", "above": "below"}
+    for key in all_combinations(category)[::3]:
+        spec = spec_of_combination(key)
+        nouns, side = _read_prompt(prompt_text(spec, rng))
+        assert Counter(nouns) == Counter(spec.objects)
+        if spec.relation:
+            assert side == (spec.relation if tuple(nouns) == spec.objects else opposite[spec.relation])
+
+
+def test_articles_and_plurals() -> None:
+    def says(*objects: tuple[int, str | None, str]) -> str:
+        texts = {prompt_text(PromptSpec("mixed", objects), np.random.default_rng(i)) for i in range(20)}
+        return min(texts, key=len)
+
+    assert says((1, "orange", "cross")) == "an orange cross"
+    assert says((3, "red", "cross")) == "three red crosses"
+    assert says((2, None, "star")) == "two stars"
+
+
+def test_evaluation_prompts_are_held_out_and_the_same_for_a_seed() -> None:
+    prompts = evaluation_prompts(50, seed=0)
+    assert prompts == evaluation_prompts(50, seed=0) != evaluation_prompts(50, seed=1)
+    assert Counter(prompt.spec.category for prompt in prompts) == dict.fromkeys(CATEGORIES, 50)
+    held_out = {c: {spec_of_combination(key) for key in held_out_combinations(c)} for c in CATEGORIES}
+    for prompt in prompts:
+        if prompt.spec.category not in ONE_OBJECT:
+            assert prompt.spec in held_out[prompt.spec.category]
+        if prompt.spec.category == "counting":
+            ((count, colour, _),) = prompt.spec.objects
+            assert 2 <= count <= 4 and colour
+
+
+def test_evaluation_prompts_use_all_held_out_combinations_and_sides_evenly() -> None:
+    prompts = [prompt for prompt in evaluation_prompts(200, seed=0) if prompt.spec.category == "position"]
+    uses = Counter(prompt.spec for prompt in prompts)
+    assert len(uses) == len(held_out_combinations("position"))
+    assert max(uses.values()) - min(uses.values()) <= 1
+    assert len({_read_prompt(prompt.text)[1] for prompt in prompts}) == 4
+
+
+def test_captions_follow_their_category() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        assert _read_prompt(caption(sample_scene(rng, "position"), rng, "position"))[1]
+        nouns, _ = _read_prompt(caption(sample_scene(rng, "color_attr"), rng, "color_attr"))
+        assert all(colour for _, colour, _ in nouns)
+        scene = sample_scene(rng, "mixed")
+        assert sum(count for count, _, _ in _read_prompt(caption(scene, rng, "mixed"))[0]) == len(
+            scene.objects
+        )
+        assert caption(scene, rng)
+
+
+def test_dense_caption() -> None:
+    scene = Scene((SceneObject("ring", "red", 8, 8, 6.9), SceneObject("star", "blue", 24, 40, 6.1)), 0)
+    assert dense_caption(scene) == "large red ring top left , small blue star bottom center"
+
+
+def test_words_are_few_lower_case_and_apart() -> None:
+    rng = np.random.default_rng(0)
+    texts: list[str] = [prompt.text for prompt in evaluation_prompts(50)]
+    for _ in range(600):
+        scene = sample_scene(rng, "mixed")
+        texts += [caption(scene, rng), dense_caption(scene), sample_edit(rng).instruction]
+        texts += [f"{question.text} {question.answer}" for question in questions(scene, rng, 4)]
+        texts += [text for text, _ in sample_story(rng)]
+    words = {word for text in texts for word in text.split(" ")}
+    assert all(re.fullmatch(r"[a-z]+|[?.,]", word) for word in words), sorted(words)
+    assert len(words) <= 120, len(words)

@@ -1,0 +1,1 @@
+"""One training run: command line, checkpoints, loggers, progress, speed, and placement on devices."""

@@ -1,0 +1,127 @@
+"""metrics.csv and machine.csv: one row a logged step, on disk as soon as it is logged, and never wiped.
+
+Lightning's own CSVLogger keeps up to 100 rows in memory and starts an existing file over when a run resumes. Speed and
+memory are in a file of their own, for no second run gives them again, and metrics.csv holds only what one would give.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from common.files import write_text
+from training.metrics_file import read_rows
+
+MACHINE = ("speed/", "memory/")  # families of what depends on the machine, and on what else it was doing
+
+
+def is_logged(trainer: Trainer, done: bool = False) -> bool:
+    """Whether the step that is under way is written down; `done` asks of the one that was just done."""
+    every, step = trainer.log_every_n_steps, trainer.global_step + (0 if done else 1)
+    return every > 0 and step % every == 0
+
+
+def last_step(trainer: Trainer) -> int:
+    """What is measured between two steps is logged at this one, the last that was done.
+
+    A resume cuts rows from its own step on, and would cut those of an epoch's end if they bore the next.
+    """
+    return max(0, trainer.global_step - 1)
+
+
+class AppendingCSVLogger(Logger):
+    """Appends rows to `path`; the first row after a resume cuts what was logged from that step on.
+
+    A resumed run goes on from a checkpoint, and logs again each step past it: the rows that are cut.
+
+    Args:
+        path: the file.
+        machine: it holds the families of MACHINE, and no others.
+    """
+
+    def __init__(self, path: Path, machine: bool = False) -> None:
+        super().__init__()
+        self.path, self.machine = Path(path), machine
+        self.columns: list[str] = []
+        self.started = False
+        self.count = 0  # rows, once it is started
+        self.kept: int | None = None  # of the rows that are there
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.parent.name
+
+    @property
+    def version(self) -> str:
+        """A run folder holds one run."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self.path.parent)
+
+    @property
+    def log_dir(self) -> str:
+        """The run folder."""
+        return self.save_dir
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Appends one row of what belongs into this file. A column not seen before widens it."""
+        step = 0 if step is None else step
+        mine = {key: value for key, value in metrics.items() if key.startswith(MACHINE) == self.machine}
+        if not mine.keys() - {"epoch"}:  # Lightning adds it to everything
+            return
+        row = {"step": str(step), **{key: repr(value) for key, value in mine.items()}}
+        self._start(step)
+        new = sorted(set(row) - set(self.columns))
+        if new:
+            self._rewrite(new)
+        with open(self.path, "a", encoding="utf-8", newline="") as file:
+            self._writer(file).writerow(row)
+        self.count += 1
+
+    def keep(self, count: int | None) -> None:
+        """The first row after a resume cuts all but the first `count`, whatever their steps; None: by step, as ever."""
+        self.kept = count
+
+    def rows_before(self, step: int) -> int:
+        """How many rows there are; where none was written since the run goes on, how many it keeps from `step` on."""
+        if self.path.is_file():
+            self._start(step)
+        return self.count
+
+    def _start(self, step: int) -> None:
+        if not self.started:
+            self._rewrite([], before=step)
+            self.started = True
+
+    def _rewrite(self, new_columns: list[str], before: int | None = None) -> None:
+        """Writes the file again with `new_columns` too, and without the rows of step `before` and later."""
+        columns, rows = read_rows(self.path)
+        self.columns = (columns or ["step"]) + [
+            column for column in new_columns if column not in columns + ["step"]
+        ]
+        text = io.StringIO(newline="")
+        writer = self._writer(text)
+        writer.writeheader()
+        if before is not None:
+            rows = (
+                [row for row in rows if int(row["step"]) < before] if self.kept is None else rows[: self.kept]
+            )
+        writer.writerows(rows)
+        self.count = len(rows)
+        write_text(self.path, text.getvalue())
+
+    def _writer(self, file: Any) -> csv.DictWriter:
+        return csv.DictWriter(file, self.columns, restval="", lineterminator="\n")

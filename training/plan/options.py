@@ -1,0 +1,61 @@
+"""What the command line says of a plan; it needs no torch, so that a mistyped device is told at once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from training.plan.devices import DEVICES
+
+UTILISATION = 0.4  # of the device's peak (assumed; the language models of arXiv 2204.02311, table 3, reach 0.21 to 0.46)
+
+
+class Options(NamedTuple):
+    """The device to plan for (None: by the recipe's accelerator), and the share of its peak that training reaches."""
+
+    device: str | None = None
+    utilisation: float = UTILISATION
+
+
+def take_plan(argv: Sequence[str]) -> tuple[Options | None, list[str]]:
+    """Takes a plan's options out of a command line; None where no plan is asked for.
+
+    Raises:
+        ValueError: a device that is not known, a share that is none, or options of a plan without --plan.
+    """
+    given: dict[str, str] = {}
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--plan":
+            given[option] = value
+        elif option in ("--plan_device", "--plan_utilisation"):
+            given[option] = value if equals else next(words, "")
+        else:
+            rest.append(word)
+    if not given:
+        return None, rest
+    if "--plan" not in given:
+        raise ValueError(f"{next(iter(given))} is an option of a plan: give --plan as well")
+    if given["--plan"]:
+        raise ValueError(f"--plan takes no value, and is given {given['--plan']!r}")
+    return Options(_device(given), _utilisation(given)), rest
+
+
+def _device(given: dict[str, str]) -> str | None:
+    name = given.get("--plan_device")
+    if name is not None and name not in DEVICES:
+        raise ValueError(f"--plan_device {name!r} is not known; there is {', '.join(DEVICES)}")
+    return name
+
+
+def _utilisation(given: dict[str, str]) -> float:
+    said = given.get("--plan_utilisation", str(UTILISATION))
+    try:
+        share = float(said)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ValueError(
+            f"--plan_utilisation is a share of the device's peak, above 0 and up to 1, not {said!r}"
+        )
+    return share

@@ -1,0 +1,50 @@
+"""A run's own config.yaml: written when its training starts, logged, and compared when the same name is run again."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from common.files import write_text
+from common.safe_yaml import read_yaml
+from training.config_diff import differences
+from training.log_settings import log_settings
+from training.tracking import remember_ids
+
+
+class RunRecord(Callback):
+    """Writes the resolved config when training starts: a run that could not be built leaves none.
+
+    The loggers that keep settings get them then, again when a run goes on, which changes nothing.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero or trainer.fast_dev_run:
+            return
+        path = Path(trainer.default_root_dir) / "config.yaml"
+        kept = {key: value for key, value in self.config.items() if key not in ("config", "extends")}
+        if not path.exists():
+            write_text(path, yaml.safe_dump(kept, sort_keys=False))
+        for logger in trainer.loggers:
+            log_settings(logger, kept, path)
+        remember_ids(path.parent, trainer.loggers)
+
+
+def check_same_config(folder: Path, config: dict[str, Any]) -> None:
+    """Raises ValueError naming the keys in which `config` differs from that of the run in `folder`."""
+    path = folder / "config.yaml"
+    if not path.exists():
+        return
+    known = read_yaml(path)
+    if not isinstance(known, dict):
+        raise ValueError(f"{path} is not what this run wrote: put it back, or remove the run")
+    differing = differences(known, config)
+    if differing:
+        raise ValueError(
+            f"the run in {folder} was made with another config: {', '.join(differing)}; "
+            "give the new one a --name of its own, or remove the old run"
+        )

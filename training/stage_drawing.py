@@ -1,0 +1,68 @@
+"""What a callback that draws asks of the stage's model before training, and the note of how it draws."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+
+from common.files import write_text
+from common.json_files import read_object
+from models.generation import Sampling, check_top_k
+from models.unified import Illume
+from training.stage_model import stage_model
+
+NOTE = "sampling.json"  # of the run's folder: cfg, temperature, top_k and top_p of every callback that draws
+START = "model.init_args.start"
+
+
+def require(module: LightningModule, who: str, components: Sequence[str]) -> Illume:
+    """The stage's model, if it holds what a callback works with.
+
+    Args:
+        module: of the stage.
+        who: the callback, for messages.
+        components: that it works with.
+
+    Raises:
+        ValueError: one is missing; the message names the setting that brings it.
+    """
+    model = stage_model(module)
+    missing = [name for name in components if getattr(model, name) is None]
+    if not missing:
+        return model
+    lacks = f"{who} cannot work on this stage, whose model has no {' and no '.join(missing)}: "
+    if not hasattr(module, "start"):  # of a stage that makes another component
+        raise ValueError(f"{lacks}lay it over a stage that has, or leave it out")
+    settings = " and ".join(f"{START}.{name}" for name in missing)
+    raise ValueError(f"{lacks}set {settings} to a model folder that holds it, or leave {who} out")
+
+
+def sampling_of(model: Illume, task: str, given: Mapping[str, Any], who: str) -> dict[str, Any]:
+    """cfg, temperature, top_k and top_p: what a callback was given, or else the model's own.
+
+    Args:
+        model: of the stage.
+        task: draw or edit.
+        given: to the callback.
+        who: the callback, for messages.
+
+    Raises:
+        ValueError: top_k is more than the model has codes.
+    """
+    own: Sampling = getattr(model.generation, task)
+    sampling = own.override(**given)
+    check_top_k(sampling.top_k, model.language.vocabulary.codes, f"{who}: ")
+    return asdict(sampling)
+
+
+def note_sampling(trainer: Trainer, who: str, sampling: Mapping[str, Any]) -> None:
+    """Writes down in the run's folder how a callback draws."""
+    if not trainer.is_global_zero or trainer.fast_dev_run:
+        return
+    path = Path(trainer.default_root_dir) / NOTE
+    known = read_object(path) if path.is_file() else {}
+    if known.get(who) != sampling:
+        write_text(path, json.dumps(known | {who: sampling}, indent=1) + "\n")

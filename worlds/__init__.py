@@ -1,0 +1,1 @@
+"""Worlds of rendered scenes; each is a package with one interface."""
