@@ -44,7 +44,7 @@ test: install $(FIDELITY)/.installed $(PEERS)/.installed
 	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/benchmarks/test_peers.py tests/models/language/test_lora.py \
 	  tests/lightning_modules/test_frozen_dtype.py
 
-# Every benchmark, each in a process of its own; writes docs/results/bench/ and docs/performance.md. Let nothing run beside.
+# Every benchmark, each in a process of its own; writes docs/results/bench/ and docs/understand/performance.md. Let nothing run beside.
 bench: install $(FIDELITY)/.installed $(PEERS)/.installed
 	$(BIN)/python -m benchmarks
 

@@ -1,6 +1,6 @@
 """Runs the benchmarks, each in a process of its own: `python -m benchmarks [--only NAME ...]`, or `make bench`.
 
-What each says is kept as JSON in `docs/results/bench/`, and `docs/performance.md` is written of all that is there;
+What each says is kept as JSON in `docs/results/bench/`, and `docs/understand/performance.md` is written of all that is there;
 `--report` writes it anew without running anything. Let nothing else run on the machine.
 """
 
@@ -20,7 +20,7 @@ from common.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "docs" / "results" / "bench"
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "understand" / "performance.md"
 BESIDE = {  # where the Makefile puts what a benchmark is held against
     "fidelity": ROOT / ".venv" / "fidelity",
     "quantizer": ROOT / ".venv" / "peers",

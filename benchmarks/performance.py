@@ -1,4 +1,4 @@
-"""`docs/performance.md`: every figure with its aim and the hardware's line, written of the benchmarks' JSON.
+"""`docs/understand/performance.md`: every figure with its aim and the hardware's line, written of the benchmarks' JSON.
 
 Only what stands between two marks is written; what people say about it, below, is theirs and stays.
 """

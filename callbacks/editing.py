@@ -1,4 +1,4 @@
-"""Emu Edit and MagicBrush while training: the stage's model edits, CLIP and DINO measure (docs/editing.md)."""
+"""Emu Edit and MagicBrush while training: the stage's model edits, CLIP and DINO measure (docs/use/editing.md)."""
 
 from argparse import Namespace
 from collections.abc import Mapping

@@ -16,7 +16,7 @@ from models.unified import Illume
 
 
 class GenAIBench(DrawingBenchmark):
-    """Logs `genai/overall`, `genai/basic`, `genai/advanced` and the mean VQAScore of each skill (docs/genai_bench.md).
+    """Logs `genai/overall`, `genai/basic`, `genai/advanced` and the mean VQAScore of each skill (docs/use/genai_bench.md).
 
     Drawings go to `genai_bench/step-*` of the run's folder, in the layout that the authors' scorer reads. The VLM stays
     on the first process's device beside what is trained there: give one that fits, and hold its scores against its own.

@@ -1,4 +1,4 @@
-"""GenEval on its own prompts while training: the stage's model draws, a detector and CLIP judge (docs/geneval.md)."""
+"""GenEval on its own prompts while training: the stage's model draws, a detector and CLIP judge (docs/use/geneval.md)."""
 
 from argparse import Namespace
 from pathlib import Path

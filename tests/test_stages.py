@@ -114,7 +114,7 @@ def table_of_a_plan(stage: str) -> list[str]:
 
 
 def assert_names_are_documented(folder: Path, stage: str) -> None:
-    """A stage logs what the table of docs/dashboards.md says that it logs, and nothing else."""
+    """A stage logs what the table of docs/use/dashboards.md says that it logs, and nothing else."""
     names = {name for file in ("metrics.csv", "machine.csv") for name in read_metrics(folder / file)}
     assert names > {"train/loss"}
     matched, lost = set(), []
@@ -128,12 +128,12 @@ def assert_names_are_documented(folder: Path, stage: str) -> None:
             if not found and f"({stage})" not in stages:
                 lost.append(pattern)
     assert not lost, f"{stage} does not log {lost}"
-    assert names == matched, f"docs/dashboards.md does not say that {stage} logs {sorted(names - matched)}"
+    assert names == matched, f"docs/use/dashboards.md does not say that {stage} logs {sorted(names - matched)}"
 
 
 def documented_names() -> list[tuple[list[str], list[str]]]:
     """Of each row of the table of names: the names, with <part> where any word may stand, and the stages."""
-    page = (Path(train.__file__).parent / "docs/dashboards.md").read_text()
+    page = (Path(train.__file__).parent / "docs/use/dashboards.md").read_text()
     table = page.split("| name | stages |")[1].split("\n\n")[0].splitlines()[2:]
     cells = [line.strip("|").split("|") for line in table]
     return [
