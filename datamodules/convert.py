@@ -14,7 +14,7 @@
 
 Every row becomes a sample, or is counted by its reason in summary.json and at the end. Of several captions of an image,
 each is a sample. Of a folder with splits, train is taken. Restartable: a shard bears its name only when it is whole, and
-one that is there is not made again. docs/data.md tells what is read and what is refused.
+one that is there is not made again. docs/use/data.md tells what is read and what is refused.
 """
 
 import argparse

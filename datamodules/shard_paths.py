@@ -209,7 +209,7 @@ def _maker(place: str) -> str:
     """What to do where there are no shards."""
     if "playground" in place:
         return "make the playground's with `python -m worlds.playground.shards --out runs/playground/data --scale 0.6`"
-    return "put yours there, or name others in the config's `data` (docs/data.md has public sets)"
+    return "put yours there, or name others in the config's `data` (docs/use/data.md has public sets)"
 
 
 def declared(shard: str) -> int | None:

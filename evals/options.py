@@ -82,10 +82,10 @@ def build_parser() -> SuiteParser:
     add_sampling(sampling, "drawings, or of edits in emu_edit and magicbrush")
     _add_shared(parser.add_argument_group("several suites"))
     _add_playground(parser.add_argument_group("--suite playground"))
-    _add_geneval(parser.add_argument_group("--suite geneval (docs/geneval.md)"))
-    _add_fidelity(parser.add_argument_group("--suite fid, mjhq and rfid (docs/fid.md)"))
-    _add_genai(parser.add_argument_group("--suite genai_bench (docs/genai_bench.md)"))
-    _add_editing(parser.add_argument_group("--suite emu_edit and magicbrush (docs/editing.md)"))
+    _add_geneval(parser.add_argument_group("--suite geneval (docs/use/geneval.md)"))
+    _add_fidelity(parser.add_argument_group("--suite fid, mjhq and rfid (docs/use/fidelity.md)"))
+    _add_genai(parser.add_argument_group("--suite genai_bench (docs/use/genai_bench.md)"))
+    _add_editing(parser.add_argument_group("--suite emu_edit and magicbrush (docs/use/editing.md)"))
     return parser
 
 

@@ -33,7 +33,7 @@ def orthogonalised(
 class Muon(torch.optim.Muon):
     """torch.optim.Muon, whose state it shares, with `adjust_lr_fn="match_rms_adamw"`: the rates of AdamW fit.
 
-    On a CPU the iterations are in the matrices' own precision: bfloat16 takes twice as long there (docs/decisions.md).
+    On a CPU the iterations are in the matrices' own precision: bfloat16 takes twice as long there (docs/decisions/).
 
     Args:
         params: groups of matrices.

@@ -1,6 +1,6 @@
 """AdamW with a named group for each part, under warm-up and cosine decay (assumed; ILLUME+ trains so).
 
-Muon for a part's matrices is a choice: a small model from nothing learns faster with it (docs/decisions.md).
+Muon for a part's matrices is a choice: a small model from nothing learns faster with it (docs/decisions/).
 """
 
 import math

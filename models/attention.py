@@ -18,7 +18,7 @@ from models.language.families import window
 Attend = Literal["causal", "image"]
 Backend = Literal["auto", "mask", "documents", "flex"]
 ALIKE = 0.85  # of the longest: what shares a group with it
-LONG = 1024  # tokens in a row from which a CPU is faster document by document (docs/decisions.md)
+LONG = 1024  # tokens in a row from which a CPU is faster document by document (docs/decisions/)
 DOCUMENTS = "illume_documents"  # the name under which transformers knows attention document by document
 
 

@@ -3,7 +3,7 @@
 `illume.json` is written last and holds a fingerprint of each part's weights, so that parts of two models are not taken
 for one. Its files may be anybody's: what is wrong with one is one line that names it, and no config makes more than the
 tensors beside it. Weights are read in single precision, but for the language model's, which keep their type
-(docs/decisions.md).
+(docs/decisions/).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The one precision in which codes and frozen features are made, whatever surrounds it.
 
 A code is the index of the nearest row of a codebook, so a rounding moves it: with products in bfloat16 most of the
-playground's codes become others (docs/decisions.md). Training, `datamodules.tokenize`, evaluation and drawing must agree
+playground's codes become others (docs/decisions/). Training, `datamodules.tokenize`, evaluation and drawing must agree
 on them. So encoder, projection and distances are computed here in one stated dtype: no autocast, no TF32, and weights
 that a Trainer's or a user's `.to(torch.bfloat16)` leaves as they are.
 """

@@ -41,7 +41,7 @@ def torch_fidelity() -> ModuleType:
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch is a RuntimeError
         said = " ".join(str(error).split())[:120]
         raise ValueError(
-            f"FID needs torch-fidelity and a torchvision of torch's own build ({said}): see docs/fid.md, or "
+            f"FID needs torch-fidelity and a torchvision of torch's own build ({said}): see docs/use/fidelity.md, or "
             "pip install 'torch-fidelity>=0.4,<0.5' torchvision"
         ) from error
     return torch_fidelity

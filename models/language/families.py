@@ -2,7 +2,7 @@
 
 A published config may ask for what neither training nor drawing does here: capped logits, experts, other kinds of layers.
 Whatever is not in this table is refused by its name. Each row is held against its library class in
-`tests/models/language/test_families.py`; docs/paper_scale.md shows the table.
+`tests/models/language/test_families.py`; docs/scale/paper_scale.md shows the table.
 """
 
 import copy

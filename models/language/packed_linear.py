@@ -2,7 +2,7 @@
 
 Writing one token a row is bound by how fast weights go through such products. On a CPU in single precision, oneDNN on
 weights in its own order takes a half to a quarter of the time of the library that `torch.nn.functional.linear` calls
-(docs/performance.md); elsewhere the products are torch's own. What is computed is the same, but for rounding.
+(docs/understand/performance.md); elsewhere the products are torch's own. What is computed is the same, but for rounding.
 """
 
 from collections.abc import Callable, Sequence

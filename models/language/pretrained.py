@@ -43,7 +43,7 @@ class PretrainedLanguage:
         feature_width: width of the features that enter.
         see_tokens: features an image enters as.
         draw_tokens: codes an image leaves as.
-        attend: as in `UnifiedLM`; causal as it was published, where nobody says otherwise (docs/decisions.md).
+        attend: as in `UnifiedLM`; causal as it was published, where nobody says otherwise (docs/decisions/).
         backend: as in `UnifiedLM`.
         turns: "template" opens and closes turns as the tokenizer's chat template does, "vicuna" as Vicuna v1.1's, whose
             published tokenizer has none, "own" by special tokens of our own.

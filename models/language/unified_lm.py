@@ -84,7 +84,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         draw_tokens: codes an image leaves as.
         attend: whether the features of one image look at each other ("image") or only back ("causal").
         places: adds to every feature and code a learned row for its place in the image, shared by seen and written
-            images. Not ILLUME's: there a pretrained model counts by rotary positions alone (docs/decisions.md).
+            images. Not ILLUME's: there a pretrained model counts by rotary positions alone (docs/decisions/).
         backend: how attention keeps the documents of a packed row apart (`models/attention.py`).
         turns: ids that open and close turns, where they are a chat template's (`models/turns.py`).
         stops: ids of text that end an answer too, beside the turns' own: what the published model names as its ends.

@@ -67,7 +67,7 @@ class PretrainedEncoder(FullPrecision, PyTorchModelHubMixin):
         std: their deviation.
         compute_dtype: in which features are made wherever the encoder does not learn: "float32", or "bfloat16", which
             at ViT-H's size is faster and costs no agreement, for the model folder says so and all that makes codes
-            reads it there (docs/decisions.md). Weights stay in single precision.
+            reads it there (docs/decisions/). Weights stay in single precision.
 
     Raises:
         ValueError: a family or dtype that is not known, or sizes that do not go with each other.

@@ -254,7 +254,7 @@ def test_preemption_saves_a_checkpoint(number: signal.Signals, whole: Callable, 
 
 
 def test_what_was_ignored_at_the_start_stays_ignored() -> None:
-    """nohup's SIGHUP, and a shell's SIGINT and SIGQUIT to what it started in the background (docs/decisions.md)."""
+    """nohup's SIGHUP, and a shell's SIGINT and SIGQUIT to what it started in the background (docs/decisions/)."""
 
     def ignore() -> None:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):

@@ -1,6 +1,6 @@
 """The twelve benchmarks' own code asks, and reads the answers, on documents made up in their layouts.
 
-Needs lmms-eval, so it is run in that tool's environment (docs/lmms.md).
+Needs lmms-eval, so it is run in that tool's environment (docs/use/lmms.md).
 """
 
 from argparse import Namespace
