@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from common.files import write_bytes, write_text
-from common.progress import telling
+from common.progress import progress
 from models.image_files import encoded
 from models.sampling_options import NAMES
 
@@ -88,8 +88,8 @@ def make_missing(make: Make, folder: Path, missing: Sequence[Order], batch: int)
 
 
 def count(made: Iterator[Order]) -> int:
-    """Runs to the end, telling now and then how far it is; returns how many images that were."""
-    return sum(1 for _ in telling(made, "images made"))
+    """Runs to the end with a progress bar; returns the number of images."""
+    return sum(1 for _ in progress(made, "images made"))
 
 
 def seed_of(seed: int, index: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from common.hashes import hash_of
 from common.json_lines import append_line, read_lines, write_lines
-from common.progress import telling
+from common.progress import progress
 
 Numbers = dict[str, float | None]  # None: a measure that this image has not
 
@@ -52,7 +52,7 @@ class KeptScores:
     def complete(self, measure: Callable[[str], Numbers]) -> None:
         """Has every image measured that is not known yet."""
         missing = [name for name in self.stamps if name not in self.known]
-        for name in telling(missing, "images scored"):
+        for name in progress(missing, "images scored"):
             self.add(name, measure(name))
 
 

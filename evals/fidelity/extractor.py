@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from common.files import write_bytes
 from common.images import centre_square
-from common.progress import telling
+from common.progress import progress
 from evals.image_sets import Picture
 from judges.pixels import tensor_of
 from models.image_files import open_image
@@ -64,7 +64,7 @@ def features_of(
         ValueError: a picture cannot be read.
     """
     parts: list[Features] = []
-    for at in telling(range(0, len(pictures), BATCH), "batches of images have features"):
+    for at in progress(range(0, len(pictures), BATCH), "batches of images have features"):
         contents = [(picture, picture.read()) for picture in pictures[at : at + BATCH]]
         kept = None if keep is None else keep / f"{_key(contents, extractor, side)}.npz"
         found = _read(kept, extractor.layers) if kept is not None else None

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from common.hashes import hash_of
-from common.progress import telling
+from common.progress import progress
 from evals.drawing import Draws, count
 from evals.geneval import images
 from evals.geneval.detection import ColourReader, Detector, selected
@@ -107,7 +107,7 @@ def score(folder: Path, prompts: Sequence[Prompt], samples: int, scorer: Scorer)
     lines = {name: prompts[place.prompt].line for place, name in names.items()}
     results = Results(folder / f"results-{scorer.key}.jsonl", hashes, lines)
     missing = [(place, name) for place, name in names.items() if name not in results.known]
-    for place, name in telling(missing, "images scored"):
+    for place, name in progress(missing, "images scored"):
         image = open_image(found[place].read_bytes(), str(found[place]))
         said = scorer.score(image, prompts[place.prompt])
         results.add({"filename": name, **said, "image": hashes[name]})
