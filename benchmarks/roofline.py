@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from models.language.packed_linear import packs, product
-from training.device_rate import matrix_rate
+from models.language.packed_linear import can_pack, product
+from training.device_stats import matrix_rate
 
 SIDE = 1024  # of the matrices that a CPU multiplies
 ROUNDS = 7
@@ -61,7 +61,7 @@ def product_rate(device: str, dtype: torch.dtype) -> float:
     """Operations a second of one large product: on a CPU in single precision the faster of two ways to make it."""
     plain = matrix_rate(torch.device(device), dtype)
     one = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(dtype)
-    if device != "cpu" or not packs(one):
+    if device != "cpu" or not can_pack(one):
         return plain
     multiply = product([one], [None])
     return max(plain, 2 * SIDE**3 / _best(lambda: multiply(one), device))

@@ -23,8 +23,8 @@ from models.language.unified_lm import TASKS, LanguageLoss
 from models.language.weight_dtypes import (
     FrozenDtype,
     check_frozen_dtype,
-    exported_state,
-    halves,
+    export_state_dict,
+    half_dtypes,
     set_weight_dtypes,
 )
 from models.model_folder import save_parts
@@ -313,8 +313,8 @@ class LanguageModule(L.LightningModule):
     def export(self, folder: str) -> None:
         """Writes every part that is there; `gather` comes first."""
         states = {} if self.whole_state is None else {"language": self.whole_state}
-        if halves(self.model.language):
-            states = {"language": exported_state(self.model.language)}
+        if half_dtypes(self.model.language):
+            states = {"language": export_state_dict(self.model.language)}
         save_parts(self.model, folder, states)
         self.whole_state = None
 

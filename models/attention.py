@@ -13,7 +13,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PretrainedC
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from models.language.families import window
+from models.language.families import sliding_window
 
 Attend = Literal["causal", "image"]
 Backend = Literal["auto", "mask", "documents", "flex"]
@@ -22,7 +22,7 @@ LONG = 1024  # tokens in a row from which a CPU is faster document by document (
 DOCUMENTS = "illume_documents"  # the name under which transformers knows attention document by document
 
 
-def allowed(
+def attention_mask(
     documents: Tensor,
     see_blocks: Tensor,
     attend: Attend = "image",
@@ -62,14 +62,14 @@ def within(positions: Tensor, keys: Tensor, window: int) -> Tensor:
     return positions[:, :, None] - keys[:, None, :] < window
 
 
-def for_layers(trunk: nn.Module, mask: Any, near: Any) -> Any:
+def masks_by_layer(trunk: nn.Module, mask: Any, near: Any) -> Any:
     """The masks as a trunk takes them: by kind of layer, where its config names kinds; else one that all layers share."""
     if getattr(trunk.config, "layer_types", None) is not None:
         return {"full_attention": mask, "sliding_attention": near}
-    return mask if window(trunk.config) is None else near
+    return mask if sliding_window(trunk.config) is None else near
 
 
-def additive(free: Tensor, dtype: torch.dtype) -> Tensor:
+def additive_mask(free: Tensor, dtype: torch.dtype) -> Tensor:
     """(B, Q, K) bool -> (B, 1, Q, K): 0 where a query may look, the dtype's minimum elsewhere."""
     mask = torch.zeros(free.shape, dtype=dtype, device=free.device)
     return mask.masked_fill_(~free, torch.finfo(dtype).min)[:, None]
@@ -91,7 +91,7 @@ class Group(NamedTuple):
     near: Tensor | None
 
 
-def groups(
+def length_buckets(
     documents: Tensor,
     see_blocks: Tensor,
     attend: Attend = "image",
@@ -102,10 +102,10 @@ def groups(
     """The documents of packed rows, which lie side by side in each, by length; padding belongs to none.
 
     Args:
-        documents: as in `allowed`.
-        see_blocks: as in `allowed`.
-        attend: as in `allowed`.
-        branches: as in `allowed`.
+        documents: as in `attention_mask`.
+        see_blocks: as in `attention_mask`.
+        attend: as in `attention_mask`.
+        branches: as in `attention_mask`.
         positions: (B, L) of the tokens in their documents.
         width: of the window of sliding layers; None: there are none.
     """
@@ -148,11 +148,11 @@ def _group(
         own is not None and bool((own >= 0).any())
     )
     about = (torch.where(real, 0, -1), blocks, attend, own)
-    free = None if not special and bool(real.all()) else allowed(*about)
+    free = None if not special and bool(real.all()) else attention_mask(*about)
     if width is None or int(lengths[0]) <= width:  # no document reaches past the window
         return Group(index, real, free, free)
     own_positions = positions.flatten()[index]
-    return Group(index, real, free, allowed(*about, within(own_positions, own_positions, width)))
+    return Group(index, real, free, attention_mask(*about, within(own_positions, own_positions, width)))
 
 
 def check_backend(backend: Backend, config: PretrainedConfig) -> None:
@@ -185,31 +185,31 @@ def attention_inputs(
         backend: "documents" runs each document by itself (no work across documents), "mask" gives one dense mask, "flex"
             a BlockMask for `flex_attention` (GPUs; not run on one yet); "auto" takes the first for long rows on a CPU
             and the second elsewhere.
-        documents: as in `allowed`.
-        see_blocks: as in `allowed`.
-        attend: as in `allowed`.
-        branches: as in `allowed`.
+        documents: as in `attention_mask`.
+        see_blocks: as in `attention_mask`.
+        attend: as in `attention_mask`.
+        branches: as in `attention_mask`.
         positions: (B, L) of the tokens in their documents, for layers that look back over a window of them.
         dtype: of the mask.
     """
-    width = window(trunk.config)
+    width = sliding_window(trunk.config)
     long = documents.device.type == "cpu" and documents.shape[1] >= LONG
     chosen = ("documents" if long else "mask") if backend == "auto" else backend
     about = (documents, see_blocks, attend, branches)
     if chosen == "documents":
         use(trunk, DOCUMENTS)
-        made = groups(*about, positions, width)
-        return {"attention_mask": for_layers(trunk, None, None), "groups": made}
+        made = length_buckets(*about, positions, width)
+        return {"attention_mask": masks_by_layer(trunk, None, None), "length_buckets": made}
     if chosen == "flex":
         use(trunk, "flex_attention")
         whole = _block_mask(*about)
         near = whole if width is None else _block_mask(*about, positions, width)
-        return {"attention_mask": for_layers(trunk, whole, near)}
+        return {"attention_mask": masks_by_layer(trunk, whole, near)}
     use(trunk, "sdpa")
-    whole = near = additive(allowed(*about), dtype)
+    whole = near = additive_mask(attention_mask(*about), dtype)
     if width is not None:
-        near = additive(allowed(*about, within(positions, positions, width)), dtype)
-    return {"attention_mask": for_layers(trunk, whole, near)}
+        near = additive_mask(attention_mask(*about, within(positions, positions, width)), dtype)
+    return {"attention_mask": masks_by_layer(trunk, whole, near)}
 
 
 def use(trunk: nn.Module, implementation: str) -> None:
@@ -251,17 +251,17 @@ def _by_document(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    groups: list[Group] | None = None,
+    length_buckets: list[Group] | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attention within documents: (B, H, L, D) queries -> (B, L, H, D); padding gives zeros."""
-    if groups is None:  # writing with a cache: one document a row
+    if length_buckets is None:  # writing with a cache: one document a row
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
     flat = [part.transpose(1, 2).flatten(0, 1) for part in (query, key, value)]  # (B L, H, D)
     out = torch.zeros_like(flat[0])
-    for index, real, whole, near in groups:
+    for index, real, whole, near in length_buckets:
         free = near if options.get("sliding_window") else whole
         q, k, v = (part[index].transpose(1, 2) for part in flat)  # (G, H, n, D)
         mask = None if free is None else free[:, None]

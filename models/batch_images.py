@@ -27,7 +27,7 @@ class Images:
         return torch.stack(self.images) if self.images else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
 
 
-def images_by_use(
+def image_tables(
     used: Iterable[tuple[Sequence[Tensor | None], Sequence[int]]], seen: int, drawn: int
 ) -> dict[int, Images]:
     """A place for what is seen and one for what is drawn: one and the same, unless they are of two sizes.

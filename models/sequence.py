@@ -19,10 +19,10 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
-from models.batch_images import Images, images_by_use
+from models.batch_images import Images, image_tables
 from models.document import Branches, Document, Draw, See, Text
 from models.prompts import PLAYGROUND, Prompts
-from models.slices import ROW_END, Slicing, with_slices
+from models.slices import ROW_END, Slicing, slice_document
 from models.turns import Turns
 from models.vocabulary import Vocabulary
 
@@ -155,7 +155,7 @@ class Sequencer:
         """One document as tokens. With `ask` it ends where the assistant's answer would begin."""
         turns, out = self.turns, Segment()
         if self.slicing is not None:
-            document = with_slices(document, self.slicing)
+            document = slice_document(document, self.slicing)
         before, ways = _split(document)
         out.add(turns.begin)
         turn = self._add_turns(out, before, None)
@@ -245,7 +245,7 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
     documents, see_blocks, branches = (torch.full(shape, -1) for _ in range(3))
     positions, kinds = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     learn = torch.zeros(shape, dtype=torch.bool)
-    images = images_by_use(((s.images, s.image_uses) for s in segments), SEE, DRAW)
+    images = image_tables(((s.images, s.image_uses) for s in segments), SEE, DRAW)
     uses: dict[int, list[int]] = {SEE: [], DRAW: []}
     features: list[Tensor] = []
     for r, row in enumerate(rows):

@@ -85,7 +85,7 @@ def resized(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image[None], (height, width), mode="bicubic", antialias=True)[0]
 
 
-def with_slices(document: Document, slicing: Slicing) -> list[Part]:
+def slice_document(document: Document, slicing: Slicing) -> list[Part]:
     """The document with its seen images as a model that slices sees them.
 
     They are sliced where the document draws nothing; one that edits or rebuilds an image sees the centre square of it,

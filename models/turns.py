@@ -67,7 +67,7 @@ class Turns:
         return turns
 
 
-def laid_out(turns: Turns, said: Sequence[Sequence[int]]) -> list[int]:
+def lay_out_turns(turns: Turns, said: Sequence[Sequence[int]]) -> list[int]:
     """A talk as training lays it out: ids of what user and model say in turn, ending where the model's answer begins."""
     ids = list(turns.begin)
     for number, own in enumerate(said):
@@ -75,7 +75,7 @@ def laid_out(turns: Turns, said: Sequence[Sequence[int]]) -> list[int]:
     return ids + list(turns.assistant) if len(said) % 2 else ids
 
 
-def template_turns(tokenizer: PreTrainedTokenizerBase, source: str, today: str = TODAY) -> Turns:
+def read_template_turns(tokenizer: PreTrainedTokenizerBase, source: str, today: str = TODAY) -> Turns:
     """Reads the turns off a tokenizer's chat template, by laying out a talk of four turns and looking between them.
 
     Args:

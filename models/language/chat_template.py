@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from models.turns import Turns, laid_out
+from models.turns import Turns, lay_out_turns
 
 PROBES = ("describe the image", "Is it red?", "a cat", "2 dogs, blue.")
 
@@ -57,7 +57,7 @@ def _check(tokenizer: PreTrainedTokenizerBase, turns: Turns, template: str) -> N
         laid = tokenizer.apply_chat_template(
             talk[:count], chat_template=template, add_generation_prompt=asks, return_dict=False
         )
-        wanted = laid_out(turns, [_ids(tokenizer, said) for said in PROBES[:count]])
+        wanted = lay_out_turns(turns, [_ids(tokenizer, said) for said in PROBES[:count]])
         if list(laid) != wanted:
             raise ValueError(
                 "no chat template of one text gives the ids this model was trained on, for its tokenizer joins "

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models.language.fused_decoder import BareTrunk
+from models.language.fused_decoder import FusedDecoder
 
 WARM = 3  # steps before one is captured, as CUDA asks for
 
 
-class FixedTrunk(BareTrunk):
-    """As `BareTrunk`, which it equals, with its place in a tensor.
+class CudaGraphDecoder(FusedDecoder):
+    """As `FusedDecoder`, which it equals, with its place in a tensor.
 
     Attributes:
         at: (1,) number of the token that is read next.

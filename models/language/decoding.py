@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from models.attention import additive, allowed, for_layers, use, within
+from models.attention import additive_mask, attention_mask, masks_by_layer, use, within
 from models.language.cache_memory import answers_at_once
-from models.language.families import BY_LENGTH, rotary_limit, window
-from models.language.fused_decoder import BareTrunk, is_bare, is_small
+from models.language.families import LENGTH_DEPENDENT, rotary_limit, sliding_window
+from models.language.fused_decoder import FusedDecoder, can_fuse, may_copy_weights
 from models.language.packed_linear import product
-from models.language.unified_lm import UnifiedLM, image_places
+from models.language.unified_lm import UnifiedLM, positions_in_image
 from models.sequence import SEE, TEXT, Segment
 
 LOOK_EVERY = 8  # tokens
-Bare = TypeVar("Bare", bound=BareTrunk)
+Bare = TypeVar("Bare", bound=FusedDecoder)
 
 
 class Shared(NamedTuple):
@@ -48,7 +48,7 @@ def share(prompts: Sequence[Segment]) -> Shared | None:
     )
 
 
-class Continuation:
+class Prefill:
     """A batch of prompts run through the trunk once, to be continued token by token.
 
     Prompts of different lengths are padded on the left; padding is never looked at and positions are each row's own. An
@@ -84,11 +84,11 @@ class Continuation:
         positions = (torch.arange(length, device=device) + (lengths - length)[:, None]).clamp_min(0)
         self.positions = positions  # (B, K) of all keys
         self.cache = DynamicCache()  # whole in every layer: the config's own forgets what left a window
-        places = image_places(self.real & (kinds != TEXT), model.draw_tokens)
+        places = positions_in_image(self.real & (kinds != TEXT), model.draw_tokens)
         embedded = model.embed(ids, features, kinds == SEE, places)
         self._check_limit(length)
         self.last = self._run(
-            embedded, positions, lambda near: allowed(documents, blocks, model.attend, near=near)
+            embedded, positions, lambda near: attention_mask(documents, blocks, model.attend, near=near)
         )
 
     def _go_on(self, tails: Sequence[Sequence[int]]) -> None:
@@ -104,7 +104,7 @@ class Continuation:
         def free(near: Tensor | None) -> Tensor:  # (B, T, K)
             old, new = (None, None) if near is None else near.split([before.shape[1], ids.shape[1]], 2)
             seen = before[:, None].expand(-1, ids.shape[1], -1)
-            own = allowed(documents, outside, self.model.attend, near=new)
+            own = attention_mask(documents, outside, self.model.attend, near=new)
             return torch.cat([seen if old is None else seen & old, own], 2)
 
         self._check_limit(self.real.shape[1])
@@ -121,13 +121,13 @@ class Continuation:
         """Reads on; `free` says who may look at whom, (B, Q, K), of what a sliding layer's window holds, or of all."""
         trunk, dtype = self.model.trunk, embedded.dtype
         use(trunk, "sdpa")
-        whole = near = additive(free(None), dtype)
-        width = window(trunk.config)
+        whole = near = additive_mask(free(None), dtype)
+        width = sliding_window(trunk.config)
         if width is not None and self.positions.shape[1] > width:
-            near = additive(free(within(positions, self.positions, width)), dtype)
+            near = additive_mask(free(within(positions, self.positions, width)), dtype)
         out = trunk(
             inputs_embeds=embedded,
-            attention_mask=for_layers(trunk, whole, near),
+            attention_mask=masks_by_layer(trunk, whole, near),
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
@@ -144,7 +144,7 @@ class Continuation:
         if limit is not None and length > limit:
             raise ValueError(
                 f"prompt and answer are {length} tokens long, and this language model's rotary positions "
-                f"({' '.join(BY_LENGTH)}) are held to {limit}: shorten the prompt"
+                f"({' '.join(LENGTH_DEPENDENT)}) are held to {limit}: shorten the prompt"
             )
 
     def select(self, rows: Tensor) -> None:
@@ -162,9 +162,9 @@ class Continuation:
             ValueError: the rows would become longer than rotary angles hold for.
         """
         self._check_limit(self.real.shape[1] + room)
-        if not bare or not is_bare(self.model.trunk):
+        if not bare or not can_fuse(self.model.trunk):
             return self.read
-        return self.bare_trunk(BareTrunk, room).step
+        return self.bare_trunk(FusedDecoder, room).step
 
     def bare_trunk(self, kind: type[Bare], room: int) -> Bare:
         """A trunk without its modules that goes on from here."""
@@ -185,7 +185,7 @@ class Continuation:
 
 
 @torch.no_grad()
-def write_words(
+def generate_tokens(
     model: UnifiedLM, prompts: Sequence[Segment], features: Tensor, limit: int = 64
 ) -> Iterator[Tensor]:
     """Greedy words for each prompt, token by token, up to one that ends them (`model.stops` or `begin_image`).
@@ -196,10 +196,10 @@ def write_words(
     words, ends = model.vocabulary.text_size, (*model.stops, model.vocabulary.special("begin_image"))
     own = torch.tensor([i for i in ends if i >= words], device=features.device)
     last = torch.tensor(ends, device=features.device)
-    rows = Continuation(model, prompts, features)
+    rows = Prefill(model, prompts, features)
     read = rows.reader(limit)
     chosen = [model.text_head, model.vision_head[own - words]]  # no code can be chosen
-    head = product(chosen, [None, None], is_small(model.trunk))
+    head = product(chosen, [None, None], may_copy_weights(model.trunk))
     done = torch.zeros(len(prompts), dtype=torch.bool, device=features.device)
     hidden = rows.last
     for step in range(limit):
@@ -223,7 +223,7 @@ def write_text(
     apart = features.split([sum(use == SEE for use in prompt.image_uses) for prompt in prompts])
     rows: list[list[int]] = []
     for part in (slice(first, first + most) for first in range(0, len(prompts), most)):
-        written = torch.stack(list(write_words(model, prompts[part], torch.cat(apart[part]), limit)), 1)
+        written = torch.stack(list(generate_tokens(model, prompts[part], torch.cat(apart[part]), limit)), 1)
         rows += [[i for i in row if i >= 0] for row in written.tolist()]
     return rows
 

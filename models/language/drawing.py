@@ -6,22 +6,19 @@ are multiplied; every number a row will need is there before the first step, so 
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.generation import check_top_k
+from models.generation import NEUTRAL, SamplingConfig, check_top_k, checked
 from models.language.cache_memory import drawings_at_once
-from models.language.cuda_graph_decoder import FixedTrunk, repeat
-from models.language.decoding import Continuation
-from models.language.fused_decoder import is_bare, is_small
+from models.language.cuda_graph_decoder import CudaGraphDecoder, repeat
+from models.language.decoding import Prefill
+from models.language.fused_decoder import can_fuse, may_copy_weights
 from models.language.packed_linear import Product, product
-from models.language.sampling import Choice, check_range, guide, uniforms
+from models.language.sampling import Sampler, apply_guidance, uniform_noise
 from models.language.unified_lm import UnifiedLM, at
 from models.sequence import SEE, Segment
-
-Numbers = float | Sequence[float] | Tensor
 
 
 @torch.no_grad()
@@ -32,10 +29,8 @@ def draw_codes(
     features: Tensor,
     null_features: Tensor,
     seeds: list[int],
-    cfg: Numbers = 2.0,
-    temperature: Numbers = 1.0,
-    top_k: int | Sequence[int] | Tensor = 0,
-    top_p: Numbers = 1.0,
+    sampling: SamplingConfig | Sequence[SamplingConfig] = NEUTRAL,
+    schedule: Tensor | None = None,
     bare: bool = True,
     fixed: bool | None = None,
 ) -> Tensor:
@@ -48,10 +43,8 @@ def draw_codes(
         features: (S, N, F) of the prompts' See blocks, in order.
         null_features: the same of the nulls.
         seeds: of the rows; each fixes its row's noise, whatever the batch around it.
-        cfg: guidance; one number, (B,) one a row, or (B, N) one for each token, which is a schedule. 1 is none.
-        temperature: one number, or one for each row; 0 takes the best.
-        top_k: the same; 0 leaves all codes.
-        top_p: the same; 1 leaves all codes.
+        sampling: of all rows, or one for each; what is None is neutral.
+        schedule: (B, N) guidance of each row and token, in place of the sampling's.
         bare: whether a trunk that allows it is run without its modules (`bare_trunk.py`), and products are laid out anew.
         fixed: whether a bare trunk's steps all have one shape (`fixed_trunk.py`); None: they have on a CUDA device.
 
@@ -61,8 +54,13 @@ def draw_codes(
     Raises:
         ValueError: a setting is out of range, or not as long as there are rows.
     """
-    check_top_k(int(torch.as_tensor(top_k).max()), model.vocabulary.codes)
-    rows, scale = len(prompts), _schedule(cfg, len(prompts), model.draw_tokens)
+    rows = len(prompts)
+    settings = [sampling] * rows if isinstance(sampling, SamplingConfig) else list(sampling)
+    if len(settings) != rows:
+        raise ValueError(f"{len(settings)} sampling settings: give one, or one for each of {rows} rows")
+    settings = [NEUTRAL.override(own) for own in settings]
+    check_top_k(max(own.top_k for own in settings), model.vocabulary.codes)
+    scale = _schedule(settings, schedule, model.draw_tokens)
     longest = max(map(len, (*prompts, *nulls)))
     most = drawings_at_once(model, longest, bool((scale != 1).any()))
     apart = _apart(prompts, features), _apart(nulls, null_features)
@@ -89,41 +87,39 @@ def _draw_at_once(
     null_features: Tensor,
     seeds: list[int],
     scale: Tensor,
-    temperature: Numbers,
-    top_k: int | Sequence[int] | Tensor,
-    top_p: Numbers,
+    settings: list[SamplingConfig],
     bare: bool,
     fixed: bool | None,
 ) -> Tensor:
     """Codes (B, N) of prompts that have room beside each other, guided by `scale` (B, N)."""
     device, tokens = features.device, model.draw_tokens
     guided = [i for i, row in enumerate((scale != 1).any(1).tolist()) if row]
-    choice = Choice.of(len(prompts), temperature, top_k, top_p, device)
-    noise = uniforms(seeds, tokens).to(device)
+    choice = Sampler.of(len(prompts), temperature, top_k, top_p, device)
+    noise = uniform_noise(seeds, tokens).to(device)
     asked = [*prompts, *(nulls[i] for i in guided)]
     seen = [*_apart(prompts, features)]
     without = _apart(nulls, null_features)
     seen += [without[i] for i in guided]
     first, rows = _distinct(asked)
-    begun = Continuation(model, [asked[i] for i in first], torch.cat([seen[i] for i in first]))
+    begun = Prefill(model, [asked[i] for i in first], torch.cat([seen[i] for i in first]))
     begun.select(torch.tensor(rows, device=device))
     codes_rows = model.vision_head[model.vocabulary.first_code - model.vocabulary.text_size :]  # (K, D)
-    head = product([codes_rows], [None], bare and is_small(model.trunk))
+    head = product([codes_rows], [None], bare and may_copy_weights(model.trunk))
     loop = _Loop(model, _Mix(len(prompts), guided, scale, device), head, choice, noise)
-    if bare and is_bare(model.trunk) and (device.type == "cuda" if fixed is None else fixed):
-        return loop.run_fixed(begun.last, begun.bare_trunk(FixedTrunk, tokens))
+    if bare and can_fuse(model.trunk) and (device.type == "cuda" if fixed is None else fixed):
+        return loop.run_fixed(begun.last, begun.bare_trunk(CudaGraphDecoder, tokens))
     return loop.run(begun.last, begun.reader(tokens, bare))
 
 
-def _schedule(cfg: Numbers, rows: int, tokens: int) -> Tensor:
+def _schedule(settings: list[SamplingConfig], schedule: Tensor | None, tokens: int) -> Tensor:
     """Guidance (B, N) of each row and token."""
-    scale = torch.as_tensor(cfg, dtype=torch.float32, device="cpu")
-    if tuple(scale.shape) not in ((), (rows,), (rows, tokens)):
-        raise ValueError(
-            f"cfg has the shape {tuple(scale.shape)}: give one number, {rows}, or {rows} x {tokens}"
-        )
-    check_range(scale, "cfg")
-    return (scale[:, None] if scale.ndim == 1 else scale).expand(rows, tokens)
+    if schedule is None:
+        return torch.tensor([own.cfg for own in settings])[:, None].expand(-1, tokens)
+    if tuple(schedule.shape) != (len(settings), tokens):
+        raise ValueError(f"the schedule of cfg has the shape {tuple(schedule.shape)}: give {len(settings)} x {tokens}")
+    for number in schedule.unique().tolist():
+        checked("cfg", number)
+    return schedule.float().cpu()
 
 
 def _apart(segments: Sequence[Segment], features: Tensor) -> tuple[Tensor, ...]:
@@ -155,7 +151,7 @@ class _Loop:
     model: UnifiedLM
     mix: "_Mix"
     head: Product
-    choice: Choice
+    choice: Sampler
     noise: Tensor
 
     def run(self, hidden: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
@@ -167,7 +163,7 @@ class _Loop:
             codes.append(self._choose(hidden, step, self.noise[:, step]))
         return torch.stack(codes, 1)
 
-    def run_fixed(self, hidden: Tensor, trunk: FixedTrunk) -> Tensor:
+    def run_fixed(self, hidden: Tensor, trunk: CudaGraphDecoder) -> Tensor:
         """The same, by steps that change nothing but tensors in place."""
         hidden, place = hidden.clone(), trunk.at
         codes = torch.zeros(self.noise.shape, dtype=torch.long, device=hidden.device)
@@ -204,8 +200,8 @@ class _Mix:
         own, twins = hidden[: self.rows], hidden[self.rows :]
         scale = at(self.scale, step).to(hidden.dtype)
         if self.all:
-            return guide(own, twins, scale)
-        return own.index_copy(0, self.which, guide(own[self.which], twins, scale))
+            return apply_guidance(own, twins, scale)
+        return own.index_copy(0, self.which, apply_guidance(own[self.which], twins, scale))
 
     def with_twins(self, codes: Tensor) -> Tensor:
         """(B,) -> (B + G,): a twin reads what its row wrote."""

@@ -17,7 +17,7 @@ def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     return {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
 
 
-def published_ends(
+def published_stops(
     source: str, revision: str, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase
 ) -> list[int]:
     """Every id that generation_config.json or config.json calls an end, if it is a special token's.

@@ -22,7 +22,7 @@ COMMON = frozenset(
 )
 OLD_ROTARY = ("rope_theta", "rope_scaling", "partial_rotary_factor")  # now of rope_parameters
 ROTARIES = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
-BY_LENGTH = ("dynamic", "longrope")  # whose angles depend on the longest text of a batch, past a length
+LENGTH_DEPENDENT = ("dynamic", "longrope")  # whose angles depend on the longest text of a batch, past a length
 LAYERS = ("full_attention", "sliding_attention")
 # Settings that change what is computed, and the values at which they change nothing.
 IDLE: dict[str, tuple[Any, ...]] = {
@@ -34,7 +34,7 @@ IDLE: dict[str, tuple[Any, ...]] = {
     "full_attn_mod": (1,),
 }
 # Of no consequence, or said again elsewhere; published configs hold them beside what their library class knows.
-ABOUT_FILES = frozenset(
+IGNORED_KEYS = frozenset(
     "architectures dtype torch_dtype transformers_version _name_or_path id2label label2id return_dict "
     "output_hidden_states output_attentions chunk_size_feed_forward problem_type is_encoder_decoder "
     "tie_word_embeddings vocab_size pad_token_id bos_token_id eos_token_id auto_map tokenizer_class "
@@ -183,7 +183,7 @@ def check_trunk(settings: Mapping[str, Any], where: str) -> None:
     for layer in settings.get("layer_types") or ():
         if layer not in LAYERS:
             raise ValueError(f"{where}: layer_types has {str(layer)[:40]}; there is {', '.join(LAYERS)}")
-    for rotary in rotaries(settings.get("rope_parameters")):
+    for rotary in rope_types(settings.get("rope_parameters")):
         if rotary not in ROTARIES:
             raise ValueError(f"{where}: rope_type is {str(rotary)[:40]}; there is {', '.join(ROTARIES)}")
 
@@ -196,7 +196,7 @@ def _is_computed(key: str, value: Any, family: Family, settings: Mapping[str, An
         return value is None or value == family.fixed[key]
     if key == "partial_rotary_factor" and (own := _rope_dicts(settings.get("rope_parameters"))):
         return all(one.get(key, 1.0) == value for one in own)
-    return key in COMMON | ABOUT_FILES | family.keys or not value
+    return key in COMMON | IGNORED_KEYS | family.keys or not value
 
 
 def _check_numbers(settings: Mapping[str, Any], where: str) -> None:
@@ -220,7 +220,7 @@ def _check_numbers(settings: Mapping[str, Any], where: str) -> None:
         raise ValueError(f"{where}: hidden_act {act[:40]!r} is not one of transformers'")
 
 
-def rotaries(parameters: Any) -> list[Any]:
+def rope_types(parameters: Any) -> list[Any]:
     """The kinds of rotary positions in a config's `rope_parameters`: one dict, or one for each kind of layer."""
     return [own.get("rope_type", "default") for own in _rope_dicts(parameters)]
 
@@ -237,7 +237,7 @@ def rotary_limit(config: PretrainedConfig) -> int | None:
     limits = [
         own.get("original_max_position_embeddings") or config.max_position_embeddings
         for own in _rope_dicts(getattr(config, "rope_parameters", None))
-        if own.get("rope_type") in BY_LENGTH
+        if own.get("rope_type") in LENGTH_DEPENDENT
     ]
     return min(limits, default=None)
 
@@ -248,7 +248,7 @@ def row_factors(config: PretrainedConfig) -> tuple[float, float]:
     return family.embedding(config), family.head(config)
 
 
-def window(config: PretrainedConfig) -> int | None:
+def sliding_window(config: PretrainedConfig) -> int | None:
     """Tokens that a sliding layer looks back over, itself among them; None: there is no such layer."""
     kinds = getattr(config, "layer_types", None)
     if kinds is not None and "sliding_attention" not in kinds:

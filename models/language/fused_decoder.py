@@ -17,8 +17,8 @@ ROTARIES = ("default", "linear", "llama3", "yarn")  # whose angles do not depend
 SMALL = 2**28  # parameters up to which products are joined and laid out anew, at the price of a copy of them
 
 
-def is_bare(trunk: nn.Module) -> bool:
-    """Whether a trunk computes nothing but what `BareTrunk` does; one with LoRA, for example, does more."""
+def can_fuse(trunk: nn.Module) -> bool:
+    """Whether a trunk computes nothing but what `FusedDecoder` does; one with LoRA, for example, does more."""
     config = trunk.config
     rope = getattr(config, "rope_parameters", None) or {}
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
@@ -34,7 +34,7 @@ def is_bare(trunk: nn.Module) -> bool:
     return all(type(linear) is nn.Linear for linear in linears)
 
 
-def is_small(trunk: nn.Module) -> bool:
+def may_copy_weights(trunk: nn.Module) -> bool:
     """Whether there is room for a copy of a trunk's weights."""
     return sum(p.numel() for p in trunk.parameters()) <= SMALL
 
@@ -50,11 +50,11 @@ class Layer:
     down: Addition
 
 
-class BareTrunk:
+class FusedDecoder:
     """Writes on from what a trunk has read: (R, D) in, (R, D) out, one token a row.
 
     Args:
-        trunk: a model of one of FAMILIES, as `is_bare` finds it.
+        trunk: a model of one of FAMILIES, as `can_fuse` finds it.
         keys, values: of each layer, (R, H, L, d), as the trunk left them.
         real: (R, L) which of these may be looked at.
         positions: (R,) of the next token.
@@ -74,7 +74,7 @@ class BareTrunk:
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.eps, self.scale = config.rms_norm_eps, trunk.layers[0].self_attn.scaling
         self.norm = trunk.norm.weight
-        copied = is_small(trunk)
+        copied = may_copy_weights(trunk)
         self.layers = [_lay_out(layer, self.eps, copied) for layer in trunk.layers]
         self.keys = [_with_room(k, room) for k in keys]
         self.values = [_with_room(v, room) for v in values]

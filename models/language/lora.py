@@ -43,7 +43,7 @@ def add_lora(language: UnifiedLM, settings: Mapping[str, Any]) -> None:
 
 
 @torch.no_grad()
-def added_up(trunk: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+def merged_state_dict(trunk: nn.Module, prefix: str = "") -> dict[str, Tensor]:
     """The trunk's tensors with all additions added up, under the names that it has without them."""
     tensors = {name: tensor for name, tensor in trunk.state_dict().items() if MARK not in name}
     for name, module in trunk.named_modules():

@@ -18,7 +18,7 @@ Addition = Callable[
 ROWS = 16  # that the order of the weights is chosen for; any number can be multiplied
 
 
-def packs(weight: Tensor) -> bool:
+def can_pack(weight: Tensor) -> bool:
     """Whether products with this matrix have an order of their own."""
     backend = torch.backends.mkldnn
     plain = weight.device.type == "cpu" and weight.dtype == torch.float32
@@ -43,7 +43,7 @@ def product(weights: Sequence[Tensor], biases: Sequence[Tensor | None], copy: bo
     weight = weights[0] if len(weights) == 1 else torch.cat(list(weights))
     added = [bias for bias in biases if bias is not None]
     bias = torch.cat(added) if added else None
-    if not packs(weight):
+    if not can_pack(weight):
         return lambda x: F.linear(x, weight, bias)
     packed, run = _pack(weight), torch.ops.mkldnn._linear_pointwise.default
     return lambda x: run(x, packed, bias, "none", [], "")
@@ -53,7 +53,7 @@ def normed(
     scale: Tensor, eps: float, weights: Sequence[Tensor], biases: Sequence[Tensor | None], copy: bool = True
 ) -> Product:
     """Makes x -> n(x) W^T + b, where n is the RMSNorm with a scale (D,); else as `product`."""
-    if not copy or not packs(weights[0]):
+    if not copy or not can_pack(weights[0]):
         plain = product(weights, biases, copy)
         return lambda x: plain(F.rms_norm(x, scale.shape, scale, eps))
     folded = product([weight * scale for weight in weights], biases)
@@ -68,7 +68,7 @@ def normed(
 
 def addition(weight: Tensor, bias: Tensor | None, copy: bool = True) -> Addition:
     """Makes to, x -> to + x W^T + b."""
-    if not copy or not packs(weight):
+    if not copy or not can_pack(weight):
         turned = weight.T
         if bias is None:
             return lambda to, x: torch.addmm(to, x, turned)

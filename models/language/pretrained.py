@@ -18,15 +18,15 @@ from transformers import (
 
 from common.paths import expand_home
 from models.attention import Attend, Backend
-from models.language.ends import published_ends
-from models.language.families import ABOUT_FILES, NO_TEXT_ROWS, check_trunk, row_factors
+from models.language.ends import published_stops
+from models.language.families import IGNORED_KEYS, NO_TEXT_ROWS, check_trunk, row_factors
 from models.language.published_tokenizer import read_published_tokenizer
 from models.language.template_render import TODAY, check_day
 from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import UnifiedLM
 from models.published import check_files, read_published, type_on_disk
 from models.published_kind import read_config
-from models.turns import VICUNA, template_turns
+from models.turns import VICUNA, read_template_turns
 from models.weights import check_module, told
 
 TURNS = ("own", "template", "vicuna")
@@ -144,16 +144,16 @@ class PretrainedLanguage:
                 f"the tokenizer of {self.source} has ids up to {rows - 1} and its model {there} rows: "
                 "they are of different models"
             )
-        turns = None if self.turns == "own" else template_turns(tokenizer, self.source, self.today).to_dict()
+        turns = None if self.turns == "own" else read_template_turns(tokenizer, self.source, self.today).to_dict()
         sizes = self.codes, self.feature_width, self.see_tokens, self.draw_tokens
         return UnifiedLM(
-            trunk_recipe(config, self.source),
+            trunk_settings(config, self.source),
             rows,
             *sizes,
             attend=self.attend,
             backend=self.backend,
             turns=turns,
-            stops=published_ends(self.source, self.revision, config, tokenizer) or None,
+            stops=published_stops(self.source, self.revision, config, tokenizer) or None,
         )
 
     def _causal(self, dtype: torch.dtype) -> PreTrainedModel:
@@ -173,7 +173,7 @@ class PretrainedLanguage:
         return causal
 
 
-def trunk_recipe(config: PretrainedConfig, source: str = "the config") -> dict[str, Any]:
+def trunk_settings(config: PretrainedConfig, source: str = "the config") -> dict[str, Any]:
     """What of a published config makes the trunk: all that changes what it computes, without what is only about files.
 
     Args:
@@ -183,7 +183,7 @@ def trunk_recipe(config: PretrainedConfig, source: str = "the config") -> dict[s
     Raises:
         ValueError: its family, or one of its settings, is not computed here (`models/language/families.py`).
     """
-    settings = {key: value for key, value in config.to_dict().items() if key not in ABOUT_FILES}
+    settings = {key: value for key, value in config.to_dict().items() if key not in IGNORED_KEYS}
     check_trunk(settings, f"{source}/config.json")
     known = AutoConfig.for_model(config.model_type).to_dict()
     return {key: value for key, value in settings.items() if key in known}

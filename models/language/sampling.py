@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.generation import RANGES
+from models.generation import NEUTRAL, SamplingConfig
 
-LEAST = 1e-6  # temperature of rows that take the best anyway
+MIN_TEMPERATURE = 1e-6  # temperature of rows that take the best anyway
 BLOCK = 128  # weights that are summed at once, before it is looked which of them is meant
 
 
-def guide(conditional: Tensor, unconditional: Tensor, scale: float | Tensor) -> Tensor:
+def apply_guidance(conditional: Tensor, unconditional: Tensor, scale: float | Tensor) -> Tensor:
     """Classifier-free guidance: u + s (c - u) (ILLUME+ section 8.5).
 
     It is taken of logits, or of the hidden states before a linear head, which is the same. On log-probabilities it gives
@@ -22,40 +22,13 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float | Tensor) -> 
     return unconditional + scale * (conditional - unconditional)
 
 
-def uniforms(seeds: list[int], length: int) -> Tensor:
+def uniform_noise(seeds: list[int], length: int) -> Tensor:
     """(B, length) uniform numbers, a row from its own seed alone."""
     return torch.stack([torch.rand(length, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-def by_row(value: float | Sequence[float] | Tensor, rows: int, name: str) -> Tensor:
-    """One number for all rows, or one for each -> (B,) on the host.
-
-    Raises:
-        ValueError: there are not as many numbers as rows, or one is out of range.
-    """
-    numbers = torch.as_tensor(value, dtype=torch.float32, device="cpu")
-    if numbers.ndim > 1 or numbers.ndim == 1 and len(numbers) != rows:
-        raise ValueError(
-            f"{name} has the shape {tuple(numbers.shape)}: give one number, or one for each of {rows}"
-        )
-    check_range(numbers, name)
-    return numbers.expand(rows)
-
-
-def check_range(numbers: Tensor, name: str) -> None:
-    """Makes sure that every number of one setting is in its range.
-
-    Raises:
-        ValueError: one is not, or is no number.
-    """
-    told, in_range = RANGES[name]
-    for number in numbers.flatten().unique().tolist():
-        if not in_range(number):  # nor is NaN
-            raise ValueError(f"{name} {number:g} is out of range: {told}")
-
-
 @dataclass(frozen=True)
-class Choice:
+class Sampler:
     """How each row chooses. What no row wants costs nothing, and nothing of it asks the device.
 
     Attributes:
@@ -77,29 +50,17 @@ class Choice:
     top_p: Tensor | None
 
     @classmethod
-    def of(
-        cls,
-        rows: int,
-        temperature: float | Sequence[float] | Tensor = 1.0,
-        top_k: int | Sequence[int] | Tensor = 0,
-        top_p: float | Sequence[float] | Tensor = 1.0,
-        device: torch.device | str = "cpu",
-    ) -> "Choice":
-        """Each setting is one number or one for each row: temperature 0 takes the best; top-k 0 and top-p 1 leave all.
-
-        Raises:
-            ValueError: a setting is out of range.
-        """
-        heat, k, p = (
-            by_row(value, rows, name)
-            for value, name in ((temperature, "temperature"), (top_k, "top_k"), (top_p, "top_p"))
-        )
+    def of(cls, settings: Sequence[SamplingConfig], device: torch.device | str = "cpu") -> "Sampler":
+        """Of one config for each row; what is None is neutral."""
+        rows = [NEUTRAL.override(own) for own in settings]
+        heat, p = (torch.tensor(own) for own in ([r.temperature for r in rows], [r.top_p for r in rows]))
+        k = torch.tensor([r.top_k for r in rows])
         greedy, most = heat == 0, int(k.max())
         return cls(
-            temperature=heat.clamp_min(LEAST)[:, None].to(device),
+            temperature=heat.clamp_min(MIN_TEMPERATURE)[:, None].to(device),
             greedy=greedy.to(device) if greedy.any() else None,
             all_greedy=bool(greedy.all()),
-            top_k=(k.long()[:, None] - 1).clamp_min(0).to(device) if most else None,
+            top_k=(k[:, None] - 1).clamp_min(0).to(device) if most else None,
             most=most,
             every=(k == 0)[:, None].to(device),
             top_p=p[:, None].to(device) if bool((p < 1).any()) else None,
@@ -117,11 +78,11 @@ class Choice:
         weights = scaled.softmax(-1)
         if self.top_p is not None:
             weights = _nucleus(weights, self.top_p)
-        drawn = by_inverse_cdf(weights, noise)
+        drawn = sample_inverse_cdf(weights, noise)
         return drawn if self.greedy is None else torch.where(self.greedy, logits.argmax(-1), drawn)
 
 
-def by_inverse_cdf(weights: Tensor, noise: Tensor) -> Tensor:
+def sample_inverse_cdf(weights: Tensor, noise: Tensor) -> Tensor:
     """The first of the weights (B, V) up to which they sum to more than a share `noise` (B,) of all -> (B,).
 
     It is looked for block by block: sums are made side by side, while a running sum of them all is made one by one. What

@@ -47,7 +47,7 @@ class LanguageLoss(NamedTuple):
         return (self.text + self.draw) / (self.text_tokens + self.draw_tokens).clamp_min(1)
 
 
-def image_places(mask: Tensor, tokens: int) -> Tensor:
+def positions_in_image(mask: Tensor, tokens: int) -> Tensor:
     """(B, L) mask of features and codes, whole images of `tokens` each -> (B, L) place in the image, -1 elsewhere."""
     counted = mask.flatten().cumsum(0).view_as(mask) - 1
     return torch.where(mask, counted % tokens, -1)
@@ -113,7 +113,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         super().__init__()
         self.slicing: Slicing | None = None
         if slicing is not None:
-            self.slice_images(slicing)
+            self.set_slicing(slicing)
         if places and see_tokens != draw_tokens:
             raise ValueError(
                 f"places need one grid: images enter as {see_tokens} features and leave as {draw_tokens} codes"
@@ -154,7 +154,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         limit, positions = rotary_limit(self.trunk.config), self.trunk.config.max_position_embeddings
         return positions if limit is None else min(limit, positions)
 
-    def slice_images(self, slicing: dict[str, Any]) -> None:
+    def set_slicing(self, slicing: dict[str, Any]) -> None:
         """Sees images in slices from now on, as its model folder will say; settings of `models.slices.Slicing`."""
         self.slicing = build(Slicing, slicing, "slicing")
         self._hub_mixin_config["slicing"] = asdict(self.slicing)
@@ -173,7 +173,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         }
 
     @torch.no_grad()
-    def set_codes(self, codes: int) -> None:
+    def resize_codebook(self, codes: int) -> None:
         """Grows or shrinks the vocabulary to another codebook: new rows for all codes, those of special tokens stay.
 
         New rows are random and of the size of the text's, embedding and head each as its own.
@@ -189,7 +189,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
         self._hub_mixin_config["codes"] = codes
 
     @torch.no_grad()
-    def begin_at_codebook(self, codebook: Tensor) -> None:
+    def init_from_codebook(self, codebook: Tensor) -> None:
         """Lays out the codes' rows as the codebook lies, so that codes which stand for like features begin alike.
 
         Each row is its code's vector under a fixed random rotation, of the size of the text's rows (embedding and head
@@ -267,7 +267,7 @@ class UnifiedLM(nn.Module, PyTorchModelHubMixin):
                 f"rows are {ids.shape[1]} tokens long, and this language model's rotary positions (dynamic or longrope) "
                 f"are held to {limit}: data.init_args.sequence_length must be {limit} at most"
             )
-        places = image_places(batch.see_mask | batch.draw_mask, self.draw_tokens)
+        places = positions_in_image(batch.see_mask | batch.draw_mask, self.draw_tokens)
         embedded = self.embed(ids, features, batch.see_mask, places)
         about = (batch.documents, batch.see_blocks, self.attend, batch.branches, batch.positions)
         return self.trunk(

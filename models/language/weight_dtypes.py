@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from models.language.lora import added_up
+from models.language.lora import merged_state_dict
 from models.language.unified_lm import UnifiedLM
 
 FrozenDtype = Literal["float32", "bfloat16", "float16"]
@@ -56,7 +56,7 @@ def set_weight_dtypes(language: UnifiedLM, frozen: FrozenDtype) -> None:
             parameter.data = parameter.data.to(kept)
 
 
-def halves(language: nn.Module) -> set[torch.dtype]:
+def half_dtypes(language: nn.Module) -> set[torch.dtype]:
     """The half types among a model's weights, where others are of single precision; none where all are of one type."""
     found = {parameter.dtype for parameter in language.parameters()}
     return found - {torch.float32} if len(found) > 1 else set()
@@ -68,7 +68,7 @@ def drawing_precision(language: UnifiedLM | None) -> Iterator[None]:
 
     What learns, which is little, is copied for that; the weights themselves are as before in the end, to the last bit.
     """
-    half = set() if language is None else halves(language)
+    half = set() if language is None else half_dtypes(language)
     single = [p for p in language.parameters() if p.dtype == torch.float32] if half else []
     kept = [parameter.data for parameter in single]
     try:
@@ -81,8 +81,8 @@ def drawing_precision(language: UnifiedLM | None) -> Iterator[None]:
 
 
 @torch.no_grad()
-def exported_state(language: UnifiedLM) -> dict[str, Tensor]:
+def export_state_dict(language: UnifiedLM) -> dict[str, Tensor]:
     """All weights in single precision on the CPU, low-rank additions added up in it: what a model folder holds."""
     own = {name: tensor for name, tensor in language.state_dict().items() if not name.startswith("trunk.")}
-    every = own | added_up(language.trunk, "trunk.")
+    every = own | merged_state_dict(language.trunk, "trunk.")
     return {name: t.cpu().float() if t.is_floating_point() else t.cpu() for name, t in every.items()}

@@ -1,4 +1,4 @@
-"""What learns is in single precision, and only what is frozen may be kept in a half; pure halves are refused."""
+"""What learns is in single precision, and only what is frozen may be kept in a half; pure half_dtypes are refused."""
 
 import copy
 
@@ -18,7 +18,7 @@ from models.unified import Illume
 from tests.fixtures import make_tiny_illume
 from tests.perturb import perturb
 from tests.training.parallel.test_placement import settings
-from training.parallel import placement
+from training.parallel import strategy as placement
 from training.stage_model import evaluated
 
 RATES = {"adapter": 1e-4, "trunk": 0.0, "text": 0.0, "vision": 1e-4}
@@ -184,7 +184,7 @@ def test_a_frozen_dtype_that_cannot_be_is_one_line(tmp_path):
 def test_documents_are_told_apart_whatever_the_default_type(dtype):
     documents = torch.tensor([[0, 0, 1, 1, -1]])
     mask = torch.tensor([[False, True, False, False, False]])
-    torch.set_default_dtype(dtype)  # as Lightning does in steps of pure halves
+    torch.set_default_dtype(dtype)  # as Lightning does in steps of pure half_dtypes
     try:
         found = holds(documents, mask)
     finally:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.attention import allowed, attention_inputs, groups
+from models.attention import attention_mask, attention_inputs, length_buckets
 from models.document import Branches, See, Text, describe_document, draw_document
 from models.sequence import collate
 
@@ -52,7 +52,7 @@ def test_the_block_mask_of_flex_attention_is_the_same_mask(illume, segments, att
     about = (batch.documents, batch.see_blocks, attend, batch.branches, batch.positions)
     look = attention_inputs(illume.language.trunk, "flex", *about, torch.float32)["attention_mask"].mask_mod
     row, query, key = torch.meshgrid(*(torch.arange(n) for n in (3, 180, 180)), indexing="ij")
-    assert torch.equal(look(row, None, query, key), allowed(*about[:4]))
+    assert torch.equal(look(row, None, query, key), attention_mask(*about[:4]))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -72,15 +72,15 @@ def test_changing_one_document_changes_no_other(illume, segments, backend):
 def test_groups_are_the_documents_by_length():
     documents = torch.tensor([[0, 0, 1, 1, 1, -1], [0, 0, 0, 0, 0, 0]])
     blocks = torch.tensor([[-1, -1, 0, 0, -1, -1], [-1] * 6])
-    found = groups(documents, blocks)
+    found = length_buckets(documents, blocks)
     assert [group.index.tolist() for group in found] == [[[6, 7, 8, 9, 10, 11]], [[2, 3, 4]], [[0, 1]]]
     assert found[0].free is None and found[2].free is None
-    assert torch.equal(found[1].free, allowed(documents, blocks)[:1, 2:5, 2:5])
-    assert [group.free for group in groups(documents, blocks, "causal")] == [None] * 3
+    assert torch.equal(found[1].free, attention_mask(documents, blocks)[:1, 2:5, 2:5])
+    assert [group.free for group in length_buckets(documents, blocks, "causal")] == [None] * 3
 
 
 def test_documents_of_about_one_length_are_attended_to_at_once():
     documents = torch.tensor([[0] * 10 + [1] * 9 + [2]])
-    (long, short) = groups(documents, torch.full_like(documents, -1))
+    (long, short) = length_buckets(documents, torch.full_like(documents, -1))
     assert long.real.sum(1).tolist() == [10, 9] and long.index[1, -2:].tolist() == [18, 18]
     assert short.index.tolist() == [[19]]

@@ -84,7 +84,7 @@ def test_every_pixel_of_the_resized_image_is_in_one_slice():
 
 @pytest.mark.parametrize("thumbnail", [True, False])
 def test_rows_end_with_a_line_break_and_the_thumbnail_comes_first(seer, thumbnail):
-    seer.language.slice_images({"size": 48, "thumbnail": thumbnail})
+    seer.language.set_slicing({"size": 48, "thumbnail": thumbnail})
     photo, special = image(*WIDE), seer.language.vocabulary.special
     segment = seer.sequencer.segment([See(photo), Text("what")])
     (line,) = seer.sequencer.encode_text("\n")
@@ -160,11 +160,11 @@ def test_settings_that_do_not_fit_are_refused(seer, illume):
         ({"size": "48"}, "type int"),
     ):
         with pytest.raises(ValueError, match=f"slicing.*{said}"):
-            seer.language.slice_images(wrong)
-    seer.language.slice_images({"size": 56})
+            seer.language.set_slicing(wrong)
+    seer.language.set_slicing({"size": 56})
     with pytest.raises(ValueError, match="56 x 56, the encoder of seen images takes 48 x 48"):
         Illume(seer.encoder, language=seer.language)
-    illume.language.slice_images({"size": 48})
+    illume.language.set_slicing({"size": 48})
     with pytest.raises(ValueError, match="text tokenizer drops it"):
         _ = illume.sequencer
 

@@ -5,10 +5,10 @@ import torch
 
 from models.document import edit_document
 from models.language import fused_decoder as bare_trunk
-from models.language.cuda_graph_decoder import WARM, FixedTrunk, repeat
-from models.language.decoding import Continuation
+from models.language.cuda_graph_decoder import WARM, CudaGraphDecoder, repeat
+from models.language.decoding import Prefill
 from models.language.drawing import draw_codes
-from models.language.fused_decoder import BareTrunk
+from models.language.fused_decoder import FusedDecoder
 from tests.models.language.test_drawing import FAMILIES, Waits, prepared, with_trunk
 
 SETTINGS = {
@@ -22,8 +22,8 @@ SETTINGS = {
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_it_draws_what_growing_steps_draw(illume, settings, monkeypatch):
     taken = []
-    step = FixedTrunk.step
-    monkeypatch.setattr(FixedTrunk, "step", lambda self, x: taken.append(1) or step(self, x))
+    step = CudaGraphDecoder.step
+    monkeypatch.setattr(CudaGraphDecoder, "step", lambda self, x: taken.append(1) or step(self, x))
     arguments = (*prepared(illume), [1, 2, 3, 4])
     growing = draw_codes(*arguments, **SETTINGS[settings])
     assert not taken
@@ -60,8 +60,8 @@ def test_hidden_states_agree_whatever_lay_in_memory(illume, monkeypatch):
     monkeypatch.setattr(bare_trunk, "_with_room", littered)
     language, segments, *_ = prepared(illume)
     with torch.no_grad():
-        begun = Continuation(language, segments, torch.zeros(0, 36, 32))
-        growing, fixed = (begun.bare_trunk(kind, 8) for kind in (BareTrunk, FixedTrunk))
+        begun = Prefill(language, segments, torch.zeros(0, 36, 32))
+        growing, fixed = (begun.bare_trunk(kind, 8) for kind in (FusedDecoder, CudaGraphDecoder))
         for place in range(8):
             embedded = language.embed_codes(torch.tensor([place, 3, 5, 7]), place)
             assert torch.allclose(growing.step(embedded), fixed.step(embedded), atol=2e-5)

@@ -8,9 +8,9 @@ from transformers import AutoConfig, AutoModel
 
 from models.document import See, Text, draw_document, edit_document
 from models.language import decoding, drawing
-from models.language.decoding import Continuation
+from models.language.decoding import Prefill
 from models.language.drawing import draw_codes
-from models.language.fused_decoder import BareTrunk, is_bare
+from models.language.fused_decoder import FusedDecoder, can_fuse
 from models.language.unified_lm import UnifiedLM
 from models.unified import Illume
 from tests.models.conftest import TRUNK
@@ -60,11 +60,11 @@ def with_trunk(illume, recipe):
 @pytest.mark.parametrize("joined", [True, False])
 def test_a_bare_trunk_computes_what_the_whole_one_does(illume, family, joined, monkeypatch):
     illume = with_trunk(illume, FAMILIES[family])
-    assert is_bare(illume.language.trunk)
+    assert can_fuse(illume.language.trunk)
     monkeypatch.setattr("models.language.fused_decoder.SMALL", 2**28 if joined else 0)
     steps = []
-    step = BareTrunk.step
-    monkeypatch.setattr(BareTrunk, "step", lambda self, x: steps.append(step(self, x)) or steps[-1])
+    step = FusedDecoder.step
+    monkeypatch.setattr(FusedDecoder, "step", lambda self, x: steps.append(step(self, x)) or steps[-1])
     fast = draw_codes(*prepared(illume), [1, 2, 3, 4], cfg=2.0)
     bare, steps[:] = list(steps), []
     plain = draw_codes(*prepared(illume), [1, 2, 3, 4], cfg=2.0, bare=False)
@@ -75,7 +75,7 @@ def test_hidden_states_of_a_bare_trunk_agree_with_the_whole_one(illume):
     illume = with_trunk(illume, FAMILIES["qwen3"])
     language, segments, *_ = prepared(illume)
     with torch.no_grad():
-        a, b = (Continuation(language, segments, torch.zeros(0, 36, 32)) for _ in range(2))
+        a, b = (Prefill(language, segments, torch.zeros(0, 36, 32)) for _ in range(2))
         read = b.reader(12)
         assert read.__self__ is not b  # it is not the whole trunk's
         for place in range(12):
@@ -93,17 +93,17 @@ def test_trunks_that_do_more_are_left_whole(illume):
         kind = changes.get("model_type", "llama")
         return AutoModel.from_config(AutoConfig.for_model(kind, vocab_size=8, **settings))
 
-    assert is_bare(trunk())
-    assert not is_bare(trunk(hidden_act="gelu"))
-    assert not is_bare(trunk(model_type="mistral", sliding_window=8))
-    assert not is_bare(
+    assert can_fuse(trunk())
+    assert not can_fuse(trunk(hidden_act="gelu"))
+    assert not can_fuse(trunk(model_type="mistral", sliding_window=8))
+    assert not can_fuse(
         trunk(model_type="qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=1)
     )
-    assert not is_bare(trunk(model_type="phi3", pad_token_id=0))
-    assert not is_bare(trunk(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}))
+    assert not can_fuse(trunk(model_type="phi3", pad_token_id=0))
+    assert not can_fuse(trunk(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}))
     adapted = trunk()
     adapted.layers[1].mlp.down_proj = Adapted(64, 32, bias=False)
-    assert not is_bare(adapted)
+    assert not can_fuse(adapted)
 
 
 def test_a_trunk_of_another_kind_draws_as_well(illume):
@@ -115,12 +115,12 @@ def test_a_trunk_of_another_kind_draws_as_well(illume):
 def test_each_distinct_prompt_is_read_once(illume, monkeypatch):
     read = []
 
-    class Counting(drawing.Continuation):
+    class Counting(drawing.Prefill):
         def __init__(self, model, prompts, features):
             read.append(len(prompts))
             super().__init__(model, prompts, features)
 
-    monkeypatch.setattr(drawing, "Continuation", Counting)
+    monkeypatch.setattr(drawing, "Prefill", Counting)
     illume.draw(["red", "blue", "red", "red"], [1, 2, 3, 4])
     assert read == [3]  # two prompts, and one null of all
     illume.draw(["red"] * 4, [1, 2, 3, 4], cfg=1.0)
@@ -216,9 +216,9 @@ def test_questions_about_one_image_read_it_once(illume, images, monkeypatch):
     see = Illume.see
     monkeypatch.setattr(Illume, "see", lambda self, x: looked.append(len(x)) or see(self, x))
     read = []
-    begin = decoding.Continuation._begin
+    begin = decoding.Prefill._begin
     monkeypatch.setattr(
-        decoding.Continuation, "_begin", lambda self, p, f: read.append(len(p)) or begin(self, p, f)
+        decoding.Prefill, "_begin", lambda self, p, f: read.append(len(p)) or begin(self, p, f)
     )
     answers = illume.understand(together, limit=12)
     assert looked == [2] and read == [2]

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from models.causal_lm import to_causal_lm
 from models.document import Text
-from models.language.decoding import Continuation, write_text
+from models.language.decoding import Prefill, write_text
 from models.language.pretrained import PretrainedLanguage
 from models.unified import Illume
 from tests.models.language.tiny_models import SIZES, publish
@@ -43,7 +43,7 @@ def test_an_answer_ends_at_every_end_of_the_published_model(where, turns, tmp_pa
     assert 2 not in language.stops  # a class's default, which is a word of this tokenizer
     prompt = model.segment([Text("describe")], ask=True)
     nothing = model.seen([prompt])
-    hidden = Continuation(language, [prompt], nothing).last[0]
+    hidden = Prefill(language, [prompt], nothing).last[0]
     language.vision_head.zero_()
     for end in ends:
         language.text_head.zero_()

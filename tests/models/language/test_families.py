@@ -8,11 +8,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from models.causal_lm import to_causal_lm
 from models.document import Text, draw_document
-from models.language.decoding import Continuation, write_text
+from models.language.decoding import Prefill, write_text
 from models.language.drawing import draw_codes
 from models.language.families import FAMILIES, trunk_config
 from models.language.pretrained import PretrainedLanguage
-from models.language.sampling import Choice, uniforms
+from models.language.sampling import Sampler, uniform_noise
 from models.sequence import Segment, collate
 from models.unified import Illume
 from tests.models.language.tiny_models import SIZES, byte_level
@@ -129,7 +129,7 @@ def test_a_family_computes_what_its_library_class_does(name, tmp_path, words):
                 torch.testing.assert_close(own, wanted[index], atol=2e-4, rtol=1e-3)
                 start += len(texts[index])
     for bare in (True, False):  # continued with a cache, padded on the left, past the window
-        begun = Continuation(language, [of(ids[:4]) for ids in texts], nothing)
+        begun = Prefill(language, [of(ids[:4]) for ids in texts], nothing)
         read, hidden = begun.reader(13, bare), begun.last
         for place in range(4, 17):
             for i in (0, 1, 3):
@@ -157,7 +157,7 @@ def test_words_and_codes_of_a_family_are_those_its_exported_class_writes(name, t
         ids.append(token)
     drawn = model.segment(draw_document("a red circle"))
     nothing, first = torch.zeros(0, 36, 32), language.vocabulary.first_code
-    choice, noise = Choice.of(1, 1.0, 0, 1.0, torch.device("cpu")), uniforms([5], 36)
+    choice, noise = Sampler.of(1, 1.0, 0, 1.0, torch.device("cpu")), uniform_noise([5], 36)
     for fixed in (False, True):
         codes = draw_codes(language, [drawn], [drawn], nothing, nothing, [5], cfg=1.0, fixed=fixed)
         assert len(codes.unique()) > 8
@@ -205,7 +205,7 @@ def test_rotary_angles_that_depend_on_the_length_are_held_to_it(tmp_path, words)
         with pytest.raises(ValueError, match=f"sequence_length must be {limit} at most"):
             language.hidden(batch, batch.ids, torch.zeros(0, 36, 32))
         with pytest.raises(ValueError, match=f"are held to {limit}: shorten the prompt"):
-            Continuation(language, [of([1] * 100)], torch.zeros(0, 36, 32)).reader(limit - 99)
+            Prefill(language, [of([1] * 100)], torch.zeros(0, 36, 32)).reader(limit - 99)
 
 
 # Keys as published configs spell them: what the library class reads, and what it does not.

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.language.packed_linear import addition, normed, packs, product
+from models.language.packed_linear import addition, normed, can_pack, product
 
 
 @pytest.mark.parametrize("rows", [1, 16, 40])
@@ -31,8 +31,8 @@ def test_products_are_the_plain_ones(rows, biased, copy, dtype):
 
 
 def test_only_single_precision_on_a_cpu_has_an_order_of_its_own(monkeypatch):
-    assert packs(torch.ones(2, 2)) == torch.backends.mkldnn.is_available()
-    assert not packs(torch.ones(2, 2, dtype=torch.bfloat16)) and not packs(torch.ones(2, 2, device="meta"))
+    assert can_pack(torch.ones(2, 2)) == torch.backends.mkldnn.is_available()
+    assert not can_pack(torch.ones(2, 2, dtype=torch.bfloat16)) and not can_pack(torch.ones(2, 2, device="meta"))
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert not packs(torch.ones(2, 2))
+    assert not can_pack(torch.ones(2, 2))
     assert torch.equal(product([torch.ones(3, 2)], [None])(torch.ones(1, 2)), torch.full((1, 3), 2.0))

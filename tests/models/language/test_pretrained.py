@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from models.document import Text, describe_document, draw_document
-from models.language.decoding import Continuation, write_text
+from models.language.decoding import Prefill, write_text
 from models.language.drawing import draw_codes
 from models.language.pretrained import PretrainedLanguage
 from models.sequence import collate
@@ -91,7 +91,7 @@ def test_an_answer_ends_where_the_template_ends_it(tmp_path):
     prompt = model.segment([Text("describe")], ask=True)
     other, seen = words.convert_tokens_to_ids("a"), model.seen([prompt])
     with torch.no_grad():
-        hidden = Continuation(language, [prompt], seen).last[0]
+        hidden = Prefill(language, [prompt], seen).last[0]
         language.vision_head.zero_()
         for wanted, written in ((language.turns.stop, [language.turns.stop]), (other, [other] * 4)):
             language.text_head.zero_()

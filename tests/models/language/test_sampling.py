@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from models.language.sampling import BLOCK, Choice, by_inverse_cdf, uniforms
+from models.language.sampling import BLOCK, Sampler, sample_inverse_cdf, uniform_noise
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.2, 0.3]])).expand(4000, 3)
-NOISE = uniforms([0], 4000)[0]
+NOISE = uniform_noise([0], 4000)[0]
 
 
 def drawn(**settings):
-    return Choice.of(4000, **settings)(LOGITS, NOISE)
+    return Sampler.of(4000, **settings)(LOGITS, NOISE)
 
 
 def shares(codes):
@@ -21,7 +21,7 @@ def test_choosing_follows_the_distribution():
     assert torch.allclose(shares(drawn()), torch.tensor([0.5, 0.2, 0.3]), atol=0.03)
     sharper = torch.tensor([0.25, 0.04, 0.09]) / 0.38
     assert torch.allclose(shares(drawn(temperature=0.5)), sharper, atol=0.03)
-    assert torch.equal(uniforms([7, 3], 5)[1], uniforms([3], 5)[0])
+    assert torch.equal(uniform_noise([7, 3], 5)[1], uniform_noise([3], 5)[0])
 
 
 def test_the_limits_leave_out_what_is_least():
@@ -35,15 +35,15 @@ def test_the_limits_leave_out_what_is_least():
 
 def test_each_row_chooses_in_its_own_way():
     torch.manual_seed(0)
-    logits, noise = torch.randn(5, 40), uniforms([4], 5)[0]
+    logits, noise = torch.randn(5, 40), uniform_noise([4], 5)[0]
     ways = {
         "temperature": [1.0, 0.0, 0.5, 2.0, 1.0],
         "top_k": [0, 3, 2, 0, 5],
         "top_p": [1.0, 1.0, 0.9, 0.3, 0.5],
     }
-    together = Choice.of(5, **ways)(logits, noise)
+    together = Sampler.of(5, **ways)(logits, noise)
     for i in range(5):
-        alone = Choice.of(1, **{name: of[i] for name, of in ways.items()})
+        alone = Sampler.of(1, **{name: of[i] for name, of in ways.items()})
         assert alone(logits[i : i + 1], noise[i : i + 1]) == together[i]
     assert together[1] == logits[1].argmax()
 
@@ -51,19 +51,19 @@ def test_each_row_chooses_in_its_own_way():
 def test_the_last_number_is_in_reach_and_no_further():
     sure = torch.tensor([[0.0, 0.0, -torch.inf]])
     for noise in (0.0, 0.4999, 0.9999999):
-        assert Choice.of(1)(sure, torch.tensor([noise])) < 2
+        assert Sampler.of(1)(sure, torch.tensor([noise])) < 2
 
 
 @pytest.mark.parametrize("size", [3, BLOCK, 1000, 16_384])
 def test_block_by_block_is_found_what_one_running_sum_finds(size):
     torch.manual_seed(1)
     weights = (3 * torch.randn(500, size)).exp()
-    noise = uniforms([5], 500)[0]
+    noise = uniform_noise([5], 500)[0]
     cumulative = weights.double().cumsum(-1)
     one_by_one = torch.searchsorted(cumulative, noise[:, None].double() * cumulative[:, -1:], right=True)[
         :, 0
     ]
-    assert (by_inverse_cdf(weights, noise) == one_by_one).float().mean() >= 0.99  # the rest is rounding
+    assert (sample_inverse_cdf(weights, noise) == one_by_one).float().mean() >= 0.99  # the rest is rounding
 
 
 def test_what_weighs_nothing_is_never_taken():
@@ -71,7 +71,7 @@ def test_what_weighs_nothing_is_never_taken():
     weights[0, [5, BLOCK + 1, 3 * BLOCK - 2]] = torch.tensor([1e-3, 1.0, 0.3])
     edges = weights.cumsum(-1)[0, [5, BLOCK + 1, 3 * BLOCK - 2]] / weights.sum()
     near = torch.cat([edges + step for step in torch.arange(-40, 40) * 2**-25]).clamp(0, 1)
-    taken = by_inverse_cdf(weights.expand(len(near), -1), near)
+    taken = sample_inverse_cdf(weights.expand(len(near), -1), near)
     assert set(taken.tolist()) == {5, BLOCK + 1, 3 * BLOCK - 2}
 
 
@@ -88,4 +88,4 @@ def test_what_weighs_nothing_is_never_taken():
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError):
-        Choice.of(3, **wrong)
+        Sampler.of(3, **wrong)

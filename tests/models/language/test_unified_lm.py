@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from models.attention import allowed
+from models.attention import attention_mask
 from models.document import Branches, Draw, See, Text, describe_document, draw_document
-from models.language.decoding import Continuation
+from models.language.decoding import Prefill
 from models.language.drawing import draw_codes
-from models.language.sampling import guide
-from models.language.unified_lm import TASKS, UnifiedLM, image_places
+from models.language.sampling import apply_guidance
+from models.language.unified_lm import TASKS, UnifiedLM, positions_in_image
 from models.sequence import collate
 from tests.models.conftest import TRUNK
 
@@ -82,9 +82,9 @@ def test_a_branch_learns_what_it_would_learn_alone(illume, images):
 def test_no_document_sees_another():
     documents = torch.tensor([[0, 0, 1, 1, -1]])
     blocks = torch.tensor([[-1, -1, 0, 0, -1]])
-    free = allowed(documents, blocks, "image")[0]
+    free = attention_mask(documents, blocks, "image")[0]
     assert not free[2:4, :2].any() and not free[:2, 2:].any()
-    assert free[2, 3] and not allowed(documents, blocks, "causal")[0][2, 3]
+    assert free[2, 3] and not attention_mask(documents, blocks, "causal")[0][2, 3]
     assert free[4].tolist() == [False] * 4 + [True]
 
 
@@ -97,7 +97,7 @@ def test_cached_writing_agrees_with_a_plain_forward(illume, images):
         plain = illume.language.hidden(
             batch, illume.language.with_codes(batch, codes), torch.zeros(0, 36, 32)
         )[0]
-        rows = Continuation(illume.language, [prompt], torch.zeros(0, 36, 32))
+        rows = Prefill(illume.language, [prompt], torch.zeros(0, 36, 32))
         cached = [rows.last]
         for place, code in enumerate(codes[0]):
             cached.append(rows.read(illume.language.embed_codes(code[None], place)))
@@ -107,7 +107,7 @@ def test_cached_writing_agrees_with_a_plain_forward(illume, images):
 
 def test_places_count_anew_in_every_image():
     mask = torch.tensor([[0, 1, 1, 1, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0, 0]]).bool()
-    assert image_places(mask, 3).tolist() == [[-1, 0, 1, 2, -1, 0, 1, 2], [0, 1, 2, -1, -1, -1, -1, -1]]
+    assert positions_in_image(mask, 3).tolist() == [[-1, 0, 1, 2, -1, 0, 1, 2], [0, 1, 2, -1, -1, -1, -1, -1]]
 
 
 def test_places_need_one_grid():
@@ -122,7 +122,7 @@ def test_a_drawn_image_stands_in_the_prompt_as_its_codes(illume, images):
     with torch.no_grad():
         ids = illume.language.with_codes(batch, illume.encode(images[:1]))
         plain = illume.language.hidden(batch, ids, torch.zeros(0, 36, 32))[0, -1]
-        cached = Continuation(illume.language, [prompt], torch.zeros(0, 36, 32)).last[0]
+        cached = Prefill(illume.language, [prompt], torch.zeros(0, 36, 32)).last[0]
     assert prompt.ids == ids[0].tolist() and torch.allclose(plain, cached, atol=1e-4)
 
 
@@ -159,9 +159,9 @@ def test_the_loss_falls_on_a_few_documents(illume, images):
 
 def test_guidance_of_one_equals_none(illume):
     c, u = torch.randn(2, 9), torch.randn(2, 9)
-    assert torch.allclose(guide(c, u, 1.0), c, atol=1e-6)
+    assert torch.allclose(apply_guidance(c, u, 1.0), c, atol=1e-6)
     logs = [x.log_softmax(-1) for x in (c, u)]
-    assert torch.allclose(guide(c, u, 3.0).softmax(-1), guide(*logs, 3.0).softmax(-1), atol=1e-6)
+    assert torch.allclose(apply_guidance(c, u, 3.0).softmax(-1), apply_guidance(*logs, 3.0).softmax(-1), atol=1e-6)
     prompts = [illume.sequencer.segment(draw_document("a red circle"))]
     nulls = [illume.sequencer.segment(draw_document(None))]
     nothing = torch.zeros(0, 36, 32)
@@ -182,7 +182,7 @@ def test_vision_rows_train_alone(illume, images):
 def test_a_codebook_of_another_size_gives_other_rows(illume, tmp_path):
     language = illume.language
     special = language.vision_head[:-64].clone()
-    language.set_codes(100)
+    language.resize_codebook(100)
     assert language.vocabulary.codes == 100 and len(language.vision_head) == len(special) + 100
     assert (
         torch.equal(language.vision_head[:-100], special)
@@ -196,7 +196,7 @@ def test_a_codebook_of_another_size_gives_other_rows(illume, tmp_path):
 def test_rows_begin_as_the_codebook_lies(illume):
     language, codebook = illume.language, illume.tokenizer.codebook
     special = language.vision_head[: -len(codebook)].clone()
-    language.begin_at_codebook(codebook)
+    language.init_from_codebook(codebook)
     near = torch.cdist(codebook, codebook).flatten()
     for rows in (language.vision_embedding, language.vision_head):
         laid = rows[-len(codebook) :]
@@ -204,7 +204,7 @@ def test_rows_begin_as_the_codebook_lies(illume):
         assert like > 0.9
     assert torch.equal(language.vision_head[: -len(codebook)], special)
     once = language.vision_head.clone()
-    language.begin_at_codebook(codebook)
+    language.init_from_codebook(codebook)
     assert torch.equal(once, language.vision_head)
 
 
@@ -214,11 +214,11 @@ def test_new_rows_are_of_the_size_of_the_texts(illume):
         language.text_embedding.mul_(7)
     sizes = [language.text_embedding.std(), language.text_head.std()]
     assert sizes[1] > 2 * sizes[0] > 0.2
-    language.begin_at_codebook(illume.tokenizer.codebook)
+    language.init_from_codebook(illume.tokenizer.codebook)
     for _ in range(2):
         for rows, size in zip((language.vision_embedding, language.vision_head), sizes, strict=True):
             assert 0.95 * size < rows[-64:].std() < 1.1 * size
-        language.set_codes(64)
+        language.resize_codebook(64)
 
 
 def test_the_end_of_a_drawn_image_is_learned_and_of_a_seen_one_not(illume, images):
