@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import Parser, explain, user_errors
 from common.paths import typed_path, user_path
-from common.text import check_words
+from common.text import check_text
 from models.device import DEVICES, check_device
 from models.generation import TOKEN_LIMIT, shown_sampling
 from models.sampling_options import add_sampling, given_sampling
@@ -173,7 +173,7 @@ def sketches(model: "Illume", options: argparse.Namespace, seeds: list[int]) -> 
     import torch
 
     groups = [seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH)]
-    return torch.cat([model.draw([options.prompt] * len(group), group) for group in groups])
+    return torch.cat([model.draw_batch([options.prompt] * len(group), group) for group in groups])
 
 
 def own_judge(model: "Illume") -> "SelfJudge":
@@ -181,7 +181,7 @@ def own_judge(model: "Illume") -> "SelfJudge":
     from judges.self_judge import SelfJudge
 
     judge = SelfJudge()
-    judge.watch(model)
+    judge.set_model(model)
     return judge
 
 
@@ -216,7 +216,7 @@ def reflect(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor"
         say(f"seed {seed}, try {number}: {told}")
         if opinion.overall or again is None:
             break
-        image = model.redraw(image[None], [options.prompt], [told], [again])[0]
+        image = model.redraw_batch(image[None], [options.prompt], [told], [again])[0]
     return image
 
 
@@ -233,13 +233,13 @@ def note(text: str) -> None:
 def describe(options: argparse.Namespace) -> None:
     """An image to words."""
     model = load(options, *SEES)
-    say(model.describe(read_image(options.image, model)[None], detail=options.detail)[0])
+    say(model.describe_batch(read_image(options.image, model)[None], detail=options.detail)[0])
 
 
 def ask(options: argparse.Namespace) -> None:
     """An image and a question to an answer."""
     model = load(options, *SEES)
-    say(model.ask(read_image(options.image, model)[None], [options.question])[0])
+    say(model.ask_batch(read_image(options.image, model)[None], [options.question])[0])
 
 
 def assess(options: argparse.Namespace) -> None:
@@ -262,7 +262,7 @@ def edit(options: argparse.Namespace) -> None:
     """An image and an instruction to the edited image."""
     model = load(options, *SEES, *DRAWS)
     image = read_image(options.image, model, whole=False)[None]  # (1, 3, H, W)
-    save(grid(model.edit(image, [options.instruction], [options.seed])), options.out)
+    save(grid(model.edit_batch(image, [options.instruction], [options.seed])), options.out)
     note(f"edited with {shown_sampling(model.generation.edit)}")
 
 
@@ -308,7 +308,7 @@ def answer(line: str, view: "list[Tensor]", model: "Illume", folder: Path, seed:
     if command.startswith("/"):
         raise ValueError(f"there is no command {command}; there is /image PATH, /new and /quit")
     if line:
-        show(model.talk([*view, check_words(line, "the line")], seed), folder)
+        show(model.talk([*view, check_text(line, "the line")], seed), folder)
     return view
 
 
@@ -356,7 +356,7 @@ SHOW = "default: %(default)s"
 def words(text: str) -> str:
     """An argument's type: text that says something."""
     try:
-        return check_words(text, "it")
+        return check_text(text, "it")
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

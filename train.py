@@ -14,14 +14,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from common.errors import suggest, user_errors
+from common.errors import user_errors
+from common.names import suggest
 from common.paths import expand_home
 from common.safe_yaml import check_bounds, read_yaml
 from common.signals import Stopped
 from training.plan.options import Options, take_plan
 
 if TYPE_CHECKING:
-    from training.experiment import Experiment, Sketch
+    from training.experiment import Experiment, ModulesOnly
 
 # Threads that wait must soon sleep: if they spin for long, any other busy program slows training down several times.
 # GNU OpenMP looks at this once, when torch is first imported.
@@ -196,7 +197,7 @@ def train(argv: list[str]) -> "Experiment":
     return run
 
 
-def make_plan(command: Command, argv: list[str], options: Options) -> "Sketch":
+def make_plan(command: Command, argv: list[str], options: Options) -> "ModulesOnly":
     """Prints what a run would take, and leaves it at that."""
     if command.action != "fit":
         raise ValueError(f"--plan plans training: leave out {command.action}")
@@ -207,12 +208,12 @@ def make_plan(command: Command, argv: list[str], options: Options) -> "Sketch":
     return made
 
 
-def sketch(argv: list[str]) -> "Sketch":
+def sketch(argv: list[str]) -> "ModulesOnly":
     """A command line whose module and data are made, and nothing more."""
     command = parse(argv)
-    from training.experiment import Sketch
+    from training.experiment import ModulesOnly
 
-    return Sketch(*command)
+    return ModulesOnly(*command)
 
 
 def say(text: str) -> None:

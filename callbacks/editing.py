@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.drawing_benchmark import DrawingBenchmark
+from common.names import check_choice
 from evals.drawn_folder import DrawnFolder
 from evals.editing import command
 from evals.editing.edits import Benchmark
 from evals.editing.measures import Measures
-from evals.known import one_of
 from evals.ranks import Ranks
 from models.unified import Illume
 
@@ -60,7 +60,7 @@ class EditingBenchmark(DrawingBenchmark):
         top_p: float | None = None,
         batch: int = 16,
     ) -> None:
-        one_of(suite, command.SUITES, "EditingBenchmark: suite")
+        check_choice(suite, command.SUITES, "EditingBenchmark: suite")
         when = {"every_n_epochs": every_n_epochs, "at_end": at_end}
         sampling = {"cfg": cfg, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         super().__init__(suite, "editing", seed=seed, batch=batch, limit=limit, **when, **sampling)
@@ -80,7 +80,7 @@ class EditingBenchmark(DrawingBenchmark):
 
     def load_scorer(self, device: str) -> None:
         self.options.device = device
-        self.measures = command.measures_of(self.options)
+        self.measures = command.supported_measures(self.options)
 
     def draw(self, model: Illume, folder: Path, ranks: Ranks) -> None:
         record = {"seed": self.seed, **self.sampling(model), **self.asked}

@@ -6,8 +6,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from callbacks.periodic_scores import PeriodicScores
+from common.names import check_choice
 from evals.fidelity.inception import check_weights, torch_fidelity
-from evals.known import one_of
 from evals.playground.suite import NEEDS, check_size, playground_suite
 from models.component_config import check_keys
 from models.generation import overrides
@@ -67,7 +67,7 @@ class Evaluation(PeriodicScores):
             torch_fidelity()
             check_weights(self.inception)
         self.measures = (
-            None if measures is None else [one_of(m, NEEDS, "Evaluation: measure") for m in measures]
+            None if measures is None else [check_choice(m, NEEDS, "Evaluation: measure") for m in measures]
         )
         self.given = overrides("Evaluation", cfg=cfg, temperature=temperature, top_k=top_k, top_p=top_p)
         check_keys(edit_sampling or {}, NAMES, "Evaluation: edit_sampling")

@@ -1,7 +1,6 @@
 """Turns what went wrong into the one line a user needs: what it was, where, and what there is instead."""
 
 import argparse
-import difflib
 import errno
 import importlib
 import inspect
@@ -9,10 +8,11 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from common.names import suggest
 from common.terminal import printable
 
 # By name, because importing the packages that define them takes seconds; subclasses count.
@@ -107,13 +107,6 @@ def user_errors(program: str) -> Iterator[None]:
             raise
         print(f"{program}: error: {printable(line)}", file=sys.stderr)
         raise SystemExit(LOST if lost_process(error) else 2) from None
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """A hint at what was meant by a wrong `name`: the nearest that there is, or all of them."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"there is {', '.join(known) or 'none'}"
 
 
 def _disk_full(error: BaseException) -> str | None:

@@ -1,4 +1,8 @@
-"""Names that become folders: a run's, an arm's of an ablation."""
+"""Names: of folders that runs are kept in, and the nearest name that was meant by a wrong one."""
+
+import difflib
+from collections.abc import Collection, Iterable
+from typing import Any
 
 MAX_BYTES = 255  # of one folder's name, on the usual file systems
 
@@ -23,3 +27,21 @@ def check_run_name(name: str, key: str = "name") -> None:
         raise ValueError(f"{key} is {name!r}, which has letters that cannot be printed: leave them out")
     if any(len(part.encode("utf-8", "surrogatepass")) > MAX_BYTES for part in parts):
         raise ValueError(f"{key} is longer than a folder's name may be: {name[:40]!r}...")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A hint at what was meant by a wrong `name`: the nearest known name, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"there is {', '.join(known) or 'none'}"
+
+
+def check_choice(value: Any, choices: Collection[str], where: str) -> str:
+    """Returns a value that is one of the choices.
+
+    Raises:
+        ValueError: it is not; the message begins with `where`, and suggests a name.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    raise ValueError(f"{where} {value!r} is not known: {suggest(str(value), choices)}")

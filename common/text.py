@@ -110,23 +110,22 @@ def json_values(text: str, where: str) -> tuple[Any, list[tuple[int, Any]] | Non
     return None, list(json_lines(text, where))
 
 
-def check_words(text: str, where: str = "the text") -> str:
-    """The text, if it can be a prompt: line breaks, tabs, joiners and every kind of space are words like others.
-
-    Args:
-        text: a prompt, a question, a caption, ...
-        where: what the message calls it.
+def check_text(text: Any, where: str = "the text") -> str:
+    """Returns a text that can be a prompt: line breaks, tabs, joiners and every kind of space are allowed.
 
     Raises:
-        ValueError: it is empty, or holds a control character or half of a surrogate pair; the message names it.
+        ValueError: it is no text, is empty, or holds a control character or half of a surrogate pair; the message begins
+            with `where`.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"{where} must be text, not {text!r}")
     if not text.strip():
         raise ValueError(f"{where} is empty")
-    for place, letter in enumerate(text, 1):
+    for number, letter in enumerate(text, 1):
         kind = unicodedata.category(letter)
         if kind == "Cs" or kind == "Cc" and letter not in LAYOUT:
             name = "half of a surrogate pair" if kind == "Cs" else CONTROLS.get(letter, "a control character")
             raise ValueError(
-                f"{where} holds U+{ord(letter):04X} ({name}) at letter {place}, which no text may: leave it out"
+                f"{where} holds U+{ord(letter):04X} ({name}) at letter {number}, which no text may: leave it out"
             )
     return text

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.text import check_words, read_text, split_lines
+from common.text import check_text, read_text, split_lines
 
 
 def read_prompt_lines(path: Path, give: str) -> list[str]:
@@ -25,5 +25,5 @@ def read_prompt_lines(path: Path, give: str) -> list[str]:
         raise ValueError(f"{path} is empty: give {give}")
     for number, line in enumerate(lines, 1):
         if line.strip():
-            check_words(line, f"{path}:{number}")
+            check_text(line, f"{path}:{number}")
     return lines

@@ -1,10 +1,11 @@
 """A recipe is the settings of a part as a dict: a class is built from one here, and a mistyped key is told."""
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from common.names import suggest
 
 Part = TypeVar("Part")
 SIMPLE = (int, float, bool, str)
@@ -40,9 +41,7 @@ def check_keys(recipe: Mapping[str, Any], known: Iterable[str], where: str) -> N
     names = sorted(known)
     for key in recipe:
         if key not in names:
-            close = difflib.get_close_matches(key, names, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(names)}"
-            raise ValueError(f"{where} has no setting {key!r}: {hint}")
+            raise ValueError(f"{where} has no setting {key!r}: {suggest(key, names)}")
 
 
 def _is(value: Any, wanted: Any) -> bool:

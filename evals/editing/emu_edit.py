@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from common.hashes import stamp
+from common.names import check_choice
+from common.text import check_text
 from evals.editing.edits import Benchmark, Comparison, Edit
-from evals.known import one_of, some_words
 
 WORDS = ("instruction", "task", "input_caption", "output_caption")
 COLUMNS = ("idx", "image", *WORDS)
@@ -72,8 +73,8 @@ def _check(row: Mapping[str, Any], where: str) -> str:
     if type(row["idx"]) is not int or row["idx"] < 0:
         raise ValueError(f"{where}: idx must be a number from 0, not {row['idx']!r}")
     for key in WORDS:
-        some_words(row[key], f"{where}: {key}")
-    one_of(row["task"], TASKS, f"{where}: task")
+        check_text(row[key], f"{where}: {key}")
+    check_choice(row["task"], TASKS, f"{where}: task")
     if not isinstance(row["image"], bytes):
         raise ValueError(f"{where}: image holds no bytes: the files must hold the images themselves")
     return f"{row['idx']}.png"

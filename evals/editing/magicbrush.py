@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from common.json_lines import read_object
+from common.text import check_text
 from evals.editing.edits import Benchmark, Comparison, Edit
-from evals.known import some_words
 
 SESSIONS, DESCRIPTIONS = "edit_sessions.json", "global_descriptions.json"
 SESSION = re.compile(r"[\w-]+")
@@ -75,7 +75,7 @@ class _Session:
         if not isinstance(turn, dict):
             raise ValueError(f"{where} must be an object with {', '.join(TURN)}")
         for key in TURN:
-            some_words(turn.get(key), f"{where}: {key}")
+            check_text(turn.get(key), f"{where}: {key}")
         for key in ("input", "output"):
             if Path(turn[key]).name != turn[key] or not (self.images / turn[key]).is_file():
                 raise FileNotFoundError(f"{where}: there is no image {self.images / turn[key]}")

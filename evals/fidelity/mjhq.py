@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from common.json_lines import read_object
+from common.names import check_choice
+from common.text import check_text
 from evals.image_sets import Picture, by_stem, check_whole, told_pictures
-from evals.known import one_of, some_words
 from evals.round_robin import in_turn
 
 CATEGORIES = (
@@ -66,8 +67,8 @@ def _item(path: Path, index: int, name: str, said: Any) -> Item:
         raise ValueError(f"{where} is no id: it is letters, digits, _ and - alone")
     if not isinstance(said, dict):
         raise ValueError(f"{where} must be an object with category and prompt")
-    prompt = some_words(said.get("prompt"), f"{where}: prompt")
-    return Item(index, name, one_of(said.get("category"), CATEGORIES, f"{where}: category"), prompt)
+    prompt = check_text(said.get("prompt"), f"{where}: prompt")
+    return Item(index, name, check_choice(said.get("category"), CATEGORIES, f"{where}: category"), prompt)
 
 
 def chosen(items: Sequence[Item], most: int | None) -> list[Item]:

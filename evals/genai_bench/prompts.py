@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from common.json_lines import read_object
-from evals.known import one_of, some_words
+from common.names import check_choice
+from common.text import check_text
 
 PROMPTS, SKILLS = "genai_image.json", "genai_skills.json"
 BASIC = ("attribute", "scene", "spatial relation", "action relation", "part relation")
@@ -40,7 +41,7 @@ def read_prompts(folder: Path) -> list[Prompt]:
     words = {number: _text(number, said, f"{folder / PROMPTS}: {number}") for number, said in texts.items()}
     tags: dict[str, set[str]] = {number: set() for number in words}
     for tag, numbers in skills.items():
-        one_of(tag, TAGS, f"{folder / SKILLS}: skill")
+        check_choice(tag, TAGS, f"{folder / SKILLS}: skill")
         where = f"{folder / SKILLS}: {tag}"
         if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
             raise ValueError(f"{where} must be a list of prompts' numbers")
@@ -56,4 +57,4 @@ def read_prompts(folder: Path) -> list[Prompt]:
 def _text(number: str, said: Any, where: str) -> str:
     if not NUMBER.fullmatch(number):
         raise ValueError(f"{where}: a prompt's number has five digits")
-    return some_words(said.get("prompt") if isinstance(said, dict) else None, f"{where}: prompt")
+    return check_text(said.get("prompt") if isinstance(said, dict) else None, f"{where}: prompt")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.names import check_choice
+from common.text import check_text
 from evals.geneval.vocabulary import GENEVAL, RELATIONS, TAGS, Vocabulary
-from evals.known import one_of, some_words
 from evals.prompt_file import read_prompt_lines
 from models.component_config import check_keys
 
@@ -71,8 +72,8 @@ def prompt_of(said: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENE
     Raises:
         ValueError: it lacks something, or names what nobody knows; begins with `where`.
     """
-    tag = one_of(said.get("tag"), TAGS, f"{where}: tag")
-    text = some_words(said.get("prompt"), f"{where}: prompt")
+    tag = check_choice(said.get("tag"), TAGS, f"{where}: tag")
+    text = check_text(said.get("prompt"), f"{where}: prompt")
     lists = {key: said.get(key, []) for key in ("include", "exclude")}
     for key, items in lists.items():
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -91,13 +92,13 @@ def prompt_of(said: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENE
 def _wanted(item: Mapping[str, Any], index: int, where: str, vocabulary: Vocabulary) -> Wanted:
     check_keys(item, ("class", "count", "color", "position"), where)
     name, count = _counted(item, where, vocabulary)
-    colour = one_of(item["color"], vocabulary.colours, f"{where}: color") if "color" in item else None
+    colour = check_choice(item["color"], vocabulary.colours, f"{where}: color") if "color" in item else None
     if "position" not in item:
         return Wanted(name, count, colour)
     position = item["position"]
     if not isinstance(position, list) or len(position) != 2:
         raise ValueError(f'{where}: position must be ["left of", 0], a relation and whose, not {position!r}')
-    relation, target = one_of(position[0], RELATIONS, f"{where}: position"), position[1]
+    relation, target = check_choice(position[0], RELATIONS, f"{where}: position"), position[1]
     if type(target) is not int or not 0 <= target < index:
         raise ValueError(f"{where}: position must refer to an earlier one of the list, not to {target!r}")
     return Wanted(name, count, colour, relation, target)
@@ -109,7 +110,7 @@ def _unwanted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> Wa
 
 
 def _counted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> tuple[str, int]:
-    name, count = one_of(item.get("class"), vocabulary.classes, f"{where}: class"), item.get("count")
+    name, count = check_choice(item.get("class"), vocabulary.classes, f"{where}: class"), item.get("count")
     if type(count) is not int or count < 1:
         raise ValueError(f"{where}: count must be a whole number from 1, not {count!r}")
     return name, count

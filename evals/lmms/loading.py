@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from common.names import check_choice
 from common.paths import expand_home
-from evals.known import one_of
 from evals.lmms.answering import Answerer
 from models.unified import Illume
 
@@ -32,10 +32,10 @@ def load_answerer(
         ValueError: something that was given is wrong, or the model cannot see or write.
     """
     for name in unknown:
-        one_of(name, ARGUMENTS, "--model_args")
+        check_choice(name, ARGUMENTS, "--model_args")
     if pretrained is None:
         raise ValueError("which model? give its folder: --model_args pretrained=DIR")
-    one_of(fit, ("pad", "crop"), "--model_args fit")
+    check_choice(fit, ("pad", "crop"), "--model_args fit")
     if not str(batch_size).isdecimal() or int(batch_size) < 1:
         raise ValueError(f"--batch_size {batch_size}: give a whole number from 1")
     place = device_of(device)

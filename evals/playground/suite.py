@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.names import check_choice
 from evals.contact_sheet import save_sheet
 from evals.fidelity.frechet import fd_encoder
 from evals.fidelity.inception import check_weights, torch_fidelity
 from evals.fidelity.scores import fid
-from evals.known import one_of
 from evals.playground import contact_sheets as contact
 from evals.playground.codebook import codebook_scores
 from evals.playground.editing import Edited, edit_and_judge, editing_scores
 from evals.playground.example_images import write_pictures
 from evals.playground.geneval import Drawing, draw_and_judge, geneval_scores
-from evals.playground.reconstruction import Rebuilt, rebuild, reconstruction_scores
+from evals.playground.reconstruction import Reconstructions, rebuild, reconstruction_scores
 from evals.playground.self_assessment import assess_drawings, own_assessment_scores
 from evals.playground.vqa import vqa_scores
-from judges.pixels import rendered
+from judges.pixels import render_scenes
 from models.model_folder import folder_hash
 from models.unified import Illume
 from worlds.playground.sampler import scene_for
@@ -49,26 +49,26 @@ class Shown:
 
     drawings: list[Drawing]
     edited: list[Edited]
-    rebuilt: Rebuilt | None = None
+    rebuilt: Reconstructions | None = None
 
 
-def measures_of(model: Illume) -> list[str]:
+def supported_measures(model: Illume) -> list[str]:
     """The measures that a model has the parts for."""
     return [name for name, parts in NEEDS.items() if all(getattr(model, part) is not None for part in parts)]
 
 
-def asked_of(model: Illume, measures: Sequence[str] | None) -> list[str]:
+def select_measures(model: Illume, measures: Sequence[str] | None) -> list[str]:
     """The measures to run: those asked for, or all that the model has the parts for; the others are told of.
 
     Raises:
         ValueError: there is no such measure, or the model lacks a part for one that is asked for.
     """
     for name in measures or ():
-        one_of(name, tuple(NEEDS), "measure")
+        check_choice(name, tuple(NEEDS), "measure")
         model.require(*NEEDS[name], does=f"the measure {name}")
     if measures is not None:
         return list(measures)
-    able = measures_of(model)
+    able = supported_measures(model)
     for name in [name for name in NEEDS if able and name not in able]:
         lacks = " and no ".join(part for part in NEEDS[name] if getattr(model, part) is None)
         log.warning("%s is not measured: the model has no %s", name, lacks)
@@ -111,7 +111,7 @@ def playground_suite(
         ValueError: the model can do none of the measures, or not those that are asked for, or takes images of another
             size; or a setting is out of range.
     """
-    start, able = time.monotonic(), asked_of(model, measures)
+    start, able = time.monotonic(), select_measures(model, measures)
     _check(model, able, inception)
     draw = model.generation.draw.override(**sampling)
     edit = model.generation.edit.override(**(edit_sampling or {}))
@@ -178,7 +178,7 @@ def _reconstruct(
 def _likeness(model: Illume, drawings: list[Drawing], seed: int, inception: Path | None) -> dict[str, float]:
     """Frechet distances of drawings to scenes that the playground itself draws for the same prompts."""
     rng = np.random.default_rng([seed, 44])
-    real = rendered([scene_for(rng, d.prompt.spec) for d in drawings])
+    real = render_scenes([scene_for(rng, d.prompt.spec) for d in drawings])
     images = _stacked(drawings)
     scores = {"fd_encoder": fd_encoder(model, images, real)}
     return scores | ({"fid": fid(images, real, inception)} if inception is not None else {})

@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from common.errors import suggest
+from common.names import suggest
 from common.paths import expand_all
 from common.safe_yaml import read_yaml
 from experiments.sweep.space import encoded, read_space, told

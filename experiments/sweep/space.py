@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from common.errors import suggest
+from common.names import suggest
 
 # What each type needs, and what it may have.
 TYPES = {

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from common.files import write_text
 from experiments.processes import run_lock
 from experiments.sweep.recipe import Recipe
-from training.config_diff import differences
+from training.configs import config_differences
 
 SETTLE = 1.0  # seconds in which processes that begin a sweep at once see each other
 LOCK_WAIT = 20.0  # seconds that another process may hold an SQLite file
@@ -74,7 +74,7 @@ class Store:
             kept = optuna.load_study(study_name=self.recipe.name, storage=self.storage).user_attrs.get(
                 remembered
             )
-        if kept is not None and (differing := differences(kept, now)):
+        if kept is not None and (differing := config_differences(kept, now)):
             raise ValueError(
                 f"the sweep {self.recipe.name!r} in {self.shown} was begun with other settings: "
                 f"{', '.join(differing)}; give this one a name: of its own, or remove the old one"

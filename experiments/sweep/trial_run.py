@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 from optuna.trial import Trial, TrialState
 
-from common.errors import DIVERGED, suggest
+from common.errors import DIVERGED
 from common.files import write_text
+from common.names import suggest
 from experiments.processes import end, end_orphan, failure, is_busy, log_of, run_lock, start, stop_if_asked
 from experiments.sweep.claims import Claim
 from experiments.sweep.overlay import locate, overlay, value_at

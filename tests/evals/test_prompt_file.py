@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from common.text import check_words
+from common.text import check_text
 from evals.fidelity.tasks import read_prompts
-from evals.known import some_words
 from evals.prompt_file import read_prompt_lines
 
 ODD = [
@@ -55,7 +54,7 @@ def test_what_no_prompt_may_hold_is_named_with_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["what shape ?\nA. circle\r\nB. star", *ODD, "é\u0301", "\u202bשלום\u202c"])
 def test_prompts_with_breaks_joiners_and_any_space_are_taken(text: str) -> None:
-    assert check_words(text) == text == some_words(text, "here")
+    assert check_text(text) == text == check_text(text, "here")
 
 
 @pytest.mark.parametrize(
@@ -71,5 +70,5 @@ def test_prompts_with_breaks_joiners_and_any_space_are_taken(text: str) -> None:
 )
 def test_what_cannot_be_is_refused_by_name(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says) as told:
-        check_words(text)
+        check_text(text)
     assert str(told.value).isprintable()

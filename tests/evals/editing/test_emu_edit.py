@@ -37,8 +37,8 @@ def test_a_limit_takes_the_first_rows(tmp_path: Path) -> None:
         ({"task": "weather"}, "row 1: task 'weather' is not known: there is add, background"),
         ({"idx": 7}, "row 1: idx 7 is there twice"),
         ({"idx": -1}, "row 1: idx must be a number from 0, not -1"),
-        ({"instruction": " "}, "row 1: instruction must be some words, not ' '"),
-        ({"output_caption": None}, "row 1: output_caption must be some words, not None"),
+        ({"instruction": " "}, "row 1: instruction is empty"),
+        ({"output_caption": None}, "row 1: output_caption must be text, not None"),
         ({"image": {"bytes": None, "path": "x.png"}}, "row 1: image holds no bytes"),
     ],
 )

@@ -84,7 +84,7 @@ def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("spoil", "kind", "says"),
     [
-        (change("instruction", ""), ValueError, "139: turn 2: instruction must be some words, not ''"),
+        (change("instruction", ""), ValueError, "139: turn 2: instruction is empty"),
         (change("output", "other.png"), FileNotFoundError, "139: turn 2: there is no image .*139/other.png"),
         (change("input", "../30/30-input.png"), FileNotFoundError, "139: turn 2: there is no image"),
         (lambda s: s["139"].append("x"), ValueError, "139: turn 4 must be an object with input, output"),

@@ -52,8 +52,8 @@ def test_prompts_have_their_skills(tmp_path: Path) -> None:
         ({}, TAGS, "genai_image.json must be a JSON object that is not empty"),
         ({"1": "x"}, TAGS, "genai_image.json: 1: a prompt's number has five digits"),
         ({"../..": "x"}, TAGS, "a prompt's number has five digits"),
-        ({"00000": {"prompt": " "}}, TAGS, "00000: prompt must be some words, not ' '"),
-        ({"00000": ["x"]}, TAGS, "00000: prompt must be some words, not None"),
+        ({"00000": {"prompt": " "}}, TAGS, "00000: prompt is empty"),
+        ({"00000": ["x"]}, TAGS, "00000: prompt must be text, not None"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told(tmp_path: Path, texts: Any, skills: Any, says: str) -> None:
