@@ -24,7 +24,7 @@ from models.language.text_tokenizer import blank_text_tokenizer
 from models.language.weight_dtypes import set_weight_dtypes
 from models.precision import frozen_features
 from models.unified import Illume
-from training.device_rate import forget_peak_memory, matrix_rate, peak_memory
+from training.device_stats import reset_peak_memory, measured_flops_per_second, peak_memory
 from training.plan import steps
 from training.plan.measure import compute_types, measure
 from training.plan.memory import memory_of_step, optimizers_of
@@ -50,7 +50,7 @@ def machine(setting: Setting) -> dict[str, Any]:
         found["capability"] = ".".join(map(str, torch.cuda.get_device_capability(device)))
     for dtype in (torch.bfloat16, torch.float32):
         name = str(dtype).removeprefix("torch.")
-        found[f"tflops_{name}"] = float(f"{matrix_rate(device, dtype) / 1e12:.4g}")
+        found[f"tflops_{name}"] = float(f"{measured_flops_per_second(device, dtype) / 1e12:.4g}")
     return found
 
 
@@ -134,7 +134,7 @@ def graph(setting: Setting) -> dict[str, Any]:
     prompts, nulls = ([model.sequencer.segment(draw_document(t))] * rows for t in ("a red circle", None))
     nothing = torch.zeros(0, size.tokens, size.vit[0], device=device, dtype=torch.bfloat16)
     wrote, spent = [], []
-    forget_peak_memory(device)
+    reset_peak_memory(device)
     before = peak_memory(device)
     for fixed in (False, True):
 
@@ -204,7 +204,7 @@ def _trained(setting: Setting, rates: dict[str, float], added: dict[str, Any] | 
         return {"ok": None, "skipped": f"the plan wants {gib:.1f} GiB, which the device has not"}
     module = _module(setting, setting.device, rates, added)
     (optimizer,) = optimizers_of(module)
-    forget_peak_memory(device)
+    reset_peak_memory(device)
 
     def one() -> Tensor:
         with torch.device(device), torch.autocast(setting.kind, torch.bfloat16):
@@ -223,7 +223,7 @@ def _beside_the_plan(
 ) -> dict[str, Any]:
     """A step beside its plan; what checkpointing makes again takes time and counts for nothing."""
     device = torch.device(setting.device)
-    half, single = (matrix_rate(device, dtype) for dtype in (torch.bfloat16, torch.float32))
+    half, single = (measured_flops_per_second(device, dtype) for dtype in (torch.bfloat16, torch.float32))
     total = used.forward + used.backward
     fastest = (total - used.single) / half + used.single / single
     found = {

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from models.language.packed_linear import can_pack, product
-from training.device_stats import matrix_rate
+from training.device_stats import measured_flops_per_second
 
 SIDE = 1024  # of the matrices that a CPU multiplies
 ROUNDS = 7
@@ -59,7 +59,7 @@ class Work:
 @cache
 def product_rate(device: str, dtype: torch.dtype) -> float:
     """Operations a second of one large product: on a CPU in single precision the faster of two ways to make it."""
-    plain = matrix_rate(torch.device(device), dtype)
+    plain = measured_flops_per_second(torch.device(device), dtype)
     one = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(dtype)
     if device != "cpu" or not can_pack(one):
         return plain

@@ -20,8 +20,8 @@ from benchmarks.sizes import SEVEN_B, SMALL, llama
 from common.errors import user_errors
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, Segment, collate
-from training.device_rate import forget_peak_memory, matrix_rate, peak_memory
-from training.flop_counter import MatrixWork
+from training.device_stats import reset_peak_memory, measured_flops_per_second, peak_memory
+from training.flop_counter import FlopCounter
 
 SIZES = {"small": SMALL, "7b": SEVEN_B}
 TEXT, CODES, SEE, WIDTH = 32_000, 16_384, 256, 1280  # Vicuna's words, ILLUME's codes, ViT-H/14's features
@@ -63,14 +63,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     nothing = torch.zeros(0, SEE, WIDTH, device=device, dtype=dtype)
     codes = torch.zeros(0, SEE, dtype=torch.long, device=device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=device.type != "cpu")
-    forget_peak_memory(device)
+    reset_peak_memory(device)
     spent, operations = [], 0
     for number in range(options.rounds + 2):  # the first counts, the second warms up
         begin = time.perf_counter()
         if number:
             loss = model.loss(batch, nothing, codes).mean
         else:
-            with MatrixWork() as counter:
+            with FlopCounter() as counter:
                 loss = model.loss(batch, nothing, codes).mean
             operations = counter.operations
         loss.backward()
@@ -79,7 +79,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         found = loss.item()  # waits for the device
         spent.append(time.perf_counter() - begin)
     memory = peak_memory(device)
-    seconds, rate = statistics.median(spent[2:]), matrix_rate(device, dtype)
+    seconds, rate = statistics.median(spent[2:]), measured_flops_per_second(device, dtype)
     return {
         "share_of_matrix_rate": float(f"{operations / seconds / rate:.4g}"),
         "seconds": float(f"{seconds:.4g}"),

@@ -32,7 +32,7 @@ from lightning_modules.language import LanguageModule
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, Segment, collate
 from models.unified import Illume
-from training.flop_counter import MatrixWork
+from training.flop_counter import FlopCounter
 
 WIDTH, LAYERS, BETWEEN, WORDS = 512, 4, 1376, 1064
 AT_ONCE = 8  # documents in a padded batch: what `Trainer` takes where nothing is said
@@ -153,7 +153,7 @@ def work(model: UnifiedLM, rows: Rows) -> Work:
     weights and both its means.
     """
     weights = sum(p.numel() for p in model.parameters())
-    with MatrixWork() as counter:
+    with FlopCounter() as counter:
         for batch in rows:
             model.loss(batch, torch.zeros(0, 36, 64), torch.zeros(0, 36, dtype=torch.long))
     return Work(4 * 10 * weights * rows.count, counter.operations, at_once=4 * weights)

@@ -11,10 +11,10 @@ from evals.contact_sheet import Cell, contact_sheet, save_sheet
 from evals.playground.contact_sheets import COLUMNS, reconstruction_sheet
 from evals.playground.reconstruction import rebuild
 from evals.playground.suite import NEEDS, check_size
-from judges.pixels import arrays
+from judges.pixels import to_numpy
 from models.generation import overrides
 from models.unified import Illume
-from training.log_image import log_picture
+from training.log_image import log_image
 from training.stage_drawing import note_sampling, require, sampling_of
 from training.stage_model import evaluated, stage_model
 from worlds.playground.judge import read, satisfies
@@ -69,7 +69,7 @@ class SampleGrids(Callback):
         step = trainer.global_step
         save_sheet(sheet, Path(trainer.default_root_dir) / "samples" / f"step-{step:07d}.png")
         for logger in trainer.loggers:
-            log_picture(logger, "samples", sheet, step)
+            log_image(logger, "samples", sheet, step)
 
     def _sheet(self, model: Illume) -> Image.Image:
         if model.language is not None:
@@ -82,7 +82,7 @@ def drawing_sheet(model: Illume, seed: int = 0, **sampling: Any) -> Image.Image:
     every = evaluation_prompts(2, seed)
     prompts = [every[i * len(every) // COLUMNS] for i in range(COLUMNS)]
     seeds = [seed + i for i in range(COLUMNS)]
-    images = model.draw([p.text for p in prompts], seeds, **sampling)
-    readings = read(arrays(images))
+    images = model.draw_batch([p.text for p in prompts], seeds, **sampling)
+    readings = read(to_numpy(images))
     rows = zip(prompts, images, readings, strict=True)
     return contact_sheet([Cell(image, p.text, satisfies(r, p.spec).ok) for p, image, r in rows], 4)

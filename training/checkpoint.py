@@ -16,10 +16,10 @@ from torch.distributed.checkpoint import CheckpointException
 
 from common.files import atomic_replace, remove, remove_scratch, scratch_path
 from common.signals import Stopped
-from training.checkpoint_space import check_room
-from training.finite import FiniteNumbers
-from training.fit_loop import RunLoop, ends_with_step, owe_validation, owes_validation
-from training.gentle_stop import GentleStop, Phase
+from training.checkpoint_space import check_disk_space
+from training.divergence import DivergenceGuard
+from training.fit_loop import ResumableFitLoop, ends_with_step, owe_validation, owes_validation
+from training.graceful_stop import GracefulStop, Phase
 from training.parallel.sharded_checkpoint import META, first_failure, read_metadata
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -34,7 +34,7 @@ class ResumePoint(NamedTuple):
     note: str
 
 
-def resume_point(folder: Path) -> ResumePoint:
+def find_resume_point(folder: Path) -> ResumePoint:
     """The newest readable checkpoint in `folder`: last.ckpt, or else previous.ckpt."""
     damaged = []
     if folder.exists() and not folder.is_dir():
@@ -55,7 +55,7 @@ def resume_point(folder: Path) -> ResumePoint:
     return ResumePoint(None, 0, "")
 
 
-def read_point(path: Path) -> ResumePoint:
+def read_resume_point(path: Path) -> ResumePoint:
     """One checkpoint.
 
     Raises:
@@ -109,7 +109,7 @@ class ResumeCheckpoint(Checkpoint):
     """Keeps checkpoints/last.ckpt, and the one before as previous.ckpt, in the run's folder.
 
     Being a `Checkpoint`, it is called after all other callbacks, whose state it therefore holds. It saves
-    every `every_n_steps` optimizer steps, when training ends, and where `GentleStop` ends the run.
+    every `every_n_steps` optimizer steps, when training ends, and where `GracefulStop` ends the run.
     """
 
     def __init__(self, every_n_steps: int = 500) -> None:
@@ -119,7 +119,7 @@ class ResumeCheckpoint(Checkpoint):
         self.folder = Path()
         self.saved_step = 0
         self.pending = False
-        self.stop, self.finite = GentleStop(), FiniteNumbers()  # the run's own, from `setup` on
+        self.stop, self.finite = GracefulStop(), DivergenceGuard()  # the run's own, from `setup` on
         self._epoch_is_over = False  # as of the checkpoint that is written, or was read
         self._states: dict[str, int] = {}  # how many of each kind the checkpoint held that was read
         self._owing = False  # whether what is saved has yet to be validated, or to be ended
@@ -129,8 +129,8 @@ class ResumeCheckpoint(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = Path(trainer.default_root_dir) / "checkpoints"
-        self.stop = next((one for one in trainer.callbacks if isinstance(one, GentleStop)), self.stop)
-        self.finite = next((one for one in trainer.callbacks if isinstance(one, FiniteNumbers)), self.finite)
+        self.stop = next((one for one in trainer.callbacks if isinstance(one, GracefulStop)), self.stop)
+        self.finite = next((one for one in trainer.callbacks if isinstance(one, DivergenceGuard)), self.finite)
         self.stop.is_saved = lambda: self.saved_step == trainer.global_step and not self.pending
         if type(trainer.strategy._checkpoint_io) in (
             type(None),
@@ -140,13 +140,13 @@ class ResumeCheckpoint(Checkpoint):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.fast_dev_run:
-            check_room(trainer, pl_module, self.folder, self.every_n_steps)
+            check_disk_space(trainer, pl_module, self.folder, self.every_n_steps)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._check_states(trainer)
         self.saved_step = trainer.global_step
         self.finite.kept = self.saved_step or None
-        if isinstance(trainer.fit_loop, RunLoop):
+        if isinstance(trainer.fit_loop, ResumableFitLoop):
             trainer.fit_loop.epoch_is_over = self._epoch_is_over
 
     def on_train_batch_start(
@@ -269,7 +269,7 @@ class ResumeCheckpoint(Checkpoint):
         self._check_states(trainer)
         self.saved_step = trainer.global_step
         self.finite.kept = self.saved_step or None
-        if isinstance(trainer.fit_loop, RunLoop):
+        if isinstance(trainer.fit_loop, ResumableFitLoop):
             trainer.fit_loop.epoch_is_over = self._epoch_is_over
         self.pending = True
 

@@ -11,7 +11,7 @@ MOMENTS = 2  # that AdamW keeps of each parameter that learns; Muon keeps one
 AT_ONCE = 3  # the last checkpoint, the one before, and the one that is being written
 
 
-def check_room(trainer: Trainer, module: LightningModule, folder: Path, every_n_steps: int) -> None:
+def check_disk_space(trainer: Trainer, module: LightningModule, folder: Path, every_n_steps: int) -> None:
     """Makes sure that a run's checkpoints fit.
 
     Args:

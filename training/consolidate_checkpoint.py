@@ -45,10 +45,10 @@ def gather(run: Path, checkpoint: Path | None, out: Path) -> int:
 
 
 def _gather(run: Path, checkpoint: Path | None, out: Path) -> int:
-    from training.checkpoint import read_point, resume_point
+    from training.checkpoint import read_resume_point, find_resume_point
     from training.experiment import Experiment
 
-    point = resume_point(run / "checkpoints") if checkpoint is None else read_point(checkpoint)
+    point = find_resume_point(run / "checkpoints") if checkpoint is None else read_resume_point(checkpoint)
     if point.path is None:
         raise FileNotFoundError(f"{run} has no checkpoint yet")
     named = ("--name", run.name, "--runs_dir", str(run.parent))

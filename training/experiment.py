@@ -23,28 +23,28 @@ from common.files import write_text
 from common.folder_lock import is_first_process, lock_folder
 from common.names import check_run_name
 from common.paths import expand_all
-from training.checkpoint import ResumeCheckpoint, ResumePoint, resume_point
+from training.checkpoint import ResumeCheckpoint, ResumePoint, find_resume_point
 from training.csv_logger import AppendingCSVLogger
-from training.data_record import DataRecord
+from training.data_metrics import DataMetrics
 from training.export import ExportModelFolder
-from training.finite import FiniteNumbers
-from training.fit_loop import RunLoop, is_of_restoring
-from training.gentle_stop import GentleStop
-from training.gradient_norms import GradientNorms
-from training.hang_watchdog import Patience
+from training.divergence import DivergenceGuard
+from training.fit_loop import ResumableFitLoop, is_of_restoring
+from training.graceful_stop import GracefulStop
+from training.param_group_metrics import GradientNorms
+from training.hang_watchdog import HangWatchdog
 from training.learning_rates import LearningRates
-from training.parallel import placement
+from training.parallel import strategy as placement
 from training.parameter_table import ParameterTable
 from training.plan.devices import DEVICES
 from training.plan.options import UTILISATION
 from training.plan.trainer_settings import check_trainer
 from training.progress import StageProgress
-from training.rank_agreement import Agreement
-from training.run_record import RunRecord, check_same_config
+from training.parallel.rank_max import RankMax
+from training.run_config import SaveRunConfig, check_same_config
 from training.session_time import refuse_timer, session_seconds
 from training.speed import Speed
 from training.step_seed import StepSeed
-from training.tracking import MLflow, Wandb, close
+from training.loggers import MLflow, Wandb, close
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 FINISHED = "finished.json"
@@ -88,8 +88,8 @@ class Experiment(LightningCLI):
         self.datamodule: LightningDataModule | None = None
         self.model: LightningModule | None = None
         self.trainer: Trainer | None = None
-        agreement = Agreement()
-        self.stop, self.finite = GentleStop(agreement), FiniteNumbers(agreement)
+        agreement = RankMax()
+        self.stop, self.finite = GracefulStop(agreement), DivergenceGuard(agreement)
         self.resume = ResumePoint(None, 0, "")
         self.lock = ExitStack()  # holds the run folder while this process writes there
         self.began_here = False  # whether the folder is this process's own
@@ -176,7 +176,7 @@ class Experiment(LightningCLI):
             self.lock.enter_context(lock_folder(self.folder, here=is_first_process()))
             check_same_config(self.folder, self.settings)
         if self.action != "fit" or not self.finished:
-            self.resume = resume_point(self.folder / "checkpoints")
+            self.resume = find_resume_point(self.folder / "checkpoints")
 
     def instantiate_classes(self) -> None:
         """Builds everything, unless there is nothing left to do."""
@@ -195,7 +195,7 @@ class Experiment(LightningCLI):
         trainer = super().instantiate_trainer(
             default_root_dir=str(self.folder), logger=self._loggers(), **placed, **kwargs
         )
-        trainer.fit_loop = RunLoop.in_place_of(trainer.fit_loop)
+        trainer.fit_loop = ResumableFitLoop.in_place_of(trainer.fit_loop)
         self.stop.seconds = seconds
         trainer.callbacks[:0] = [self.stop, self.finite]
         return trainer
@@ -203,10 +203,10 @@ class Experiment(LightningCLI):
     def _own_callbacks(self) -> list[Callback]:
         config = self.config
         callbacks: list[Callback] = [
-            Patience(config.timeout),
-            RunRecord(self.settings),
+            HangWatchdog(config.timeout),
+            SaveRunConfig(self.settings),
             ParameterTable(),
-            DataRecord(),
+            DataMetrics(),
             GradientNorms(),
             LearningRates(),
             ExportModelFolder(),
@@ -270,7 +270,7 @@ class Experiment(LightningCLI):
             self.folder.rmdir()
 
 
-class Sketch(Experiment):
+class ModulesOnly(Experiment):
     """A command line whose module and data are there, with no trainer and no run folder: for a plan."""
 
     def before_instantiate_classes(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from common.files import atomic, remove_scratch
-from training.finite import FiniteNumbers
+from training.divergence import DivergenceGuard
 
 
 class ExportModelFolder(Callback):
@@ -27,7 +27,7 @@ class ExportModelFolder(Callback):
         if not hasattr(pl_module, "export") or trainer.fast_dev_run:
             return
         for callback in trainer.callbacks:
-            if isinstance(callback, FiniteNumbers):
+            if isinstance(callback, DivergenceGuard):
                 callback.check(trainer, pl_module)
         if hasattr(pl_module, "gather"):
             pl_module.gather()

@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loops import _EvaluationLoop, _FitLoop, _Loop
 
 
-class RunLoop(_FitLoop):
+class ResumableFitLoop(_FitLoop):
     """Does what a run owes that was stopped after a step: that step's validation, and the end of training.
 
     Lightning takes a run whose last step is done for finished: neither the validation after that step nor `on_train_end`
@@ -18,7 +18,7 @@ class RunLoop(_FitLoop):
     epoch_is_over = False  # whether all hooks of an epoch's end had come when the checkpoint was written
 
     @classmethod
-    def in_place_of(cls, loop: _FitLoop) -> "RunLoop":
+    def in_place_of(cls, loop: _FitLoop) -> "ResumableFitLoop":
         """A trainer's own loop with this one around its inner loops."""
         made = cls(loop.trainer, loop.min_epochs, loop.max_epochs)
         made.epoch_loop = loop.epoch_loop

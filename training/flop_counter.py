@@ -16,7 +16,7 @@ PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm,
 CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
 
-class MatrixWork(TorchFunctionMode):
+class FlopCounter(TorchFunctionMode):
     """While it is active, `operations` grows with each call, by its forward pass and by what backward will take.
 
     Backward takes as much again for each of two factors that has a gradient, and for attention twice as much. What is

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from common.errors import LOST, goes_on
 
 
-class Patience(Callback):
+class HangWatchdog(Callback):
     """Watches, where there are several processes, that no training step takes longer than `seconds`.
 
     Validation, evaluation and what else comes at the end of an epoch may take as long as they like.

@@ -5,7 +5,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 from PIL import Image
 
 
-def log_picture(logger: Logger, name: str, picture: Image.Image, step: int) -> None:
+def log_image(logger: Logger, name: str, picture: Image.Image, step: int) -> None:
     """Gives a logger a picture of a step; one that keeps none gets nothing."""
     if isinstance(logger, TensorBoardLogger):
         logger.experiment.add_image(name, np.asarray(picture), step, dataformats="HWC")

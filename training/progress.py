@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
-from training.throughput import Pace
+from training.throughput import Throughput
 
 TERMINAL_SECONDS, FILE_SECONDS = 0.5, 30.0
 
@@ -22,7 +22,7 @@ class StageProgress(ProgressBar):
         self.name = name
         self.enabled = True
         self.live = sys.stderr.isatty()
-        self.pace = Pace()
+        self.pace = Throughput()
         self.steps_per_second, self.items_per_second = 0.0, 0.0
 
     def enable(self) -> None:

@@ -4,9 +4,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from training.csv_logger import is_logged
-from training.device_rate import forget_peak_memory, peak_memory, stated_rate, wait_for
-from training.flop_counter import MatrixWork
-from training.throughput import Pace
+from training.device_stats import reset_peak_memory, peak_memory, stated_flops_per_second, wait_for
+from training.flop_counter import FlopCounter
+from training.throughput import Throughput
 
 
 class Speed(Callback):
@@ -30,14 +30,14 @@ class Speed(Callback):
         if peak_tflops is not None and peak_tflops < 0:
             raise ValueError(f"speed.peak_tflops is at least 0, not {peak_tflops}")
         self.peak = None if peak_tflops is None else peak_tflops * 1e12
-        self.pace = Pace()
+        self.pace = Throughput()
         self.flops = 0  # since the pace began again, on this rank
-        self.counter: MatrixWork | None = None
+        self.counter: FlopCounter | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.peak is None:
-            self.peak = stated_rate(pl_module.device, str(trainer.precision))
-        forget_peak_memory(pl_module.device)
+            self.peak = stated_flops_per_second(pl_module.device, str(trainer.precision))
+        reset_peak_memory(pl_module.device)
         self._restart(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -50,7 +50,7 @@ class Speed(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
         if self.peak:
-            self.counter = MatrixWork()
+            self.counter = FlopCounter()
             self.counter.__enter__()
 
     def on_before_optimizer_step(

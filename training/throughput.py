@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 
-class Pace:
+class Throughput:
     """Counts what a module takes in from `restart` on.
 
     A module that has `items_in_batch(batch) -> int | Tensor` has its items counted, as many on every rank. A tensor is

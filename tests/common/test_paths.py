@@ -11,7 +11,7 @@ import train
 from common.paths import expand_all, expand_home, path_or_name, typed_path, user_path
 from evals.options import build_parser
 from tests.tiny import BASE, error_of, write
-from training.config_diff import differences
+from training.configs import config_differences
 
 
 @pytest.fixture(autouse=True)
@@ -75,9 +75,9 @@ def test_a_path_of_a_module_is_expanded(home: Path) -> None:
 def test_a_config_with_a_tilde_equals_the_one_with_the_path(home: Path) -> None:
     old = {"data": {"init_args": {"shards": ["~/d/a"]}}, "runs_dir": "~/r"}
     assert (
-        differences(old, {"data": {"init_args": {"shards": [f"{home}/d/a"]}}, "runs_dir": f"{home}/r"}) == []
+        config_differences(old, {"data": {"init_args": {"shards": [f"{home}/d/a"]}}, "runs_dir": f"{home}/r"}) == []
     )
-    assert differences(old, {"data": {"init_args": {"shards": [f"{home}/d/b"]}}}) != []
+    assert config_differences(old, {"data": {"init_args": {"shards": [f"{home}/d/b"]}}}) != []
 
 
 def test_options_of_commands_take_a_tilde(home: Path, capsys: pytest.CaptureFixture) -> None:

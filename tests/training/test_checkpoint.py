@@ -18,7 +18,7 @@ import training.checkpoint
 from common.errors import explain
 from common.files import atomic_replace, scratch_path
 from tests.tiny import BASE, write
-from training.checkpoint import ResumeCheckpoint, resume_point
+from training.checkpoint import ResumeCheckpoint, find_resume_point
 
 
 def save(path: Path, step: int) -> None:
@@ -39,14 +39,14 @@ def fit(folder: Path, steps: int, every: int, **kwargs: Any) -> ResumeCheckpoint
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:
-    assert resume_point(tmp_path / "checkpoints") == (None, 0, "")
+    assert find_resume_point(tmp_path / "checkpoints") == (None, 0, "")
 
 
 def test_last_is_taken_and_previous_stands_in(tmp_path: Path) -> None:
     save(tmp_path / "previous.ckpt", 10)
-    assert resume_point(tmp_path).step == 10  # killed between the two renames
+    assert find_resume_point(tmp_path).step == 10  # killed between the two renames
     save(tmp_path / "last.ckpt", 20)
-    assert resume_point(tmp_path) == (tmp_path / "last.ckpt", 20, "")
+    assert find_resume_point(tmp_path) == (tmp_path / "last.ckpt", 20, "")
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "unsafe"])
@@ -58,7 +58,7 @@ def test_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
     last.write_bytes({"torn": content[:-30], "flipped": content}.get(damage, b""))
     if damage == "unsafe":  # an object that a safe load refuses
         torch.save({"global_step": 20, "object": last}, last)
-    path, step, note = resume_point(tmp_path)
+    path, step, note = find_resume_point(tmp_path)
     assert (path.name, step) == ("previous.ckpt", 10) and "last.ckpt is unreadable" in note
 
 
@@ -82,7 +82,7 @@ def test_full_disk_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
         patch.setattr(torch, "save", full)
         fit(tmp_path, steps=4, every=1, ckpt_path=str(tmp_path / "checkpoints" / "last.ckpt"))
-    assert resume_point(tmp_path / "checkpoints").step == 2
+    assert find_resume_point(tmp_path / "checkpoints").step == 2
     assert not list(tmp_path.rglob("*.tmp"))
 
 
@@ -99,7 +99,7 @@ def test_a_disk_that_fills_up_while_torch_writes_leaves_nothing_behind(tmp_path:
         patch.setattr(training.checkpoint, "open", lambda path, mode: Full(str(path), "w"), raising=False)
         fit(tmp_path, steps=4, every=1, ckpt_path=str(tmp_path / "checkpoints" / "last.ckpt"))
     assert "the disk is full" in explain(error.value)
-    assert resume_point(tmp_path / "checkpoints").step == 2
+    assert find_resume_point(tmp_path / "checkpoints").step == 2
     assert not list(tmp_path.rglob("*.tmp"))
 
 
@@ -180,17 +180,17 @@ SHAPES = {
 def test_a_checkpoint_of_another_shape_is_passed_over(tmp_path: Path, shape: str) -> None:
     save(tmp_path / "previous.ckpt", 10)
     SHAPES[shape](tmp_path / "last.ckpt")
-    path, step, note = resume_point(tmp_path)
+    path, step, note = find_resume_point(tmp_path)
     assert (path.name, step) == ("previous.ckpt", 10) and "last.ckpt is unreadable" in note
     (tmp_path / "previous.ckpt").unlink()
     with pytest.raises(ValueError, match="no checkpoint can be read"):
-        resume_point(tmp_path)
+        find_resume_point(tmp_path)
 
 
 def test_a_file_where_the_checkpoints_are_kept(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("")
     with pytest.raises(ValueError, match="is no folder"):
-        resume_point(tmp_path / "checkpoints")
+        find_resume_point(tmp_path / "checkpoints")
 
 
 @pytest.mark.parametrize(

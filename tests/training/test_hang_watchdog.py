@@ -12,8 +12,8 @@ import train
 from common.errors import LOST, explain, lost_process
 from tests.ranks import forked, start
 from tests.tiny import BASE, TinyModule, write
-from training.checkpoint import resume_point
-from training.hang_watchdog import Patience
+from training.checkpoint import find_resume_point
+from training.hang_watchdog import HangWatchdog
 
 STEP = TinyModule.training_step
 PATIENCE = 2.0  # seconds
@@ -51,7 +51,7 @@ def test_the_other_ends_and_the_run_goes_on(how, gone, monkeypatch, capfd) -> No
     assert code == LOST and took < 30
     assert len(lines) == 1 and "the same command goes on from its last checkpoint" in lines[0], lines
     assert ("has waited 2 s for the others in step 6" in lines[0]) == (how == signal.SIGSTOP)
-    assert resume_point(Path("runs/two/checkpoints")).step == 4
+    assert find_resume_point(Path("runs/two/checkpoints")).step == 4
     monkeypatch.setattr(TinyModule, "training_step", STEP)
     if how == signal.SIGKILL:
         assert forked(lambda rank: train.main(COMMAND).resume.step, 2) == [4, 4]
@@ -73,9 +73,9 @@ def test_what_is_lost_and_what_is_not() -> None:
 
 def test_patience_is_a_length_of_time_and_one_process_needs_none() -> None:
     with pytest.raises(ValueError, match="timeout is more than 0 seconds, not 0"):
-        Patience(0)
+        HangWatchdog(0)
     watched = []
-    patience = Patience(1)
+    patience = HangWatchdog(1)
     patience._watch = watched.append
     patience.on_train_start(Trainer(accelerator="cpu", logger=False), None)
     assert not watched

@@ -10,7 +10,7 @@ from common.files import atomic_replace, scratch_path, write_text
 from training.export import ExportModelFolder
 from training.parameter_table import parameter_table
 from training.progress import StageProgress
-from training.run_record import check_same_config
+from training.run_config import check_same_config
 
 
 def trainer_in(folder: Path, **attributes: object) -> SimpleNamespace:

@@ -9,8 +9,8 @@ from lightning.pytorch import Trainer
 import training.speed
 from tests.tiny import TinyModule
 from training.csv_logger import AppendingCSVLogger, read_rows
-from training.device_rate import matrix_rate, peak_memory, precision_of, stated_rate
-from training.flop_counter import MatrixWork
+from training.device_stats import measured_flops_per_second, peak_memory, precision_of, stated_flops_per_second
+from training.flop_counter import FlopCounter
 from training.speed import Speed
 
 STEP = (
@@ -84,7 +84,7 @@ def test_what_is_made_again_in_the_backward_pass_is_no_work(tmp_path: Path) -> N
     layer, rows = torch.nn.Linear(4, 4), torch.rand(2, 4, requires_grad=True)
     counted = []
     for again in (False, True):
-        with MatrixWork() as counter:
+        with FlopCounter() as counter:
             out = (
                 torch.utils.checkpoint.checkpoint(layer, rows, use_reentrant=False) if again else layer(rows)
             )
@@ -115,7 +115,7 @@ def test_the_device_has_done_its_work_when_the_time_is_taken(tmp_path: Path, mon
 )
 def test_the_peak_is_the_maker_s_or_unknown(device: str, precision: str, rate: float, monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: device)
-    assert stated_rate(torch.device("cpu" if device == "cpu" else "cuda"), precision) == rate
+    assert stated_flops_per_second(torch.device("cpu" if device == "cpu" else "cuda"), precision) == rate
 
 
 def test_where_the_peak_is_unknown_there_is_no_mfu(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_what_is_counted(learned: bool) -> None:
         ),
         (lambda: rows + rows, 0),
     ):
-        with MatrixWork() as counter:
+        with FlopCounter() as counter:
             call()
         counted.append((counter.operations, work))
     assert all(found == work for found, work in counted), counted
@@ -177,7 +177,7 @@ def test_counting_changes_nothing_and_ends_where_training_breaks(tmp_path: Path)
 def test_the_peak_is_measured_without_touching_the_random_state() -> None:
     before = torch.get_rng_state()
     small = 64  # on one thread: tests of several ranks fork this process afterwards
-    assert 1e6 < matrix_rate(torch.device("cpu"), torch.float32, small) < 1e14
+    assert 1e6 < measured_flops_per_second(torch.device("cpu"), torch.float32, small) < 1e14
     assert torch.equal(torch.get_rng_state(), before)
     assert peak_memory(torch.device("cpu")) > 0.05
 

@@ -93,18 +93,18 @@ def test_a4_each_component_that_is_missing_is_named(missing: str, tiny_illume: I
     setattr(tiny_illume, missing, None)
     asked = {
         "draw": (
-            lambda: tiny_illume.draw(["a"], [0]),
+            lambda: tiny_illume.draw_batch(["a"], [0]),
             ("tokenizer", "detokenizer", "language", "text_tokenizer"),
         ),
         "edit": (
-            lambda: tiny_illume.edit(image, ["a"], [0]),
+            lambda: tiny_illume.edit_batch(image, ["a"], [0]),
             ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer"),
         ),
-        "redraw": (lambda: tiny_illume.redraw(image, ["a"], ["b"], [0]), ("encoder", "detokenizer")),
+        "redraw": (lambda: tiny_illume.redraw_batch(image, ["a"], ["b"], [0]), ("encoder", "detokenizer")),
         "chat": (lambda: tiny_illume.chat([image[0], "a"]), ("encoder", "language", "text_tokenizer")),
-        "ask": (lambda: tiny_illume.ask(image, ["a"]), ("encoder", "language", "text_tokenizer")),
-        "describe": (lambda: tiny_illume.describe(image), ("encoder", "language", "text_tokenizer")),
-        "assess": (lambda: tiny_illume.assess(image, ["a"]), ("encoder", "language", "text_tokenizer")),
+        "ask": (lambda: tiny_illume.ask_batch(image, ["a"]), ("encoder", "language", "text_tokenizer")),
+        "describe": (lambda: tiny_illume.describe_batch(image), ("encoder", "language", "text_tokenizer")),
+        "assess": (lambda: tiny_illume.assess_batch(image, ["a"]), ("encoder", "language", "text_tokenizer")),
         "encode": (lambda: tiny_illume.encode(image), ("encoder", "tokenizer")),
         "features": (lambda: tiny_illume.features(image), ("encoder",)),
         "decode": (

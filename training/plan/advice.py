@@ -8,7 +8,7 @@ from lightning_modules.detokenizer import DetokenizerModule
 from lightning_modules.language import LanguageModule
 from training.plan.devices import GIB
 from training.plan.plan import Plan
-from training.plan.stand_in import Sketch
+from training.plan.stand_in import ModulesOnly
 
 Arguments = list[str]  # as a command line takes them
 Replan = Callable[[Arguments], Plan]  # with more on the command line, memory alone
@@ -31,7 +31,7 @@ class Advice(NamedTuple):
         yield f"  {self.plan.memory.total / GIB:.2f} GiB on each device"
 
 
-def advise(sketch: Sketch, plan: Plan, replan: Replan) -> Advice:
+def advise(sketch: ModulesOnly, plan: Plan, replan: Replan) -> Advice:
     """Looks for what makes a run fit: one setting, smaller micro-batches, both, more machines, at last LoRA.
 
     Args:
@@ -66,7 +66,7 @@ def _ways(turns: list[Arguments], batches: list[Arguments]) -> Iterator[list[Arg
             yield [together + batch for batch in batches]
 
 
-def _turns(sketch: Sketch, plan: Plan) -> list[Arguments]:
+def _turns(sketch: ModulesOnly, plan: Plan) -> list[Arguments]:
     """Settings that save memory and leave what is trained as it is."""
     module, turns = sketch.model, []
     if isinstance(module, LanguageModule):
@@ -79,7 +79,7 @@ def _turns(sketch: Sketch, plan: Plan) -> list[Arguments]:
     return turns
 
 
-def _batches(sketch: Sketch, plan: Plan) -> list[Arguments]:
+def _batches(sketch: ModulesOnly, plan: Plan) -> list[Arguments]:
     """Smaller micro-batches, and more of them a step: what divides a step's rows, from the largest down."""
     name = "sequences_per_batch" if isinstance(sketch.model, LanguageModule) else "batch_size"
     rows = getattr(sketch.datamodule, name, 1)
@@ -93,7 +93,7 @@ def _batches(sketch: Sketch, plan: Plan) -> list[Arguments]:
     ]
 
 
-def _last_ways(sketch: Sketch, plan: Plan) -> Iterator[list[Arguments]]:
+def _last_ways(sketch: ModulesOnly, plan: Plan) -> Iterator[list[Arguments]]:
     """What asks for more machines, and what trains less."""
     module = sketch.model
     smallest = (_batches(sketch, plan) or [[]])[-1]

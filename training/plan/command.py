@@ -6,10 +6,10 @@ from training.plan.advice import Arguments, advise
 from training.plan.options import Options
 from training.plan.page import page
 from training.plan.plan import Plan, plan_run
-from training.plan.stand_in import Read, Sketch
+from training.plan.stand_in import Read, ModulesOnly
 
 
-def planned(sketch: Sketch, read: Read, argv: Sequence[str], options: Options) -> str:
+def planned(sketch: ModulesOnly, read: Read, argv: Sequence[str], options: Options) -> str:
     """The page of a run.
 
     Args:

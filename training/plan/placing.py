@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from lightning.pytorch import LightningModule
 
 from training.parallel.fsdp2 import check_precision, check_shards
-from training.parallel.placement import check_halves, named_devices, precision_of
+from training.parallel.strategy import check_halves, named_devices, precision_of
 
 AUTO = 8  # devices of a machine that `auto` is taken for
 

@@ -15,7 +15,7 @@ from training.plan.options import Options
 from training.plan.parts import Part, parts_in
 from training.plan.placing import Placing, placing_of
 from training.plan.samples import Load, largest_load, mean_load
-from training.plan.stand_in import Read, Sketch, StandIn
+from training.plan.stand_in import Read, ModulesOnly, StandIn
 from training.plan.steps import Phase, check_known, phases_of
 
 SPARE = 0.06  # of a device's memory: its context, libraries' workspaces, fragments between tensors (assumed)
@@ -63,7 +63,7 @@ class Plan(NamedTuple):
         return self.memory.total <= (1 - SPARE) * self.room
 
 
-def plan_run(sketch: Sketch, read: Read, options: Options, only_memory: bool = False) -> Plan:
+def plan_run(sketch: ModulesOnly, read: Read, options: Options, only_memory: bool = False) -> Plan:
     """Plans a run.
 
     Args:
@@ -115,7 +115,7 @@ def plan_run(sketch: Sketch, read: Read, options: Options, only_memory: bool = F
     )
 
 
-def configure(sketch: Sketch, read: Read) -> tuple[Placing, list[str]]:
+def configure(sketch: ModulesOnly, read: Read) -> tuple[Placing, list[str]]:
     """Configures a sketch's module on the meta device; gives how it is placed, and what has to be said of its parts."""
     module, data = sketch.model, sketch.datamodule
     check_known(module)

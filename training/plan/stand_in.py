@@ -15,7 +15,7 @@ from models.model_folder import PARTS, load_parts
 from training.plan.published import kept_folder, kept_words
 
 
-class Sketch(Protocol):
+class ModulesOnly(Protocol):
     """A command line that was parsed, and whose module and data are there, with nothing configured.
 
     Attributes:
@@ -29,7 +29,7 @@ class Sketch(Protocol):
     datamodule: LightningDataModule
 
 
-Read = Callable[[list[str]], Sketch]  # a command line, as train.py takes it
+Read = Callable[[list[str]], ModulesOnly]  # a command line, as train.py takes it
 
 
 class StandIn:

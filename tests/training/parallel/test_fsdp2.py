@@ -12,9 +12,9 @@ from models.sequence import collate
 from models.unified import Illume
 from tests.fixtures import make_tiny_illume
 from tests.ranks import forked
-from training.checkpoint import ResumeCheckpoint, read_point, resume_point
+from training.checkpoint import ResumeCheckpoint, read_resume_point, find_resume_point
 from training.export import ExportModelFolder
-from training.gradient_norms import GradientNorms
+from training.param_group_metrics import GradientNorms
 from training.parallel.fsdp2 import FSDP2Strategy
 from training.stage_model import evaluated
 
@@ -45,7 +45,7 @@ class Record(L.Callback):
 
     def draw(self, module):
         with evaluated(module) as model:
-            self.drawn.append(model.draw(["a red circle"], [1], temperature=0.0))
+            self.drawn.append(model.draw_batch(["a red circle"], [1], temperature=0.0))
             self.drawn.append(model.language.vision_head.detach().clone())
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
@@ -178,7 +178,7 @@ def test_a_run_goes_on_from_its_shares(micro, alone, sharded, tmp_path):
     saved = folder / "previous.ckpt"
     shares = [".metadata", "__0_0.distcp", "__1_0.distcp", "meta.pt"]
     assert sorted(path.name for path in saved.iterdir()) == shares
-    assert (read_point(saved).step, resume_point(folder).step) == (2, 4)
+    assert (read_resume_point(saved).step, find_resume_point(folder).step) == (2, 4)
 
     def go_on(rank):
         made = model()

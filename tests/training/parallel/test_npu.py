@@ -23,7 +23,7 @@ fake.max_memory_allocated, fake.reset_peak_memory_stats = lambda device: 3 * 2**
 torch._register_device_module("npu", fake)
 
 from lightning.pytorch import Trainer
-from training.device_rate import forget_peak_memory, peak_memory
+from training.device_stats import reset_peak_memory, peak_memory
 from training.step_seed import StepSeed
 from models.device import check_device
 from parallel import placement
@@ -52,7 +52,7 @@ trainer = argparse.Namespace(global_rank=0, current_epoch=0)
 StepSeed(1)._seed(trainer, 2)
 found["seeds"] = len(seeds) and seeds[-1] == torch.initial_seed()
 device = torch.device("npu", 1)
-forget_peak_memory(device)
+reset_peak_memory(device)
 found["peak"], found["forgot"] = peak_memory(device), str(devices[-1])
 check_device("npu:1")
 from training.parallel.npu import NPUAccelerator, NPUDDPStrategy

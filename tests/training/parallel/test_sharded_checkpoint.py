@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributed import checkpoint as dcp
 
-from training.checkpoint import resume_point
+from training.checkpoint import find_resume_point
 from training.parallel.sharded_checkpoint import META, load_into, read_metadata
 
 STATE = {"state_dict": {"weight": torch.arange(6.0)}, "optimizer_0": {"lr": 0.1, "names": ["a", "b"]}}
@@ -39,7 +39,7 @@ def test_it_is_read(folder: Path) -> None:
     load_into(state, folder)
     assert torch.equal(state["state_dict"]["weight"], STATE["state_dict"]["weight"])
     assert state["optimizer_0"] == STATE["optimizer_0"]
-    assert resume_point(folder.parent)[:2] == (folder, 7)
+    assert find_resume_point(folder.parent)[:2] == (folder, 7)
 
 
 def test_what_it_lacks_is_an_error_or_stays(folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_one_that_lacks_something_is_passed_over(folder: Path, damage: str) -> N
     with pytest.raises(ValueError, match="last.ckpt"):
         read_metadata(folder)
     with pytest.raises(ValueError, match="no checkpoint can be read"):
-        resume_point(folder.parent)
+        find_resume_point(folder.parent)
 
 
 def test_metadata_that_would_run_something_is_refused(folder: Path) -> None:

@@ -130,7 +130,7 @@ def chain(tmp_path_factory):
     language, made.language = made.language, None
     words, made.text_tokenizer = made.text_tokenizer, None
     made.save_pretrained(str(folder / "tokenizer"))
-    language.set_codes(32)  # as a stage of text alone leaves it
+    language.resize_codebook(32)  # as a stage of text alone leaves it
     Illume(language=language, text_tokenizer=words).save_pretrained(str(folder / "language"))
     seen = {name: str(folder / "tokenizer") for name in ("encoder", "tokenizer", "detokenizer")}
     first = {"start": seen, "language": {"from": str(folder / "llm")}}

@@ -8,12 +8,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from common.files import write_text
 from common.safe_yaml import read_yaml
-from training.config_diff import differences
+from training.configs import config_differences
 from training.log_settings import log_settings
-from training.tracking import remember_ids
+from training.loggers import remember_ids
 
 
-class RunRecord(Callback):
+class SaveRunConfig(Callback):
     """Writes the resolved config when training starts: a run that could not be built leaves none.
 
     The loggers that keep settings get them then, again when a run goes on, which changes nothing.
@@ -42,7 +42,7 @@ def check_same_config(folder: Path, config: dict[str, Any]) -> None:
     known = read_yaml(path)
     if not isinstance(known, dict):
         raise ValueError(f"{path} is not what this run wrote: put it back, or remove the run")
-    differing = differences(known, config)
+    differing = config_differences(known, config)
     if differing:
         raise ValueError(
             f"the run in {folder} was made with another config: {', '.join(differing)}; "

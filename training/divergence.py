@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from common.errors import DIVERGED
 from models.sharding import local
-from training.rank_agreement import Agreement, Answer
+from training.parallel.rank_max import RankMax, PendingMax
 
 NEVER = -1
 
 
-class Diverged(ValueError):
+class DivergenceError(ValueError):
     """Training has come to numbers that are infinite or none."""
 
 
-class FiniteNumbers(Callback):
+class DivergenceGuard(Callback):
     """Stops after the first loss that is no finite number, all processes together.
 
     On a CPU that is at the very step, on other devices one later, and one more where there are several processes. A step
@@ -33,10 +33,10 @@ class FiniteNumbers(Callback):
         agreement: with the other processes.
     """
 
-    def __init__(self, agreement: Agreement | None = None) -> None:
-        self.agreement = agreement or Agreement()
+    def __init__(self, agreement: RankMax | None = None) -> None:
+        self.agreement = agreement or RankMax()
         self.kept: int | None = None  # step of the last checkpoint
-        self._answer: Answer | None = None
+        self._answer: PendingMax | None = None
         self._first = torch.tensor(NEVER)  # step of the first loss that is not finite, on the device
         self._copy: Tensor | None = None  # of it, on the host
         self._copied: torch.Event | None = None
@@ -62,7 +62,7 @@ class FiniteNumbers(Callback):
             asked, self._answer = self._answer, self.agreement.ask(first)
             first = NEVER if asked is None else int(asked.get())
         if first != NEVER:
-            raise Diverged(self._line(f"the loss is no finite number at step {first}"))
+            raise DivergenceError(self._line(f"the loss is no finite number at step {first}"))
 
     def _look(self, trainer: Trainer, loss: Tensor) -> None:
         step = trainer.fit_loop.epoch_loop._batches_that_stepped  # as metrics.csv counts
@@ -89,14 +89,14 @@ class FiniteNumbers(Callback):
         """Looks at all that a checkpoint or a model folder would hold; every process must come.
 
         Raises:
-            Diverged: some of it is not finite.
+            DivergenceError: some of it is not finite.
         """
-        self._raise_together(first_not_finite(pl_module, trainer.optimizers), trainer)
+        self._raise_together(first_non_finite(pl_module, trainer.optimizers), trainer)
 
     def _raise_together(self, bad: str, trainer: Trainer) -> None:
         if self.agreement.largest(bool(bad)):
             what = bad or "what another process holds"
-            raise Diverged(self._line(f"{what} is no finite number after {trainer.global_step} steps"))
+            raise DivergenceError(self._line(f"{what} is no finite number after {trainer.global_step} steps"))
 
     def _line(self, what: str) -> str:
         kept = (
@@ -116,7 +116,7 @@ def is_validation_loss(name: str) -> bool:
 
 
 @torch.no_grad()
-def first_not_finite(module: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> str:
+def first_non_finite(module: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> str:
     """The first of a module's learned weights, saved statistics and moments that is not finite; empty: all are.
 
     Of statistics only what is no number counts: masks are infinite by intention. Waits for the device once.

@@ -23,7 +23,7 @@ STATED = {
 }
 
 
-def stated_rate(device: torch.device, precision: str) -> float:
+def stated_flops_per_second(device: torch.device, precision: str) -> float:
     """Operations a second that the maker of a device states for a run of this Trainer's `precision`; 0: unknown here."""
     if device.type != "cuda" or "64" in precision:
         return 0.0
@@ -46,7 +46,7 @@ def precision_of(name: str) -> torch.dtype:
     return torch.float32
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype, side: int | None = None) -> float:
+def measured_flops_per_second(device: torch.device, dtype: torch.dtype, side: int | None = None) -> float:
     """Floating point operations a second of one large product of matrices: the best of a few, after one to warm up.
 
     It draws its numbers from a generator of its own: training goes on as if nothing had been.
@@ -65,7 +65,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, side: int | None = Non
     return 2 * side**3 / best
 
 
-def forget_peak_memory(device: torch.device) -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Has `peak_memory` begin anew, where the device itself keeps count."""
     if (kept := _memory_of(device)) is not None:
         kept.reset_peak_memory_stats(device)

@@ -11,7 +11,7 @@ from torch import nn
 import train
 from tests.ranks import forked
 from tests.tiny import BASE, TinyModule, error_of, write
-from training.finite import first_not_finite
+from training.divergence import first_non_finite
 from training.metrics_file import read_rows
 
 STEP, VALIDATE = TinyModule.training_step, TinyModule.validation_step
@@ -141,15 +141,15 @@ def test_what_is_looked_at() -> None:
     optimizer = torch.optim.Adam(net.parameters())
     net(torch.rand(4, 2)).sum().backward()
     optimizer.step()
-    assert first_not_finite(net, [optimizer]) == ""
+    assert first_non_finite(net, [optimizer]) == ""
     optimizer.state[net[0].weight]["exp_avg_sq"].fill_(
         float("inf")
     )  # from here on the weight would stand still
-    assert "exp_avg_sq" in first_not_finite(net, [optimizer])
+    assert "exp_avg_sq" in first_non_finite(net, [optimizer])
     net[1].running_var.fill_(float("nan"))
-    assert first_not_finite(net, []) == "1.running_var"
+    assert first_non_finite(net, []) == "1.running_var"
     net[0].weight.requires_grad_(False).fill_(float("nan"))  # what does not learn was there before
-    assert first_not_finite(net, []) == "1.running_var"
+    assert first_non_finite(net, []) == "1.running_var"
 
 
 def test_finished_json_is_written_for_finite_runs_alone() -> None:

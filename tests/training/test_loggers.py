@@ -152,11 +152,11 @@ def test_both_at_once_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.tracking import MlflowClient
     from PIL import Image
 
-    from training.log_image import log_picture
+    from training.log_image import log_image
 
     def draw(self: TinyModule) -> None:
         for logger in self.trainer.loggers:
-            log_picture(logger, "samples", Image.new("RGB", (8, 8), "red"), 1)
+            log_image(logger, "samples", Image.new("RGB", (8, 8), "red"), 1)
 
     monkeypatch.setattr(TinyModule, "on_train_end", draw)
     run = train.main(

@@ -12,7 +12,7 @@ IGNORED = ("config", "extends", "name", "runs_dir", "track", "timeout")
 SESSION = ("trainer.max_time",)  # of one session of a run: the next may be longer
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The keys in which two configs differ, each as "model.init_args.lr (0.1 -> 0.2)"."""
     before, after = (
         flat(expand_all(dict(one), strict=False)) for one in (old, new)

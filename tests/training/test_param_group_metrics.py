@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from training.csv_logger import AppendingCSVLogger, read_rows
-from training.gradient_norms import GradientNorms, gradient_norms
+from training.param_group_metrics import GradientNorms, gradient_norms
 
 
 class Summed(LightningModule):

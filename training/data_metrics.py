@@ -12,7 +12,7 @@ from training.csv_logger import last_step
 EVERY = 50  # steps between two looks
 
 
-class DataRecord(Callback):
+class DataMetrics(Callback):
     """Logs `data/skipped` (samples so far), `data/packed` (real tokens over all) and `data/tokens_<source>`.
 
     `data/cut` is how many documents were cut to fit a row, by all ranks. Of what was skipped, and why, and of what was

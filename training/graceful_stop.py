@@ -21,7 +21,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from common.signals import STOP_SIGNALS, Stopped, shield_children
 from training.csv_logger import AppendingCSVLogger
-from training.rank_agreement import Agreement, Answer
+from training.parallel.rank_max import RankMax, PendingMax
 
 STOPPING = (
     b"\ntrain.py: stopping once this step is done and saved; Ctrl-C again stops at once, without that\n"
@@ -39,7 +39,7 @@ class Phase(Enum):
     OVER = "training has ended, and all of it is saved"
 
 
-class GentleStop(Callback):
+class GracefulStop(Callback):
     """Knows whether the run is to stop, and where it may. It stands first among the callbacks, `ResumeCheckpoint` last.
 
     Args:
@@ -47,8 +47,8 @@ class GentleStop(Callback):
         seconds: of training, validation among it, after which the run stops; None: no limit.
     """
 
-    def __init__(self, agreement: Agreement | None = None, seconds: float | None = None) -> None:
-        self.agreement, self.seconds = agreement or Agreement(), seconds
+    def __init__(self, agreement: RankMax | None = None, seconds: float | None = None) -> None:
+        self.agreement, self.seconds = agreement or RankMax(), seconds
         self.deadline = float("inf")
         self.reason = ""  # why this process is to stop
         self.agreed = False  # whether all of them are
@@ -60,7 +60,7 @@ class GentleStop(Callback):
         self.whole_step = lambda: True  # whether no gradients are being accumulated
         self.rows: dict[str, int] | None = None  # of each file, those before what is owed
         self.states: dict[str, Any] = {}  # of the callbacks, before what is owed
-        self._answer: Answer | None = None
+        self._answer: PendingMax | None = None
         self._handlers: dict[signal.Signals, Any] = {}
 
     @contextmanager

@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import DDPStrategy
 import train
 from tests.ranks import torchrun_environment
 from tests.tiny import BASE, error_of, write
-from training.parallel import placement
+from training.parallel import strategy as placement
 from training.parallel.fsdp2 import FSDP2Strategy
 
 ROOT = Path(train.__file__).parent

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from lightning.pytorch import Trainer
 
 
-class Agreement:
+class RankMax:
     """The largest of a number over all processes; each must ask the same questions in the same order."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Agreement:
         """Forgets the group, which ends with the run's own."""
         self.group = None
 
-    def ask(self, number: float) -> "Answer":
+    def ask(self, number: float) -> "PendingMax":
         """Begins to look for the largest."""
         value = torch.tensor(number, dtype=torch.float64)
         work = (
@@ -37,14 +37,14 @@ class Agreement:
             if self.group is None
             else dist.all_reduce(value, dist.ReduceOp.MAX, self.group, async_op=True)
         )
-        return Answer(value, work)
+        return PendingMax(value, work)
 
     def largest(self, number: float) -> float:
         """The largest, waited for."""
         return self.ask(number).get()
 
 
-class Answer:
+class PendingMax:
     """A number that is on its way."""
 
     def __init__(self, value: torch.Tensor, work: dist.Work | None) -> None:
