@@ -27,7 +27,7 @@ from common.errors import Parser, explain, user_errors
 from common.paths import typed_path, user_path
 from common.text import check_text
 from models.device import DEVICES, check_device
-from models.generation import TOKEN_LIMIT, shown_sampling
+from models.generation import TOKEN_LIMIT
 from models.sampling_options import add_sampling, given_sampling
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def load(options: argparse.Namespace, *parts: str) -> "Illume":
 def given_generation(options: argparse.Namespace) -> dict[str, Any]:
     """What the options lay over the model's own settings."""
     sampling, limit = given_sampling(options), getattr(options, "max_new_tokens", None)
-    given: dict[str, Any] = {options.task: sampling} if sampling else {}
+    given: dict[str, Any] = {options.task: sampling.given}
     return given | ({"max_new_tokens": {WRITES[options.task]: limit}} if limit else {})
 
 
@@ -165,7 +165,7 @@ def draw(options: argparse.Namespace) -> None:
     else:
         images = sketches(model, options, [options.seed + i for i in range(options.number)])
     save(grid(torch.stack(list(images))), options.out)
-    note(f"drawn with {shown_sampling(model.generation.draw)}")
+    note(f"drawn with {model.generation.draw}")
 
 
 def sketches(model: "Illume", options: argparse.Namespace, seeds: list[int]) -> "Tensor":
@@ -263,7 +263,7 @@ def edit(options: argparse.Namespace) -> None:
     model = load(options, *SEES, *DRAWS)
     image = read_image(options.image, model, whole=False)[None]  # (1, 3, H, W)
     save(grid(model.edit_batch(image, [options.instruction], [options.seed])), options.out)
-    note(f"edited with {shown_sampling(model.generation.edit)}")
+    note(f"edited with {model.generation.edit}")
 
 
 def chat(options: argparse.Namespace) -> None:

@@ -19,8 +19,8 @@ from evals.fidelity.inception import LAYERS, check_weights, find_weights, load_i
 from evals.fidelity.scores import KID_SUBSET_SIZE
 from evals.fidelity.tasks import read_prompts
 from evals.image_sets import pictures_in, spread, square_of
-from evals.playground.suite import NEEDS, measures_of
-from models.generation import overrides
+from evals.playground.suite import NEEDS, supported_measures
+from models.generation import SamplingConfig, overrides
 from models.unified import Illume
 from training.stage_drawing import note_sampling, require, sampling_of
 from training.stage_model import evaluated, stage_model
@@ -118,7 +118,7 @@ class Fidelity(PeriodicScores):
             torch.manual_seed(self.seed)
             if self._draws(model):
                 found |= self._measure_images(model, self._drawings(model), "")
-            if "reconstruction" in measures_of(model):
+            if "reconstruction" in supported_measures(model):
                 found |= self._measure_images(model, self._reconstructions(model), "r")
         return found
 
@@ -153,7 +153,7 @@ class Fidelity(PeriodicScores):
     def _drawings(self, model: Illume) -> Iterator[Tensor]:
         seeds = [seed_of(self.seed, i) for i in range(len(self.prompts))]
         for words, own in zip(_batches(self.prompts, self.batch), _batches(seeds, self.batch), strict=True):
-            yield model.draw(words, own, **self.given).cpu()
+            yield model.draw_batch(words, own, SamplingConfig(**self.given)).cpu()
 
     def _reconstructions(self, model: Illume) -> Iterator[Tensor]:
         for number, images in enumerate(self._squares(model)):

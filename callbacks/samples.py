@@ -12,9 +12,9 @@ from evals.playground.contact_sheets import COLUMNS, reconstruction_sheet
 from evals.playground.reconstruction import rebuild
 from evals.playground.suite import NEEDS, check_size
 from judges.pixels import to_numpy
-from models.generation import overrides
+from models.generation import SamplingConfig, overrides
 from models.unified import Illume
-from training.log_image import log_image
+from training.loggers import log_image
 from training.stage_drawing import note_sampling, require, sampling_of
 from training.stage_model import evaluated, stage_model
 from worlds.playground.judge import read, satisfies
@@ -82,7 +82,7 @@ def drawing_sheet(model: Illume, seed: int = 0, **sampling: Any) -> Image.Image:
     every = evaluation_prompts(2, seed)
     prompts = [every[i * len(every) // COLUMNS] for i in range(COLUMNS)]
     seeds = [seed + i for i in range(COLUMNS)]
-    images = model.draw_batch([p.text for p in prompts], seeds, **sampling)
+    images = model.draw_batch([p.text for p in prompts], seeds, SamplingConfig(**sampling))
     readings = read(to_numpy(images))
     rows = zip(prompts, images, readings, strict=True)
     return contact_sheet([Cell(image, p.text, satisfies(r, p.spec).ok) for p, image, r in rows], 4)

@@ -21,7 +21,7 @@ from common.folder_lock import FolderLock
 from common.paths import path_or_name, user_path
 from datamodules.document_datamodule import DocumentDataModule
 from evals.playground.suite import NEEDS, playground_suite
-from judges.judge import Judge, JudgeAway
+from judges.judge import Judge, JudgeUnavailable
 from judges.judge_config import read_judge
 from judges.scene import SceneJudge
 from models.device import check_device
@@ -41,7 +41,7 @@ from training.stage_model import evaluated
 log = logging.getLogger(__name__)
 
 FOLDER = "self_enhancement"
-OWN_VERDICTS = 200  # drawings of a round that the model assesses itself as well
+SELF_ASSESSMENTS = 200  # drawings of a round that the model assesses itself as well
 
 
 class SelfEnhancement(Callback):
@@ -57,12 +57,12 @@ class SelfEnhancement(Callback):
         every_n_epochs: how often.
         rounds: at most; None: as often as there are epochs. No round follows the last epoch.
         share: of all documents of the next epochs, that are dialogues (ILLUME: 50 thousand among 8.19 million, 0.006).
-        most_dialogues: in the pool; beyond them the oldest rounds count for less, and then for nothing. None: no cap.
-        own_verdicts: drawings of each round that the model assesses itself as well, for the report; 0: none.
+        max_dialogues: in the pool; beyond them the oldest rounds count for less, and then for nothing. None: no cap.
+        self_assessments: drawings of each round that the model assesses itself as well, for the report; 0: none.
         evaluate: sizes of the playground's suite (per_category, seeds, samples), which is then measured before training
             and after it, for the report; None: not measured.
         at_once: most drawings made at once; no more are made than memory has room for.
-        count, draws, good_score, target, bad_share, contrasts, form, cfg, temperature, top_k, top_p, seed: as in
+        count, draws, good_score, target, bad_share, hard_negatives, form, cfg, temperature, top_k, top_p, seed: as in
             `RoundSettings`.
 
     Raises:
@@ -76,8 +76,8 @@ class SelfEnhancement(Callback):
         every_n_epochs: int = 1,
         rounds: int | None = None,
         share: float = 0.1,
-        most_dialogues: int | None = None,
-        own_verdicts: int = OWN_VERDICTS,
+        max_dialogues: int | None = None,
+        self_assessments: int = SELF_ASSESSMENTS,
         evaluate: dict[str, int] | None = None,
         at_once: int = BATCH,
         count: int = 1000,
@@ -85,7 +85,7 @@ class SelfEnhancement(Callback):
         good_score: int = 8,
         target: Literal["truth", "own"] = "truth",
         bad_share: float | None = None,
-        contrasts: int = 0,
+        hard_negatives: int = 0,
         form: Literal["dialogue", "pairs"] = "dialogue",
         cfg: float | None = None,
         temperature: float | None = None,
@@ -99,7 +99,7 @@ class SelfEnhancement(Callback):
             )
         places = (prompts,) if isinstance(prompts, str) else tuple(prompts)
         self.settings = RoundSettings(
-            places, count, draws, good_score, target, bad_share, contrasts, form,
+            places, count, draws, good_score, target, bad_share, hard_negatives, form,
             *(cfg, temperature, top_k, top_p, seed),
         )  # fmt: skip
         self.given = overrides("SelfEnhancement", **self.settings.sampling)
@@ -108,7 +108,7 @@ class SelfEnhancement(Callback):
         self.at_once = at_once
         self.judge = judge or SceneJudge()
         self.every_n_epochs, self.rounds, self.share = every_n_epochs, rounds, share
-        self.most_dialogues, self.own_verdicts, self.evaluate = most_dialogues, own_verdicts, evaluate
+        self.max_dialogues, self.self_assessments, self.evaluate = max_dialogues, self_assessments, evaluate
         self.scores: dict[str, dict[str, float]] = {}  # of the suite, before and after
         self.finished: list[dict[str, Any]] = []  # rounds in the pool: name, shards, dialogues
         self.pending: dict[str, Any] | None = None  # the round that is under way: its number and folder
@@ -176,26 +176,26 @@ class SelfEnhancement(Callback):
     def _go_on(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the pending round, or leaves it pending where the judge cannot be reached."""
         with evaluated(pl_module) as model:
-            self.judge.watch(model)
+            self.judge.set_model(model)
             one = self._round(trainer, model)
-            self.judge.keep_in(one.folder / "opinions")
+            self.judge.set_cache(one.folder / "opinions")
 
             def draw_and_judge() -> None:
                 one.draw(model)
                 one.judge(self.judge)
 
-            def ask_itself() -> None:
-                if self.own_verdicts:
-                    one.ask_itself(model, self.own_verdicts)
+            def self_assess() -> None:
+                if self.self_assessments:
+                    one.self_assess(model, self.self_assessments)
 
             try:
                 _on_all_ranks(draw_and_judge)
-            except JudgeAway as error:
+            except JudgeUnavailable as error:
                 log.warning("round %d waits: %s", one.number, error)
                 return
-            _on_all_ranks(ask_itself)
+            _on_all_ranks(self_assess)
         row = trainer.datamodule.sequence_length
-        write = partial(one.write, length_of(pl_module.sequencer), row)
+        write = partial(one.write, token_counter(pl_module.sequencer), row)
         _on_all_ranks(write if trainer.is_global_zero else lambda: None)
         summary = one.summary
         self.finished.append(
@@ -242,7 +242,7 @@ class SelfEnhancement(Callback):
         own = [one["name"] for one in self.finished if one["shards"]]
         others = sum(c["weight"] for name, c in data.sources.items() if name not in own)
         counted: dict[str, int] = {}
-        left = self.most_dialogues if self.most_dialogues is not None else sys.maxsize
+        left = self.max_dialogues if self.max_dialogues is not None else sys.maxsize
         for one in reversed(self.finished):
             counted[one["name"]] = min(one["dialogues"], left)
             left -= counted[one["name"]]
@@ -260,7 +260,7 @@ class SelfEnhancement(Callback):
         )
 
 
-def length_of(sequencer: Sequencer) -> Length:
+def token_counter(sequencer: Sequencer) -> Length:
     """What counts a document's tokens as training does."""
     return lambda document: len(sequencer.segment(document))
 
@@ -269,7 +269,7 @@ def _on_all_ranks(work: Callable[[], Any]) -> None:
     """Does each rank's work; what stops one of them stops all, where else the others would wait for it.
 
     Raises:
-        JudgeAway: the judge of a rank went away, and nothing worse happened.
+        JudgeUnavailable: the judge of a rank went away, and nothing worse happened.
         ValueError: another rank met an error; that one raises its own.
     """
     mine: Exception | None = None
@@ -282,17 +282,17 @@ def _on_all_ranks(work: Callable[[], Any]) -> None:
             raise mine
         return
     told: list[tuple[bool, str] | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(told, None if mine is None else (isinstance(mine, JudgeAway), str(mine)))
+    dist.all_gather_object(told, None if mine is None else (isinstance(mine, JudgeUnavailable), str(mine)))
     # what is worse than a judge that went away comes first, and each rank's own before another's
     worse, away = (
         [message for went, message in filter(None, told) if went is side] for side in (False, True)
     )
-    if mine is not None and not (worse and isinstance(mine, JudgeAway)):
+    if mine is not None and not (worse and isinstance(mine, JudgeUnavailable)):
         raise mine
     if worse:
         raise ValueError(f"another rank could not go on: {worse[0]}")
     if away:
-        raise JudgeAway(away[0])
+        raise JudgeUnavailable(away[0])
 
 
 def _last_epoch(trainer: Trainer) -> bool:
@@ -327,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--bad-share", type=float, help="of bad drawings among dialogues (default: as they come)"
     )
     parser.add_argument(
-        "--contrasts", type=int, default=0, help="other captions to hold each drawing against (default: 0)"
+        "--hard_negatives", type=int, default=0, help="other captions to hold each drawing against (default: 0)"
     )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, npu (default: %(default)s)")
@@ -372,9 +372,9 @@ def run(options: argparse.Namespace) -> None:
         target=options.target,
         form=options.form,
         bad_share=options.bad_share,
-        contrasts=options.contrasts,
+        hard_negatives=options.hard_negatives,
         seed=options.seed,
-        **given_sampling(options),
+        **given_sampling(options).given,
     )
     model = Illume.from_pretrained(options.model)
     model.require(*NEEDS["geneval"], does="a round")
@@ -382,12 +382,12 @@ def run(options: argparse.Namespace) -> None:
     one = Round(options.out, settings.resolved(model.generation.draw), at_once=options.at_once)
     one.make_plan(folder_hash(options.model), judge.name, model.prompts)
     one.draw(model)
-    judge.watch(model)
-    judge.keep_in(options.out / "opinions")
+    judge.set_model(model)
+    judge.set_cache(options.out / "opinions")
     one.judge(judge)
-    one.ask_itself(model, OWN_VERDICTS)
+    one.self_assess(model, SELF_ASSESSMENTS)
     row = options.sequence_length or model.language.trunk.config.max_position_embeddings
-    summary = one.write(length_of(model.sequencer), row)
+    summary = one.write(token_counter(model.sequencer), row)
     page = write_enhancement_report(options.out, [one.shown()], {}, {})
     print(
         f"{summary['good']} good, {summary['bad']} bad, {summary['unjudged']} unjudged of {summary['drawings']}"

@@ -78,8 +78,8 @@ def _playground(options: argparse.Namespace) -> dict[str, Any]:
     from models.unified import Illume
 
     given = {name: getattr(options, name) for name in QUICK if getattr(options, name) is not None}
-    settings = (QUICK if options.quick else {}) | given | given_sampling(options)
-    settings["edit_sampling"] = given_sampling(options, "edit_")
+    settings = (QUICK if options.quick else {}) | given | given_sampling(options).given
+    settings["edit_sampling"] = given_sampling(options, "edit_").given
     model = Illume.from_pretrained(options.model).to(options.device)
     about = {"images": options.images, "folder": options.model, "inception": options.inception}
     about |= {"assess": options.assess}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from common.files import write_bytes, write_text
 from common.progress import progress
+from models.generation import SamplingConfig
 from models.image_files import encoded
 from models.sampling_options import NAMES
 
@@ -58,14 +59,11 @@ Make = Callable[[Sequence[Order]], Tensor]  # orders to images (B, 3, H, W) uint
 class Draws(Protocol):
     """What draws, as `Illume` does."""
 
-    def draw(
+    def draw_batch(
         self,
         prompts: Sequence[str],
         seeds: list[int],
-        cfg: float,
-        temperature: float,
-        top_k: int,
-        top_p: float,
+        sampling: SamplingConfig,
     ) -> Tensor:
         """Images (B, 3, H, W) uint8, one for each prompt and seed."""
 
@@ -73,7 +71,9 @@ class Draws(Protocol):
 def draws(model: Draws, record: Mapping[str, Any]) -> Make:
     """How a model makes images of prompts, by the sampling settings of a record."""
     sampling = {name: record[name] for name in NAMES}
-    return lambda orders: model.draw([o.source for o in orders], [o.seed for o in orders], **sampling)
+    return lambda orders: model.draw_batch(
+        [o.source for o in orders], [o.seed for o in orders], SamplingConfig(**sampling)
+    )
 
 
 def make_missing(make: Make, folder: Path, missing: Sequence[Order], batch: int) -> Iterator[Order]:

@@ -40,7 +40,7 @@ def sampling_of(options: argparse.Namespace, task: Literal["draw", "edit"] = "dr
     if options.model is None:
         return {}
     own = getattr(read_generation(options.model), task)
-    return asdict(own.override(**given_sampling(options)))
+    return asdict(own.override(given_sampling(options)))
 
 
 def record_of(options: argparse.Namespace, **about: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from common.images import IMAGE_EXTENSIONS, centre_square, has_image_extension
-from judges.pixels import tensor_of
+from judges.pixels import image_to_tensor
 from models.image_files import open_image
 
 MOST_BYTES = 2**28  # of one picture: what is larger is no picture
@@ -251,7 +251,7 @@ def square_of(picture: Picture, side: int) -> Tensor:
     Raises:
         ValueError: it cannot be read.
     """
-    return tensor_of(centre_square(open_image(picture.read(), picture.where), side))
+    return image_to_tensor(centre_square(open_image(picture.read(), picture.where), side))
 
 
 def spread(items: Sequence[Item], most: int | None) -> list[Item]:

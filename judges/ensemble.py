@@ -28,20 +28,20 @@ class EnsembleJudge(Judge):
         self.judges = judges
         self.name = f"ensemble({', '.join(judge.name for judge in judges)})"
 
-    def watch(self, model: Illume) -> None:
+    def set_model(self, model: Illume) -> None:
         """Tells all of them."""
         for judge in self.judges:
-            judge.watch(model)
+            judge.set_model(model)
 
     def check(self) -> None:
         """Asks all of them."""
         for judge in self.judges:
             judge.check()
 
-    def keep_in(self, folder: Path) -> None:
+    def set_cache(self, folder: Path) -> None:
         """Tells all of them."""
         for judge in self.judges:
-            judge.keep_in(folder)
+            judge.set_cache(folder)
 
     def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
         """The common opinions."""

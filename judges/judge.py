@@ -33,7 +33,7 @@ def opinion_from_json(said: Mapping[str, Any]) -> Assessment | Unjudged:
     return Unjudged(said["unjudged"]) if "unjudged" in said else Assessment.model_validate(said)
 
 
-class JudgeAway(OSError):
+class JudgeUnavailable(OSError):
     """The judge cannot go on for now: its server is gone, or a cap is reached. What it said before is kept."""
 
 
@@ -73,7 +73,7 @@ class Judge(ABC):
         """An opinion of each of images (B, 3, H, W) uint8, which were drawn for the prompts.
 
         Raises:
-            JudgeAway: it cannot go on for now.
+            JudgeUnavailable: it cannot go on for now.
             JudgeRefused: it never will.
         """
 
@@ -84,8 +84,8 @@ class Judge(ABC):
             JudgeRefused: it is not.
         """
 
-    def keep_in(self, folder: Path) -> None:  # noqa: B027 - only what is paid for is worth keeping
+    def set_cache(self, folder: Path) -> None:  # noqa: B027 - only what is paid for is worth keeping
         """Is told of a folder where it may keep opinions; a judge that is paid for does."""
 
-    def watch(self, model: Illume) -> None:  # noqa: B027 - most judges have nothing to do here
+    def set_model(self, model: Illume) -> None:  # noqa: B027 - most judges have nothing to do here
         """Is told of the model whose drawings it will see; the self judge needs it, and others do not."""

@@ -20,7 +20,7 @@ from judges.answers import CutAnswer, answer_text
 from judges.assessment import Assessment, Dimension, Verdict, from_json, json_schema
 from judges.cache import OpinionCache
 from judges.http_limits import limited_client, retry_after, within
-from judges.judge import Judge, JudgeAway, JudgeRefused, Unjudged
+from judges.judge import Judge, JudgeUnavailable, JudgeRefused, Unjudged
 from judges.limits import believed, check_amounts, check_sizes
 from judges.question import SYSTEM, question
 from judges.redaction import Redactor, check_url, redact_logs, url_secrets
@@ -159,7 +159,7 @@ class OpenAIJudge(Judge):
         self._server()
         self.cache.check()
 
-    def keep_in(self, folder: Path) -> None:
+    def set_cache(self, folder: Path) -> None:
         """Keeps opinions there, if no other cache was set."""
         if self.cache.folder is None:
             self.cache = OpinionCache(folder, self.name)
@@ -252,9 +252,9 @@ class OpenAIJudge(Judge):
                         wrong,
                     )
                 if stop.wait(wait):
-                    raise JudgeAway(f"{self.name}: nothing more is asked; what it said before is kept")
+                    raise JudgeUnavailable(f"{self.name}: nothing more is asked; what it said before is kept")
         if gone:
-            raise JudgeAway(
+            raise JudgeUnavailable(
                 f"{self.name} does not answer: {self.tries} tries, the last of which ended with {wrong}; "
                 "what it said before is kept"
             )
@@ -264,13 +264,13 @@ class OpenAIJudge(Judge):
         """One image without a readable answer is unjudged, and not for ever: it is kept in no cache.
 
         Raises:
-            JudgeRefused, JudgeAway: it was not the only one; who asks on pays for nothing.
+            JudgeRefused, JudgeUnavailable: it was not the only one; who asks on pays for nothing.
         """
         with self._lock:
             self.unreadable += 1
             count = self.unreadable
         if count >= MAX_UNREADABLE:
-            raise (JudgeAway if self.answered else JudgeRefused)(
+            raise (JudgeUnavailable if self.answered else JudgeRefused)(
                 f"{self.name} gave no readable opinion of {count} images in a row ({reason}); what it said before is kept"
             )
         return Unjudged(reason)
@@ -279,7 +279,7 @@ class OpenAIJudge(Judge):
         """One image may not be to a server's liking; two, before it ever answered, and it is set up wrongly."""
         told = f"{self.name} does not take what is asked: {self._said(error)}{self._redact(_advice(error))}"
         if error.status_code not in THIS_IMAGE:
-            raise (JudgeAway if self.answered else JudgeRefused)(told) from None
+            raise (JudgeUnavailable if self.answered else JudgeRefused)(told) from None
         with self._lock:
             self.turned_down += 1
             if not self.answered and (self.turned_down > 1 or _advice(error)):
@@ -300,14 +300,14 @@ class OpenAIJudge(Judge):
         """Counts a call against the caps, and waits until it may be made."""
         with self._lock:
             if self.max_calls is not None and self.calls >= self.max_calls:
-                raise JudgeAway(f"{self.name}: the cap of {self.max_calls} calls is reached")
+                raise JudgeUnavailable(f"{self.name}: the cap of {self.max_calls} calls is reached")
             if self.max_spend is not None and self.spent >= self.max_spend:
-                raise JudgeAway(f"{self.name}: the cap on spending, {self.max_spend:g}, is reached")
+                raise JudgeUnavailable(f"{self.name}: the cap on spending, {self.max_spend:g}, is reached")
             self.calls += 1
             wait = self._next_call - time.monotonic()
             self._next_call = max(self._next_call, time.monotonic()) + self._pause
         if wait > 0 and stop.wait(wait):
-            raise JudgeAway(f"{self.name}: nothing more is asked; what it said before is kept")
+            raise JudgeUnavailable(f"{self.name}: nothing more is asked; what it said before is kept")
 
     def _call(self, server: "OpenAI", messages: list[dict[str, Any]]) -> Any:
         request: dict[str, Any] = {"model": self.model, "messages": messages}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from judges.assessment import HIGHEST, Assessment, Verdict
 from judges.judge import Judge, Unjudged
-from judges.pixels import arrays
+from judges.pixels import to_numpy
 from worlds.playground.captions import place_name
 from worlds.playground.judge import UNKNOWN, Reading, SeenObject, read, satisfies
 from worlds.playground.parse import parse_prompt
@@ -27,7 +27,7 @@ class SceneJudge(Judge):
 
     def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
         """Exact opinions; a text that is no prompt of the playground is unjudged."""
-        return [_assess(text, seen) for text, seen in zip(prompts, read(arrays(images)), strict=True)]
+        return [_assess(text, seen) for text, seen in zip(prompts, read(to_numpy(images)), strict=True)]
 
 
 def _assess(text: str, reading: Reading) -> Assessment | Unjudged:

@@ -24,7 +24,7 @@ class SelfJudge(Judge):
         super().__init__(dimensions)
         self.model: Illume | None = None
 
-    def watch(self, model: Illume) -> None:
+    def set_model(self, model: Illume) -> None:
         """Takes the model."""
         self.model = model
 
@@ -55,7 +55,7 @@ class SelfJudge(Judge):
 
     def _model(self) -> Illume:
         if self.model is None:
-            raise ValueError("the self judge has no model: watch(model) first")
+            raise ValueError("the self judge has no model: set_model(model) first")
         return self.model
 
     def _written(self, prompts: Sequence[str], images: Tensor) -> list[tuple[Assessment | Unjudged, str]]:
@@ -63,7 +63,9 @@ class SelfJudge(Judge):
         texts = [
             text
             for start in range(0, len(prompts), BATCH)
-            for text in self._model().assess(images[start : start + BATCH], prompts[start : start + BATCH])
+            for text in self._model().assess_batch(
+                images[start : start + BATCH], prompts[start : start + BATCH]
+            )
         ]
         return [(self._of_mine(_read(text)), text) for text in texts]
 

@@ -44,7 +44,7 @@ def dialogue(
     return _sample(document, files)
 
 
-def words_that_fit(
+def fit_words(
     image: Tensor,
     prompt: str,
     opinion: Assessment,

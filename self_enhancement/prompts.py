@@ -14,7 +14,7 @@ from datamodules.shard_paths import Unreachable, find_shards, local
 log = logging.getLogger(__name__)
 
 LOOKED_AT = 64  # captions at random for each contrast, where none differs in one word
-ENOUGH = 200_000  # captions to find contrasts among: seconds of reading
+ENOUGH = 200_000  # captions to find hard_negatives among: seconds of reading
 MOST_WORDS = 32  # of a caption that is looked at word by word
 
 Gap = tuple[str | None, ...]  # the words of a caption, one of them left out
@@ -96,7 +96,7 @@ def read_captions(places: Sequence[str], rng: random.Random, enough: int = ENOUG
     return sorted(found)
 
 
-def choose_contrasts(
+def choose_hard_negatives(
     prompts: Sequence[str], captions: Sequence[str], wanted: int, rng: random.Random
 ) -> list[list[str]]:
     """For each prompt, other captions that say nearly the same.
@@ -155,7 +155,7 @@ def _nearest(
     return sorted(near, key=unlike)[:wanted]
 
 
-class TrueImages:
+class CaptionImages:
     """The captions' own images; one shard stands open at a time."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ SIDE, MARGIN = 180, 28  # of the calibration plot, in its own units
 
 
 @dataclass
-class RoundShown:
+class RoundReport:
     """One round as the page shows it.
 
     Attributes:
@@ -56,7 +56,7 @@ class RoundShown:
 
 
 def write_enhancement_report(
-    folder: Path, rounds: Sequence[RoundShown], before: Mapping[str, float], after: Mapping[str, float]
+    folder: Path, rounds: Sequence[RoundReport], before: Mapping[str, float], after: Mapping[str, float]
 ) -> Path:
     """Writes self_enhancement.html and .json into `folder`; returns the page.
 
@@ -121,7 +121,7 @@ def _agreed(own: Mapping[str, Any]) -> str:
     return f"{own['balanced_accuracy']:.2f} ({own['readable']} of {own['asked']} readable)"
 
 
-def _round(one: RoundShown, data: Mapping[str, Any]) -> Markup:
+def _round(one: RoundReport, data: Mapping[str, Any]) -> Markup:
     bins = [Bin(**b) for b in data["own"]["calibration"]]
     return fragment(
         """<h2>Round {{ number }}</h2>{{ good }}{{ bad }}
@@ -133,7 +133,7 @@ def _round(one: RoundShown, data: Mapping[str, Any]) -> Markup:
     )
 
 
-def _sheet(one: RoundShown, good: bool, title: str) -> Markup:
+def _sheet(one: RoundReport, good: bool, title: str) -> Markup:
     which = [i for i, ok in enumerate(one.good) if ok is good][:SHOWN]
     if not which:
         return Markup()

@@ -30,13 +30,14 @@ from common.json_files import read_json, read_object
 from judges.assessment import Assessment
 from judges.judge import Judge, Unjudged, opinion_from_json, opinion_to_json
 from judges.self_judge import SelfJudge
+from models.generation import SamplingConfig
 from models.prompts import PLAYGROUND, Prompts
 from models.unified import Illume
 from self_enhancement.dialogues import Length, write_shards
-from self_enhancement.prompts import Chosen, choose_contrasts, choose_prompts, read_captions
-from self_enhancement.report import RoundShown
+from self_enhancement.prompts import Chosen, choose_hard_negatives, choose_prompts, read_captions
+from self_enhancement.report import RoundReport
 from self_enhancement.settings import RoundSettings
-from self_enhancement.training_samples import Judged, Opinion, lessons
+from self_enhancement.training_samples import Judged, Opinion, training_samples
 
 log = logging.getLogger(__name__)
 
@@ -122,17 +123,17 @@ class Round:
             return
         rng = random.Random(f"{self.settings.seed}|{self.number}|prompts")
         chosen = choose_prompts(self.settings.prompts, self.settings.count // self.settings.draws, rng)
-        plan = {**kind, "chosen": chosen, "contrasts": self._choose_contrasts(chosen)}
+        plan = {**kind, "chosen": chosen, "hard_negatives": self._choose_contrasts(chosen)}
         write_text(path, json.dumps(plan) + "\n")
 
     def _choose_contrasts(self, chosen: Sequence[Chosen]) -> list[list[str]]:
         """Captions of others that each drawing is held against."""
         prompts = [one.prompt for one in chosen for _ in range(self.settings.draws)]
-        if not self.settings.contrasts or self.settings.form == "pairs":
+        if not self.settings.hard_negatives or self.settings.form == "pairs":
             return [[] for _ in prompts]
-        rng = random.Random(f"{self.settings.seed}|{self.number}|contrasts")
+        rng = random.Random(f"{self.settings.seed}|{self.number}|hard_negatives")
         captions = read_captions(self.settings.prompts, rng)
-        return choose_contrasts(prompts, captions, self.settings.contrasts, rng)
+        return choose_hard_negatives(prompts, captions, self.settings.hard_negatives, rng)
 
     def draw(self, model: Illume) -> None:
         """Draws this rank's batches that are not drawn yet."""
@@ -144,7 +145,7 @@ class Round:
             made = []
             for few in (part[start : start + self.at_once] for start in range(0, len(part), self.at_once)):
                 asked = [prompts[i] for i in few], [seeds[i] for i in few]
-                made.append(model.draw(*asked, **self.settings.sampling).cpu())
+                made.append(model.draw_batch(*asked, SamplingConfig(**self.settings.sampling)).cpu())
             write_bytes(self._drawn(batch), _npy(torch.cat(made)))
             log.info("round %d: drew %d of %d", self.number, part.stop, self.settings.count)
 
@@ -152,31 +153,31 @@ class Round:
         """Has this rank's drawings judged, those that are not yet.
 
         Raises:
-            JudgeAway, JudgeRefused: the judge cannot go on. What it said of whole batches is kept here, and of single
+            JudgeUnavailable, JudgeRefused: the judge cannot go on. What it said of whole batches is kept here, and of single
                 drawings in its own cache.
         """
-        prompts, contrasts = self.prompts(), self._plan()["contrasts"]
+        prompts, hard_negatives = self.prompts(), self._plan()["hard_negatives"]
         for batch in self._mine():
             path, part = self._judged(batch), self._part(batch)
             if path.is_file():
                 continue
-            images, others = self._images(batch), [contrasts[i] for i in part]
+            images, others = self._images(batch), [hard_negatives[i] for i in part]
             texts = [
                 [prompts[i] for i in part],
                 *map(list, zip(*others, strict=True)),
-            ]  # own, first contrasts, ...
+            ]  # own, first hard_negatives, ...
             said = [[opinion_to_json(o) for o in judge.assess(of, images)] for of in texts]
-            found = {"judge": judge.name, "opinions": said[0], "contrasts": said[1:]}
+            found = {"judge": judge.name, "opinions": said[0], "hard_negatives": said[1:]}
             write_text(path, json.dumps(found) + "\n")
             log.info("round %d: judged %d of %d", self.number, part.stop, self.settings.count)
 
-    def ask_itself(self, model: Illume, count: int) -> None:
+    def self_assess(self, model: Illume, count: int) -> None:
         """Has the model assess its first drawings itself, to be held against the judge's opinions; all ranks do."""
         path = self.folder / "own.json"
         if path.is_file():
             return
         judge, count = SelfJudge(), min(count, self.settings.count)
-        judge.watch(model)
+        judge.set_model(model)
         batches = self._batches()[: -(-count // BATCH)]
         images = torch.cat([self._images(b) for b in batches])[:count]
         found = judge.assess_with_confidence(self.prompts()[:count], images)
@@ -184,12 +185,14 @@ class Round:
         if self.rank == 0:
             write_text(path, json.dumps(said) + "\n")
 
-    def shown(self) -> RoundShown:
+    def shown(self) -> RoundReport:
         """All that the report shows of it."""
         path = self.folder / "own.json"
         own = read_json(path, infinite=True) if path.is_file() else []
         pairs, opinions = [(ok, float(sure)) for ok, sure in own], self.opinions()
-        return RoundShown(self.summary, self.prompts(), self._image, opinions, self.verdicts(opinions), pairs)
+        return RoundReport(
+            self.summary, self.prompts(), self._image, opinions, self.verdicts(opinions), pairs
+        )
 
     def write(self, length: Length | None = None, row: int = 0) -> dict[str, Any]:
         """Writes the dialogues and the summary, once everything is judged; one process does this alone.
@@ -222,7 +225,7 @@ class Round:
             prompts=Prompts(**self._plan()["prompts"]),
             **({} if length is None else {"length": length, "row": row}),
         )
-        dialogues, turns = write_shards(lessons(judged), self.folder / "shards")
+        dialogues, turns = write_shards(training_samples(judged), self.folder / "shards")
         if judged.counts["shortened"] or judged.counts["left_out"]:
             log.warning(
                 "round %d: rows of %d tokens hold %d dialogues only with shortened texts, and %d not at all",
@@ -253,13 +256,15 @@ class Round:
         return read_json(self._judged(batch), infinite=True)
 
     def _held_against(self) -> list[list[tuple[str, Opinion]]]:
-        """For each drawing its contrasts, with what the judge said of them."""
-        contrasts, found = self._plan()["contrasts"], []
+        """For each drawing its hard_negatives, with what the judge said of them."""
+        hard_negatives, found = self._plan()["hard_negatives"], []
         for batch in self._batches():
-            by_contrast = [map(opinion_from_json, said) for said in self._kept_opinions(batch)["contrasts"]]
+            by_contrast = [
+                map(opinion_from_json, said) for said in self._kept_opinions(batch)["hard_negatives"]
+            ]
             part = self._part(batch)
             said = zip(*by_contrast, strict=True) if by_contrast else [()] * len(part)
-            found += [list(zip(contrasts[i], s, strict=True)) for i, s in zip(part, said, strict=True)]
+            found += [list(zip(hard_negatives[i], s, strict=True)) for i, s in zip(part, said, strict=True)]
         return found
 
     def drawings(self) -> Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from models.generation import Sampling, overrides
+from models.generation import SamplingConfig, overrides
 from models.sampling_options import NAMES
 
 
@@ -19,7 +19,7 @@ class RoundSettings:
         target: what a bad drawing is drawn again as: `truth`, the caption's own image, or `own`, the best-judged drawing
             of the same prompt (if that one is good; else the bad one teaches no second turn).
         bad_share: share of bad drawings among those that become dialogues; None: as they come.
-        contrasts: other captions of these shards that each drawing is assessed against as well, in a turn of its own (not
+        hard_negatives: other captions of these shards that each drawing is assessed against as well, in a turn of its own (not
             in the paper): what is wrong then costs no drawing. They differ from its own in one word, where some do.
         form: `dialogue` as in the paper, or `pairs`: the same targets as plain text-to-image, without assessments, to
             tell what the words add.
@@ -36,7 +36,7 @@ class RoundSettings:
     good_score: int = 8
     target: Literal["truth", "own"] = "truth"
     bad_share: float | None = None
-    contrasts: int = 0
+    hard_negatives: int = 0
     form: Literal["dialogue", "pairs"] = "dialogue"
     cfg: float | None = None
     temperature: float | None = None
@@ -49,8 +49,8 @@ class RoundSettings:
             raise ValueError(f"a round of {self.count} drawings cannot have {self.draws} of each prompt")
         if self.target == "own" and self.draws < 2:
             raise ValueError("target own needs draws of 2 or more: the best of several is taken")
-        if self.contrasts < 0:
-            raise ValueError(f"{self.contrasts} contrasts: name 0 or more")
+        if self.hard_negatives < 0:
+            raise ValueError(f"{self.hard_negatives} hard_negatives: name 0 or more")
         if self.bad_share is not None and not 0 < self.bad_share <= 1:
             raise ValueError(f"bad_share {self.bad_share} is out of range: above 0, at most 1")
         overrides("self-enhancement", **self.sampling)
@@ -60,6 +60,6 @@ class RoundSettings:
         """Of the drawings."""
         return {name: getattr(self, name) for name in NAMES}
 
-    def resolved(self, own: Sampling) -> "RoundSettings":
+    def resolved(self, own: SamplingConfig) -> "RoundSettings":
         """The same, with a model's own sampling settings where none are given."""
-        return replace(self, **asdict(own.override(**self.sampling)))
+        return replace(self, **asdict(own.override(SamplingConfig(**self.sampling))))

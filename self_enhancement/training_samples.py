@@ -18,9 +18,9 @@ from self_enhancement.dialogues import (
     dialogue,
     plain_pair,
     png,
-    words_that_fit,
+    fit_words,
 )
-from self_enhancement.prompts import Chosen, TrueImages
+from self_enhancement.prompts import Chosen, CaptionImages
 from self_enhancement.settings import RoundSettings
 
 Opinion = Assessment | Unjudged
@@ -37,7 +37,7 @@ class Judged:
         image: the drawing (3, H, W) of a number.
         opinions: what the judge said of each drawing.
         good: whether each drawing is good; None where nobody could say.
-        contrasts: for each drawing, other captions that it was held against, and what the judge said of that.
+        hard_negatives: for each drawing, other captions that it was held against, and what the judge said of that.
         prompts: the words of the model that drew, which learns from it.
         length: tokens of a document; None: texts are never shortened.
         row: tokens that a row of training holds.
@@ -51,16 +51,16 @@ class Judged:
     image: Callable[[int], Tensor]
     opinions: Sequence[Opinion]
     good: Sequence[bool | None]
-    contrasts: Sequence[Sequence[tuple[str, Opinion]]]
+    hard_negatives: Sequence[Sequence[tuple[str, Opinion]]]
     prompts: Prompts = PLAYGROUND
     length: Length | None = None
     row: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def lessons(judged: Judged) -> Iterator[Sample]:
+def training_samples(judged: Judged) -> Iterator[Sample]:
     """What a round teaches with: dialogues of its drawings, then one turn for each contrast; or plain pairs."""
-    truth, pairs = TrueImages(), judged.settings.form == "pairs"
+    truth, pairs = CaptionImages(), judged.settings.form == "pairs"
     for i in kept(judged.good, judged.settings, judged.number):
         opinion, prompt = judged.opinions[i], judged.chosen[i // judged.settings.draws].prompt
         assert isinstance(opinion, Assessment)
@@ -70,7 +70,7 @@ def lessons(judged: Judged) -> Iterator[Sample]:
         elif better is not None:
             yield plain_pair(prompt, better, judged.prompts)
     truth.close()
-    for i, held_against in enumerate(() if pairs else judged.contrasts):
+    for i, held_against in enumerate(() if pairs else judged.hard_negatives):
         for other, opinion in held_against:
             if isinstance(opinion, Assessment):
                 yield from _dialogue(judged, i, other, opinion)
@@ -83,7 +83,7 @@ def _dialogue(
     words, image = None, judged.image(i)
     if judged.length is not None:
         about = opinion, better is not None, judged.prompts
-        words = words_that_fit(image, prompt, *about, judged.length, judged.row)
+        words = fit_words(image, prompt, *about, judged.length, judged.row)
         if words is None:
             judged.counts["left_out"] += 1
             return
@@ -103,7 +103,7 @@ def kept(good: Sequence[bool | None], settings: RoundSettings, number: int) -> l
     return sorted(sides[True] + sides[False])
 
 
-def _better(judged: Judged, i: int, truth: TrueImages) -> ImageFile | None:
+def _better(judged: Judged, i: int, truth: CaptionImages) -> ImageFile | None:
     """What drawing i is to be drawn again as: (ending, bytes), or None where there is nothing better."""
     draws = judged.settings.draws
     if judged.settings.target == "truth":

@@ -28,6 +28,7 @@ from evals.image_sets import Picture
 from evals.playground.suite import NEEDS
 from evals.ranks import Ranks
 from evals.score_cache import KeptScores, Numbers, scores_file
+from models.generation import SamplingConfig
 from models.image_files import open_image
 from models.image_input import ImageInput
 from models.sampling_options import NAMES
@@ -42,15 +43,12 @@ class Edits(Protocol):
     device: torch.device
     image_input: ImageInput
 
-    def edit(
+    def edit_batch(
         self,
         images: Tensor,
         instructions: Sequence[str],
         seeds: list[int],
-        cfg: float,
-        temperature: float,
-        top_k: int,
-        top_p: float,
+        sampling: SamplingConfig,
     ) -> Tensor:
         """Images (B, 3, H, W) uint8 by instructions; same shape out."""
 
@@ -68,7 +66,7 @@ def run(options: argparse.Namespace, ranks: Ranks) -> dict[str, Any]:
     about = sampling_of(options, "edit") | asked(benchmark)
     results = folder_of(options.images, benchmark, record_of(options, **about), options.seed)
     results.check()
-    measures = measures_of(options) if ranks.first else None
+    measures = supported_measures(options) if ranks.first else None
     if results.record:
         model = load_model(options, NEEDS["editing"], "edit")
         results.fill(edits(model, results.record), options.batch or BATCH, ranks)
@@ -105,7 +103,7 @@ def asked(benchmark: Benchmark) -> dict[str, str]:
     return {"suite": benchmark.name, "edits_hash": words}
 
 
-def measures_of(options: argparse.Namespace) -> Measures:
+def supported_measures(options: argparse.Namespace) -> Measures:
     """CLIP and DINO, as the options choose.
 
     Raises:
@@ -147,7 +145,9 @@ def edits(model: Edits, record: Mapping[str, Any]) -> Make:
             model.device
         )
         words, seeds = [one.source.instruction for one in orders], [one.seed for one in orders]
-        return model.edit(images, words, seeds, **{name: record[name] for name in NAMES})
+        return model.edit_batch(
+            images, words, seeds, SamplingConfig(**{name: record[name] for name in NAMES})
+        )
 
     return make
 

@@ -43,7 +43,7 @@ def check(options: argparse.Namespace) -> None:
     if options.suite == "rfid" and options.model is None:
         raise ValueError("--suite rfid needs --model DIR, which rebuilds the images")
     check_sampling(options)
-    if options.suite == "rfid" and (given := given_sampling(options)):
+    if options.suite == "rfid" and (given := given_sampling(options).given):
         name = next(iter(given)).replace("_", "-")
         raise ValueError(f"--{name} is of drawing prompts: --suite rfid only rebuilds")
 

@@ -17,7 +17,7 @@ from common.files import write_bytes
 from common.images import centre_square
 from common.progress import progress
 from evals.image_sets import Picture
-from judges.pixels import tensor_of
+from judges.pixels import image_to_tensor
 from models.image_files import open_image
 
 BATCH = 32
@@ -81,7 +81,7 @@ def _extract(contents: Sequence[tuple[Picture, bytes]], extractor: Extractor, si
     images = []
     for picture, content in contents:
         image = open_image(content, picture.where)
-        images.append(tensor_of(image if side is None else centre_square(image, side)))
+        images.append(image_to_tensor(image if side is None else centre_square(image, side)))
     places: dict[torch.Size, list[int]] = {}
     for place, image in enumerate(images):
         places.setdefault(image.shape, []).append(place)

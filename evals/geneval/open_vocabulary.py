@@ -19,7 +19,7 @@ from transformers import (
 
 from evals.geneval.detection import Detection
 from evals.published_weights import load, load_network, name_of, settings_of
-from judges.pixels import tensor_of
+from judges.pixels import image_to_tensor
 
 
 class Owlv2Detector:
@@ -68,7 +68,7 @@ class Owlv2Detector:
 
         By hand, for the processor's own resizing needs scipy or torchvision.
         """
-        values = tensor_of(image)[None] / 255  # (1, 3, H, W)
+        values = image_to_tensor(image)[None] / 255  # (1, 3, H, W)
         height, width = values.shape[2:]
         side = max(height, width)
         square = F.pad(values, (0, side - width, 0, side - height))

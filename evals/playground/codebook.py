@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from judges.pixels import rendered
+from judges.pixels import render_scenes
 from models.tokenizer.quantizer import perplexity
 from models.unified import Illume
 from worlds.playground.sampler import sample_scene
@@ -20,7 +20,7 @@ def codebook_scores(model: Illume, seed: int = 0) -> dict[str, float]:
     rng = np.random.default_rng([seed, 55])
     kinds = (*CATEGORIES, "mixed")
     scenes = [sample_scene(rng, kinds[i % len(kinds)], held_out=None) for i in range(images)]
-    codes = torch.cat([model.encode(rendered(scenes[i : i + BATCH])) for i in range(0, images, BATCH)])
+    codes = torch.cat([model.encode(render_scenes(scenes[i : i + BATCH])) for i in range(0, images, BATCH)])
     return usage(codes, model.tokenizer.codes)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 
 from evals.contact_sheet import Cell, contact_sheet
-from evals.playground.editing import Edited
+from evals.playground.editing import EditResult
 from evals.playground.geneval import Drawing
-from evals.playground.reconstruction import Rebuilt
+from evals.playground.reconstruction import Reconstructions
 from models.unified import Illume
 from worlds.playground.scene import CATEGORIES
 from worlds.playground.stories import sample_story
@@ -26,7 +26,7 @@ def drawing_sheets(drawings: Sequence[Drawing], most: int = 48) -> dict[str, Ima
     return sheets
 
 
-def edit_sheet(edited: Sequence[Edited], most: int = 24) -> Image.Image:
+def edit_sheet(edited: Sequence[EditResult], most: int = 24) -> Image.Image:
     """Triples: before, with the instruction; edited, framed by the verdict; as it should be."""
     cells: list[Cell] = []
     for e in edited[:most]:
@@ -34,7 +34,7 @@ def edit_sheet(edited: Sequence[Edited], most: int = 24) -> Image.Image:
     return contact_sheet(cells, 9)
 
 
-def reconstruction_sheet(rebuilt: Rebuilt, rows: int = 3) -> Image.Image:
+def reconstruction_sheet(rebuilt: Reconstructions, rows: int = 3) -> Image.Image:
     """Rows of originals, of the stem's images if there are any, and of what the whole detokenizer makes."""
     cells: list[Cell] = []
     columns = min(COLUMNS, len(rebuilt.real))

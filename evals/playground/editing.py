@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from judges.pixels import arrays, rendered
+from judges.pixels import render_scenes, to_numpy
+from models.generation import SamplingConfig
 from models.unified import Illume
 from worlds.playground.edits import EDIT_KINDS, Edit, sample_edit
 from worlds.playground.judge import Reading, read, same_scene
@@ -18,7 +19,7 @@ TOLERANCE = 5.0  # pixels an object may be off its place, as in same_scene
 
 
 @dataclass(frozen=True)
-class Edited:
+class EditResult:
     """An edit, the images (3, H, W) before and after, the model's own, and what is right about it.
 
     Attributes:
@@ -36,19 +37,19 @@ class Edited:
     kept: bool
 
 
-def edit_and_judge(model: Illume, samples: int = 200, seed: int = 0, **sampling: Any) -> list[Edited]:
+def edit_and_judge(model: Illume, samples: int = 200, seed: int = 0, **sampling: Any) -> list[EditResult]:
     """Edits held-out scenes and reads the results back; `sampling` is as in `Illume.edit`."""
     rng = np.random.default_rng([seed, 77])
     edits = [sample_edit(rng, held_out=True) for _ in range(samples)]
-    done: list[Edited] = []
+    done: list[EditResult] = []
     for start in range(0, samples, BATCH):
         part = edits[start : start + BATCH]
-        before, after = rendered([e.before for e in part]), rendered([e.after for e in part])
+        before, after = render_scenes([e.before for e in part]), render_scenes([e.after for e in part])
         own = [seed * 1_000_003 + start + i for i in range(len(part))]
-        images = model.edit(before, [e.instruction for e in part], own, **sampling)
-        readings = read(arrays(images))
+        images = model.edit_batch(before, [e.instruction for e in part], own, SamplingConfig(**sampling))
+        readings = read(to_numpy(images))
         done += [
-            Edited(
+            EditResult(
                 e,
                 b,
                 a,
@@ -80,7 +81,7 @@ def _kept(reading: Reading, edit: Edit) -> bool:
     return all(_shows(reading, item) for item in set(edit.before.objects) & set(edit.after.objects))
 
 
-def editing_scores(edited: list[Edited]) -> dict[str, float]:
+def editing_scores(edited: list[EditResult]) -> dict[str, float]:
     """The share exactly right, overall and for each kind of edit; that with the change made; that with all else kept."""
     scores = {
         "editing/accuracy": float(np.mean([e.ok for e in edited])),

@@ -8,20 +8,20 @@ from PIL import Image
 from torch import Tensor
 
 from common.files import write_bytes, write_text
-from evals.playground.editing import Edited
+from evals.playground.editing import EditResult
 from evals.playground.geneval import Drawing
-from evals.playground.reconstruction import Rebuilt
-from judges.pixels import arrays
+from evals.playground.reconstruction import Reconstructions
+from judges.pixels import to_numpy
 from models.image_files import png
 
 
 def _write(folder: Path, name: str, image: Tensor) -> str:
-    write_bytes(folder / f"{name}.png", png(Image.fromarray(arrays(image[None])[0])))
+    write_bytes(folder / f"{name}.png", png(Image.fromarray(to_numpy(image[None])[0])))
     return f"{name}.png"
 
 
 def write_pictures(
-    folder: Path, drawings: list[Drawing], rebuilt: Rebuilt, edited: list[Edited], most: int = 24
+    folder: Path, drawings: list[Drawing], rebuilt: Reconstructions, edited: list[EditResult], most: int = 24
 ) -> None:
     """Writes the first drawings of each category, reconstructions and edits, as they came: nothing is chosen."""
     folder.mkdir(parents=True, exist_ok=True)

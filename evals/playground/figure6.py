@@ -17,9 +17,9 @@ import torch
 from markupsafe import Markup
 
 from common.pages import STYLE, fragment
-from evals.playground.geneval import BATCH, Drawing, draw_and_judge, geneval_scores, judged
+from evals.playground.geneval import BATCH, Drawing, draw_and_judge, geneval_scores, judge_drawings
 from evals.reports.curves import COLOURS, HEIGHT, WIDTH, Curve, plot
-from judges.pixels import rendered
+from judges.pixels import render_scenes
 from models.unified import Illume
 from worlds.playground.sampler import scene_for
 
@@ -41,16 +41,16 @@ def arm_scores(model: Illume, per_category: int, seeds: int, seed: int, **sampli
     """GenEval of a model's drawings (`overall`) and of true scenes rebuilt from their codes (`rebuilt`)."""
     drawings = draw_and_judge(model, per_category, seeds, seed, **sampling)
     scores = {"overall": drawings, "rebuilt": _rebuilt(model, drawings, seed)}
-    return {name: geneval_scores(judged)["geneval/overall"] for name, judged in scores.items()}
+    return {name: geneval_scores(drawn)["geneval/overall"] for name, drawn in scores.items()}
 
 
 def _rebuilt(model: Illume, drawings: list[Drawing], seed: int) -> list[Drawing]:
     """In place of each drawing a scene that the playground itself draws for its prompt, encoded and decoded."""
     rng = np.random.default_rng([seed, 66])
     prompts = [drawing.prompt for drawing in drawings]
-    real = rendered([scene_for(rng, prompt.spec) for prompt in prompts])  # (B, 3, H, W)
+    real = render_scenes([scene_for(rng, prompt.spec) for prompt in prompts])  # (B, 3, H, W)
     parts = [model.decode(model.encode(part), list(range(len(part)))) for part in real.split(BATCH)]
-    return judged(prompts, torch.cat(parts))
+    return judge_drawings(prompts, torch.cat(parts))
 
 
 def draw_figure(metrics: Path) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from judges.pixels import arrays
+from judges.pixels import to_numpy
+from models.generation import SamplingConfig
 from models.unified import Illume
 from worlds.playground.judge import read, satisfies
 from worlds.playground.prompts import Prompt, evaluation_prompts
@@ -29,20 +30,20 @@ class Drawing:
 def draw_and_judge(
     model: Illume, per_category: int, seeds: int, seed: int = 0, **sampling: Any
 ) -> list[Drawing]:
-    """Draws every evaluation prompt `seeds` times and has each drawing judged; `sampling` is as in `Illume.draw`."""
+    """Draws every evaluation prompt `seeds` times and has each drawing judge_drawings; `sampling` is as in `Illume.draw`."""
     prompts = [p for p in evaluation_prompts(per_category, seed) for _ in range(seeds)]
     drawings: list[Drawing] = []
     for start in range(0, len(prompts), BATCH):
         part = prompts[start : start + BATCH]
         own = [seed * 1_000_003 + start + i for i in range(len(part))]
-        images = model.draw([p.text for p in part], own, **sampling)
-        drawings += judged(part, images)
+        images = model.draw_batch([p.text for p in part], own, SamplingConfig(**sampling))
+        drawings += judge_drawings(part, images)
     return drawings
 
 
-def judged(prompts: Sequence[Prompt], images: Tensor) -> list[Drawing]:
+def judge_drawings(prompts: Sequence[Prompt], images: Tensor) -> list[Drawing]:
     """Images (B, 3, H, W), each read back and held against its prompt."""
-    verdicts = [satisfies(r, p.spec) for r, p in zip(read(arrays(images)), prompts, strict=True)]
+    verdicts = [satisfies(r, p.spec) for r, p in zip(read(to_numpy(images)), prompts, strict=True)]
     return [Drawing(p, i, v.ok, v.reasons) for p, i, v in zip(prompts, images, verdicts, strict=True)]
 
 

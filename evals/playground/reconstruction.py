@@ -8,7 +8,7 @@ from torch import Tensor
 
 from evals.fidelity.frechet import fd_encoder
 from evals.playground.sharpness import sharpness
-from judges.pixels import arrays, rendered
+from judges.pixels import to_numpy, render_scenes
 from models.detokenizer.diffusion import to_uint8
 from models.unified import Illume
 from worlds.playground.judge import read, same_scene
@@ -19,7 +19,7 @@ BATCH = 100
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class Reconstructions:
     """Real images, what the whole detokenizer made of their codes, and its stem alone (None without one)."""
 
     scenes: list[Scene]
@@ -30,11 +30,11 @@ class Rebuilt:
 
 
 @torch.no_grad()
-def rebuild(model: Illume, samples: int = 600, seed: int = 0) -> Rebuilt:
+def rebuild(model: Illume, samples: int = 600, seed: int = 0) -> Reconstructions:
     """Encodes and decodes held-out scenes, as many of each category."""
     rng = np.random.default_rng([seed, 99])
     scenes = [sample_scene(rng, CATEGORIES[i % len(CATEGORIES)], True) for i in range(samples)]
-    real = rendered(scenes)
+    real = render_scenes(scenes)
     codes = torch.cat([model.encode(part) for part in real.split(BATCH)])
     seeds = list(range(samples))
     whole, stem = [], []
@@ -43,15 +43,15 @@ def rebuild(model: Illume, samples: int = 600, seed: int = 0) -> Rebuilt:
         if model.detokenizer.stem is not None:
             stem.append(to_uint8(model.detokenizer.stem(model.tokenizer.decode(codes[i : i + BATCH]))))
     coarse = torch.cat(stem).cpu() if stem else None
-    return Rebuilt(scenes, real, torch.cat(whole).cpu(), coarse, codes)
+    return Reconstructions(scenes, real, torch.cat(whole).cpu(), coarse, codes)
 
 
 def exactly_right(images: Tensor, scenes: list[Scene]) -> float:
     """The share of images in which the judge reads every object of the scene in its place, and nothing else."""
-    return float(np.mean([same_scene(r, s) for r, s in zip(read(arrays(images)), scenes, strict=True)]))
+    return float(np.mean([same_scene(r, s) for r, s in zip(read(to_numpy(images)), scenes, strict=True)]))
 
 
-def reconstruction_scores(model: Illume, rebuilt: Rebuilt) -> dict[str, float]:
+def reconstruction_scores(model: Illume, rebuilt: Reconstructions) -> dict[str, float]:
     """Reading, sharpness and Frechet distance of the whole detokenizer, and of its stem alone beside it."""
     scores: dict[str, float] = {
         "reconstruction/judge_on_truth": exactly_right(rebuilt.real, rebuilt.scenes),

@@ -25,7 +25,7 @@ class OwnOpinion:
 def assess_drawings(model: Illume, drawings: Sequence[Drawing]) -> list[OwnOpinion]:
     """Has the model assess each drawing against its prompt."""
     judge = SelfJudge()
-    judge.watch(model)
+    judge.set_model(model)
     images = torch.stack([drawing.image for drawing in drawings])
     found = judge.assess_with_confidence([drawing.prompt.text for drawing in drawings], images)
     return [OwnOpinion(_verdict(opinion), confidence) for opinion, confidence in found]

@@ -18,13 +18,14 @@ from evals.fidelity.inception import check_weights, torch_fidelity
 from evals.fidelity.scores import fid
 from evals.playground import contact_sheets as contact
 from evals.playground.codebook import codebook_scores
-from evals.playground.editing import Edited, edit_and_judge, editing_scores
+from evals.playground.editing import EditResult, edit_and_judge, editing_scores
 from evals.playground.example_images import write_pictures
 from evals.playground.geneval import Drawing, draw_and_judge, geneval_scores
 from evals.playground.reconstruction import Reconstructions, rebuild, reconstruction_scores
 from evals.playground.self_assessment import assess_drawings, own_assessment_scores
 from evals.playground.vqa import vqa_scores
 from judges.pixels import render_scenes
+from models.generation import SamplingConfig
 from models.model_folder import folder_hash
 from models.unified import Illume
 from worlds.playground.sampler import scene_for
@@ -48,7 +49,7 @@ class Shown:
     """What the measures made that can be looked at."""
 
     drawings: list[Drawing]
-    edited: list[Edited]
+    edited: list[EditResult]
     rebuilt: Reconstructions | None = None
 
 
@@ -113,8 +114,8 @@ def playground_suite(
     """
     start, able = time.monotonic(), select_measures(model, measures)
     _check(model, able, inception)
-    draw = model.generation.draw.override(**sampling)
-    edit = model.generation.edit.override(**(edit_sampling or {}))
+    draw = model.generation.draw.override(SamplingConfig(**sampling))
+    edit = model.generation.edit.override(SamplingConfig(**(edit_sampling or {})))
     scores: dict[str, Any] = {}
     shown = Shown([], [])
     for name in able:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from judges.pixels import rendered
+from judges.pixels import render_scenes
 from models.unified import Illume
 from worlds.playground.questions import KINDS, evaluation_questions
 
@@ -15,7 +15,7 @@ def vqa_scores(model: Illume, samples: int = 800, seed: int = 0) -> dict[str, fl
     right: dict[str, list[bool]] = {kind: [] for kind in KINDS}
     for start in range(0, len(asked), BATCH):
         part = asked[start : start + BATCH]
-        answers = model.ask(rendered([scene for scene, _ in part]), [q.text for _, q in part])
+        answers = model.ask_batch(render_scenes([scene for scene, _ in part]), [q.text for _, q in part])
         for answer, (_, question) in zip(answers, part, strict=True):
             right[question.kind].append(answer == question.answer)
     scores = {f"vqa/{kind}": float(np.mean(values)) for kind, values in right.items() if values}

@@ -18,7 +18,7 @@ from common.settings import differing, shown
 from evals.reports.curves import Curve, average, figure, plot
 from evals.reports.run_folder import RunFolder, read_run
 from models.device import DEVICES, check_device
-from models.generation import read_generation, shown_sampling
+from models.generation import SamplingConfig, read_generation
 from models.sampling_options import add_sampling, given_sampling
 
 FIRST = ("val/", "train/")  # whose curves come first; those of LAST are folded away
@@ -143,7 +143,7 @@ def _drawings(
     right = [sum(bool(one.ok) for one in pictures) for pictures in drawn]
     judged = all(one.ok is not None for pictures in drawn for one in pictures)
     tally = f" Right: {right[0]} and {right[1]} of {len(prompts)}." if judged else ""
-    used = [shown_sampling(read_generation(run.model).draw.override(**sampling)) for run in runs]
+    used = [str(read_generation(run.model).draw.override(SamplingConfig(**sampling))) for run in runs]
     told = used[0] if used[0] == used[1] else f"left {used[0]}; right {used[1]}"
     hint = f"Left {names[0]}, right {names[1]}, under the same seeds ({told}).{tally}"
     return section("The same prompts", hint, same_prompts.pairs(prompts, names, tuple(drawn)))
@@ -218,7 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f"--out {options.out} is a folder: name a file in it")
         check_device(options.device)
         settings = options.prompts, options.seed, options.device, options.across_stages
-        print(compare(tuple(options.runs), options.out, *settings, given_sampling(options)))
+        print(compare(tuple(options.runs), options.out, *settings, given_sampling(options).given))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from markupsafe import Markup
 from PIL import Image
 
 from common.pages import data_url, fragment
-from evals.playground.geneval import judged
-from evals.playground.suite import measures_of
-from judges.pixels import arrays
+from evals.playground.geneval import judge_drawings
+from evals.playground.suite import supported_measures
+from judges.pixels import to_numpy
+from models.generation import SamplingConfig
 from models.image_files import png
 from models.unified import Illume
 from worlds.playground.prompts import Prompt, evaluation_prompts
@@ -47,14 +48,14 @@ def draw(
     `sampling` is laid over the model's own settings.
     """
     model = Illume.from_pretrained(folder).to(device)
-    if "geneval" not in measures_of(model):
+    if "geneval" not in supported_measures(model):
         return None
     with torch.no_grad():
         seeds = [seed + i for i in range(len(prompts))]
-        images = model.draw([prompt.text for prompt in prompts], seeds, **sampling)
+        images = model.draw_batch([prompt.text for prompt in prompts], seeds, SamplingConfig(**sampling))
     readable = model.encoder.image_size == IMAGE_SIZE
-    verdicts = [one.ok for one in judged(prompts, images)] if readable else [None] * len(prompts)
-    return [Drawn(_png(pixels), ok) for pixels, ok in zip(arrays(images), verdicts, strict=True)]
+    verdicts = [one.ok for one in judge_drawings(prompts, images)] if readable else [None] * len(prompts)
+    return [Drawn(_png(pixels), ok) for pixels, ok in zip(to_numpy(images), verdicts, strict=True)]
 
 
 def pairs(prompts: list[Prompt], names: tuple[str, str], drawn: tuple[list[Drawn], list[Drawn]]) -> Markup:

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.evaluation import Evaluation
 from callbacks.samples import SampleGrids
-from evals.playground.suite import measures_of
+from evals.playground.suite import supported_measures
 from models.unified import Illume
 from training.csv_logger import AppendingCSVLogger
 from training.metrics_file import read_rows
@@ -101,7 +101,7 @@ def test_a_stage_that_draws(monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume
     seen = []
 
     def suite(model: Illume, **sizes: int) -> dict[str, float]:
-        seen.append((measures_of(model), model.language.training, sizes["samples"]))
+        seen.append((supported_measures(model), model.language.training, sizes["samples"]))
         return {"geneval/overall": 0.25}
 
     monkeypatch.setattr("callbacks.evaluation.playground_suite", suite)

@@ -54,7 +54,7 @@ def test_drawings_and_reconstructions_are_held_against_real_images(small: Small,
     assert set(found) == {"val/fid", "val/kid", "val/rfid", "val/rkid"}
     real = [square_of(picture, tiny_illume.encoder.image_size) for picture in pictures_in(Path("data/real"))]
     seeds = [2_000_006 + i for i in range(12)]
-    drawn = tiny_illume.draw([f"a red circle {i}" for i in range(6)], seeds[:6])
+    drawn = tiny_illume.draw_batch([f"a red circle {i}" for i in range(6)], seeds[:6])
     rebuilt = tiny_illume.decode(tiny_illume.encode(torch.stack(real)), seeds)
     for name, images in {"val/fid": drawn, "val/rfid": rebuilt}.items():
         assert found[name] == pytest.approx(

@@ -9,7 +9,7 @@ from PIL import Image
 from evals.drawing import Make, Order, draws
 from evals.drawn_folder import DrawnFolder
 from evals.ranks import ALONE, Ranks
-from judges.pixels import tensor_of
+from judges.pixels import image_to_tensor
 from models.image_files import encoded
 from tests.evals.geneval.painter import Painter
 from tests.evals.processes import contents, in_processes
@@ -110,5 +110,5 @@ def test_a_jpeg_loses_next_to_nothing(tmp_path: Path) -> None:
     (tmp_path / "x.jpeg").write_bytes(encoded(image, "x.jpeg"))
     with Image.open(tmp_path / "x.jpeg") as picture:
         assert picture.format == "JPEG"
-        back = tensor_of(picture)
+        back = image_to_tensor(picture)
     assert (back.int() - image.int()).abs().max() <= 3

@@ -9,7 +9,7 @@ import torch
 from judges.assessment import DIMENSIONS, Assessment, Verdict, from_text, to_text
 from judges.ensemble import EnsembleJudge
 from judges.judge import Judge, Unjudged
-from judges.pixels import arrays, rendered
+from judges.pixels import to_numpy, render_scenes
 from judges.scene import SceneJudge, assess_reading
 from judges.self_judge import SelfJudge
 from worlds.playground.judge import Reading, SeenObject, read, satisfies
@@ -32,7 +32,7 @@ def test_its_verdicts_agree_with_the_exact_one():
     others = scenes(len(prompts))
     both = 0
     for drawn in (own, others, own[1:] + own[:1]):
-        for reading, prompt in zip(read(arrays(rendered(drawn))), prompts, strict=True):
+        for reading, prompt in zip(read(to_numpy(render_scenes(drawn))), prompts, strict=True):
             found, truth = assess_reading(reading, prompt.spec), satisfies(reading, prompt.spec).ok
             assert found.overall == truth == all(v.ok for v in found.verdicts.values()), (prompt.text, found)
             assert (found.score == 10) == truth and all(v.ok or v.reason for v in found.verdicts.values())
@@ -54,7 +54,7 @@ def test_its_verdicts_agree_with_the_exact_one():
 def test_it_says_in_which_respect_an_image_is_wrong(prompt, wrong):
     rng = np.random.default_rng(0)
     spec = next(p.spec for p in evaluation_prompts(60) if p.spec.objects == ((1, "red", "circle"),))
-    (found,) = SceneJudge().assess([prompt], rendered([scene_for(rng, spec)]))
+    (found,) = SceneJudge().assess([prompt], render_scenes([scene_for(rng, spec)]))
     assert [name for name, verdict in found.verdicts.items() if not verdict.ok] == wrong
     assert "red circle" in found.rationale
 
@@ -104,7 +104,7 @@ def test_its_questions_are_those_that_a_model_learns_to_answer():
     asked = set()
     for i, scene in enumerate(scenes(300, 1)):
         category = (*CATEGORIES, "mixed")[i % 7]
-        (reading,) = read(arrays(rendered([scene])))
+        (reading,) = read(to_numpy(render_scenes([scene])))
         said = assess_reading(reading, spec_of(scene, category)).verdicts.values()
         asked |= {
             form_of(part.rpartition("?")[0] + "?") for v in said for part in v.reason.split(" , ") if part
@@ -119,16 +119,16 @@ def form_of(question):
 
 
 def test_a_text_that_is_no_prompt_is_unjudged():
-    image = rendered(scenes(1))
+    image = render_scenes(scenes(1))
     (found,) = SceneJudge().assess(["a photo of {caption}"], image)
     assert isinstance(found, Unjudged) and "no prompt of the playground" in found.reason
 
 
 def test_the_model_judges_in_its_own_words(tiny_illume, monkeypatch):
-    judge, images = SelfJudge(), rendered(scenes(3))
-    with pytest.raises(ValueError, match="watch"):
+    judge, images = SelfJudge(), render_scenes(scenes(3))
+    with pytest.raises(ValueError, match="set_model"):
         judge.assess(["x"], images[:1])
-    judge.watch(tiny_illume)
+    judge.set_model(tiny_illume)
     prompts = ["a red circle", "a star", "a ring"]
     assert all(isinstance(found, Unjudged) for found in judge.assess(prompts, images))  # it never learned to
     right = to_text(SceneJudge().assess(["a red circle"], images[:1])[0])
@@ -142,7 +142,7 @@ def test_confidence_is_that_of_the_next_word(tiny_illume):
     from models.document import See, Text
     from models.sequence import collate
 
-    image = rendered(scenes(1))
+    image = render_scenes(scenes(1))
     begun = "a circle . overall :"
     (found,) = tiny_illume.confidence(image, ["a circle"], [begun])
     segment = tiny_illume.sequencer.segment(
@@ -191,7 +191,7 @@ def test_own_words_of_other_dimensions_are_no_opinion(monkeypatch):
             return ["a . object : yes . score : 9 . overall : yes"] * len(prompts)
 
     own = SelfJudge()
-    own.watch(Writer())
+    own.set_model(Writer())
     image = torch.zeros(1, 3, 48, 48, dtype=torch.uint8)
     (opinion,) = own.assess(["a circle"], image)
     assert isinstance(opinion, Unjudged) and "other dimensions: object" in opinion.reason

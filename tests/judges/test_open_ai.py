@@ -19,7 +19,7 @@ import torch
 
 from judges.assessment import Assessment
 from judges.ensemble import EnsembleJudge
-from judges.judge import JudgeAway, JudgeRefused, Unjudged
+from judges.judge import JudgeUnavailable, JudgeRefused, Unjudged
 from judges.open_ai import OpenAIJudge
 
 KEY = "sk-very-secret-0123456789"
@@ -193,7 +193,7 @@ def test_after_a_few_unreadable_answers_nobody_is_asked_on(serve):
         judge.assess(["a circle"] * 9, pictures(9))
     assert len(server.requests) == 6
     server, judge = serve(ok(), *[ok("no")] * 4, ok(), *[ok("no")] * 9, tries=2, cache=None)
-    with pytest.raises(JudgeAway, match="3 images in a row"):  # it answered before, so it may again
+    with pytest.raises(JudgeUnavailable, match="3 images in a row"):  # it answered before, so it may again
         judge.assess(["a circle"] * 9, pictures(9))
     assert len(server.requests) == 1 + 4 + 1 + 6  # two in a row are still no reason
 
@@ -360,7 +360,7 @@ def deep(handler):
 def test_answers_without_end_are_cut_off(serve, behaviour, said):
     server, judge = serve((200, {}, behaviour), tries=1, deadline=1.0)
     begun = time.monotonic()
-    with pytest.raises(JudgeAway, match=said):
+    with pytest.raises(JudgeUnavailable, match=said):
         judge.assess(["a circle"], pictures(1))
     assert time.monotonic() - begun < 5
 
@@ -370,13 +370,13 @@ def test_usage_that_cannot_be_does_not_lift_the_cap(serve):
         body = {**completion(json.dumps(GOOD)), "usage": {"prompt_tokens": usage, "completion_tokens": usage}}
         prices = {"max_spend": 0.02, "input_price": 2.0, "output_price": 10.0}
         server, judge = serve((200, {}, json.dumps(body).encode()), cache=None, **prices)
-        with pytest.raises(JudgeAway, match="cap on spending"):
+        with pytest.raises(JudgeUnavailable, match="cap on spending"):
             judge.assess(["a circle"] * 5, pictures(5))
         assert len(server.requests) == 3  # as usual answers: 0.009 each
     huge_usage = completion(json.dumps(GOOD))
     huge_usage["usage"] = {"prompt_tokens": 10**400, "completion_tokens": 10**400}
     server, judge = serve((200, {}, json.dumps(huge_usage).encode()), cache=None, **prices)
-    with pytest.raises(JudgeAway, match="cap on spending"):
+    with pytest.raises(JudgeUnavailable, match="cap on spending"):
         judge.assess(["a circle"] * 5, pictures(5))
     assert judge.spent == pytest.approx(12.0)  # a million each way, and not infinite
 
@@ -409,7 +409,7 @@ def test_no_key_is_told_before_anything_is_asked(serve, monkeypatch):
 
 def test_a_server_that_dies_half_way_keeps_what_it_said(serve, tmp_path):
     server, judge = serve(ok(), ok(), (200, {}, GONE))
-    with pytest.raises(JudgeAway, match="what it said before is kept"):
+    with pytest.raises(JudgeUnavailable, match="what it said before is kept"):
         judge.assess(["a circle"] * 5, pictures(5))
     assert len(list(tmp_path.rglob("*.json"))) == 2
     server.script = [ok()]
@@ -438,11 +438,11 @@ def test_another_question_is_another_judge(serve):
 
 def test_caps_on_calls_and_on_spending(serve):
     server, judge = serve(max_calls=3, cache=None)
-    with pytest.raises(JudgeAway, match="cap of 3 calls"):
+    with pytest.raises(JudgeUnavailable, match="cap of 3 calls"):
         judge.assess(["a circle"] * 5, pictures(5))
     assert len(server.requests) == 3
     server, judge = serve(max_spend=0.005, input_price=2.0, output_price=10.0, cache=None)
-    with pytest.raises(JudgeAway, match="cap on spending"):
+    with pytest.raises(JudgeUnavailable, match="cap on spending"):
         judge.assess(["a circle"] * 5, pictures(5))
     assert len(server.requests) == 2 and judge.spent == pytest.approx(0.006)  # 0.003 a call
     with pytest.raises(ValueError, match="input_price"):
@@ -505,7 +505,7 @@ def holds_of(key, letters=8):
 def test_an_error_that_repeats_the_key_is_cut_after_it_is_hidden(serve, status, before):
     body = json.dumps({"error": {"message": "y" * before + KEY}}).encode()
     server, judge = serve((status, {}, body), tries=1)
-    with pytest.raises((JudgeAway, JudgeRefused)) as error:
+    with pytest.raises((JudgeUnavailable, JudgeRefused)) as error:
         judge.assess(["a circle"] * 2, pictures(2))
     assert not [part for part in holds_of(KEY) if part in str(error.value).casefold()]
 
@@ -538,7 +538,7 @@ def test_credentials_in_a_url_are_refused_in_settings_and_hidden_in_logs(serve, 
     monkeypatch.setenv("OPENAI_BASE_URL", server.url.replace("//", "//me:passw0rd-x@") + "?k=tok-12345678")
     caplog.set_level(logging.DEBUG)
     judge = OpenAIJudge("m", tries=1)
-    with pytest.raises(JudgeAway) as error:
+    with pytest.raises(JudgeUnavailable) as error:
         judge.assess(["a circle"], pictures(1))
     everything = caplog.text + str(error.value) + judge.name
     assert "HTTP Request" in caplog.text and "passw0rd" not in everything and "tok-1" not in everything
@@ -552,7 +552,7 @@ def test_a_quote_cannot_be_left(serve):
 
 def test_a_server_out_of_credit_loses_nothing(serve):
     server, judge = serve(ok(), (402, {}, b'{"error": {"message": "pay"}}'))
-    with pytest.raises(JudgeAway, match="pay"):
+    with pytest.raises(JudgeUnavailable, match="pay"):
         judge.assess(["a circle"] * 4, pictures(4))
     server.script = [ok()]
     assert all(isinstance(opinion, Assessment) for opinion in judge.assess(["a circle"] * 4, pictures(4)))
@@ -592,7 +592,7 @@ def test_a_server_that_takes_nothing_is_told_at_once(serve):
 )
 def test_a_body_without_a_message_is_named(serve, body, said):
     server, judge = serve((200, {}, json.dumps(body).encode()), tries=1)
-    with pytest.raises(JudgeAway, match=said):
+    with pytest.raises(JudgeUnavailable, match=said):
         judge.assess(["a circle"], pictures(1))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import train
-from judges.pixels import rendered
+from judges.pixels import render_scenes
 from lightning_modules.comparison import TokenizerComparison
 from models.detokenizer.pixel import PixelDecoder
 from models.tokenizer.pixel import PixelTokenizer
@@ -26,7 +26,7 @@ RATES = {"trunk": 1e-2, "text": 1e-2, "vision": 1e-2}
 def scenes() -> torch.Tensor:
     """Images on which a codebook can begin, so that codes of an image differ."""
     rng = np.random.default_rng(0)
-    return rendered([sample_scene(rng, "counting") for _ in range(8)])
+    return render_scenes([sample_scene(rng, "counting") for _ in range(8)])
 
 
 def pixel_twin(model: Illume, codes: int = 64, image_size: int = 48) -> Illume:

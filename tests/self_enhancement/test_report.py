@@ -8,7 +8,7 @@ import torch
 from judges.assessment import DIMENSIONS, Assessment, Verdict
 from judges.judge import Unjudged
 from judges.verdict_agreement import balanced_accuracy, calibration
-from self_enhancement.report import RoundShown, write_enhancement_report
+from self_enhancement.report import RoundReport, write_enhancement_report
 
 
 def test_balanced_accuracy_counts_both_sides_alike():
@@ -40,7 +40,7 @@ def shown():
         "dialogues": 3,
         "second_turns": 2,
     }
-    return RoundShown(
+    return RoundReport(
         {**counts, "wrong": {"object": 2}},
         ["a star", "a <i>ring</i>", "a cross", "x"],
         torch.randint(0, 256, (4, 3, 48, 48), dtype=torch.uint8).__getitem__,

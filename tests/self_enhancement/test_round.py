@@ -20,11 +20,11 @@ from datamodules.decode import decode_image
 from datamodules.shard import Shard
 from datamodules.templates import TEMPLATES
 from judges.assessment import DIMENSIONS, Assessment, Verdict, from_text
-from judges.judge import Judge, JudgeAway, Unjudged
+from judges.judge import Judge, JudgeUnavailable, Unjudged
 from models.document import Draw, See, Text
 from self_enhancement import dialogues as enhancement_dialogues
 from self_enhancement import round as enhancement_round
-from self_enhancement.prompts import choose_contrasts, read_captions
+from self_enhancement.prompts import choose_hard_negatives, read_captions
 from self_enhancement.round import Round
 from self_enhancement.settings import RoundSettings
 from worlds.playground import shards
@@ -38,7 +38,7 @@ class Drawer:
     def __init__(self):
         self.seeds = []
 
-    def draw(self, prompts, seeds, **sampling):
+    def draw_batch(self, prompts, seeds, sampling=None):
         self.seeds += seeds
         level = torch.tensor([seed % 251 for seed in seeds], dtype=torch.uint8)
         return level[:, None, None, None].expand(-1, 3, 8, 8).contiguous()
@@ -55,7 +55,7 @@ class LevelJudge(Judge):
 
     def assess(self, prompts, images):
         if len(self.asked) + len(images) > self.most:
-            raise JudgeAway("the judge is gone")
+            raise JudgeUnavailable("the judge is gone")
         levels = images[:, 0, 0, 0].tolist()
         self.asked += levels
         return [Unjudged("ten") if level % 10 == 0 else opinion(level) for level in levels]
@@ -218,7 +218,7 @@ def test_cut_off_in_any_state_it_gives_what_it_would_have_given(tmp_path, pairs,
 def test_a_judge_that_goes_away_keeps_the_round(tmp_path, pairs):
     settings = RoundSettings((pairs,), count=40)
     drawer, judge = Drawer(), LevelJudge(most=20)
-    with pytest.raises(JudgeAway):
+    with pytest.raises(JudgeUnavailable):
         done(tmp_path / "round", settings, drawer, judge)
     one = Round(tmp_path / "round", settings)
     assert one.drawn and not one.done and len(judge.asked) == 16
@@ -256,7 +256,7 @@ def test_settings_and_folders_that_do_not_fit_are_refused(tmp_path, pairs):
         {"target": "own"},
         {"bad_share": 0.0},
         {"count": 0},
-        {"contrasts": -1},
+        {"hard_negatives": -1},
     ):
         with pytest.raises(ValueError):
             RoundSettings((pairs,), **wrong)
@@ -339,32 +339,32 @@ CAPTIONS = [
 def test_contrasts_differ_in_one_word_each_in_another():
     places = Counter()
     for seed in range(20):
-        (found,) = choose_contrasts(["two red circles"], CAPTIONS, 2, random.Random(seed))
+        (found,) = choose_hard_negatives(["two red circles"], CAPTIONS, 2, random.Random(seed))
         assert sorted(found) == ["three red circles", "two red stars"]
-        ((one,),) = choose_contrasts(["two red circles"], CAPTIONS, 1, random.Random(seed))
+        ((one,),) = choose_hard_negatives(["two red circles"], CAPTIONS, 1, random.Random(seed))
         places[one] += 1
     assert min(places[c] for c in ("three red circles", "two red stars")) > 3, "each place has its turn"
 
 
 def test_where_none_differs_in_one_word_contrasts_share_the_most():
     for seed in range(20):
-        (found,) = choose_contrasts(["a green star"], CAPTIONS, 2, random.Random(seed))
+        (found,) = choose_hard_negatives(["a green star"], CAPTIONS, 2, random.Random(seed))
         assert found == ["a green ring", "a ring"]  # one word apart; and the nearest of the others
     long = " ".join(["word"] * 40)
-    (found,) = choose_contrasts([f"{long} red"], [f"{long} blue", "a ring"], 1, random.Random(0))
+    (found,) = choose_hard_negatives([f"{long} red"], [f"{long} blue", "a ring"], 1, random.Random(0))
     assert found == [f"{long} blue"]
-    assert choose_contrasts(["a red circle"] * 2, CAPTIONS, 0, random.Random(0)) == [[], []]
+    assert choose_hard_negatives(["a red circle"] * 2, CAPTIONS, 0, random.Random(0)) == [[], []]
     with pytest.raises(ValueError, match="too few"):
-        choose_contrasts(["a"], ["a", "b", "a"], 2, random.Random(0))
+        choose_hard_negatives(["a"], ["a", "b", "a"], 2, random.Random(0))
 
 
 def test_contrasts_are_captions_of_the_shards_and_no_others(tmp_path, pairs, caplog):
     known = read_captions((pairs,), random.Random(0))
     shard = Shard(next(Path(pairs).glob("*.tar")))
     assert set(known) == {shard.read(i)["txt"].decode().strip() for i in range(len(shard))} and len(known) > 9
-    one = Round(tmp_path / "round", RoundSettings((pairs,), count=16, contrasts=2))
+    one = Round(tmp_path / "round", RoundSettings((pairs,), count=16, hard_negatives=2))
     one.make_plan("weights", "level")
-    chosen = json.loads((tmp_path / "round" / "plan.json").read_text())["contrasts"]
+    chosen = json.loads((tmp_path / "round" / "plan.json").read_text())["hard_negatives"]
     assert len(chosen) == 16 and {len(set(of)) for of in chosen} == {2}
     assert all(set(of) <= set(known) - {prompt} for of, prompt in zip(chosen, one.prompts(), strict=True))
     broken = tmp_path / "broken"
@@ -376,7 +376,7 @@ def test_contrasts_are_captions_of_the_shards_and_no_others(tmp_path, pairs, cap
 
 def test_each_drawing_is_held_against_other_captions_as_well(tmp_path, pairs):
     judge = LevelJudge()
-    one = Round(tmp_path / "round", RoundSettings((pairs,), count=40, contrasts=2))
+    one = Round(tmp_path / "round", RoundSettings((pairs,), count=40, hard_negatives=2))
     one.make_plan("weights", judge.name)
     one.draw(Drawer())
     one.judge(judge)
@@ -396,9 +396,9 @@ def test_no_more_is_drawn_at_once_than_asked_for_and_the_drawings_are_the_same(t
     sizes, usual = [], Drawer()
 
     class Counted(Drawer):
-        def draw(self, prompts, seeds, **sampling):
+        def draw_batch(self, prompts, seeds, sampling=None):
             sizes.append(len(seeds))
-            return super().draw(prompts, seeds, **sampling)
+            return super().draw_batch(prompts, seeds, sampling)
 
     settings = RoundSettings((pairs,), count=12)
     one = Round(tmp_path / "few", settings, at_once=at_once)

@@ -110,8 +110,8 @@ class Editor:
     def __init__(self, most: int = 10**9) -> None:
         self.most, self.seeds, self.sources = most, [], []
 
-    def edit(
-        self, images: Tensor, instructions: Sequence[str], seeds: list[int], **sampling: float
+    def edit_batch(
+        self, images: Tensor, instructions: Sequence[str], seeds: list[int], sampling: object
     ) -> Tensor:
         if len(self.seeds) + len(seeds) > self.most:
             raise KeyboardInterrupt

@@ -179,7 +179,7 @@ def test_a_models_drawings_of_prompts(place: Path, tiny_illume: Illume) -> None:
         f"{i:05d}.png" for i in range(0, 12, 2)
     ]
     with Image.open("new/00004.png") as image:
-        drawn = tiny_illume.draw(["a photo of 4 cows"], [1_000_003 + 4])[0].permute(1, 2, 0).numpy()
+        drawn = tiny_illume.draw_batch(["a photo of 4 cows"], [1_000_003 + 4])[0].permute(1, 2, 0).numpy()
         apart = np.abs(np.asarray(image).astype(int) - drawn)
         assert apart.max() <= 1, "another batch rounds otherwise"
     assert (report["seed"], report["cfg"], report["model"]) == (1, 1.25, folder_hash("model"))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from models.generation import SamplingConfig
+
 
 class Painter:
     """Notes the seed of every image; raises when it is asked for more than `most`."""
@@ -12,13 +14,13 @@ class Painter:
     def __init__(self, most: int = 10**9) -> None:
         self.most, self.seeds = most, []
 
-    def draw(self, prompts: Sequence[str], seeds: list[int], cfg: float, **sampling: float) -> Tensor:
+    def draw_batch(self, prompts: Sequence[str], seeds: list[int], sampling: SamplingConfig) -> Tensor:
         """Images (B, 3, 16, 16) that depend on prompt, seed and settings."""
         if len(self.seeds) + len(seeds) > self.most:
             raise KeyboardInterrupt
         self.seeds += seeds
         noise = [
-            torch.Generator().manual_seed(hash((len(p), s, cfg)) % 2**31)
+            torch.Generator().manual_seed(hash((len(p), s, sampling.cfg)) % 2**31)
             for p, s in zip(prompts, seeds, strict=True)
         ]
         return torch.stack(

@@ -15,6 +15,7 @@ from common import files
 from evals.geneval import images
 from evals.geneval.images import Place
 from evals.geneval.metadata import Prompt, prompt_of
+from models.generation import SamplingConfig
 from tests.evals.geneval.painter import Painter
 
 RECORD = {"model": "abc", "seed": 2, "samples": 3, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
@@ -64,7 +65,7 @@ def test_an_image_is_what_was_drawn_and_each_has_its_own_seed(tmp_path: Path) ->
     painter = Painter()
     drawn(tmp_path, painter)
     assert painter.seeds == [2_000_006 + i for i in range(9)]
-    again = Painter().draw(["a cat"], [2_000_006 + 4], cfg=1.25)[0]
+    again = Painter().draw_batch(["a cat"], [2_000_006 + 4], SamplingConfig(cfg=1.25))[0]
     with Image.open(tmp_path / "00001/samples/0001.png") as image:
         assert np.array_equal(np.array(image), again.permute(1, 2, 0).numpy())
 

@@ -12,7 +12,7 @@ from PIL import Image
 from evals.lmms.answering import Answerer
 from evals.lmms.loading import device_of, load_answerer
 from evals.lmms.requests import Ending, Request
-from judges.pixels import rendered
+from judges.pixels import render_scenes
 from models.document import See, Text
 from models.unified import Illume
 from worlds.playground.questions import evaluation_questions
@@ -43,7 +43,9 @@ def test_the_playgrounds_questions_are_answered_as_in_our_own_suite():
     """A trained model, so that the answers are words that differ; fed as pictures, in another order and batch."""
     model, asked = Illume.from_pretrained(TRAINED), evaluation_questions(16, seed=3)
     requests = [request(Image.fromarray(render(scene)), question.text) for scene, question in asked]
-    given = model.ask(rendered([scene for scene, _ in asked]), [question.text for _, question in asked])
+    given = model.ask_batch(
+        render_scenes([scene for scene, _ in asked]), [question.text for _, question in asked]
+    )
     assert answers(Answerer(model, batch=5), requests) == given
     assert sum(a == q.answer for a, (_, q) in zip(given, asked, strict=True)) > 10
 

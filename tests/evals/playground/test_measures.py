@@ -15,7 +15,7 @@ from evals.fidelity.frechet import (
 from evals.playground.codebook import TOKENS_A_CODE, codebook_scores, usage
 from evals.playground.reconstruction import exactly_right, rebuild, reconstruction_scores
 from evals.playground.sharpness import sharpness
-from judges.pixels import rendered
+from judges.pixels import render_scenes
 from models.unified import Illume
 from worlds.playground.sampler import sample_scene
 from worlds.playground.scene import CATEGORIES, Scene
@@ -72,7 +72,7 @@ def test_frechet_distance_of_one_image_is_refused() -> None:
 
 
 def test_fd_encoder_grows_with_blur(tiny_illume: Illume, scenes: list[Scene]) -> None:
-    images = rendered(scenes)
+    images = render_scenes(scenes)
     assert encoder_statistics(tiny_illume, images).shape == (48, 64)
     once, twice = blurred(images), blurred(blurred(images))
     distances = [fd_encoder(tiny_illume, x, images) for x in (images, once, twice)]
@@ -81,7 +81,7 @@ def test_fd_encoder_grows_with_blur(tiny_illume: Illume, scenes: list[Scene]) ->
 
 
 def test_sharpness_is_one_of_the_truth_falls_with_blur_and_grows_with_grain(scenes: list[Scene]) -> None:
-    images = rendered(scenes)
+    images = render_scenes(scenes)
     assert sharpness(images, images) == pytest.approx({"fine": 1, "middle": 1, "coarse": 1})
     soft = sharpness(blurred(images), images)
     assert soft["fine"] < 0.5 and soft["fine"] < soft["middle"] < soft["coarse"] < 1.05
@@ -105,7 +105,7 @@ def test_codebook_is_counted_over_enough_tokens(tiny_illume: Illume) -> None:
 def test_reconstruction_scores_tell_truth_from_blur_and_from_others(
     tiny_illume: Illume, scenes: list[Scene]
 ) -> None:
-    images = rendered(scenes)
+    images = render_scenes(scenes)
     assert exactly_right(images, scenes) == 1.0
     assert exactly_right(images.roll(1, 0), scenes) < 0.05
     rebuilt = rebuild(tiny_illume, 12)

@@ -33,9 +33,9 @@ def test_every_sample_has_a_seed_of_its_own() -> None:
     class Recorder(Oracle):
         seeds: list[int] = []
 
-        def draw(self, prompts: list[str], seeds: list[int], *rest: float):
+        def draw_batch(self, prompts: list[str], seeds: list[int], *rest: float):
             self.seeds += seeds
-            return super().draw(prompts, seeds)
+            return super().draw_batch(prompts, seeds)
 
     for seed in (0, 1):
         draw_and_judge(Recorder(seed), 8, 3, seed)

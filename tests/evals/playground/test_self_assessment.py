@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from evals.playground.geneval import judged
+from evals.playground.geneval import judge_drawings
 from evals.playground.self_assessment import OwnOpinion, assess_drawings, own_assessment_scores
-from judges.pixels import rendered
+from judges.pixels import render_scenes
 from models.unified import Illume
 from worlds.playground.prompts import evaluation_prompts
 from worlds.playground.sampler import scene_for
@@ -19,10 +19,10 @@ def drawings():
     """Of each prompt a right drawing and a blank one, in turn the first."""
     prompts, rng = evaluation_prompts(2, 0), np.random.default_rng(0)
     asked = [prompt for prompt in prompts for _ in range(DRAWS)]
-    images = rendered([scene_for(rng, prompt.spec) for prompt in asked])
+    images = render_scenes([scene_for(rng, prompt.spec) for prompt in asked])
     images[1::4] = 0
     images[2::4] = 0
-    return judged(asked, images)
+    return judge_drawings(asked, images)
 
 
 def test_one_that_knows_gets_all_right(drawings):

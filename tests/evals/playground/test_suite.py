@@ -9,7 +9,7 @@ from PIL import Image
 
 from evals.__main__ import main
 from evals.contact_sheet import RIGHT, WRONG, Cell, contact_sheet
-from evals.playground.suite import measures_of, playground_suite
+from evals.playground.suite import supported_measures, playground_suite
 from models.model_folder import folder_hash
 from models.unified import Illume
 
@@ -44,7 +44,7 @@ def test_a_seed_fixes_the_scores(tiny_illume: Illume) -> None:
 
 def test_a_model_is_measured_in_what_it_has_parts_for(tiny_illume: Illume) -> None:
     sees = Illume(encoder=tiny_illume.encoder, tokenizer=tiny_illume.tokenizer)
-    assert measures_of(sees) == ["codebook"]
+    assert supported_measures(sees) == ["codebook"]
     assert {name.split("/")[0] for name in playground_suite(sees, samples=6)} == {
         "codebook", "seed", "samples", "seconds",
     }  # fmt: skip
