@@ -142,7 +142,7 @@ def evaluate(scale: Scale) -> dict[str, Any]:
     model = owner.runs / last / "model"
     of = {"model": folder_hash(model), **EVALUATION}
     kept = scale.runs / "report" / "scores.json"
-    if kept.is_file() and (scores := read_object(kept, infinite=True)).get("of") == of:
+    if kept.is_file() and (scores := read_object(kept, allow_nan=True)).get("of") == of:
         return scores["metrics"]
     kept.unlink(missing_ok=True)  # of another model
     from evals.playground.suite import playground_suite

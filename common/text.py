@@ -1,9 +1,7 @@
 """Text files as other people's programs leave them: byte-order marks, line ends, encodings."""
 
 import codecs
-import json
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,55 +57,6 @@ def split_lines(text: str) -> list[str]:
     r"""Lines that end in \n or \r\n alone: str.splitlines also cuts at U+2028, U+0085 and others, within a caption."""
     lines = text.replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
-
-
-def parse_json(text: str, where: str) -> Any:
-    """The value of a JSON text.
-
-    Raises:
-        ValueError: it is no JSON, or nested too deep; the message names the line.
-    """
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}, line {error.lineno}: no JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: no JSON that is read: {error}") from error
-
-
-def json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
-    """Line number (from 1) and value of each line of JSON that is not empty.
-
-    Raises:
-        ValueError: a line is no JSON; the message names it.
-    """
-    for number, line in enumerate(split_lines(text), 1):
-        if line.strip():
-            yield number, _line_value(line, f"{where}, line {number}")
-
-
-def _line_value(line: str, where: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: no JSON: {error}") from error
-
-
-def json_values(text: str, where: str) -> tuple[Any, list[tuple[int, Any]] | None]:
-    """What a file of JSON or of lines of JSON holds, whatever its name ends in.
-
-    Returns:
-        The one value and None; or None and the values with the numbers of their lines.
-
-    Raises:
-        ValueError: it is neither; the message names the line.
-    """
-    try:
-        return parse_json(text, where), None
-    except ValueError as error:  # "extra data" is what stands after the first of several values
-        if not isinstance(error.__cause__, json.JSONDecodeError) or error.__cause__.msg != "Extra data":
-            raise
-    return None, list(json_lines(text, where))
 
 
 def check_text(text: Any, where: str = "the text") -> str:

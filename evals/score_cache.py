@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.hashes import hash_of
-from common.json_lines import append_line, read_lines, write_lines
+from common.json_files import append_json_line, read_json_lines, write_json_lines
 from common.progress import progress
 
 Numbers = dict[str, float | None]  # None: a measure that this image has not
@@ -31,7 +31,7 @@ class KeptScores:
     def __init__(self, path: Path, stamps: Mapping[str, str]) -> None:
         self.path, self.stamps = path, stamps
         self.known: dict[str, Numbers] = {}
-        lines = read_lines(path)
+        lines = read_json_lines(path)
         kept: list[dict[str, Any]] = []
         for said in lines:
             if said is None or not _is_whole(said) or said["name"] in self.known:
@@ -42,11 +42,11 @@ class KeptScores:
                 self.known[said["name"]] = said["numbers"]
             kept.append(said)
         if len(kept) < len(lines):
-            write_lines(path, kept)
+            write_json_lines(path, kept)
 
     def add(self, name: str, numbers: Numbers) -> None:
         """Keeps one more image's numbers, on disk before it returns."""
-        append_line(self.path, {"name": name, "stamp": self.stamps[name], "numbers": numbers})
+        append_json_line(self.path, {"name": name, "stamp": self.stamps[name], "numbers": numbers})
         self.known[name] = numbers
 
     def complete(self, measure: Callable[[str], Numbers]) -> None:

@@ -30,7 +30,7 @@ from experiments.ablation_recipe import PUBLISHED, Ablation, check_seeds, read_a
 from experiments.paired_statistics import Runs, column, gains, paired_gain, summary, table
 from experiments.processes import ended_by_sigterm, failure, log_of, run_lock, start
 from models.model_folder import folder_hash
-from train import CONFIGS, find_config
+from training.configs import CONFIGS, find_config
 
 SHOWN = {
     "geneval/overall": "GenEval",
@@ -83,20 +83,20 @@ class Runner:
             self._call(folder, lock, "train.py", "--config", str(config), *words)
             of = [folder_hash(folder / "model"), *self.words]
             if not (
-                report.is_file() and about.is_file() and read_object(about, infinite=True).get("of") == of
+                report.is_file() and about.is_file() and read_object(about, allow_nan=True).get("of") == of
             ):
                 about.unlink(missing_ok=True)  # what it says is no longer so
                 model = ("--model", str(folder / "model"))
                 self._call(folder, lock, "-m", "evals", *model, "--out", str(report), *self.words)
                 write_text(about, json.dumps({"of": of, "threads": self.threads, **_circumstances()}) + "\n")
-            found = read_object(report, infinite=True)
+            found = read_object(report, allow_nan=True)
         say(f"{arm}, seed {seed}: {time.monotonic() - start:.0f} s")
         return {key: float(value) for key, value in found.items() if "/" in key}
 
     def origin(self, arm: str, seed: int) -> dict[str, Any]:
         """How a run came about: threads, machine, date, and the weights that it began with."""
         folder = self.runs_dir / f"{self.name}/{arm}-{seed}"
-        about = read_object(folder / "measured.json", infinite=True)
+        about = read_object(folder / "measured.json", allow_nan=True)
         kept = sorted(folder.glob("predecessors/*/weights.json"))
         began = {path.parent.name: read_object(path)["hash"] for path in kept}
         return {key: value for key, value in about.items() if key != "of"} | {"began": began}

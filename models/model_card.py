@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.json_files import read_json
-from models.generation import shown_sampling
 from models.model_folder import PARTS, folder_hash
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ trained with open-illume.
 from models.unified import Illume
 
 model = Illume.from_pretrained("{name}")
-images = model.draw(["a red circle"], seeds=[0])  # (1, 3, H, W) uint8
+images = model.draw_batch(["a red circle"], seeds=[0])  # (1, 3, H, W) uint8
 ```
 
 `python generate.py draw "a red circle" --model {name}` does the same from a terminal.
@@ -98,7 +97,7 @@ def _asked(model: "Illume") -> str:
         return ""
     prompts = "".join(f"| {task} | `{words}` |\n" for task, words in model.prompts.to_dict().items())
     tasks = {name: getattr(model.generation, name) for name in ("draw", "edit", "chat")}
-    rows = "".join(f"| {name} | {shown_sampling(one)} |\n" for name, one in tasks.items())
+    rows = "".join(f"| {name} | {one} |\n" for name, one in tasks.items())
     return (
         "\n## Prompts\n\nThe words of its training; `draw_null` and `reconstruct` are what guidance is away from.\n\n"
         f"| task | words |\n|---|---|\n{prompts}"
@@ -115,7 +114,7 @@ def read_figures(report: Path) -> dict[str, float]:
     """
     if not report.is_file():
         raise FileNotFoundError(f"--report {report}: there is no such file")
-    said = read_json(report, infinite=True)
+    said = read_json(report, allow_nan=True)
     measured = said.items() if isinstance(said, dict) else ()
     figures = {key: value for key, value in measured if "/" in key and isinstance(value, int | float)}
     figures = {key: value for key, value in figures.items() if not key.startswith("seconds/")}

@@ -188,7 +188,7 @@ class Round:
     def shown(self) -> RoundReport:
         """All that the report shows of it."""
         path = self.folder / "own.json"
-        own = read_json(path, infinite=True) if path.is_file() else []
+        own = read_json(path, allow_nan=True) if path.is_file() else []
         pairs, opinions = [(ok, float(sure)) for ok, sure in own], self.opinions()
         return RoundReport(
             self.summary, self.prompts(), self._image, opinions, self.verdicts(opinions), pairs
@@ -253,7 +253,7 @@ class Round:
         return [opinion_from_json(one) for of in kept for one in of]
 
     def _kept_opinions(self, batch: int) -> dict[str, Any]:
-        return read_json(self._judged(batch), infinite=True)
+        return read_json(self._judged(batch), allow_nan=True)
 
     def _held_against(self) -> list[list[tuple[str, Opinion]]]:
         """For each drawing its hard_negatives, with what the judge said of them."""
@@ -285,7 +285,7 @@ class Round:
         return opinion.overall and opinion.score >= self.settings.good_score
 
     def _plan(self) -> dict[str, Any]:
-        return read_object(self.folder / "plan.json", infinite=True)
+        return read_object(self.folder / "plan.json", allow_nan=True)
 
     def _chosen(self) -> list[Chosen]:
         return [Chosen(*row) for row in self._plan()["chosen"]]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from common.foreign_files import check_file
-from common.text import decode_text, json_values
+from common.json_files import parse_json_or_lines
+from common.text import decode_text
 from datamodules.conversations import has_dialogue
 from datamodules.published_formats.arrow import read_table
 from datamodules.published_formats.files import ALL, left_out, named_split
@@ -34,7 +35,7 @@ def read_rows(path: Path) -> list[Row]:
     text = _text(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         return list(_csv_rows(text, path))
-    value, lines = json_values(text, str(path))
+    value, lines = parse_json_or_lines(text, str(path))
     if lines is not None:
         return [(f"{path.name}, line {number}", row) for number, row in lines]
     return [(f"{path.name}, row {number}", row) for number, row in enumerate(_listed(value, path), 1)]

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from common.json_lines import read_object
+from common.json_files import read_object
 from common.text import check_text
 from evals.editing.edits import Benchmark, Comparison, Edit
 
@@ -40,7 +40,10 @@ def read_magicbrush(folder: Path, results: Path, multi_turn: bool, limit: int | 
         ValueError: a file is not what it should be; says where.
     """
     give = "give --data the folder of MagicBrush's test set, unpacked"
-    sessions, words = read_object(folder / SESSIONS, give), read_object(folder / DESCRIPTIONS, give)
+    sessions, words = (
+        read_object(folder / SESSIONS, required=give),
+        read_object(folder / DESCRIPTIONS, required=give),
+    )
     edits: list[Edit] = []
     single: list[Comparison] = []
     several: list[Comparison] = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common.json_lines import read_object
+from common.json_files import read_object
 from common.names import check_choice
 from common.text import check_text
 from evals.image_sets import Picture, by_stem, check_whole, told_pictures
@@ -57,7 +57,7 @@ def read_items(folder: Path) -> list[Item]:
         ValueError: that is something else, or names a category that there is not.
     """
     path = folder / "meta_data.json"
-    said = read_object(path, f"--real is the folder of MJHQ-30K, with meta_data.json and {IMAGES}")
+    said = read_object(path, required=f"--real is the folder of MJHQ-30K, with meta_data.json and {IMAGES}")
     return [_item(path, index, name, one) for index, (name, one) in enumerate(said.items())]
 
 

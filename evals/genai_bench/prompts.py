@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.json_lines import read_object
+from common.json_files import read_object
 from common.names import check_choice
 from common.text import check_text
 
@@ -37,7 +37,7 @@ def read_prompts(folder: Path) -> list[Prompt]:
         ValueError: one of them is not what it should be; says where.
     """
     give = f"give --prompts a folder with {PROMPTS} and {SKILLS}, as in BaiqiL/GenAI-Bench-1600"
-    texts, skills = read_object(folder / PROMPTS, give), read_object(folder / SKILLS, give)
+    texts, skills = read_object(folder / PROMPTS, required=give), read_object(folder / SKILLS, required=give)
     words = {number: _text(number, said, f"{folder / PROMPTS}: {number}") for number, said in texts.items()}
     tags: dict[str, set[str]] = {number: set() for number in words}
     for tag, numbers in skills.items():

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.json_lines import append_line, read_lines, write_lines
+from common.json_files import append_json_line, read_json_lines, write_json_lines
 
 Result = dict[str, Any]
 TEXTS = ("filename", "tag", "prompt", "reason", "metadata", "details", "image")
@@ -28,7 +28,7 @@ class Results:
     def __init__(self, path: Path, images: Mapping[str, str], metadata: Mapping[str, str]) -> None:
         self.path = path
         self.known: dict[str, Result] = {}
-        lines = read_lines(path)
+        lines = read_json_lines(path)
         for said in lines:
             if said is None or not _is_whole(said) or said["filename"] in self.known:
                 continue
@@ -36,11 +36,11 @@ class Results:
             if images.get(name) == said["image"] and metadata.get(name) == said["metadata"]:
                 self.known[name] = said
         if len(self.known) < len(lines):
-            write_lines(path, self.known.values())
+            write_json_lines(path, self.known.values())
 
     def add(self, result: Result) -> None:
         """Keeps one more verdict, on disk before it returns."""
-        append_line(self.path, result)
+        append_json_line(self.path, result)
         self.known[result["filename"]] = result
 
 

@@ -83,7 +83,7 @@ def read_run(folder: Path) -> RunFolder:
         raise ValueError(f"{folder} has logged nothing yet: there is no row in its metrics.csv")
     path = folder / "report.json"
     try:
-        report = read_object(path, infinite=True) if path.is_file() else {}
+        report = read_object(path, allow_nan=True) if path.is_file() else {}
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     return RunFolder(folder, str(settings.get("name") or folder.name), settings, curves, report)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import Parser, user_errors
-from common.json_lines import read_object
+from common.json_files import read_object
 from common.markdown import escaped
 from common.pages import fragment
 from common.pages import page as whole_page
@@ -127,7 +127,7 @@ def read_report(path: Path) -> Report:
         FileNotFoundError: it is not there.
         ValueError: it is no report, or does not say of which benchmark.
     """
-    content = read_object(path, "give a report of `python -m evals`")
+    content = read_object(path, allow_nan=True, required="give a report of `python -m evals`")
     if is_lmms(content):
         figures = lmms_figures(content, str(path))
         row = Row(printable(f"{path.parent.name or path.stem} (ours)"), figures, [lmms_note(figures)])

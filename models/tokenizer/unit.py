@@ -33,7 +33,7 @@ HEADS = 16  # of both published sizes, as of ViT-H/14
 def is_unit(folder: Path) -> bool:
     """Whether a folder's config says that it is UNIT's."""
     try:
-        config = read_object(folder / "config.json", infinite=True)
+        config = read_object(folder / "config.json", allow_nan=True)
     except (OSError, ValueError):
         return False
     args = config.get("args")

@@ -1,10 +1,8 @@
 """Text of other people's programs is read whatever wrote it, or refused with file and line."""
 
-import json
-
 import pytest
 
-from common.text import decode_text, json_lines, json_values, read_text, split_lines
+from common.text import decode_text, read_text, split_lines
 
 WORDS = "a café,\n第二行"
 
@@ -36,29 +34,5 @@ def test_another_encoding_is_refused_with_file_and_line(content, line):
         decode_text(content, "captions.txt")
 
 
-def test_line_separators_within_a_caption_end_no_line():
-    rows = ["a\u2028b", "c\x85d", "e\x0bf\x0cg\x1ch", "i\u2029j"]
-    for end in ("\n", "\r\n"):
-        text = end.join(json.dumps(row, ensure_ascii=False) for row in rows) + end
-        assert [value for _, value in json_lines(text, "x")] == rows
+def test_lines_end_at_line_feeds_alone():
     assert split_lines("a\r\nb\n\nc") == ["a", "b", "", "c"] and split_lines("") == []
-
-
-def test_lines_of_json_are_known_by_what_they_hold():
-    assert json_values('[{"a": 1}]', "x") == ([{"a": 1}], None)
-    assert json_values('{"a": 1}\n\n{"a": 2}\n', "x") == (None, [(1, {"a": 1}), (3, {"a": 2})])
-    assert json_values('{\n "a": 1\n}', "x") == ({"a": 1}, None)
-
-
-@pytest.mark.parametrize(
-    "text, where",
-    [
-        ('{"a": 1}\n{"a": \n', "x.jsonl, line 2: no JSON"),
-        ("[\n1,\n2,,\n]", "x.jsonl, line 3: no JSON"),
-        ("", "x.jsonl, line 1: no JSON"),
-        ("[" * 100_000, "x.jsonl: no JSON that is read"),
-    ],
-)
-def test_what_is_no_json_is_refused_with_file_and_line(text, where):
-    with pytest.raises(ValueError, match=f"^{where}"):
-        json_values(text, "x.jsonl")

@@ -90,7 +90,7 @@ def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (lambda s: s["139"].append("x"), ValueError, "139: turn 4 must be an object with input, output"),
         (lambda s: s.update({"139": []}), ValueError, "139 must be a list of turns"),
         (lambda s: s.update({"../x": s.pop("139")}), ValueError, "a session's name is letters and digits"),
-        (lambda s: s.clear(), ValueError, "edit_sessions.json must be a JSON object that is not empty"),
+        (lambda s: s.clear(), ValueError, "edit_sessions.json must hold a JSON object that is not empty"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path: Path, spoil: Any, kind: type, says: str) -> None:
@@ -110,7 +110,7 @@ def test_missing_descriptions(tmp_path: Path) -> None:
     ):
         read_magicbrush(data, tmp_path / "r", False, None)
     (data / "global_descriptions.json").write_text("{")
-    with pytest.raises(ValueError, match=r"global_descriptions.json is no JSON"):
+    with pytest.raises(ValueError, match=r"global_descriptions.json.*: not valid JSON"):
         read_magicbrush(data, tmp_path / "r", False, None)
     (data / "global_descriptions.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"global_descriptions.json is not there: give --data"):

@@ -45,9 +45,9 @@ def test_a_few_are_of_all_categories(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "says"),
     [
-        ("{", "is no JSON"),
-        ([GOOD], "must be a JSON object that is not empty"),
-        ({}, "must be a JSON object that is not empty"),
+        ("{", "not valid JSON"),
+        ([GOOD], "must hold a JSON object, not a list"),
+        ({}, "must hold a JSON object that is not empty"),
         (
             {"a": GOOD, "b": {**GOOD, "category": "fod"}},
             "'b': category 'fod' is not known: did you mean food",

@@ -47,9 +47,9 @@ def test_prompts_have_their_skills(tmp_path: Path) -> None:
         (TEXTS, {"basic": [-1]}, "basic names prompt -0001"),
         (TEXTS, {"basic": "0"}, "basic must be a list of prompts' numbers"),
         (TEXTS, {"basic": [True]}, "basic must be a list of prompts' numbers"),
-        (TEXTS, {}, "genai_skills.json must be a JSON object that is not empty"),
-        (TEXTS, ["basic"], "genai_skills.json must be a JSON object"),
-        ({}, TAGS, "genai_image.json must be a JSON object that is not empty"),
+        (TEXTS, {}, "genai_skills.json must hold a JSON object that is not empty"),
+        (TEXTS, ["basic"], "genai_skills.json must hold a JSON object"),
+        ({}, TAGS, "genai_image.json must hold a JSON object that is not empty"),
         ({"1": "x"}, TAGS, "genai_image.json: 1: a prompt's number has five digits"),
         ({"../..": "x"}, TAGS, "a prompt's number has five digits"),
         ({"00000": {"prompt": " "}}, TAGS, "00000: prompt is empty"),
@@ -68,5 +68,5 @@ def test_a_file_that_is_not_there_or_no_json(tmp_path: Path) -> None:
         read_prompts(tmp_path)
     save_prompts(tmp_path, TEXTS, TAGS)
     (tmp_path / SKILLS).write_bytes(b"\xff{")
-    with pytest.raises(ValueError, match=r"genai_skills.json is no JSON"):
+    with pytest.raises(ValueError, match=r"genai_skills.json.*: not valid JSON"):
         read_prompts(tmp_path)

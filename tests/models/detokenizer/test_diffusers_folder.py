@@ -135,7 +135,7 @@ def test_a_part_that_is_not_there(part, folder):
 @pytest.mark.parametrize(
     ("part", "content", "line"),
     [
-        ("unet/config.json", "{", "is no JSON"),
+        ("unet/config.json", "{", "not valid JSON"),
         ("unet/config.json", "[]", "must hold a JSON object, not a list"),
         ("vae/config.json", '{"_class_name": "AutoencoderTiny"}', "is of class AutoencoderTiny"),
         ("scheduler/scheduler_config.json", '{"_class_name": "EDMEulerScheduler"}', "is of class EDMEuler"),
