@@ -89,20 +89,29 @@ def has_image_extension(name: str) -> bool:
     return name.rpartition(".")[2].lower() in IMAGE_EXTENSIONS
 
 
-def open_image(content: bytes | Path | Image.Image) -> Image.Image:
+def open_image(content: bytes | Path | Image.Image, where: str = "") -> Image.Image:
     """Decodes an image to 8-bit RGB: upright, on white, its first frame.
 
     Damaged metadata never costs an image: where PIL decodes the pixels they are kept, and it is turned as its camera says
-    wherever that can be read. How other kinds of pixels become 8 bits is told at `rgb`.
+    wherever that can be read. `rgb` turns other kinds of pixels into 8 bits.
 
     Args:
         content: the encoded bytes, a file, or what another library has opened with PIL.
+        where: if given, every error is a plain ValueError that begins with it.
 
     Raises:
         UnreadableImage: it is no image, is cut short or damaged, or would take more than MAX_MEMORY.
         OSError: the file cannot be read.
     """
-    data = _read(content) if isinstance(content, Path) else content
+    try:
+        return _open(_read(content) if isinstance(content, Path) else content)
+    except (UnreadableImage, OSError) as error:
+        if not where:
+            raise
+        raise ValueError(f"{where} is no image that can be read ({error}): replace it") from error
+
+
+def _open(data: bytes | Image.Image) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -118,6 +127,16 @@ def open_image(content: bytes | Path | Image.Image) -> Image.Image:
         raise UnreadableImage(
             "cut short" if "truncated" in str(error) else "damaged", _line(error)
         ) from error
+
+
+def encode_image(image: Image.Image, name: str = "image.png") -> bytes:
+    """Encodes an image as a file of that name: PNG, or JPEG at its best, which loses a level or two of 255."""
+    buffer = io.BytesIO()
+    if name.endswith(".png"):
+        image.save(buffer, "png")
+    else:
+        image.save(buffer, "jpeg", quality=100, subsampling=0)
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from common.files import write_bytes, write_text
+from common.images import encode_image
 from common.progress import progress
 from models.generation import SamplingConfig
-from models.image_files import encoded
+from models.image_input import to_pil
 from models.sampling_options import NAMES
 
 RECORD = "drawn.json"
@@ -83,7 +84,7 @@ def make_missing(make: Make, folder: Path, missing: Sequence[Order], batch: int)
         for start in range(0, len(of_round), batch):
             part = of_round[start : start + batch]
             for order, image in zip(part, make(part), strict=True):
-                write_bytes(folder / order.path, encoded(image, order.path))
+                write_bytes(folder / order.path, encode_image(to_pil(image), order.path))
                 yield order
 
 

@@ -16,9 +16,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from common.images import IMAGE_EXTENSIONS, centre_square, has_image_extension
+from common.images import IMAGE_EXTENSIONS, centre_square, has_image_extension, open_image
 from judges.pixels import image_to_tensor
-from models.image_files import open_image
 
 MOST_BYTES = 2**28  # of one picture: what is larger is no picture
 MOST_LINKED = 10_000  # folders that links lead to, below one set

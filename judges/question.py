@@ -6,9 +6,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from common.images import encode_image
 from common.pages import data_url
 from judges.assessment import HIGHEST, Dimension, json_example
-from models.image_files import png
 
 SYSTEM = (
     "You assess whether an image shows what a prompt asks for. First say in one sentence what you see. Then answer every "
@@ -36,4 +36,4 @@ def _data_url(image: Tensor) -> str:
     zoom = -(-SMALLEST_SIDE // min(picture.size))
     if zoom > 1:
         picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
-    return data_url(png(picture))
+    return data_url(encode_image(picture))

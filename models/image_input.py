@@ -64,10 +64,14 @@ class ImageInput:
             return image
         if image.ndim > 3:
             return torch.stack([self.resized(one) for one in image])
-        pixels = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
-        return self.square(Image.fromarray(pixels)).to(image.device)
+        return self.square(to_pil(image)).to(image.device)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
     """An RGB picture as (3, H, W) uint8."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """(3, H, W) uint8 as an RGB picture."""
+    return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))

@@ -10,12 +10,12 @@ from markupsafe import Markup
 from torch import Tensor
 
 from common.files import write_text
+from common.images import encode_image
 from common.pages import data_url, fragment, section, table, write_page
 from evals.contact_sheet import Cell, contact_sheet
 from judges.assessment import Assessment
 from judges.judge import Unjudged
 from judges.verdict_agreement import Bin, balanced_accuracy, calibration
-from models.image_files import png
 
 SHOWN = 12  # drawings of a kind on a sheet
 COLUMNS = 6
@@ -142,7 +142,7 @@ def _sheet(one: RoundReport, good: bool, title: str) -> Markup:
         """<h3>{{ title }}</h3><div class="plates"><img alt="" src="{{ sheet }}"></div>
 <ul>{% for prompt, why in reasons %}<li>{{ prompt }}: {{ why }}</li>{% endfor %}</ul>""",
         title=title,
-        sheet=data_url(png(contact_sheet(cells, COLUMNS))),
+        sheet=data_url(encode_image(contact_sheet(cells, COLUMNS))),
         reasons=[(one.prompts[i], _why(one.opinions[i])) for i in which],
     )
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from common.hashes import hash_of, stamp
+from common.images import open_image
 from evals.clip import ClipNetwork
 from evals.drawing import Make, Order, seed_of, who_drew
 from evals.drawing_options import BATCH, check_sampling, load_model, record_of, sampling_of
@@ -29,7 +30,6 @@ from evals.playground.suite import NEEDS
 from evals.ranks import Ranks
 from evals.score_cache import KeptScores, Numbers, scores_file
 from models.generation import SamplingConfig
-from models.image_files import open_image
 from models.image_input import ImageInput
 from models.sampling_options import NAMES
 

@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 from torch.nn import functional as F
 
+from common.images import open_image
 from evals.clip import ClipNetwork
 from evals.editing.dino import Dino
 from evals.editing.edits import Comparison
 from evals.score_cache import Numbers
-from models.image_files import open_image
 
 RANGES = {"dino": (-1, 1), "clip_i": (-1, 1), "clip_t": (-1, 1), "clip_dir": (-1, 1), "l1": (0, 1)}
 

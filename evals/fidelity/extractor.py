@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from common.files import write_bytes
-from common.images import centre_square
+from common.images import centre_square, open_image
 from common.progress import progress
 from evals.image_sets import Picture
 from judges.pixels import image_to_tensor
-from models.image_files import open_image
 
 BATCH = 32
 READ = 2  # how images are opened; kept features of images that were opened otherwise are not taken

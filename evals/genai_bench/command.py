@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.hashes import hash_of, stamp
+from common.images import open_image
 from evals.drawing import Order, draws, seed_of, who_drew
 from evals.drawing_options import BATCH, check_sampling, load_model, record_of, sampling_of
 from evals.drawn_folder import DrawnFolder
@@ -22,7 +23,6 @@ from evals.genai_bench.vqa_score import Scorer, VlmScorer
 from evals.playground.suite import DRAWS
 from evals.ranks import Ranks
 from evals.score_cache import KeptScores, Numbers, scores_file
-from models.image_files import open_image
 
 PLAYGROUND = "playground"  # as --prompts: its evaluation prompts; as --vlm: its exact judge
 PER_CATEGORY = 50

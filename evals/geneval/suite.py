@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from common.hashes import hash_of
+from common.images import open_image
 from common.progress import progress
 from evals.drawing import Draws, count
 from evals.geneval import images
@@ -20,7 +21,6 @@ from evals.geneval.results import Result, Results
 from evals.geneval.rules import Rules, judge
 from evals.geneval.scores import summary
 from evals.ranks import ALONE, Ranks
-from models.image_files import open_image
 
 VERSION = "2"  # of the rules and of how detections are made; a change that moves a figure moves it
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from common.images import open_image
 from models.document import Part, See, Text
-from models.image_files import open_image
 from models.image_input import ImageInput
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from common.errors import Parser, user_errors
 from common.files import write_bytes, write_text
+from common.images import encode_image
 from common.paths import user_path
 from evals.options import count
-from models.image_files import png
 from worlds.playground.questions import KINDS, evaluation_questions
 from worlds.playground.render import render
 
@@ -44,7 +44,7 @@ def write_task(folder: Path, samples: int = 500, seed: int = 0) -> Path:
     lines = []
     for number, (scene, question) in enumerate(evaluation_questions(samples, seed)):
         name = f"{number:06d}.png"
-        write_bytes(images / name, png(Image.fromarray(render(scene))))
+        write_bytes(images / name, encode_image(Image.fromarray(render(scene))))
         about = {"question": question.text, "answer": question.answer, "kind": question.kind}
         lines.append(json.dumps({"file_name": name, **about}) + "\n")
     write_text(images / "metadata.jsonl", "".join(lines))

@@ -8,15 +8,15 @@ from PIL import Image
 from torch import Tensor
 
 from common.files import write_bytes, write_text
+from common.images import encode_image
 from evals.playground.editing import EditResult
 from evals.playground.geneval import Drawing
 from evals.playground.reconstruction import Reconstructions
 from judges.pixels import to_numpy
-from models.image_files import png
 
 
 def _write(folder: Path, name: str, image: Tensor) -> str:
-    write_bytes(folder / f"{name}.png", png(Image.fromarray(to_numpy(image[None])[0])))
+    write_bytes(folder / f"{name}.png", encode_image(Image.fromarray(to_numpy(image[None])[0])))
     return f"{name}.png"
 
 

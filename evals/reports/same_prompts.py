@@ -10,12 +10,12 @@ import torch
 from markupsafe import Markup
 from PIL import Image
 
+from common.images import encode_image
 from common.pages import data_url, fragment
 from evals.playground.geneval import judge_drawings
 from evals.playground.suite import supported_measures
 from judges.pixels import to_numpy
 from models.generation import SamplingConfig
-from models.image_files import png
 from models.unified import Illume
 from worlds.playground.prompts import Prompt, evaluation_prompts
 from worlds.playground.scene import CATEGORIES, IMAGE_SIZE
@@ -79,4 +79,4 @@ def _png(pixels: np.ndarray) -> bytes:
     """An image (H, W, 3) as PNG."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((SIDE, SIDE))
-    return png(picture)
+    return encode_image(picture)

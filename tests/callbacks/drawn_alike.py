@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from common.images import open_image
 from evals.drawing import read_record
 from evals.editing.measures import difference
-from models.image_files import open_image
 
 
 def without_model(folder: Path) -> dict[str, Any]:

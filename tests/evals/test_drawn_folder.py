@@ -6,11 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
+from common.images import encode_image
 from evals.drawing import Make, Order, draws
 from evals.drawn_folder import DrawnFolder
 from evals.ranks import ALONE, Ranks
 from judges.pixels import image_to_tensor
-from models.image_files import encoded
+from models.image_input import to_pil
 from tests.evals.geneval.painter import Painter
 from tests.evals.processes import contents, in_processes
 
@@ -107,7 +108,7 @@ def test_images_that_were_drawn_otherwise_are_not_mixed(tmp_path: Path) -> None:
 def test_a_jpeg_loses_next_to_nothing(tmp_path: Path) -> None:
     image = torch.zeros(3, 16, 16, dtype=torch.uint8)
     image[0, :8], image[2, :, 8:] = 255, 200  # edges of pure colour, where chroma at half size would bleed
-    (tmp_path / "x.jpeg").write_bytes(encoded(image, "x.jpeg"))
+    (tmp_path / "x.jpeg").write_bytes(encode_image(to_pil(image), "x.jpeg"))
     with Image.open(tmp_path / "x.jpeg") as picture:
         assert picture.format == "JPEG"
         back = image_to_tensor(picture)

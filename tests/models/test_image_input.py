@@ -11,12 +11,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 import generate
+from common.images import encode_image
 from datamodules.decode import decode_image
 from evals.editing import command
 from evals.lmms.answering import Answerer
 from evals.lmms.requests import Ending, Request
 from models.document import Draw, See, Text
-from models.image_files import png
 from models.image_input import ImageInput
 from models.language.unified_lm import UnifiedLM
 from models.sequence import SEE
@@ -67,12 +67,12 @@ def test_all_show_a_model_the_same_pictures(slicing: dict | None, shown: list[Te
     """As training decodes them: the slices of the whole page, or the square at the understanding encoder's size."""
     model = make_seer(slicing)
     longest = None if slicing is None else 9 * 56
-    decoded = decode_image(png(PAGE), 56, longest)
+    decoded = decode_image(encode_image(PAGE), 56, longest)
     segment = model.sequencer.segment([See(decoded), Text("what colour ?")], ask=True)
     trained = [im for im, use in zip(segment.images, segment.image_uses, strict=True) if use == SEE]
     assert len(trained) == (1 if slicing is None else 7) and trained[0].shape == (3, 56, 56)
     PAGE.save(tmp_path / "page.png")
-    model.ask([generate.read_image(tmp_path / "page.png", model)], ["what colour ?"])
+    model.ask_batch([generate.read_image(tmp_path / "page.png", model)], ["what colour ?"])
     asked(model, PAGE, "crop")
     assert torch.equal(torch.stack(shown), torch.stack([*trained, *trained]))
 
@@ -81,7 +81,9 @@ def test_an_image_to_be_edited_is_seen_at_the_understanding_encoders_size():
     """Not at the tokenizer's and then enlarged; whole, as the benchmark's measures look at all of it."""
     model = make_seer({"most": 9, "size": 56})
     model.edit = lambda images, words, seeds, **_: images
-    order = command.Order("a.png", 0, type("Edit", (), {"before": lambda _: png(PAGE), "instruction": "x"})())
+    order = command.Order(
+        "a.png", 0, type("Edit", (), {"before": lambda _: encode_image(PAGE), "instruction": "x"})()
+    )
     (given,) = command.edits(model, {"cfg": 1.0, "temperature": 0.3, "top_k": 0, "top_p": 1.0})([order])
     wanted = np.asarray(PAGE.resize((56, 56), Image.Resampling.BICUBIC))
     assert np.array_equal(given.permute(1, 2, 0).numpy(), wanted)
@@ -93,7 +95,7 @@ def test_drawn_and_read_pictures_of_other_sizes_are_seen_together(shown: list[Te
     """A conversation about a drawing of 128 pixels beside a photo of 56 was torch.stack's error."""
     model = make_seer(None)
     drawn, photo = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8)
-    model.describe([drawn, photo[:, :56, :56]])
+    model.describe_batch([drawn, photo[:, :56, :56]])
     square = Image.fromarray(drawn.permute(1, 2, 0).numpy()).resize((56, 56), Image.Resampling.BICUBIC)
     assert np.array_equal(shown[0].permute(1, 2, 0).numpy(), np.asarray(square))
     assert torch.equal(shown[1], photo[:, :56, :56])
