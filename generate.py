@@ -23,9 +23,9 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.checks import check_text
 from common.errors import Parser, explain, user_errors
 from common.paths import typed_path, user_path
-from common.text import check_text
 from models.device import DEVICES, check_device
 from models.generation import TOKEN_LIMIT
 from models.sampling_options import add_sampling, given_sampling

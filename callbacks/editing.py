@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.drawing_benchmark import DrawingBenchmark
-from common.names import check_choice
+from common.checks import check_choice
 from evals.drawn_folder import DrawnFolder
 from evals.editing import command
 from evals.editing.edits import Benchmark

@@ -6,15 +6,15 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from callbacks.periodic_scores import PeriodicScores
-from common.names import check_choice
+from common.checks import check_choice
 from evals.fidelity.inception import check_weights, torch_fidelity
 from evals.playground.suite import NEEDS, check_size, playground_suite
 from models.component_config import check_keys
 from models.generation import overrides
 from models.sampling_options import NAMES
 from models.unified import Illume
-from training.stage_drawing import note_sampling, require, sampling_of
-from training.stage_model import evaluated, stage_model
+from training.eval_mode import eval_mode
+from training.stage_drawing import note_sampling, require_components, sampling_of
 
 TOOK = (*NAMES, *(f"edit_{name}" for name in NAMES))  # how the suite says that it drew
 ABOUT = ("seed", "samples", "seconds", *TOOK)  # what the suite tells that is no measure
@@ -76,14 +76,14 @@ class Evaluation(PeriodicScores):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses a stage whose model lacks what the measures take, before anything is spent."""
-        wanted = self._wanted(stage_model(pl_module))
+        wanted = self._wanted(pl_module.model)
         components = dict.fromkeys(part for name in wanted for part in NEEDS[name])
-        model = require(pl_module, "Evaluation", tuple(components))
+        model = require_components(pl_module, "Evaluation", tuple(components))
         check_size(model)
         self._sampling(model)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for task, sampling in self._sampling(stage_model(pl_module)).items():
+        for task, sampling in self._sampling(pl_module.model).items():
             note_sampling(trainer, f"Evaluation {task}", sampling)
 
     def _wanted(self, model: Illume) -> list[str]:
@@ -103,7 +103,7 @@ class Evaluation(PeriodicScores):
 
     def scores(self, pl_module: LightningModule) -> dict[str, float]:
         """The suite's scores."""
-        with evaluated(pl_module) as model:
+        with eval_mode(pl_module) as model:
             scores = playground_suite(
                 model,
                 **self.sizes,

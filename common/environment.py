@@ -25,6 +25,6 @@ def read_variable(name: Any, default: Any = MISSING) -> Any:
     return oc.env(name) if default is MISSING else oc.env(name, default)
 
 
-def keep_secrets() -> None:
+def refuse_secrets() -> None:
     """From now on no config reads a secret."""
     OmegaConf.register_resolver("oc.env", read_variable, replace=True)

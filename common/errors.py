@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from common.names import suggest
+from common.checks import suggest
 from common.terminal import printable
 
 # By name, because importing the packages that define them takes seconds; subclasses count.

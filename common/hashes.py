@@ -5,12 +5,12 @@ import json
 from typing import Any
 
 
-def hash_of(said: Any) -> str:
+def hash_json(said: Any) -> str:
     """Twelve hex digits of anything that JSON can say."""
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def stamp(*contents: bytes) -> str:
+def hash_bytes(*contents: bytes) -> str:
     """Sixteen hex digits of some contents, and of where one ends and the next begins."""
     digest = hashlib.sha256()
     for content in contents:

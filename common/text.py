@@ -1,12 +1,8 @@
 """Text files as other people's programs leave them: byte-order marks, line ends, encodings."""
 
 import codecs
-import unicodedata
 from pathlib import Path
-from typing import Any
 
-LAYOUT = "\t\n\r\x85"  # control characters that lay text out; U+0085 is a line break of EBCDIC's
-CONTROLS = {"\0": "NUL", "\a": "bell", "\b": "backspace", "\x1b": "escape", "\x7f": "delete"}
 # UTF-32's little-endian mark begins as UTF-16's does, so it is looked for first.
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -57,24 +53,3 @@ def split_lines(text: str) -> list[str]:
     r"""Lines that end in \n or \r\n alone: str.splitlines also cuts at U+2028, U+0085 and others, within a caption."""
     lines = text.replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
-
-
-def check_text(text: Any, where: str = "the text") -> str:
-    """Returns a text that can be a prompt: line breaks, tabs, joiners and every kind of space are allowed.
-
-    Raises:
-        ValueError: it is no text, is empty, or holds a control character or half of a surrogate pair; the message begins
-            with `where`.
-    """
-    if not isinstance(text, str):
-        raise ValueError(f"{where} must be text, not {text!r}")
-    if not text.strip():
-        raise ValueError(f"{where} is empty")
-    for number, letter in enumerate(text, 1):
-        kind = unicodedata.category(letter)
-        if kind == "Cs" or kind == "Cc" and letter not in LAYOUT:
-            name = "half of a surrogate pair" if kind == "Cs" else CONTROLS.get(letter, "a control character")
-            raise ValueError(
-                f"{where} holds U+{ord(letter):04X} ({name}) at letter {number}, which no text may: leave it out"
-            )
-    return text

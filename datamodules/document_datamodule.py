@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 import lightning as L
 from torch.utils.data import DataLoader
 
-from common.sizes import check_sizes
+from common.checks import check_sizes
 from datamodules.fitting import fit_document
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.packing import LOOK_AHEAD, Packer
@@ -131,7 +131,7 @@ class DocumentDataModule(L.LightningDataModule):
                 f"the model sees {what} of {takes} x {takes} pixels, and data.init_args.image_size is "
                 f"{self.image_size}: make the two the same"
             )
-        return None if slicing is None else slicing.longest
+        return None if slicing is None else slicing.max_side
 
     def _draw_size(self) -> int:
         """Side of images that are drawn: what the tokenizer's encoder takes, so that codes are the same everywhere.
@@ -139,12 +139,11 @@ class DocumentDataModule(L.LightningDataModule):
         Raises:
             ValueError: several models learn together, whose tokenizers take images of several sizes.
         """
-        module = self.trainer.lightning_module
-        models = [getattr(module, "model", None), *getattr(module, "arms", {}).values()]
-        sizes = {m.code_input.size for m in models if getattr(m, "tokenizer", None) is not None}
+        models = self.trainer.lightning_module.models
+        sizes = {m.code_input.size for m in models if m.tokenizer is not None}
         if len(sizes) > 1:
             raise ValueError(
-                f"model.init_args.arms: the tokenizers take images of {' and '.join(map(str, sorted(sizes)))} pixels, "
+                f"model.init_args.branches: the tokenizers take images of {' and '.join(map(str, sorted(sizes)))} pixels, "
                 "and a batch holds one size of what is drawn: compare tokenizers of one size"
             )
         return sizes.pop() if sizes else self.image_size
@@ -164,7 +163,7 @@ class DocumentDataModule(L.LightningDataModule):
                     longest,
                     self.drop,
                     self.sequence_length,
-                    getattr(self.trainer.lightning_module, "stamps", {}),
+                    getattr(self.trainer.lightning_module, "fingerprints", {}),
                 ),
             )
             for name, found in shards.items()

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-from common.sizes import check_sizes
+from common.checks import check_sizes
 from datamodules.decode import open_sample_image, sample_text
 from datamodules.loader import READERS, Batch, RankLoader, world
 from datamodules.shard_paths import find_shards

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from common.text import check_text, read_text, split_lines
+from common.checks import check_text
+from common.text import read_text, split_lines
 
 
 def read_prompt_lines(path: Path, give: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from common.hashes import hash_of
+from common.hashes import hash_json
 from common.json_files import append_json_line, read_json_lines, write_json_lines
 from common.progress import progress
 
@@ -17,7 +17,7 @@ Numbers = dict[str, float | None]  # None: a measure that this image has not
 
 def scores_file(folder: Path, about: Mapping[str, Any]) -> Path:
     """Where a folder's numbers by one scorer are, who is told by `about`."""
-    return folder / f"scores-{hash_of(about)}.jsonl"
+    return folder / f"scores-{hash_json(about)}.jsonl"
 
 
 class KeptScores:

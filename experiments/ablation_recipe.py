@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from common.names import check_run_name
+from common.checks import check_run_name
 from common.paths import expand_all
 from common.safe_yaml import read_yaml
 from experiments.paired_statistics import MOST_SEEDS

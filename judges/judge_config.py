@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from common.names import suggest
+from common.checks import suggest
 from common.paths import expand_all
 from common.safe_yaml import read_yaml
 from judges.ensemble import EnsembleJudge

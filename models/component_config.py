@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from common.names import suggest
+from common.checks import suggest
 
 Part = TypeVar("Part")
 SIMPLE = (int, float, bool, str)

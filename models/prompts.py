@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from common.names import suggest
+from common.checks import suggest
 from models.component_config import check_keys
 
 PLACES = {

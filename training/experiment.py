@@ -18,33 +18,31 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from common.environment import keep_secrets
+from common.checks import check_run_name
+from common.environment import refuse_secrets
 from common.files import write_text
 from common.folder_lock import is_first_process, lock_folder
-from common.names import check_run_name
 from common.paths import expand_all
 from training.checkpoint import ResumeCheckpoint, ResumePoint, find_resume_point
 from training.csv_logger import AppendingCSVLogger
 from training.data_metrics import DataMetrics
-from training.export import ExportModelFolder
 from training.divergence import DivergenceGuard
+from training.export import ExportModelFolder
 from training.fit_loop import ResumableFitLoop, is_of_restoring
 from training.graceful_stop import GracefulStop
-from training.param_group_metrics import GradientNorms
 from training.hang_watchdog import HangWatchdog
-from training.learning_rates import LearningRates
+from training.loggers import MLflow, Wandb, close
 from training.parallel import strategy as placement
-from training.parameter_table import ParameterTable
+from training.parallel.rank_max import RankMax
+from training.param_group_metrics import ParamGroupMetrics
 from training.plan.devices import DEVICES
 from training.plan.options import UTILISATION
 from training.plan.trainer_settings import check_trainer
 from training.progress import StageProgress
-from training.parallel.rank_max import RankMax
 from training.run_config import SaveRunConfig, check_same_config
 from training.session_time import refuse_timer, session_seconds
 from training.speed import Speed
 from training.step_seed import StepSeed
-from training.loggers import MLflow, Wandb, close
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 FINISHED = "finished.json"
@@ -94,7 +92,7 @@ class Experiment(LightningCLI):
         self.lock = ExitStack()  # holds the run folder while this process writes there
         self.began_here = False  # whether the folder is this process's own
         _quieten()
-        keep_secrets()
+        refuse_secrets()
         placement.register()
         try:
             self._parse_and_build(args)
@@ -205,10 +203,8 @@ class Experiment(LightningCLI):
         callbacks: list[Callback] = [
             HangWatchdog(config.timeout),
             SaveRunConfig(self.settings),
-            ParameterTable(),
+            ParamGroupMetrics(),
             DataMetrics(),
-            GradientNorms(),
-            LearningRates(),
             ExportModelFolder(),
         ]
         if not isinstance(config.seed_everything, bool):

@@ -1,6 +1,6 @@
-"""A run in W&B or MLflow beside TensorBoard and metrics.csv: its logger, from a recipe, checked before work is spent.
+"""TensorBoard, W&B and MLflow: loggers of a run from its config, their run ids, settings and images.
 
-The ids under which the two know a run lie in its folder, in tracking.json, so that a resume goes on in the same one.
+The ids of a run in W&B and MLflow are kept in tracking.json of its folder, so that a resume goes on in the same one.
 """
 
 import importlib.util
@@ -11,20 +11,28 @@ import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
+import numpy as np
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
+from torch.utils.tensorboard.summary import hparams
 
 from common.files import write_text
 from common.json_files import read_object
+from common.settings import flatten
 
 log = logging.getLogger(__name__)
 
-RECORD = "tracking.json"
+RUN_IDS = "tracking.json"
 PROJECT = "open-illume"
-PATIENCE = 5.0  # seconds that a server has to answer
+TIMEOUT = 5.0  # seconds that a server has to answer
+OBJECTIVES = (  # columns of TensorBoard's HPARAMS tab
+    *("train/loss", "val/loss_text", "val/loss_draw"),
+    *("geneval/overall", "vqa/accuracy"),
+)
 
 
 @dataclass
@@ -45,38 +53,37 @@ class Wandb:
     entity: str | None = None
     mode: Literal["auto", "online", "offline"] = "auto"
 
-    def logger(self, runs: Path, name: str) -> WandbLogger:
-        """The logger of a run, whose files lie in its folder."""
+    def logger(self, runs_dir: Path, name: str) -> WandbLogger:
+        """The logger of a run, whose files are written to its folder."""
         _require("wandb")
         import wandb
 
-        folder, offline = runs / name, self.mode == "offline" or not self._answers()
+        folder, offline = runs_dir / name, self.mode == "offline" or not self._is_online()
         folder.mkdir(parents=True, exist_ok=True)  # or wandb would write elsewhere
         return WandbLogger(
             project=self.project,
             entity=self.entity,
             name=name,
-            id=known_id(folder, "wandb") or secrets.token_hex(4),
+            id=read_run_ids(folder).get("wandb") or secrets.token_hex(4),
             save_dir=folder,
             mode="offline" if offline else "online",
             settings=wandb.Settings(silent=True, console="off"),
         )
 
-    def _answers(self) -> bool:
-        """Whether the server can be used; a line where it cannot and was not demanded."""
+    def _is_online(self) -> bool:
+        """Whether the server can be used; warns where it cannot and was not demanded."""
         import wandb
 
         url = wandb.setup().settings.base_url  # of the environment, or of `wandb login --host`
-        problem = None
-        if not _wandb_key(url):
+        if not _has_wandb_key(url):
             problem = f"there is no API key for {url} (`wandb login` asks for it)"
-        elif not reachable(url):
+        elif not is_reachable(url):
             problem = f"{url} does not answer"
-        if problem is None:
+        else:
             return True
         if self.mode == "online":
             raise ValueError(f"W&B: {problem}; --track.wandb.mode offline keeps the run here instead")
-        _say(f"W&B: {problem}: the run is kept offline, and `wandb sync` sends it later")
+        _warn(f"W&B: {problem}: the run is kept offline, and `wandb sync` sends it later")
         return False
 
 
@@ -96,53 +103,52 @@ class MLflow:
     experiment: str = PROJECT
     uri: str | None = None
 
-    def logger(self, runs: Path, name: str) -> MLFlowLogger:
-        """The logger of a run, whose artifacts lie in the runs' folder where the store does."""
+    def logger(self, runs_dir: Path, name: str) -> MLFlowLogger:
+        """The logger of a run, whose artifacts are stored beside the store in the folder of runs."""
         _require("mlflow")
-        runs.mkdir(parents=True, exist_ok=True)
-        here = runs.resolve() / "mlflow.db"
-        uri = self.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{here}"
-        if uri.startswith(("http://", "https://")) and not reachable(uri):
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        store = runs_dir.resolve() / "mlflow.db"
+        uri = self.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store}"
+        if uri.startswith(("http://", "https://")) and not is_reachable(uri):
             raise ValueError(
-                f"MLflow: {_plain(uri)} does not answer: start that server, or leave out mlflow.yaml"
+                f"MLflow: {_without_password(uri)} does not answer: start that server, or leave out mlflow.yaml"
             )
-        for noisy in ("alembic", "mlflow"):  # they tell of each table that a new store gets
+        for noisy in ("alembic", "mlflow"):  # they report each table that a new store gets
             logging.getLogger(noisy).setLevel(logging.ERROR)
-        known = known_id(runs / name, "mlflow")
-        artifacts = (here.parent / "mlflow").as_uri() if uri == f"sqlite:///{here}" else None
+        run_id = read_run_ids(runs_dir / name).get("mlflow")
+        artifacts = (store.parent / "mlflow").as_uri() if uri == f"sqlite:///{store}" else None
         try:
-            return _mlflow_logger(uri, self.experiment, name, known, artifacts)
+            run_id = self._open_store(uri, run_id, artifacts)
+            return MLFlowLogger(self.experiment, name, uri, run_id=run_id)
         except Exception as error:  # MLflow's own, SQLAlchemy's or the database's
             reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"MLflow: the store {_plain(uri)} cannot be used: {reason}") from error
+            raise ValueError(f"MLflow: the store {_without_password(uri)} cannot be used: {reason}") from error
+
+    def _open_store(self, uri: str, run_id: str | None, artifacts: str | None) -> str | None:
+        """Creates the experiment if it is new; returns `run_id` if the store still has that run."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(uri)
+        if rank_zero_only.rank == 0 and client.get_experiment_by_name(self.experiment) is None:
+            client.create_experiment(self.experiment, artifact_location=artifacts)
+        try:
+            return run_id and client.get_run(run_id).info.run_id
+        except MlflowException:
+            _warn(
+                f"MLflow: {_without_password(uri)} has no run {run_id} any more: this run goes on in a new one"
+            )
+            return None
 
 
-def _mlflow_logger(
-    uri: str, experiment: str, name: str, known: str | None, artifacts: str | None
-) -> MLFlowLogger:
-    """A logger that goes on in the run `known` if the store still has it."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(uri)
-    if rank_zero_only.rank == 0 and client.get_experiment_by_name(experiment) is None:
-        client.create_experiment(experiment, artifact_location=artifacts)
-    try:
-        known = None if known is None else client.get_run(known).info.run_id
-    except MlflowException:
-        _say(f"MLflow: {_plain(uri)} has no run {known} any more: this run goes on in a new one")
-        known = None
-    return MLFlowLogger(experiment, name, uri, run_id=known)
+def read_run_ids(folder: Path) -> dict[str, str]:
+    """Ids of the run in `folder` by tracker, once it has begun to train."""
+    path = folder / RUN_IDS
+    return read_object(path) if path.is_file() else {}
 
 
-def known_id(folder: Path, tracker: str) -> str | None:
-    """The id of the run in `folder`, where it has begun to train."""
-    path = folder / RECORD
-    return read_object(path).get(tracker) if path.is_file() else None
-
-
-def remember_ids(folder: Path, loggers: list[Logger]) -> None:
-    """Writes down under which ids a run that begins to train is known; one that goes on runs again."""
+def write_run_ids(folder: Path, loggers: list[Logger]) -> None:
+    """Keeps the ids of a run that begins to train; one that is resumed is marked as running again."""
     ids = {}
     for logger in loggers:
         if isinstance(logger, WandbLogger):
@@ -151,12 +157,10 @@ def remember_ids(folder: Path, loggers: list[Logger]) -> None:
             ids["mlflow"] = logger.run_id
             logger.experiment.update_run(logger.run_id, status="RUNNING")
     if ids:
-        path = folder / RECORD
-        before = read_object(path) if path.is_file() else {}
-        write_text(path, json.dumps(before | ids) + "\n")
+        write_text(folder / RUN_IDS, json.dumps(read_run_ids(folder) | ids) + "\n")
 
 
-def close(loggers: list[Logger], failed: bool) -> None:
+def finish_wandb(loggers: list[Logger], failed: bool) -> None:
     """Ends W&B's run, as Lightning does not: the next one of this process would be logged into it."""
     if any(isinstance(logger, WandbLogger) for logger in loggers):
         import wandb
@@ -165,19 +169,50 @@ def close(loggers: list[Logger], failed: bool) -> None:
             wandb.finish(exit_code=int(failed))
 
 
-def reachable(url: str) -> bool:
+def log_settings(logger: Logger, config: dict[str, Any], path: Path) -> None:
+    """Logs a run's settings: TensorBoard a text and its HPARAMS tab, W&B the config, MLflow parameters and the file.
+
+    Args:
+        logger: of any kind; others than these three get nothing.
+        config: nested.
+        path: config.yaml.
+    """
+    if isinstance(logger, TensorBoardLogger):
+        # Lightning's own writes settings only with a metric, which would add a point to that metric's curve
+        board = logger.experiment
+        board.add_text("config", f"```yaml\n{path.read_text(encoding='utf-8')}```")
+        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in flatten(config).items()}
+        for summary in hparams(plain, dict.fromkeys(OBJECTIVES)):
+            board.file_writer.add_summary(summary)
+    elif isinstance(logger, WandbLogger):
+        logger.log_hyperparams(config)
+    elif isinstance(logger, MLFlowLogger):
+        logger.log_hyperparams(flatten(config))
+        logger.experiment.log_artifact(logger.run_id, str(path))
+
+
+def log_image(logger: Logger, name: str, image: Image.Image, step: int) -> None:
+    """Logs an image to TensorBoard, W&B or MLflow; other loggers get nothing."""
+    if isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image(name, np.asarray(image), step, dataformats="HWC")
+    elif isinstance(logger, WandbLogger):
+        logger.log_image(name, [image], step)
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_image(logger.run_id, image, key=name, step=step)
+
+
+def is_reachable(url: str) -> bool:
     """Whether something listens at a URL's host and port."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        with socket.create_connection((parts.hostname or "", port), PATIENCE):
+        with socket.create_connection((parts.hostname or "", port), TIMEOUT):
             return True
     except OSError:
         return False
 
 
-def _plain(uri: str) -> str:
-    """A URI without the password that may be in it."""
+def _without_password(uri: str) -> str:
     parts = urlsplit(uri)
     return uri.replace(f"{parts.username}:{parts.password}@", "") if parts.password else uri
 
@@ -189,14 +224,14 @@ def _require(package: str) -> None:
         )
 
 
-def _wandb_key(url: str) -> bool:
+def _has_wandb_key(url: str) -> bool:
     """Whether the environment or a netrc file, where `wandb login` writes it, holds a key for that server."""
     from requests.utils import get_netrc_auth
 
-    given = (os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"))
-    return any(given) or get_netrc_auth(url) is not None
+    names = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
+    return any(map(os.environ.get, names)) or get_netrc_auth(url) is not None
 
 
 @rank_zero_only
-def _say(line: str) -> None:
+def _warn(line: str) -> None:
     log.warning(line)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from common.hashes import hash_of, stamp
+from common.hashes import hash_bytes, hash_json
 from common.images import open_image
 from evals.clip import ClipNetwork
 from evals.drawing import Make, Order, seed_of, who_drew
@@ -99,7 +99,7 @@ def benchmark_of(options: argparse.Namespace) -> Benchmark:
 
 def asked(benchmark: Benchmark) -> dict[str, str]:
     """What tells results of these edits from others."""
-    words = hash_of([[one.name, one.instruction] for one in benchmark.edits])
+    words = hash_json([[one.name, one.instruction] for one in benchmark.edits])
     return {"suite": benchmark.name, "edits_hash": words}
 
 
@@ -180,4 +180,4 @@ def measure(results: DrawnFolder, benchmark: Benchmark, measures: Measures) -> d
 def _stamp(picture: Picture, one: Comparison) -> str:
     """All that a result's measures rest on."""
     words = (one.words_before.encode(), one.words_after.encode())
-    return stamp(picture.read(), one.before(), one.reference(), *words)
+    return hash_bytes(picture.read(), one.before(), one.reference(), *words)

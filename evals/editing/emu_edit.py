@@ -10,9 +10,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from common.hashes import stamp
-from common.names import check_choice
-from common.text import check_text
+from common.checks import check_choice, check_text
+from common.hashes import hash_bytes
 from evals.editing.edits import Benchmark, Comparison, Edit
 
 WORDS = ("instruction", "task", "input_caption", "output_caption")
@@ -47,7 +46,7 @@ def read_emu_edit(folder: Path, split: str, limit: int | None) -> Benchmark:
                 raise ValueError(f"{where}: idx {row['idx']} is there twice: give the files of one version")
             edits[name] = Edit(name, row["instruction"], read)
             captions = (row["input_caption"], row["output_caption"])
-            group = stamp(row["image"])  # edits of one image resemble each other
+            group = hash_bytes(row["image"])  # edits of one image resemble each other
             comparisons.append(Comparison(name, read, read, *captions, group, row["task"]))
     wanted = frozenset(list(edits)[:limit])
     return Benchmark("emu_edit", list(edits.values()), wanted, {"emu_edit": comparisons[:limit]}, PROTOCOL)

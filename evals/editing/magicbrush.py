@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from common.checks import check_text
 from common.json_files import read_object
-from common.text import check_text
 from evals.editing.edits import Benchmark, Comparison, Edit
 
 SESSIONS, DESCRIPTIONS = "edit_sessions.json", "global_descriptions.json"

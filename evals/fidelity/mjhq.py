@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.checks import check_choice, check_text
 from common.json_files import read_object
-from common.names import check_choice
-from common.text import check_text
 from evals.image_sets import Picture, by_stem, check_whole, told_pictures
 from evals.round_robin import in_turn
 

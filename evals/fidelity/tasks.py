@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.hashes import hash_of
+from common.hashes import hash_json
 from evals.drawing import Make, Order, draws, read_record, seed_of
 from evals.drawing_options import record_of, sampling_of
 from evals.drawn_folder import DrawnFolder
@@ -79,7 +79,7 @@ def fid_task(options: argparse.Namespace) -> Task:
         raise ValueError("--suite fid with --model needs --prompts FILE, one prompt a line")
     prompts = read_prompts(Path(options.prompts))
     orders = [Order(NUMBERED.format(i), seed_of(options.seed, i), text) for i, text in enumerate(prompts)]
-    about = sampling_of(options) | {"suite": "fid", "prompts": len(prompts), "prompts_hash": hash_of(prompts)}
+    about = sampling_of(options) | {"suite": "fid", "prompts": len(prompts), "prompts_hash": hash_json(prompts)}
     wanted = spread(orders, options.limit)
     return Task(DrawnFolder(options.images, orders, wanted, record_of(options, **about)), real)
 
@@ -118,7 +118,7 @@ def mjhq_task(options: argparse.Namespace) -> Task:
     wanted = mjhq.chosen(items, options.limit)
     real = mjhq.real_pictures(options.real, items, wanted)
     orders = [Order(f"{item.stem}.png", seed_of(options.seed, item.index), item.prompt) for item in items]
-    about = sampling_of(options) | {"suite": "mjhq", "prompts_hash": hash_of([item.prompt for item in items])}
+    about = sampling_of(options) | {"suite": "mjhq", "prompts_hash": hash_json([item.prompt for item in items])}
     groups = {name: rows for name, rows in mjhq.by_category(wanted).items() if len(rows) > 1}
     mine = [orders[item.index] for item in wanted]
     return Task(DrawnFolder(options.images, orders, mine, record_of(options, **about)), real, groups=groups)
@@ -129,7 +129,7 @@ def rfid_task(options: argparse.Namespace) -> Task:
     found = told_pictures(options.real)
     by_stem(found, {picture.stem for picture in found}, "")  # two of one stem would be one reconstruction
     orders = [Order(f"{p.stem}.png", seed_of(options.seed, i), p) for i, p in enumerate(found)]
-    about = {"suite": "rfid", "real_hash": hash_of([f"{p.name} {p.size}" for p in found])}
+    about = {"suite": "rfid", "real_hash": hash_json([f"{p.name} {p.size}" for p in found])}
     wanted = spread(orders, options.limit)
     real = [order.source for order in wanted]
     images = DrawnFolder(options.images, orders, wanted, record_of(options, **about))

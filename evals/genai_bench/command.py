@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.hashes import hash_of, stamp
+from common.hashes import hash_bytes, hash_json
 from common.images import open_image
 from evals.drawing import Order, draws, seed_of, who_drew
 from evals.drawing_options import BATCH, check_sampling, load_model, record_of, sampling_of
@@ -83,7 +83,7 @@ def prompts_of(options: argparse.Namespace) -> list[Prompt]:
 
 def asked(prompts: Sequence[Prompt]) -> dict[str, str]:
     """What tells drawings of these prompts from others."""
-    return {"suite": "genai_bench", "prompts_hash": hash_of([[one.number, one.text] for one in prompts])}
+    return {"suite": "genai_bench", "prompts_hash": hash_json([[one.number, one.text] for one in prompts])}
 
 
 def scorer_of(options: argparse.Namespace) -> Scorer:
@@ -131,7 +131,7 @@ def score(images: DrawnFolder, prompts: Sequence[Prompt], scorer: Scorer) -> dic
     pictures = images.pictures()
     texts = {order.path: order.source for order in images.wanted}
     about = {"vlm": scorer.name, "protocol": scorer.protocol, "version": VERSION}
-    stamps = {name: stamp(pictures[name].read(), text.encode()) for name, text in texts.items()}
+    stamps = {name: hash_bytes(pictures[name].read(), text.encode()) for name, text in texts.items()}
     kept = KeptScores(scores_file(images.path, about), stamps)
 
     def measure(name: str) -> Numbers:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.checks import check_choice, check_text
 from common.json_files import read_object
-from common.names import check_choice
-from common.text import check_text
 
 PROMPTS, SKILLS = "genai_image.json", "genai_skills.json"
 BASIC = ("attribute", "scene", "spatial relation", "action relation", "part relation")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.names import check_choice
-from common.text import check_text
+from common.checks import check_choice, check_text
 from evals.geneval.vocabulary import GENEVAL, RELATIONS, TAGS, Vocabulary
 from evals.prompt_file import read_prompt_lines
 from models.component_config import check_keys

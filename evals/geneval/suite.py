@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from common.hashes import hash_of
+from common.hashes import hash_json
 from common.images import open_image
 from common.progress import progress
 from evals.drawing import Draws, count
@@ -42,7 +42,7 @@ class Scorer:
     @property
     def key(self) -> str:
         """Twelve hex digits of it."""
-        return hash_of(self.about)
+        return hash_json(self.about)
 
     def score(self, image: Image.Image, prompt: Prompt) -> dict[str, Any]:
         """The verdict on an RGB image in the official scorer's words, with the boxes that it rests on."""

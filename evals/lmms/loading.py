@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from common.names import check_choice
+from common.checks import check_choice
 from common.paths import expand_home
 from evals.lmms.answering import Answerer
 from models.unified import Illume

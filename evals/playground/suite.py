@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.names import check_choice
+from common.checks import check_choice
 from evals.contact_sheet import save_sheet
 from evals.fidelity.frechet import fd_encoder
 from evals.fidelity.inception import check_weights, torch_fidelity

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from common.errors import Parser, user_errors
 from common.pages import fragment, join, section, table, write_page
 from common.paths import user_path
-from common.settings import differing, shown
+from common.settings import differing_keys, format_setting
 from evals.reports.curves import Curve, average, figure, plot
 from evals.reports.run_folder import RunFolder, read_run
 from models.device import DEVICES, check_device
@@ -173,11 +173,11 @@ def _number(value: float | None) -> str:
 
 def _settings(names: tuple[str, str], runs: tuple[RunFolder, RunFolder]) -> Markup:
     one, other = (run.settings for run in runs)
-    keys = [key for key in differing(one, other) if key not in IGNORED and not key.startswith("track.")]
+    keys = [key for key in differing_keys(one, other) if key not in IGNORED and not key.startswith("track.")]
     if not keys:
         return section("Settings", "They do not differ.")
     rows = [
-        [fragment("<code>{{ key }}</code>", key=_breakable(key)), *(shown(of, key) for of in (one, other))]
+        [fragment("<code>{{ key }}</code>", key=_breakable(key)), *(format_setting(of, key) for of in (one, other))]
         for key in keys
     ]
     return section("Settings that differ", "", _table(names, rows))

@@ -6,7 +6,7 @@ from typing import Any
 
 from common.json_files import read_object
 from common.safe_yaml import read_yaml
-from common.settings import flat
+from common.settings import flatten
 from evals.reports.curves import Curve, read_metrics
 from models.sampling_options import NAMES
 
@@ -77,7 +77,7 @@ def read_run(folder: Path) -> RunFolder:
         inside = sorted(path.parent.name for path in folder.glob("*/config.yaml"))
         hint = f"; there are runs in it: {', '.join(inside[:8])}" if inside else ""
         raise FileNotFoundError(f"{folder} is no run: there is no config.yaml in it{hint}")
-    settings = flat(_settings(folder / "config.yaml"))
+    settings = flatten(_settings(folder / "config.yaml"))
     curves = {name: curve for file in FILES for name, curve in read_metrics(folder / file).items()}
     if not curves:
         raise ValueError(f"{folder} has logged nothing yet: there is no row in its metrics.csv")

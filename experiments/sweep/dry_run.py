@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from common.checks import suggest
 from common.errors import user_errors
 from common.files import write_text
 from common.json_files import read_object
-from common.names import suggest
 from common.paths import user_path
 from experiments.processes import end, project_environment, run_lock, stop_if_asked
 from experiments.sweep.overlay import overlay

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.names import suggest
+from common.checks import suggest
 
 GROUPS = ("trainer", "checkpoint")  # of arguments, at the top of a config; `model` and `data` are classes
 Step = str | int  # a mapping's key, or a list's index

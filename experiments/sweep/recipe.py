@@ -17,11 +17,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from common.names import suggest
+from common.checks import suggest
 from common.paths import expand_all
 from common.safe_yaml import read_yaml
 from experiments.sweep.space import encoded, read_space, told
-from train import CONFIGS, expand, find_config
+from training.configs import CONFIGS, expand, find_config
 
 DIRECTIONS = ("minimize", "maximize")
 OURS = ("name", "runs_dir", "extends", "config", "trainer.enable_progress_bar")  # a sweep gives these itself

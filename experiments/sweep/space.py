@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from common.names import suggest
+from common.checks import suggest
 
 # What each type needs, and what it may have.
 TYPES = {

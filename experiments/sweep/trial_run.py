@@ -15,16 +15,16 @@ from typing import Any
 import yaml
 from optuna.trial import Trial, TrialState
 
+from common.checks import suggest
 from common.errors import DIVERGED
 from common.files import write_text
-from common.names import suggest
 from experiments.processes import end, end_orphan, failure, is_busy, log_of, run_lock, start, stop_if_asked
 from experiments.sweep.claims import Claim
 from experiments.sweep.overlay import locate, overlay, value_at
 from experiments.sweep.recipe import Recipe
 from experiments.sweep.space import propose
 from experiments.sweep.store import Store, StoreAway
-from train import CONFIGS
+from training.configs import CONFIGS
 from training.metrics_file import read_rows
 
 POLL = 1.0  # seconds between two looks at a run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common.text import check_text
+from common.checks import check_text
 from evals.fidelity.tasks import read_prompts
 from evals.prompt_file import read_prompt_lines
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from common.hashes import hash_of, stamp
+from common.hashes import hash_bytes, hash_json
 from evals.score_cache import KeptScores, Numbers, scores_file
 
 STAMPS = {name: f"stamp {name}" for name in "abc"}
@@ -68,8 +68,8 @@ def test_only_what_is_not_known_is_measured(tmp_path: Path) -> None:
 
 def test_each_scorer_has_a_file_of_its_own(tmp_path: Path) -> None:
     names = [scores_file(tmp_path, {"vlm": vlm, "version": "1"}).name for vlm in "ab"]
-    assert names[0] != names[1] and names[0] == f"scores-{hash_of({'version': '1', 'vlm': 'a'})}.jsonl"
+    assert names[0] != names[1] and names[0] == f"scores-{hash_json({'version': '1', 'vlm': 'a'})}.jsonl"
 
 
 def test_a_stamp_tells_where_one_content_ends() -> None:
-    assert stamp(b"ab", b"c") != stamp(b"a", b"bc") and stamp(b"ab", b"c") == stamp(b"ab", b"c")
+    assert hash_bytes(b"ab", b"c") != hash_bytes(b"a", b"bc") and hash_bytes(b"ab", b"c") == hash_bytes(b"ab", b"c")

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from common.settings import differing, flat
+from common.settings import differing_keys, flatten
 from evals.reports.compare import main
 from models.unified import Illume
 from tests.evals.page import Page
@@ -128,5 +128,5 @@ def test_names_are_never_markup() -> None:
 
 def test_settings_are_flat_and_differ_by_key() -> None:
     one, other = {"a": {"b": 1, "c": {}}, "d": [1]}, {"a": {"b": 2}, "d": [1], "e": None}
-    assert flat(one) == {"a.b": 1, "a.c": {}, "d": [1]}
-    assert differing(flat(one), flat(other)) == ["a.b", "a.c"]
+    assert flatten(one) == {"a.b": 1, "a.c": {}, "d": [1]}
+    assert differing_keys(flatten(one), flatten(other)) == ["a.b", "a.c"]
