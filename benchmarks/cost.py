@@ -20,6 +20,7 @@ from benchmarks.model_work import writing
 from benchmarks.sizes import LARGE, SEVEN_B, SMALL, llama
 from common.files import write_text
 from common.paths import user_path
+from models.generation import SamplingConfig
 from models.language.drawing import draw_codes
 from models.language.unified_lm import UnifiedLM
 from models.sequence import Segment
@@ -47,7 +48,7 @@ def seconds_of(
     spent = []
     for _ in range(rounds + 1):
         start = time.perf_counter()
-        draw_codes(model, prompts, nulls, nothing, nothing, list(range(batch)), CFG).cpu()
+        draw_codes(model, prompts, nulls, nothing, nothing, list(range(batch)), SamplingConfig(CFG)).cpu()
         spent.append(time.perf_counter() - start)
     work = writing(model, 2 * batch, batch, CODES, PROMPT, tokens, width=dtype.itemsize)
     found = work.beside(statistics.median(spent[1:]), device, dtype)

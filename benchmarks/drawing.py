@@ -21,6 +21,7 @@ from benchmarks.figures import command, in_turn, made_with, over, show
 from benchmarks.model_work import writing
 from benchmarks.roofline import Work
 from benchmarks.sizes import LARGE, SMALL, llama
+from models.generation import SamplingConfig
 from models.language.drawing import draw_codes
 from models.language.unified_lm import UnifiedLM
 from models.sequence import Segment
@@ -68,7 +69,7 @@ def our_draw(model: UnifiedLM, prompts: Tensor, nulls: Tensor) -> Draw:
     nothing = torch.zeros(0, model.draw_tokens, 64)
     seeds = list(range(len(prompts)))
     return lambda greedy: draw_codes(
-        model, asked, without, nothing, nothing, seeds, CFG, 0.0 if greedy else 1.0
+        model, asked, without, nothing, nothing, seeds, SamplingConfig(CFG, 0.0 if greedy else 1.0)
     )
 
 

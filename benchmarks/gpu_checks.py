@@ -17,6 +17,7 @@ from lightning_modules.optimization import train_only
 from models import sharding
 from models.device import check_device
 from models.document import draw_document
+from models.generation import SamplingConfig
 from models.language.cache_memory import bytes_per_drawing
 from models.language.drawing import draw_codes
 from models.language.lora import add_lora, plan_lora
@@ -24,7 +25,7 @@ from models.language.text_tokenizer import blank_text_tokenizer
 from models.language.weight_dtypes import set_weight_dtypes
 from models.precision import frozen_features
 from models.unified import Illume
-from training.device_stats import reset_peak_memory, measured_flops_per_second, peak_memory
+from training.device_stats import measured_flops_per_second, peak_memory, reset_peak_memory
 from training.plan import steps
 from training.plan.measure import compute_types, measure
 from training.plan.memory import memory_of_step, optimizers_of
@@ -139,7 +140,16 @@ def graph(setting: Setting) -> dict[str, Any]:
     for fixed in (False, True):
 
         def draw(fixed: bool = fixed) -> Tensor:
-            return draw_codes(language, prompts, nulls, nothing, nothing, list(range(rows)), 2.0, fixed=fixed)
+            return draw_codes(
+                language,
+                prompts,
+                nulls,
+                nothing,
+                nothing,
+                list(range(rows)),
+                SamplingConfig(2.0),
+                fixed=fixed,
+            )
 
         wrote.append(draw())
         spent.append(_seconds(draw, setting, 1))

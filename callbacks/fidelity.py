@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from evals.drawing import seed_of
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -13,7 +14,6 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.wrappers import FeatureShare
 
 from callbacks.periodic_scores import PeriodicScores
-from evals.drawing import seed_of
 from evals.fidelity.extractor import Extractor
 from evals.fidelity.inception import LAYERS, check_weights, find_weights, load_inception, torch_fidelity
 from evals.fidelity.scores import KID_SUBSET_SIZE
@@ -22,8 +22,8 @@ from evals.image_sets import pictures_in, spread, square_of
 from evals.playground.suite import NEEDS, supported_measures
 from models.generation import SamplingConfig, overrides
 from models.unified import Illume
-from training.stage_drawing import note_sampling, require, sampling_of
-from training.stage_model import evaluated, stage_model
+from training.eval_mode import eval_mode
+from training.stage_drawing import note_sampling, require_components, sampling_of
 
 log = logging.getLogger(__name__)
 
@@ -93,14 +93,14 @@ class Fidelity(PeriodicScores):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses a stage whose model cannot make the images, before anything is spent."""
-        model = require(pl_module, "Fidelity", self._needs(stage_model(pl_module)))
+        model = require_components(pl_module, "Fidelity", self._needs(pl_module.model))
         if self._draws(model):
             sampling_of(model, "draw", self.given, "Fidelity")
         elif self.prompts:
             log.warning("Fidelity draws no prompts: this stage has no language model; val/rfid is measured")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        model = stage_model(pl_module)
+        model = pl_module.model
         if self._draws(model):
             note_sampling(trainer, "Fidelity", sampling_of(model, "draw", self.given, "Fidelity"))
 
@@ -112,8 +112,8 @@ class Fidelity(PeriodicScores):
 
     def scores(self, pl_module: LightningModule) -> dict[str, float]:
         """Of drawings, where there are prompts and a language model, and of reconstructions."""
-        with evaluated(pl_module) as model:
-            require(pl_module, "Fidelity", self._needs(model))
+        with eval_mode(pl_module) as model:
+            require_components(pl_module, "Fidelity", self._needs(model))
             found: dict[str, float] = {}
             torch.manual_seed(self.seed)
             if self._draws(model):

@@ -14,9 +14,9 @@ from evals.playground.suite import NEEDS, check_size
 from judges.pixels import to_numpy
 from models.generation import SamplingConfig, overrides
 from models.unified import Illume
+from training.eval_mode import eval_mode
 from training.loggers import log_image
-from training.stage_drawing import note_sampling, require, sampling_of
-from training.stage_model import evaluated, stage_model
+from training.stage_drawing import note_sampling, require_components, sampling_of
 from worlds.playground.judge import read, satisfies
 from worlds.playground.prompts import evaluation_prompts
 
@@ -48,21 +48,21 @@ class SampleGrids(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses a stage whose model has nothing to show."""
-        draws = stage_model(pl_module).language is not None
-        model = require(pl_module, "SampleGrids", NEEDS["geneval" if draws else "reconstruction"])
+        draws = pl_module.model.language is not None
+        model = require_components(pl_module, "SampleGrids", NEEDS["geneval" if draws else "reconstruction"])
         check_size(model)
         if draws:
             sampling_of(model, "draw", self.given, "SampleGrids")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        model = stage_model(pl_module)
+        model = pl_module.model
         if model.language is not None:
             note_sampling(trainer, "SampleGrids", sampling_of(model, "draw", self.given, "SampleGrids"))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.fast_dev_run or trainer.state.fn != TrainerFn.FITTING:
             return
-        with evaluated(pl_module) as model:
+        with eval_mode(pl_module) as model:
             sheet = self._sheet(model)
         if not trainer.is_global_zero:
             return

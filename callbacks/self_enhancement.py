@@ -35,8 +35,8 @@ from self_enhancement.report import write_enhancement_report
 from self_enhancement.round import BATCH, Round
 from self_enhancement.settings import RoundSettings
 from training.checkpoint import ResumeCheckpoint
-from training.stage_drawing import require, sampling_of
-from training.stage_model import evaluated
+from training.eval_mode import eval_mode
+from training.stage_drawing import require_components, sampling_of
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class SelfEnhancement(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not isinstance(trainer.datamodule, DocumentDataModule):
             raise ValueError("SelfEnhancement needs a DocumentDataModule, which a language stage has")
-        model = require(pl_module, "SelfEnhancement", NEEDS["geneval"])
+        model = require_components(pl_module, "SelfEnhancement", NEEDS["geneval"])
         sampling_of(model, "draw", self.given, "SelfEnhancement")
         self.judge.check()
         if self.finished:  # before the loader is built, which then finds its sources
@@ -159,7 +159,7 @@ class SelfEnhancement(Callback):
     def _measure(self, pl_module: LightningModule, when: str) -> None:
         if self.evaluate is None or when in self.scores:
             return
-        with evaluated(pl_module) as model:
+        with eval_mode(pl_module) as model:
             found = playground_suite(model, **self.evaluate)
         self.scores[when] = {k: v for k, v in found.items() if k.startswith(("geneval/", "vqa/"))}
 
@@ -175,7 +175,7 @@ class SelfEnhancement(Callback):
 
     def _go_on(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finishes the pending round, or leaves it pending where the judge cannot be reached."""
-        with evaluated(pl_module) as model:
+        with eval_mode(pl_module) as model:
             self.judge.set_model(model)
             one = self._round(trainer, model)
             self.judge.set_cache(one.folder / "opinions")

@@ -1,19 +1,20 @@
 """ILLUME's figure 6: the same language model learns the codes of several tokenizers, on the very same images.
 
-The arms share every batch and begin from one set of weights; each has its own part of the optimizer and its own gradient
+The branches share every batch and begin from one set of weights; each has its own parameter groups and its own gradient
 norm. So each learns exactly what it would have learned alone, and images are equal by construction.
 """
 
 import copy
+from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.optimization import RunLength, adamw, train_only
 from lightning_modules.predecessor import parts_of
+from lightning_modules.stage_module import StageModule
 from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, Sequencer
@@ -21,7 +22,7 @@ from models.tokenizer.quantizer import perplexity
 from models.unified import Illume
 
 
-class TokenizerComparison(L.LightningModule):
+class TokenizerComparison(StageModule):
     """One language model for each tokenizer, alike in sizes, first weights, batches and rates.
 
     Cross-entropies over two codebooks are not of one unit: the codes of one may hold more than those of the other. So
@@ -29,18 +30,18 @@ class TokenizerComparison(L.LightningModule):
     knowing how often each code comes, and no more.
 
     Args:
-        arms: by name, the model folder that holds a tokenizer with its encoder and detokenizer.
+        branches: by name, the model folder that holds a tokenizer with its encoder and detokenizer.
         words: model folder whose text tokenizer spells the captions.
         trunk: Hugging Face config of the language models, made from nothing.
         rates: learning rate of each part of a language model that learns: trunk, text, adapter, vision.
         warmup_steps, weight_decay: of schedule and AdamW.
     """
 
-    items_name = "images"  # what the progress line counts
+    items_name = "images"
 
     def __init__(
         self,
-        arms: dict[str, str],
+        branches: dict[str, str],
         words: str,
         trunk: dict[str, Any],
         rates: dict[str, float],
@@ -48,15 +49,15 @@ class TokenizerComparison(L.LightningModule):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
-        self.folders, self.words, self.trunk, self.rates = arms, words, trunk, rates
+        self.folders, self.words, self.trunk, self.rates = branches, words, trunk, rates
         self.warmup_steps, self.weight_decay = warmup_steps, weight_decay
-        self.arms = nn.ModuleDict()
-        self.register_buffer("images", torch.zeros((), dtype=torch.long))  # that each arm has learned to draw
+        self.branches = nn.ModuleDict()
+        self.register_buffer(
+            "images", torch.zeros((), dtype=torch.long)
+        )  # that each branch has learned to draw
 
-    def configure_model(self) -> None:
-        """Loads the tokenizers and gives each a copy of one new language model, once."""
-        if self.arms:
-            return
+    def build_model(self) -> None:
+        """Loads the tokenizers and gives each a copy of one new language model."""
         words = parts_of(self, self.words, "text_tokenizer")
         language = None
         for name, folder in self.folders.items():
@@ -72,41 +73,50 @@ class TokenizerComparison(L.LightningModule):
             )
             model = Illume(**parts, **words, language=copy.deepcopy(language)).requires_grad_(False)
             train_only(model.language.parts(), self.rates)
-            self.arms[name] = model
-        self.train()  # Lightning does not: codebooks and batch statistics that are new would go on moving
+            self.branches[name] = model
+
+    @property
+    def models(self) -> list[Illume]:
+        """The model of each branch."""
+        return list(self.branches.values())
 
     @property
     def sequencer(self) -> Sequencer:
-        """What turns documents into tokens, the same for every arm."""
-        return next(iter(self.arms.values())).sequencer
+        """What turns documents into tokens, the same for every branch."""
+        return self.models[0].sequencer
 
     @property
     def text_tokenizer(self) -> PreTrainedTokenizerBase:
-        """Words to ids."""
-        return next(iter(self.arms.values())).text_tokenizer
+        """The tokenizer of the captions."""
+        return self.models[0].text_tokenizer
 
     @property
     def images_seen(self) -> int:
-        """Images that each arm has learned to draw so far, over all ranks, which draw as many."""
+        """Images that each branch has learned to draw so far, over all ranks, which draw as many."""
         return int(self.images) * self.trainer.world_size
 
     def train(self, mode: bool = True) -> "TokenizerComparison":
         """Only the language models have a training mode."""
         super().train(mode)
-        for model in self.arms.values():
+        for model in self.branches.values():
             model.eval()
             model.language.train(mode)
         return self
 
-    def training_step(self, batch: PackedBatch) -> Tensor:
-        """The sum of the arms' losses by learned token: none has a part in another's gradient."""
-        self.images += len(batch.draw_images)
-        total = torch.zeros((), device=self.device)
-        for name, model in self.arms.items():
+    def loss(self, batch: PackedBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of the branches' losses per target token: none has a share in another's gradient."""
+        total, logged = torch.zeros((), device=self.device), {}
+        for name, model in self.branches.items():
             loss = model.language.loss(batch, *model.inputs(batch))
             total = total + loss.mean
-            self.log(f"train/loss_draw_{name}", loss.draw / loss.draw_tokens.clamp_min(1), sync_dist=True)
-        self.log("train/loss", total / len(self.arms), sync_dist=True)
+            logged[f"loss_draw_{name}"] = loss.draw / loss.draw_tokens.clamp_min(1)
+        return total, logged | {"loss": total / len(self.branches)}
+
+    def training_step(self, batch: PackedBatch) -> Tensor:
+        """Logs and returns the loss."""
+        self.images += len(batch.draw_images)
+        total, logged = self.loss(batch)
+        self.log_dict({f"train/{name}": value for name, value in logged.items()}, sync_dist=True)
         return total
 
     def configure_gradient_clipping(
@@ -115,19 +125,21 @@ class TokenizerComparison(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips each arm by its own norm: one that stumbles must not slow down the other."""
-        for model in self.arms.values() if gradient_clip_val else ():
+        """Clips each branch by its own norm: one that stumbles must not slow down the other."""
+        for model in self.branches.values() if gradient_clip_val else ():
             nn.utils.clip_grad_norm_(model.language.parameters(), gradient_clip_val)
 
     def on_validation_epoch_start(self) -> None:
-        """Sums anew: loss and number of codes by arm, and how often each code comes."""
+        """Sums anew: loss and number of codes by branch, and how often each code comes."""
         codes = self.sequencer.vocabulary.codes
-        self.sums = {name: torch.zeros(2, dtype=torch.float, device=self.device) for name in self.arms}
-        self.counts = {name: torch.zeros(codes, dtype=torch.long, device=self.device) for name in self.arms}
+        self.sums = {name: torch.zeros(2, dtype=torch.float, device=self.device) for name in self.branches}
+        self.counts = {
+            name: torch.zeros(codes, dtype=torch.long, device=self.device) for name in self.branches
+        }
 
     def validation_step(self, batch: PackedBatch) -> None:
         """The loss on codes on the fixed validation set."""
-        for name, model in self.arms.items():
+        for name, model in self.branches.items():
             features, codes = model.inputs(batch)
             loss = model.language.loss(batch, features, codes)
             self.sums[name] += torch.stack([loss.draw, loss.draw_tokens])
@@ -137,7 +149,7 @@ class TokenizerComparison(L.LightningModule):
         """Nats a code, and their share of the entropy of single codes, over all ranks."""
         reduce = self.trainer.strategy.reduce
         metrics: dict[str, Tensor | float] = {"images": float(self.images_seen)}
-        for name in self.arms:
+        for name in self.branches:
             total, number = reduce(self.sums[name], reduce_op="sum")
             entropy = perplexity(reduce(self.counts[name], reduce_op="sum")).log()
             metrics |= {f"val/loss_draw_{name}": total / number, f"val/entropy_{name}": entropy}
@@ -149,14 +161,14 @@ class TokenizerComparison(L.LightningModule):
         return len(batch.draw_images)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """One AdamW with the same rates for the parts of every arm."""
+        """One AdamW with the same rates for the parts of every branch."""
         parts, rates = {}, {}
-        for name, model in self.arms.items():
+        for name, model in self.branches.items():
             parts |= {f"{name}/{part}": values for part, values in model.language.parts().items()}
             rates |= {f"{name}/{part}": rate for part, rate in self.rates.items()}
         return adamw(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
 
-    def export(self, folder: str) -> None:
-        """Writes a model folder for each arm, under its name."""
-        for name, model in self.arms.items():
+    def export(self, folder: str | Path) -> None:
+        """Writes a model folder for each branch, under its name."""
+        for name, model in self.branches.items():
             model.save_pretrained(f"{folder}/{name}")

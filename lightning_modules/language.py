@@ -6,16 +6,16 @@ nothing, and stands in for Vicuna.
 """
 
 import logging
+from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.language_start import GENERATION, PROMPTS, join, keep_little, start_parts
 from lightning_modules.optimization import RunLength, adamw, train_only
 from lightning_modules.predecessor import PLANNED, is_filled_later
+from lightning_modules.stage_module import StageModule
 from models import sharding
 from models.generation import PLAYGROUND
 from models.language.lora import add_lora, check_peft, plan_lora
@@ -29,8 +29,7 @@ from models.language.weight_dtypes import (
 )
 from models.model_folder import save_parts
 from models.prompts import read_prompts
-from models.sequence import PackedBatch, Sequencer
-from models.unified import Illume
+from models.sequence import PackedBatch
 from models.weights import make_room
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ SUMS = (
 NOMINAL = 4096.0  # tokens that the summed loss is divided by at first, so that half precision can hold its gradients
 
 
-class LanguageModule(L.LightningModule):
+class LanguageModule(StageModule):
     """The unified language model on documents.
 
     Args:
@@ -74,8 +73,8 @@ class LanguageModule(L.LightningModule):
             it did not before: stage 3 in the paper. `image_size` of the data must be its size.
     """
 
-    items_name = "tokens"  # what the progress line counts
-    shards = True  # under a strategy with a device mesh
+    items_name = "tokens"
+    start_setting = "model.init_args.start"
 
     def __init__(
         self,
@@ -108,19 +107,16 @@ class LanguageModule(L.LightningModule):
         # what is wrong is told now, before a predecessor is loaded
         PLAYGROUND.override(generation, GENERATION)
         read_prompts(prompts, where=PROMPTS)
-        self.model: Illume | None = None
         self.whole_state: dict[str, Tensor] | None = None  # of a sharded language model, while it is exported
 
-    def configure_model(self) -> None:
-        """Loads what is there and builds the rest, once; shards the language model where the strategy has a mesh."""
-        if self.model is not None:
-            return
+    def build_model(self) -> None:
+        """Loads what is there and builds the rest; shards the language model where the strategy has a mesh."""
         if self.device_mesh is not None:
-            self.check_sharded()
+            self.check_shardable()
         trainer = self._trainer
         check_frozen_dtype(self.frozen_dtype, trainer and trainer.precision, self.device_mesh is not None)
-        self._build()
-        train_only(self._parts(), self.rates)
+        self.assemble()
+        train_only(self.components(), self.rates)
         if self.device_mesh is None:
             set_weight_dtypes(self.model.language, self.frozen_dtype)
         else:
@@ -128,9 +124,8 @@ class LanguageModule(L.LightningModule):
             sharding.shard(self.model.language, self.device_mesh["data_parallel"], half)
             if is_filled_later(self):
                 make_room(self.model, self.trainer.strategy.root_device)
-        self.train(self.training)  # Lightning never says it: a frozen codebook must not move
 
-    def check_sharded(self) -> None:
+    def check_shardable(self) -> None:
         """Makes sure that these settings go with a strategy that shards.
 
         Raises:
@@ -146,7 +141,8 @@ class LanguageModule(L.LightningModule):
                 "give --model.init_args.muon=[] (AdamW), or another strategy"
             )
 
-    def _build(self) -> None:
+    def assemble(self) -> None:
+        """Makes `model` of the components that are there and those that are new."""
         if self.lora is not None and PLANNED.get() is None:
             check_peft()
         learns = self.rates.get("understanding_encoder", 0) > 0
@@ -169,47 +165,38 @@ class LanguageModule(L.LightningModule):
                 codes,
             )
 
-    def _parts(self) -> dict[str, list[nn.Parameter]]:
+    def components(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters that may learn, by component, as ILLUME's table 5 has them."""
         parts = self.model.language.parts()
         if self.model.understanding_encoder is not None:
             parts["understanding_encoder"] = list(self.model.understanding_encoder.parameters())
         return parts
 
     @property
-    def sequencer(self) -> Sequencer:
-        """What turns documents into tokens, for the datamodule."""
-        return self.model.sequencer
-
-    @property
-    def stamps(self) -> dict[str, str]:
-        """What codes and features made ahead of time must bear; features are of no use where their encoder learns."""
+    def fingerprints(self) -> dict[str, str]:
+        """What precomputed codes and features must bear; features are of no use where their encoder learns."""
         model = self.model
         stamps = {} if model.tokenizer is None else {"codes": model.stamp("encoder", "tokenizer")}
         frozen = model.encoder is not None and model.understanding_encoder is None
         return stamps | ({"features": model.stamp("encoder")} if frozen else {})
 
-    @property
-    def text_tokenizer(self) -> PreTrainedTokenizerBase:
-        """Words to ids."""
-        return self.model.text_tokenizer
-
     def train(self, mode: bool = True) -> "LanguageModule":
         """Only the language model has a training mode; batch statistics of the encoders stay."""
         super().train(mode)
-        if self.model is not None:
-            self.model.eval()
+        self.model.eval()
+        if self.model.language is not None:
             self.model.language.train(mode)
         return self
 
-    def _loss(self, batch: PackedBatch) -> LanguageLoss:
-        features, codes = self.model.inputs(batch)
-        return self.model.language.loss(batch, features, codes)
+    def loss(self, batch: PackedBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The summed next-token loss, and the sums and counts (2, 6) whose means are logged."""
+        loss = self.model.language.loss(batch, *self.model.inputs(batch))
+        return self.text_weight * loss.text + loss.draw, {"sums": sums_of(loss)}
 
     def training_step(self, batch: PackedBatch) -> Tensor:
-        """Next-token loss; its gradients become means by learned token in `on_before_optimizer_step`."""
-        loss = self._loss(batch)
-        total = self.text_weight * loss.text + loss.draw
-        self.window = self.window + sums_of(loss)
+        """Next-token loss; its gradients become means by target token in `on_before_optimizer_step`."""
+        total, logged = self.loss(batch)
+        self.window = self.window + logged["sums"]
         return total * self.trainer.accumulate_grad_batches / NOMINAL  # by which Lightning divides
 
     def _is_logged(self) -> bool:
@@ -279,7 +266,7 @@ class LanguageModule(L.LightningModule):
 
     def validation_step(self, batch: PackedBatch) -> None:
         """The same loss on the fixed validation set."""
-        self.sums += sums_of(self._loss(batch))
+        self.sums += self.loss(batch)[1]["sums"]
 
     def on_validation_epoch_end(self) -> None:
         """Means by token, over all ranks."""
@@ -303,19 +290,19 @@ class LanguageModule(L.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW, or Muon, with a rate for each part."""
         steps = RunLength(self.trainer), self.warmup_steps
-        return adamw(self._parts(), self.rates, *steps, self.weight_decay, muon=self.muon)
+        return adamw(self.components(), self.rates, *steps, self.weight_decay, muon=self.muon)
 
     def gather(self) -> None:
         """Brings a sharded model's weights to the first process, for `export`; every process must call it."""
         if sharding.is_sharded(self.model.language):
             self.whole_state = sharding.whole_state(self.model.language)
 
-    def export(self, folder: str) -> None:
+    def export(self, folder: str | Path) -> None:
         """Writes every part that is there; `gather` comes first."""
         states = {} if self.whole_state is None else {"language": self.whole_state}
         if half_dtypes(self.model.language):
             states = {"language": export_state_dict(self.model.language)}
-        save_parts(self.model, folder, states)
+        save_parts(self.model, str(folder), states)
         self.whole_state = None
 
 

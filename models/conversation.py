@@ -1,13 +1,13 @@
 """Any-to-any: text and images in, text and images out in the order that the model makes them (ILLUME section 3.2)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from models.document import Document, Draw, See, Text, draw_document, edit_document
-from models.language.decoding import write_words
+from models.generation import SamplingConfig
+from models.language.decoding import generate_tokens
 from models.sequence import Segment
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ def converse(
     model: "Illume",
     parts: Sequence[str | Tensor],
     seed: int = 0,
-    cfg: float | None = None,
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
+    sampling: SamplingConfig | None = None,
     limit: int | None = None,
 ) -> Iterator[str | Tensor]:
     """Answers one turn of the user, as it comes about.
@@ -33,10 +30,7 @@ def converse(
         model: with all parts.
         parts: of the user's turn: text and images (3, H, W).
         seed: of what is drawn.
-        cfg: guidance of what is drawn; None, here and below: the model's own (`generation.chat`).
-        temperature: of what is drawn.
-        top_k: the same.
-        top_p: the same.
+        sampling: of what is drawn, laid over the model's own (`generation.chat`).
         limit: tokens of one text; None: the model's own.
 
     Yields:
@@ -46,7 +40,7 @@ def converse(
         ValueError: a component is missing, or what was said has become longer than the context.
     """
     own = model.generation
-    sampling = own.chat.override(cfg=cfg, temperature=temperature, top_k=top_k, top_p=top_p)
+    sampling = own.chat.override(sampling)
     limit = limit or own.max_new_tokens.chat
     document: list[Text | See | Draw] = [Text(p) if isinstance(p, str) else See(p) for p in parts]
     for number in range(MOST_IMAGES):
@@ -62,7 +56,7 @@ def converse(
         opened = [*document, Draw(None)]
         null = opened if sampling.cfg == 1 else _null(model, document)
         of_image = seed + len(document) - len(parts)
-        (image,) = model.draw_documents([opened], [null], [of_image], *astuple(sampling))
+        (image,) = model.draw_documents([opened], [null], [of_image], sampling)
         yield image
         document.append(Draw(image))
 
@@ -78,7 +72,7 @@ def _null(model: "Illume", document: Document) -> Document:
 def _speak(model: "Illume", segment: Segment, limit: int, written: list[int]) -> Iterator[str]:
     """Words, piece by piece; `written` is given the ids."""
     told = ""
-    for ids in write_words(model.language, [segment], model.seen([segment]), limit):
+    for ids in generate_tokens(model.language, [segment], model.seen([segment]), limit):
         written += ids.tolist()
         words = model.words(written)
         if len(words) > len(told) and not words.endswith(HALF):

@@ -37,7 +37,7 @@ def _write(options: argparse.Namespace, folder: Path) -> None:
     figures = read_figures(options.report) if options.report else {}
     model = Illume.from_pretrained(options.model, as_stored=not options.language)
     given = {"draw": given_sampling(options), "edit": given_sampling(options, "edit_")}
-    model.generation = model.generation.override({task: one for task, one in given.items() if one})
+    model.generation = model.generation.override({task: one.given for task, one in given.items()})
     if options.detokenizer:
         drawing = Illume.from_pretrained(options.detokenizer, ("encoder", "tokenizer", "detokenizer"))
         if drawing.stamp("encoder", "tokenizer") != model.stamp("encoder", "tokenizer"):

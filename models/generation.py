@@ -57,31 +57,43 @@ def check_top_k(top_k: int, codes: int, where: str = "") -> None:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How the codes of an image are chosen.
+class SamplingConfig:
+    """How the codes of an image are sampled. None leaves a setting to the model (`generation` in its illume.json).
 
     Args:
-        cfg: classifier-free guidance; 1 is none.
-        temperature: 0 takes the likeliest code.
-        top_k: only so many of the likeliest codes; 0 leaves all.
-        top_p: only the likeliest codes that reach this share together; 1 leaves all.
+        cfg: scale of classifier-free guidance; 1 is none.
+        temperature: of the softmax; 0 is greedy.
+        top_k: samples among this many of the likeliest codes; 0 keeps all.
+        top_p: samples among the likeliest codes that together have this probability; 1 keeps all.
 
     Raises:
         ValueError: one is out of range.
     """
 
-    cfg: float = 1.0
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
+    cfg: float | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        for name, value in self.given.items():
             checked(name, value)
 
-    def override(self, **given: Any) -> "Sampling":
-        """The same, but for settings that are given; None is not."""
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that are not None, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def override(self, given: "SamplingConfig | None") -> "SamplingConfig":
+        """These settings with those of another laid over them, where it has any."""
+        return self if given is None else replace(self, **given.given)
+
+    def __str__(self) -> str:
+        """In one line: "cfg 2, temperature 1, top_k 2048, top_p 1"."""
+        return ", ".join(f"{name} {value:g}" for name, value in self.given.items())
+
+
+NEUTRAL = SamplingConfig(1.0, 1.0, 0, 1.0)  # the model's distribution as it is
 
 
 @dataclass(frozen=True)
@@ -122,9 +134,9 @@ class Generation:
         max_new_tokens: of texts, which are written greedily.
     """
 
-    draw: Sampling = field(default_factory=lambda: Sampling(cfg=1.25, temperature=0.6))
-    edit: Sampling = field(default_factory=lambda: Sampling(cfg=1.0, temperature=0.3))
-    chat: Sampling = field(default_factory=lambda: Sampling(cfg=1.0, temperature=0.7))
+    draw: SamplingConfig = SamplingConfig(1.25, 0.6, 0, 1.0)
+    edit: SamplingConfig = SamplingConfig(1.0, 0.3, 0, 1.0)
+    chat: SamplingConfig = SamplingConfig(1.0, 0.7, 0, 1.0)
     max_new_tokens: TokenLimits = field(default_factory=TokenLimits)
 
     def override(self, given: Mapping[str, Any] | None, where: str = "generation") -> "Generation":
@@ -154,6 +166,8 @@ class Generation:
             raise ValueError(f"{here} must hold 'key: value' lines, not {settings!r}")
         check_keys(settings, [one.name for one in fields(own)], here)
         try:
+            if isinstance(own, SamplingConfig):
+                return replace(self, **{name: own.override(SamplingConfig(**settings))})
             return replace(self, **{name: replace(own, **settings)})
         except ValueError as error:
             raise ValueError(f"{here}.{error}") from error
@@ -207,8 +221,3 @@ def overrides(who: str, **given: Any) -> dict[str, Any]:
     return {
         name: checked(name, value, f"{who}: {name}") for name, value in given.items() if value is not None
     }
-
-
-def shown_sampling(sampling: Sampling) -> str:
-    """Sampling settings in words: "cfg 2, temperature 1, top_k 2048, top_p 1"."""
-    return ", ".join(f"{name} {value:g}" for name, value in asdict(sampling).items())

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from models.generation import RANGES, WHOLE, checked
+from models.generation import RANGES, WHOLE, SamplingConfig, checked
 
 NAMES = tuple(RANGES)  # cfg, temperature, top_k, top_p
 
@@ -43,7 +43,6 @@ def add_sampling(group: argparse._ActionsContainer, of: str = "drawings", prefix
         )
 
 
-def given_sampling(options: argparse.Namespace, prefix: str = "") -> dict[str, Any]:
-    """The settings that a command line gives, by name."""
-    found = {name: getattr(options, f"{prefix}{name}", None) for name in NAMES}
-    return {name: value for name, value in found.items() if value is not None}
+def given_sampling(options: argparse.Namespace, prefix: str = "") -> SamplingConfig:
+    """The settings that a command line gives."""
+    return SamplingConfig(**{name: getattr(options, f"{prefix}{name}", None) for name in NAMES})

@@ -1,9 +1,8 @@
 """Illume: encoder, tokenizer, detokenizer and language model behind understand, draw, edit and chat."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +24,10 @@ from models.document import (
     edit_document,
     redraw_document,
 )
-from models.generation import PLAYGROUND, Generation, Sampling
+from models.generation import PLAYGROUND, Generation, SamplingConfig
 from models.image_input import ImageInput
-from models.language.decoding import Continuation, write_text
-from models.language.drawing import Numbers, draw_codes
+from models.language.decoding import Prefill, write_text
+from models.language.drawing import draw_codes
 from models.language.unified_lm import UnifiedLM
 from models.model_folder import load_parts, parts_hash, save_parts
 from models.precision import frozen_features
@@ -132,7 +131,7 @@ class Illume(nn.Module):
             self.require("encoder", does="seeing images")
         slicing = None if self.language is None else self.language.slicing
         size = (self.understanding_encoder or self.encoder).image_size
-        return ImageInput(size, None if slicing is None else slicing.longest)
+        return ImageInput(size, None if slicing is None else slicing.max_side)
 
     @property
     def code_input(self) -> ImageInput:
@@ -246,44 +245,35 @@ class Illume(nn.Module):
         self,
         prompts: Sequence[str],
         seeds: list[int],
-        cfg: Numbers | None = None,
-        temperature: Numbers | None = None,
-        top_k: int | Sequence[int] | None = None,
-        top_p: Numbers | None = None,
+        sampling: SamplingConfig | None = None,
     ) -> Tensor:
         """Text to images (B, 3, H, W) uint8, one for each prompt and seed.
 
-        Settings are as in `draw_codes`; those not given are the model's own (`generation.draw`).
+        Sampling settings that are None are the model's own (`generation.draw`).
         """
         documents = [draw_document(prompt, prompts=self.prompts) for prompt in prompts]
         nulls = [draw_document(None, prompts=self.prompts)] * len(documents)
-        choice = chosen(self.generation.draw, cfg, temperature, top_k, top_p)
-        return self.draw_documents(documents, nulls, seeds, *choice)
+        return self.draw_documents(documents, nulls, seeds, self.generation.draw.override(sampling))
 
     def edit(
         self,
         images: Tensor,
         instructions: Sequence[str],
         seeds: list[int],
-        cfg: Numbers | None = None,
-        temperature: Numbers | None = None,
-        top_k: int | Sequence[int] | None = None,
-        top_p: Numbers | None = None,
+        sampling: SamplingConfig | None = None,
     ) -> Tensor:
-        """Edits images (B, 3, H, W) by instructions; same shape out. Settings as in `draw`, by `generation.edit`."""
+        """Edits images (B, 3, H, W) by instructions; same shape out. Sampling as in `draw`, by `generation.edit`."""
         pairs = zip(images, instructions, strict=True)
         documents = [edit_document(image, words, prompts=self.prompts) for image, words in pairs]
         nulls = [edit_document(image, None, prompts=self.prompts) for image in images]
-        choice = chosen(self.generation.edit, cfg, temperature, top_k, top_p)
-        return self.draw_documents(documents, nulls, seeds, *choice)
+        return self.draw_documents(documents, nulls, seeds, self.generation.edit.override(sampling))
 
     def draw_documents(
         self,
         documents: Sequence[Document],
         nulls: Sequence[Document],
         seeds: list[int],
-        cfg: Numbers,
-        *choice: Any,
+        sampling: SamplingConfig | Sequence[SamplingConfig],
     ) -> Tensor:
         """Draws the open Draw that each document ends in; `nulls` are the documents without what guidance is towards.
 
@@ -291,8 +281,7 @@ class Illume(nn.Module):
             documents: one for each image.
             nulls: as many.
             seeds: as many.
-            cfg: guidance, as in `draw_codes`.
-            choice: its temperature, top_k and top_p.
+            sampling: of all rows, or one for each.
 
         Returns:
             (B, 3, H, W) uint8.
@@ -304,7 +293,7 @@ class Illume(nn.Module):
         prompts = [self.segment(d) for d in documents]
         twins = [self.segment(d) for d in nulls]
         seen = self.seen(prompts), self.seen(twins)
-        codes = draw_codes(self.language, prompts, twins, *seen, seeds, cfg, *choice)
+        codes = draw_codes(self.language, prompts, twins, *seen, seeds, sampling)
         return self.decode(codes, seeds)
 
     def segment(self, document: Document, ask: bool = False) -> Segment:
@@ -389,7 +378,7 @@ class Illume(nn.Module):
         # where the two spellings part; a tokenizer may join the word to what stands before it
         parts = [next(i for i, (a, b) in enumerate(zip(*ids, strict=False)) if a != b) for ids in pairs]
         segments = [segment.until(end) for segment, end in zip(ways[0], parts, strict=True)]
-        logits = self.language.logits(Continuation(self.language, segments, self.seen(segments)).last)
+        logits = self.language.logits(Prefill(self.language, segments, self.seen(segments)).last)
         words = torch.tensor([[yes[i], no[i]] for (yes, no), i in zip(pairs, parts, strict=True)])
         return logits.gather(1, words.to(logits.device)).softmax(-1)[:, 0].tolist()
 
@@ -399,43 +388,45 @@ class Illume(nn.Module):
         captions: Sequence[str],
         assessments: Sequence[str],
         seeds: list[int],
-        cfg: Numbers | None = None,
-        temperature: Numbers | None = None,
-        top_k: int | Sequence[int] | None = None,
-        top_p: Numbers | None = None,
+        sampling: SamplingConfig | None = None,
     ) -> Tensor:
-        """Draws again what images (B, 3, H, W) missed, after their assessments; same shape out, settings as in `draw`."""
+        """Draws again what images (B, 3, H, W) missed, after their assessments; same shape out, sampling as in `draw`."""
         documents = [
             redraw_document(image, caption, text, prompts=self.prompts)
             for image, caption, text in zip(images, captions, assessments, strict=True)
         ]
         nulls = [draw_document(None, prompts=self.prompts)] * len(documents)
-        choice = chosen(self.generation.draw, cfg, temperature, top_k, top_p)
-        return self.draw_documents(documents, nulls, seeds, *choice)
+        return self.draw_documents(documents, nulls, seeds, self.generation.draw.override(sampling))
 
-    def talk(self, parts: Sequence[str | Tensor], seed: int = 0, **settings: Any) -> Iterator[str | Tensor]:
+    def talk(
+        self,
+        parts: Sequence[str | Tensor],
+        seed: int = 0,
+        sampling: SamplingConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[str | Tensor]:
         """As `chat`, told as it comes about: pieces of text, which belong together up to the next image."""
-        return converse(self, parts, seed, **settings)
+        return converse(self, parts, seed, sampling, limit)
 
-    def chat(self, parts: Sequence[str | Tensor], seed: int = 0, **settings: Any) -> list[str | Tensor]:
+    def chat(
+        self,
+        parts: Sequence[str | Tensor],
+        seed: int = 0,
+        sampling: SamplingConfig | None = None,
+        limit: int | None = None,
+    ) -> list[str | Tensor]:
         """Any-to-any: text and images (3, H, W) in, text and images out, as many as the model chooses to make.
 
         Args:
             parts: of the user's turn.
             seed: of what is drawn.
-            settings: cfg, temperature, top_k and top_p of what is drawn, and limit, the most tokens of a text; those
-                not given are the model's own (`generation.chat`, `generation.max_new_tokens.chat`).
+            sampling: of what is drawn, laid over `generation.chat`.
+            limit: tokens of one text; None: `generation.max_new_tokens.chat`.
         """
         answer: list[str | Tensor] = []
-        for part in self.talk(parts, seed, **settings):
+        for part in self.talk(parts, seed, sampling, limit):
             if isinstance(part, str) and answer and isinstance(answer[-1], str):
                 answer[-1] += part
             else:
                 answer.append(part)
         return answer
-
-
-def chosen(own: Sampling, *given: Any) -> tuple[Any, ...]:
-    """cfg, temperature, top_k and top_p: those that are given, else the model's own."""
-    settings = astuple(own)
-    return tuple(mine if value is None else value for mine, value in zip(settings, given, strict=True))

@@ -195,11 +195,11 @@ def taught(monkeypatch: pytest.MonkeyPatch, content_at: int, sure: list[float]) 
     good = bad.model_copy(update={"overall": True, "score": 10})
     looks: list[list[str]] = []
 
-    def assess(self: Illume, images: torch.Tensor, prompts: list[str]) -> list[str]:
+    def assess_batch(self: Illume, images: torch.Tensor, prompts: list[str]) -> list[str]:
         looks.append([f"{images[i].float().mean():.3f}" for i in range(len(images))])
         return [to_text(good if len(looks) >= content_at else bad)] * len(prompts)
 
-    monkeypatch.setattr(Illume, "assess", assess)
+    monkeypatch.setattr(Illume, "assess_batch", assess_batch)
     monkeypatch.setattr(Illume, "confidence", lambda self, images, *rest: sure[: len(images)])
     return looks
 

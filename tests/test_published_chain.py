@@ -11,12 +11,14 @@ import train
 from lightning_modules.language import LanguageModule
 from models.document import draw_document
 from models.export import main as export
+from models.generation import SamplingConfig
 from models.language.drawing import draw_codes
 from models.unified import Illume
 from tests.cut_off import cut_off
 from tests.fixtures import tiny_illume
 from tests.models.language.test_pretrained import publish as publish_language
 from tests.models.tokenizer.test_pretrained_encoder import publish as publish_encoder
+from training.configs import CONFIGS
 from worlds.playground import shards
 
 __all__ = ["tiny_illume"]
@@ -63,7 +65,7 @@ SOURCES |= {"instructions": "describe", "edits": "reconstruct", "text": "describ
 
 def documents(stage):
     """The sources of the recipe's mixture, on the playground's pairs."""
-    mixture = yaml.safe_load((train.CONFIGS / f"mixtures/{stage}.yaml").read_text())
+    mixture = yaml.safe_load((CONFIGS / f"mixtures/{stage}.yaml").read_text())
     names = mixture["data"]["init_args"]["sources"]
     sources = {
         name: {"shards": PAIRS, "template": SOURCES[name], "weight": source["weight"]}
@@ -93,7 +95,9 @@ def test_each_stage_trains_saves_resumes_and_draws(world, monkeypatch):
     goes_on_where_it_was_cut(lay("stage3", larger, documents("stage3") | {"image_size": 56}), whole)
     prompts = [parts.segment(draw_document(words)) for words in ("a red circle", None)]
     nothing = parts.seen(prompts[:1])
-    assert draw_codes(parts.language, prompts[:1], prompts[1:], nothing, nothing, [1], 2.0).shape == (1, 16)
+    assert draw_codes(
+        parts.language, prompts[:1], prompts[1:], nothing, nothing, [1], SamplingConfig(2.0)
+    ).shape == (1, 16)
     rates = yaml.safe_load((whole.folder / "config.yaml").read_text())["model"]["init_args"]["rates"]
     assert rates["understanding_encoder"] == 2e-6 and rates["trunk"] == 2e-5
 

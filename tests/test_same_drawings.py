@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import train
+from models.generation import SamplingConfig
 from models.unified import Illume
 
 PROMPTS = [
@@ -52,28 +53,28 @@ def recorded() -> Iterator[Recorded]:
 
 @pytest.fixture(scope="module")
 def images(recorded: Recorded) -> Tensor:
-    images = recorded.model.draw(PROMPTS, list(range(8)))
+    images = recorded.model.draw_batch(PROMPTS, list(range(8)))
     assert recorded.hash_codes() == "ba2c789c22f11255"
     return images
 
 
 def test_draws_the_same_codes_with_other_settings(recorded: Recorded) -> None:
-    recorded.model.draw(PROMPTS, list(range(10, 18)), cfg=2.0, temperature=0.7, top_k=50, top_p=0.9)
+    recorded.model.draw_batch(PROMPTS, list(range(10, 18)), SamplingConfig(2.0, 0.7, 50, 0.9))
     assert recorded.hash_codes() == "8f85b8c0f73ec077"
 
 
 def test_edits_and_redraws_the_same_codes(recorded: Recorded, images: Tensor) -> None:
-    recorded.model.edit(images[:3], ["make it blue", "remove the circle", "add a red star"], [3, 4, 5])
+    recorded.model.edit_batch(images[:3], ["make it blue", "remove the circle", "add a red star"], [3, 4, 5])
     assert recorded.hash_codes() == "e5c0ef05f9e3b1f0"
-    assessments = recorded.model.assess(images, PROMPTS)
-    recorded.model.redraw(images[:2], PROMPTS[:2], assessments[:2], [1, 2])
+    assessments = recorded.model.assess_batch(images, PROMPTS)
+    recorded.model.redraw_batch(images[:2], PROMPTS[:2], assessments[:2], [1, 2])
     assert recorded.hash_codes() == "1d5f579381d207e7"
 
 
 def test_writes_the_same_text(recorded: Recorded, images: Tensor) -> None:
-    assert hash_text(recorded.model.assess(images, PROMPTS)) == "538d6440534fa5f6"
-    assert hash_text(recorded.model.describe(images, detail=True)) == "88efc33c22648e98"
-    assert hash_text(recorded.model.ask(images, ["what colour is the star?"] * 8)) == "59b209e9b86457eb"
+    assert hash_text(recorded.model.assess_batch(images, PROMPTS)) == "538d6440534fa5f6"
+    assert hash_text(recorded.model.describe_batch(images, detail=True)) == "88efc33c22648e98"
+    assert hash_text(recorded.model.ask_batch(images, ["what colour is the star?"] * 8)) == "59b209e9b86457eb"
 
 
 def test_chats_with_the_same_drawing(recorded: Recorded, images: Tensor) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,11 +30,11 @@ from tests.cut_off import cut_off
 from tests.datamodules.tars import write_samples
 from tests.ranks import forked
 from training import consolidate_checkpoint as gather
-from training.parameter_table import parameter_table
+from training.configs import CONFIGS
+from training.param_group_metrics import parameter_table
 from training.plan.plan import configure
 from worlds.playground import shards
 
-CONFIGS = Path(train.CONFIGS)
 STAGES = ("language", "encoder", "tokenizer", "pixel_tokenizer", "detokenizer", "stage1", "stage2", "stage3")
 SMALL = [
     "--checkpoint.every_n_steps",
@@ -78,7 +77,7 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
         train.main(arguments(stage))
     away = [path.rename(path.with_name("away")) for path in Path("runs/playground").glob("*/model")]
     assert away or stage == "language"
-    assert table_of_a_plan(stage) == parameter_table(whole.trainer, whole.model)
+    assert table_of_a_plan(stage) == parameter_table(whole.trainer.optimizers, whole.model)
     again = train.main(arguments(stage))  # a checkpoint needs no predecessor
     for path in away:
         path.rename(path.with_name("model"))
@@ -110,7 +109,7 @@ def table_of_a_plan(stage: str) -> list[str]:
     configure(sketch, train.sketch)
     made = sketch.model.configure_optimizers()
     optimizers = [one["optimizer"] for one in (made if isinstance(made, list) else [made])]
-    return parameter_table(SimpleNamespace(optimizers=optimizers), sketch.model)
+    return parameter_table(optimizers, sketch.model)
 
 
 def assert_names_are_documented(folder: Path, stage: str) -> None:
@@ -128,7 +127,9 @@ def assert_names_are_documented(folder: Path, stage: str) -> None:
             if not found and f"({stage})" not in stages:
                 lost.append(pattern)
     assert not lost, f"{stage} does not log {lost}"
-    assert names == matched, f"docs/use/dashboards.md does not say that {stage} logs {sorted(names - matched)}"
+    assert names == matched, (
+        f"docs/use/dashboards.md does not say that {stage} logs {sorted(names - matched)}"
+    )
 
 
 def documented_names() -> list[tuple[list[str], list[str]]]:
@@ -324,9 +325,9 @@ def test_a_sharded_run_is_cut_goes_on_and_is_gathered(world, monkeypatch):
 
 def test_the_last_stage_draws_and_answers(world):
     model = Illume.from_pretrained(str(world / "runs/playground/stage3/model"))
-    image = model.draw(["two red circles"], [1])
+    image = model.draw_batch(["two red circles"], [1])
     assert image.shape == (1, 3, 48, 48)
-    assert isinstance(model.ask(image, ["what colour ?"])[0], str)
+    assert isinstance(model.ask_batch(image, ["what colour ?"])[0], str)
     assert model.understanding_encoder is not None
 
 

@@ -6,37 +6,37 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 
 from common.files import write_text
 from common.json_files import read_object
-from models.generation import Sampling, check_top_k
+from lightning_modules.stage_module import StageModule
+from models.generation import SamplingConfig, check_top_k
 from models.unified import Illume
-from training.stage_model import stage_model
 
 NOTE = "sampling.json"  # of the run's folder: cfg, temperature, top_k and top_p of every callback that draws
-START = "model.init_args.start"
 
 
-def require(module: LightningModule, who: str, components: Sequence[str]) -> Illume:
+def require_components(stage: StageModule | Illume, who: str, components: Sequence[str]) -> Illume:
     """The stage's model, if it holds what a callback works with.
 
     Args:
-        module: of the stage.
+        stage: that trains, or the model itself.
         who: the callback, for messages.
         components: that it works with.
 
     Raises:
         ValueError: one is missing; the message names the setting that brings it.
     """
-    model = stage_model(module)
+    model = stage if isinstance(stage, Illume) else stage.model
     missing = [name for name in components if getattr(model, name) is None]
     if not missing:
         return model
     lacks = f"{who} cannot work on this stage, whose model has no {' and no '.join(missing)}: "
-    if not hasattr(module, "start"):  # of a stage that makes another component
+    start = None if isinstance(stage, Illume) else stage.start_setting
+    if start is None:  # of a stage that makes another component
         raise ValueError(f"{lacks}lay it over a stage that has, or leave it out")
-    settings = " and ".join(f"{START}.{name}" for name in missing)
+    settings = " and ".join(f"{start}.{name}" for name in missing)
     raise ValueError(f"{lacks}set {settings} to a model folder that holds it, or leave {who} out")
 
 
@@ -52,8 +52,8 @@ def sampling_of(model: Illume, task: str, given: Mapping[str, Any], who: str) ->
     Raises:
         ValueError: top_k is more than the model has codes.
     """
-    own: Sampling = getattr(model.generation, task)
-    sampling = own.override(**given)
+    own: SamplingConfig = getattr(model.generation, task)
+    sampling = own.override(SamplingConfig(**given))
     check_top_k(sampling.top_k, model.language.vocabulary.codes, f"{who}: ")
     return asdict(sampling)
 

@@ -59,7 +59,7 @@ def draw_codes(
     if len(settings) != rows:
         raise ValueError(f"{len(settings)} sampling settings: give one, or one for each of {rows} rows")
     settings = [NEUTRAL.override(own) for own in settings]
-    check_top_k(max(own.top_k for own in settings), model.vocabulary.codes)
+    check_top_k(max(own.top_k or 0 for own in settings), model.vocabulary.codes)
     scale = _schedule(settings, schedule, model.draw_tokens)
     longest = max(map(len, (*prompts, *nulls)))
     most = drawings_at_once(model, longest, bool((scale != 1).any()))
@@ -67,16 +67,9 @@ def draw_codes(
     codes = []
     for part in (slice(first, first + most) for first in range(0, rows, most)):
         seen = [torch.cat(each[part]) for each in apart]
-        choice = [_of_rows(setting, part, rows) for setting in (temperature, top_k, top_p)]
-        own = prompts[part], nulls[part], *seen, seeds[part], scale[part], *choice
+        own = prompts[part], nulls[part], *seen, seeds[part], scale[part], settings[part]
         codes.append(_draw_at_once(model, *own, bare, fixed))
     return torch.cat(codes)
-
-
-def _of_rows(setting: Any, part: slice, rows: int) -> Any:
-    """A setting of some rows, where it is one for each row."""
-    each = isinstance(setting, Sequence) or (isinstance(setting, Tensor) and setting.ndim > 0)
-    return setting[part] if each and len(setting) == rows else setting
 
 
 def _draw_at_once(
@@ -94,7 +87,7 @@ def _draw_at_once(
     """Codes (B, N) of prompts that have room beside each other, guided by `scale` (B, N)."""
     device, tokens = features.device, model.draw_tokens
     guided = [i for i, row in enumerate((scale != 1).any(1).tolist()) if row]
-    choice = Sampler.of(len(prompts), temperature, top_k, top_p, device)
+    choice = Sampler.of(settings, device)
     noise = uniform_noise(seeds, tokens).to(device)
     asked = [*prompts, *(nulls[i] for i in guided)]
     seen = [*_apart(prompts, features)]
@@ -114,9 +107,10 @@ def _draw_at_once(
 def _schedule(settings: list[SamplingConfig], schedule: Tensor | None, tokens: int) -> Tensor:
     """Guidance (B, N) of each row and token."""
     if schedule is None:
-        return torch.tensor([own.cfg for own in settings])[:, None].expand(-1, tokens)
+        return torch.tensor([own.cfg for own in settings], dtype=torch.float32)[:, None].expand(-1, tokens)
     if tuple(schedule.shape) != (len(settings), tokens):
-        raise ValueError(f"the schedule of cfg has the shape {tuple(schedule.shape)}: give {len(settings)} x {tokens}")
+        shape = tuple(schedule.shape)
+        raise ValueError(f"the schedule of cfg has the shape {shape}: give {len(settings)} x {tokens}")
     for number in schedule.unique().tolist():
         checked("cfg", number)
     return schedule.float().cpu()

@@ -53,7 +53,8 @@ class Sampler:
     def of(cls, settings: Sequence[SamplingConfig], device: torch.device | str = "cpu") -> "Sampler":
         """Of one config for each row; what is None is neutral."""
         rows = [NEUTRAL.override(own) for own in settings]
-        heat, p = (torch.tensor(own) for own in ([r.temperature for r in rows], [r.top_p for r in rows]))
+        heat = torch.tensor([r.temperature for r in rows], dtype=torch.float32)
+        p = torch.tensor([r.top_p for r in rows], dtype=torch.float32)
         k = torch.tensor([r.top_k for r in rows])
         greedy, most = heat == 0, int(k.max())
         return cls(

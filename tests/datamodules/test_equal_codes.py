@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from evals.drawing import Order
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -22,7 +23,6 @@ from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule
 from datamodules.precomputed import StaleCodes, member_name
 from datamodules.templates import TEMPLATES
-from evals.drawing import Order
 from evals.fidelity.tasks import rfid_task
 from models import image_input
 from models.document import Draw, See, Text, edit_document
@@ -33,7 +33,7 @@ from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
 from tests.datamodules.tars import write_samples
-from tests.fixtures import TRUNK
+from tests.fixtures import TRUNK, FixedStage
 from tests.models.test_image_input import VIT, make_words
 
 SEEN, CODED, TOKENS = 112, 56, 16
@@ -54,7 +54,7 @@ def model() -> Illume:
     torch.manual_seed(0)
     words = make_words()
     trunk = TRUNK | {"max_position_embeddings": 2048}
-    language = UnifiedLM(trunk, len(words), 64, 32, TOKENS, TOKENS, slicing={"most": 4, "size": SEEN})
+    language = UnifiedLM(trunk, len(words), 64, 32, TOKENS, TOKENS, slicing={"max_slices": 4, "size": SEEN})
     tokenizer = SemanticTokenizer(32, TOKENS, codes=64, code_width=8, decoder_layers=1, heads=2)
     encoder = PretrainedEncoder(VIT, image_size=CODED)
     eye = PretrainedEncoder(VIT, image_size=SEEN, reduce=2)
@@ -113,9 +113,7 @@ def batches(root: Path, model: Illume, workers: int = 0, size: int = SEEN) -> It
     module = DocumentDataModule(
         sources, 2, 512, size, batches_per_epoch=6, workers=workers, drop=0.3, look_ahead=8, readers=1
     )
-    module.trainer = SimpleNamespace(
-        lightning_module=SimpleNamespace(sequencer=model.sequencer, stamps=stamps_of(model), model=model)
-    )
+    module.trainer = SimpleNamespace(lightning_module=FixedStage(model, stamps_of(model)))
     module.setup()
     return iter(module.train_dataloader())
 
@@ -250,10 +248,10 @@ def test_tokenizers_of_two_sizes_are_not_compared_on_one_batch(model: Illume, da
     other = Illume(PretrainedEncoder(VIT, image_size=28), SemanticTokenizer(32, 4, codes=64, heads=2))
     sources = {"draw": {"shards": str(data / "data/pairs"), "template": "draw", "weight": 1.0}}
     module = DocumentDataModule(sources, 2, 512, SEEN)
-    arms = SimpleNamespace(sequencer=model.sequencer, arms={"a": model, "b": other})
-    module.trainer = SimpleNamespace(lightning_module=arms)
+    stage = SimpleNamespace(sequencer=model.sequencer, model=Illume(), models=[model, other])
+    module.trainer = SimpleNamespace(lightning_module=stage)
     module.setup()
-    with pytest.raises(ValueError, match="arms: the tokenizers take images of 28 and 56 pixels"):
+    with pytest.raises(ValueError, match="branches: the tokenizers take images of 28 and 56 pixels"):
         module.train_dataloader()
 
 

@@ -17,9 +17,9 @@ from models.sequence import collate
 from models.unified import Illume
 from tests.fixtures import make_tiny_illume
 from tests.perturb import perturb
-from tests.training.parallel.test_placement import settings
+from tests.training.parallel.test_strategy import settings
+from training.eval_mode import eval_mode
 from training.parallel import strategy as placement
-from training.stage_model import evaluated
 
 RATES = {"adapter": 1e-4, "trunk": 0.0, "text": 0.0, "vision": 1e-4}
 LORA = {"r": 4, "lora_alpha": 4, "target_modules": ["q_proj", "down_proj"]}
@@ -38,7 +38,7 @@ class Module(LanguageModule):
         super().__init__(rates, {}, warmup_steps=1, **given)
         self.given = model
 
-    def _build(self):
+    def assemble(self):
         self.model = self.given.requires_grad_(False)
         train_only(self.model.language.parts(), self.rates)
         if self.lora is not None:
@@ -100,9 +100,9 @@ def test_only_the_frozen_trunk_is_kept_in_a_half(lora, checkpointing, tmp_path):
     if lora:
         assert all(p.any() for name, p in learned(module).items() if "lora_" in name)
     before = {name: p.clone() for name, p in learned(module).items()}
-    with evaluated(module) as model:  # as callbacks draw while it is in training
-        drawn = model.draw(["a red circle", "a blue star"], [0, 1])
-        assert drawn.shape == (2, 3, 48, 48) and model.describe(drawn)
+    with eval_mode(module) as model:  # as callbacks draw while it is in training
+        drawn = model.draw_batch(["a red circle", "a blue star"], [0, 1])
+        assert drawn.shape == (2, 3, 48, 48) and model.describe_batch(drawn)
     assert all(torch.equal(p, before[name]) for name, p in learned(module).items())
 
 

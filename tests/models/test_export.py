@@ -9,7 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models import export
 from models.document import Text, draw_document
-from models.language.decoding import Continuation, write_text
+from models.generation import SamplingConfig
+from models.language.decoding import Prefill, write_text
 from models.language.drawing import draw_codes
 from models.language.pretrained import PretrainedLanguage
 from models.unified import Illume
@@ -49,7 +50,7 @@ def test_a_causal_lm_gives_the_same_logits(illume, folder):
     batch = illume.segment(DOCUMENT, ask=True)
     model = AutoModelForCausalLM.from_pretrained(out)
     with torch.no_grad():
-        ours = illume.language.logits(Continuation(illume.language, [batch], torch.zeros(0, 36, 32)).last)
+        ours = illume.language.logits(Prefill(illume.language, [batch], torch.zeros(0, 36, 32)).last)
         theirs = model(ids).logits
     assert theirs.shape[-1] == illume.language.vocabulary.size
     assert torch.allclose(theirs[:, -1], ours, atol=1e-3) and theirs.abs().max() > 1
@@ -59,8 +60,8 @@ def test_a_causal_lm_gives_the_same_logits(illume, folder):
 def test_its_tokenizer_spells_what_the_model_reads(illume, folder):
     tokenizer = AutoTokenizer.from_pretrained(run(folder, "--language"))
     vocabulary = illume.language.vocabulary
-    laid_out = tokenizer.apply_chat_template(TURNS, add_generation_prompt=True, return_dict=False)
-    assert laid_out == illume.sequencer.segment(DOCUMENT, ask=True).ids
+    lay_out_turns = tokenizer.apply_chat_template(TURNS, add_generation_prompt=True, return_dict=False)
+    assert lay_out_turns == illume.sequencer.segment(DOCUMENT, ask=True).ids
     answered = [*TURNS, {"role": "assistant", "content": "which"}]
     whole = illume.sequencer.segment([*DOCUMENT, Text("which", learn=True)]).ids
     assert tokenizer.apply_chat_template(answered, return_dict=False) == whole
@@ -76,7 +77,7 @@ def test_it_writes_the_codes_that_the_whole_model_writes(illume, folder):
     model = AutoModelForCausalLM.from_pretrained(run(folder, "--language"))
     segment = illume.segment(draw_document("a red circle"))
     nothing = torch.zeros(0, 36, 32)
-    ours = draw_codes(illume.language, [segment], [segment], nothing, nothing, [0], cfg=1.0, temperature=0.0)
+    ours = draw_codes(illume.language, [segment], [segment], nothing, nothing, [0], SamplingConfig(1.0, 0.0))
     first = illume.language.vocabulary.first_code
     ids = torch.tensor([segment.ids])
     for code in ours[0]:
@@ -91,7 +92,7 @@ def test_a_whole_model_is_read_back_and_says_what_it_is(illume, folder, tmp_path
     report.write_text(json.dumps({"geneval/overall": 0.61, "seed": 0, "seconds/evals": 3, "suite": "x"}))
     out = run(folder, "--report", str(report))
     again = Illume.from_pretrained(str(out))
-    assert torch.equal(again.draw(["red"], [3]), illume.draw(["red"], [3]))
+    assert torch.equal(again.draw_batch(["red"], [3]), illume.draw_batch(["red"], [3]))
     said = (out / "README.md").read_text()
     parameters = sum(p.numel() for p in illume.language.parameters())
     assert f"| language | `UnifiedLM` | {parameters:,} |" in said and "| geneval/overall | 0.61 |" in said

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from models.generation import PLAYGROUND, Generation, Sampling, read_generation
+from models.generation import PLAYGROUND, Generation, SamplingConfig, read_generation
 from models.model_folder import load_parts
 from models.prompts import ILLUME_PLUS, Prompts
 from models.sampling_options import NAMES
@@ -20,12 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 OWN = {"draw": {"cfg": 3.0, "temperature": 0.9, "top_k": 7, "top_p": 0.95}, "edit": {"cfg": 2.0, "top_k": 5}}
 
 
-def asked(model: Illume, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+def asked(model: Illume, monkeypatch: pytest.MonkeyPatch) -> list[SamplingConfig]:
     """The settings with which codes are drawn from here on; the codes are all the same."""
-    seen: list[tuple[Any, ...]] = []
+    seen: list[SamplingConfig] = []
 
     def draw_codes(language: Any, prompts: list, *rest: Any) -> torch.Tensor:
-        seen.append(rest[-4:])
+        seen.append(rest[-1])
         return torch.zeros(len(prompts), language.draw_tokens, dtype=torch.long)
 
     monkeypatch.setattr("models.unified.draw_codes", draw_codes)
@@ -44,11 +44,12 @@ def test_a12_a_model_draws_and_edits_as_its_folder_says(
     )
     assert again.generation == model.generation == read_generation(tmp_path / "model")
     seen = asked(again, monkeypatch)
-    again.draw(["a red circle"], [0])
-    again.redraw(images, ["a red circle"], ["no"], [0])
-    again.edit(images, ["blue"], [0])
-    again.draw(["a red circle"], [0], cfg=1.0, top_k=0)
-    assert seen == [(3.0, 0.9, 7, 0.95), (3.0, 0.9, 7, 0.95), (2.0, 0.3, 5, 1.0), (1.0, 0.9, 0, 0.95)]
+    again.draw_batch(["a red circle"], [0])
+    again.redraw_batch(images, ["a red circle"], ["no"], [0])
+    again.edit_batch(images, ["blue"], [0])
+    again.draw_batch(["a red circle"], [0], SamplingConfig(cfg=1.0, top_k=0))
+    used = [(3.0, 0.9, 7, 0.95), (3.0, 0.9, 7, 0.95), (2.0, 0.3, 5, 1.0), (1.0, 0.9, 0, 0.95)]
+    assert seen == [SamplingConfig(*settings) for settings in used]
 
 
 def test_a12_a_folder_without_settings_is_the_playgrounds(tmp_path: Path) -> None:
@@ -58,7 +59,8 @@ def test_a12_a_folder_without_settings_is_the_playgrounds(tmp_path: Path) -> Non
     (tmp_path / "illume.json").write_text(json.dumps(top))
     model = Illume.from_pretrained(str(tmp_path))
     assert (model.generation, model.prompts) == (PLAYGROUND, Prompts())
-    assert PLAYGROUND.draw == Sampling(1.25, 0.6) and PLAYGROUND.edit == Sampling(1.0, 0.3)
+    assert PLAYGROUND.draw == SamplingConfig(1.25, 0.6, 0, 1.0)
+    assert PLAYGROUND.edit == SamplingConfig(1.0, 0.3, 0, 1.0)
 
 
 def test_a12_the_shipped_folder_states_its_settings() -> None:
@@ -69,7 +71,9 @@ def test_a12_the_shipped_folder_states_its_settings() -> None:
 def test_a12_a15_the_paper_s_recipes_take_illume_plus() -> None:
     said = yaml.safe_load((ROOT / "configs/illume_7b/stage1.yaml").read_text())["model"]["init_args"]
     made = PLAYGROUND.override(said["generation"])
-    assert made.draw == Sampling(2.0, 1.0, 2048, 1.0) and made.edit == Sampling(1.25, 0.7, 512, 0.8)
+    assert made.draw == SamplingConfig(2.0, 1.0, 2048, 1.0) and made.edit == SamplingConfig(
+        1.25, 0.7, 512, 0.8
+    )
     assert said["prompts"] == "illume_plus" and "image" in ILLUME_PLUS.draw_null
 
 
@@ -99,14 +103,14 @@ def test_a12_what_makes_no_sense_is_one_line_with_its_key(given: dict[str, Any],
     ("given", "says"),
     [
         ({"top_k": 65}, "top_k 65 is out of range: this model has 64 codes"),
-        ({"cfg": [1.0, 101.0]}, "cfg 101 is out of range"),
+        ({"cfg": 101.0}, "cfg 101.0 is out of range"),
         ({"temperature": float("nan")}, "temperature nan is out of range"),
-        ({"top_p": [1.0, 0.0]}, "top_p 0 is out of range"),
+        ({"top_p": 0.0}, "top_p 0.0 is out of range"),
     ],
 )
 def test_a12_drawing_checks_what_it_is_given(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        make_tiny_illume().draw(["red", "blue"], [0, 1], **given)
+        make_tiny_illume().draw_batch(["red", "blue"], [0, 1], SamplingConfig(**given))
 
 
 def test_a12_a_wrong_setting_of_a_folder_names_the_file(tmp_path: Path) -> None:
@@ -124,7 +128,7 @@ def test_a12_chat_takes_its_settings_and_an_edit_s_null_where_an_image_is_seen(
     model = make_tiny_illume()
     model.generation = model.generation.override({"chat": {"cfg": 2.0, "top_k": 9}})
     begin = model.language.vocabulary.special("begin_image")
-    monkeypatch.setattr("models.conversation.write_words", lambda *_: iter([torch.tensor([begin])]))
+    monkeypatch.setattr("models.conversation.generate_tokens", lambda *_: iter([torch.tensor([begin])]))
     nulls, seen = [], asked(model, monkeypatch)
     whole = model.draw_documents
 
@@ -136,7 +140,7 @@ def test_a12_chat_takes_its_settings_and_an_edit_s_null_where_an_image_is_seen(
     image = torch.zeros(3, 48, 48, dtype=torch.uint8)
     for said in (["draw"], [image, "make it red"]):
         next(part for part in model.talk(said) if not isinstance(part, str))
-    assert seen == [(2.0, 0.7, 9, 1.0)] * 2 and len(NAMES) == 4
+    assert seen == [SamplingConfig(2.0, 0.7, 9, 1.0)] * 2 and len(NAMES) == 4
     assert nulls[0][0].text == model.prompts.draw_null and nulls[1][1].text == model.prompts.reconstruct
 
 

@@ -48,9 +48,9 @@ def test_a_folder_in_half_precision_draws_answers_and_edits(
 ) -> None:
     cast(folder, part, dtype)
     model = Illume.from_pretrained(str(folder))
-    assert model.draw(["a red circle"], [0]).shape == (1, 3, 48, 48)
-    assert len(model.ask(images[:2], ["describe"] * 2)) == 2
-    assert model.edit(images[:1], ["draw a red circle"], [0]).shape == (1, 3, 48, 48)
+    assert model.draw_batch(["a red circle"], [0]).shape == (1, 3, 48, 48)
+    assert len(model.ask_batch(images[:2], ["describe"] * 2)) == 2
+    assert model.edit_batch(images[:1], ["draw a red circle"], [0]).shape == (1, 3, 48, 48)
     assert 0 <= model.confidence(images[:1], ["a red circle"], ["overall"])[0] <= 1
     small = (model.encoder, model.tokenizer, model.detokenizer)
     assert {p.dtype for part in small for p in part.parameters()} == {torch.float32}

@@ -62,7 +62,7 @@ def asked(model: Illume, picture: Image.Image, fit: str) -> None:
     list(Answerer(model, 1, fit).answers([request]))
 
 
-@pytest.mark.parametrize("slicing", [None, {"most": 9, "size": 56}])
+@pytest.mark.parametrize("slicing", [None, {"max_slices": 9, "size": 56}])
 def test_all_show_a_model_the_same_pictures(slicing: dict | None, shown: list[Tensor], tmp_path: Path):
     """As training decodes them: the slices of the whole page, or the square at the understanding encoder's size."""
     model = make_seer(slicing)
@@ -79,7 +79,7 @@ def test_all_show_a_model_the_same_pictures(slicing: dict | None, shown: list[Te
 
 def test_an_image_to_be_edited_is_seen_at_the_understanding_encoders_size():
     """Not at the tokenizer's and then enlarged; whole, as the benchmark's measures look at all of it."""
-    model = make_seer({"most": 9, "size": 56})
+    model = make_seer({"max_slices": 9, "size": 56})
     model.edit = lambda images, words, seeds, **_: images
     order = command.Order(
         "a.png", 0, type("Edit", (), {"before": lambda _: encode_image(PAGE), "instruction": "x"})()

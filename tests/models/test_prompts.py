@@ -12,6 +12,7 @@ import torch
 
 from datamodules.document_datamodule import _segment
 from models.document import Text
+from models.generation import SamplingConfig
 from models.prompts import ILLUME_PLUS, PLAYGROUND, Prompts, read_prompts
 from models.unified import Illume
 from tests.datamodules.test_templates import EDIT, PAIR
@@ -66,10 +67,10 @@ def test_a15_inference_and_null_prompts_are_the_models_own(monkeypatch: pytest.M
         return segment(document, **rest)
 
     monkeypatch.setattr(model, "segment", heard)
-    model.draw(["a cat"], [0])
-    model.edit(image, ["make it red"], [0], cfg=2.0)
-    model.describe(image, detail=True)
-    model.assess(image, ["a cat"], limit=1)
+    model.draw_batch(["a cat"], [0])
+    model.edit_batch(image, ["make it red"], [0], SamplingConfig(cfg=2.0))
+    model.describe_batch(image, detail=True)
+    model.assess_batch(image, ["a cat"], limit=1)
     assert said == [
         "Generate an image, the content of image is a cat",
         "Generate a random image",

@@ -46,7 +46,7 @@ def seer(illume):
     words = PreTrainedTokenizerFast(tokenizer_object=pieces)
     torch.manual_seed(0)
     trunk = TRUNK | {"max_position_embeddings": 1024}
-    language = UnifiedLM(trunk, len(words), 64, 32, 36, 36, slicing={"most": 9, "size": 48})
+    language = UnifiedLM(trunk, len(words), 64, 32, 36, 36, slicing={"max_slices": 9, "size": 48})
     with torch.no_grad():
         language.text_head.mul_(20)
     return Illume(illume.encoder, illume.tokenizer, illume.detokenizer, language, words).eval()
@@ -139,24 +139,24 @@ def test_asking_is_a_prefix_of_training_and_answers_are_the_same_alone(seer):
         asked = seer.segment(describe_document(photo), ask=True)
         assert learned.ids[: len(asked)] == asked.ids
         assert same(learned.images, asked.images)
-    answers = seer.ask(photos, ["what"] * 3)
-    assert answers == [seer.ask([photo], ["what"])[0] for photo in photos]
+    answers = seer.ask_batch(photos, ["what"] * 3)
+    assert answers == [seer.ask_batch([photo], ["what"])[0] for photo in photos]
     assert len(set(answers)) > 1
 
 
 def test_a_model_folder_keeps_the_setting(seer, tmp_path):
     seer.save_pretrained(str(tmp_path))
     kept = json.loads((tmp_path / "language/config.json").read_text())["slicing"]
-    assert kept == {"most": 9, "size": 48, "thumbnail": True}
+    assert kept == {"max_slices": 9, "size": 48, "thumbnail": True}
     again = Illume.from_pretrained(str(tmp_path))
     assert again.sequencer.slicing == seer.sequencer.slicing == Slicing(9, 48)
-    assert again.ask([image(*WIDE)], ["what"]) == seer.ask([image(*WIDE)], ["what"])
+    assert again.ask_batch([image(*WIDE)], ["what"]) == seer.ask_batch([image(*WIDE)], ["what"])
 
 
 def test_settings_that_do_not_fit_are_refused(seer, illume):
     for wrong, said in (
-        ({"most": 0}, "most 0"),
-        ({"mots": 3}, "did you mean most"),
+        ({"max_slices": 0}, "most 0"),
+        ({"mots": 3}, "did you mean max_slices"),
         ({"size": "48"}, "type int"),
     ):
         with pytest.raises(ValueError, match=f"slicing.*{said}"):

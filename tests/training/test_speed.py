@@ -9,7 +9,12 @@ from lightning.pytorch import Trainer
 import training.speed
 from tests.tiny import TinyModule
 from training.csv_logger import AppendingCSVLogger, read_rows
-from training.device_stats import measured_flops_per_second, peak_memory, precision_of, stated_flops_per_second
+from training.device_stats import (
+    measured_flops_per_second,
+    peak_memory,
+    precision_of,
+    stated_flops_per_second,
+)
 from training.flop_counter import FlopCounter
 from training.speed import Speed
 

@@ -18,7 +18,7 @@ from callbacks.self_enhancement import SelfEnhancement
 from datamodules.document_datamodule import DocumentDataModule
 from evals import __main__ as evals
 from judges.assessment import Assessment, Verdict
-from models.generation import Sampling
+from models.generation import SamplingConfig
 from models.prompts import ILLUME_PLUS
 from models.unified import Illume
 from self_enhancement.dialogues import dialogue, plain_pair
@@ -204,7 +204,7 @@ def test_a4_measures_narrow_what_an_evaluation_wants(tiny_illume: Illume, tmp_pa
 
 
 def test_a12_a15_a_round_draws_and_writes_as_its_model_does(tmp_path: Path) -> None:
-    settings = RoundSettings(("no/shards",), count=4, top_k=3).resolved(Sampling(2.0, 1.0, 20, 0.9))
+    settings = RoundSettings(("no/shards",), count=4, top_k=3).resolved(SamplingConfig(2.0, 1.0, 20, 0.9))
     assert settings.sampling == {"cfg": 2.0, "temperature": 1.0, "top_k": 3, "top_p": 0.9}
     right = {"object": Verdict(ok=True, reason="")}
     opinion = Assessment(rationale="a cat", verdicts=right, score=9, overall=True)

@@ -6,6 +6,7 @@ import torch
 from models import device
 from models.device import free_memory
 from models.document import describe_document, draw_document, edit_document
+from models.generation import SamplingConfig
 from models.language import cache_memory, decoding, drawing
 from models.language.cache_memory import answers_at_once, bytes_per_drawing, bytes_per_token, drawings_at_once
 from models.language.unified_lm import UnifiedLM
@@ -74,10 +75,11 @@ def test_images_are_the_same_however_many_are_written_at_once(most, monkeypatch)
     nulls += [edit_document(images[1], None)]
     prompts, twins = ([model.segment(d) for d in some] for some in (documents, nulls))
     seen = model.seen(prompts), model.seen(twins)
-    settings = {"cfg": [1.0, 2.0, 3.0, 1.0], "temperature": [1.0, 0.0, 0.7, 0.5], "top_k": 7, "top_p": 0.9}
+    rows = zip([1.0, 2.0, 3.0, 1.0], [1.0, 0.0, 0.7, 0.5], strict=True)
+    settings = [SamplingConfig(cfg, temperature, 7, 0.9) for cfg, temperature in rows]
 
     def draw():
-        return drawing.draw_codes(model.language, prompts, twins, *seen, [1, 2, 3, 4], **settings)
+        return drawing.draw_codes(model.language, prompts, twins, *seen, [1, 2, 3, 4], settings)
 
     def answer():
         return model.understand([describe_document(image) for image in images], limit=12)

@@ -1,9 +1,12 @@
 """Steps of one shape draw what growing ones do, wait for nothing, and on a GPU are captured."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from models.document import edit_document
+from models.generation import SamplingConfig
 from models.language import fused_decoder as bare_trunk
 from models.language.cuda_graph_decoder import WARM, CudaGraphDecoder, repeat
 from models.language.decoding import Prefill
@@ -11,11 +14,17 @@ from models.language.drawing import draw_codes
 from models.language.fused_decoder import FusedDecoder
 from tests.models.language.test_drawing import FAMILIES, Waits, prepared, with_trunk
 
+BY_ROW = [
+    SamplingConfig(1.0, 0.0),
+    SamplingConfig(3.0, 1.0, 4),
+    SamplingConfig(1.0, 0.5),
+    SamplingConfig(2.0, 1.0, 2),
+]
 SETTINGS = {
-    "guided": {"cfg": 2.0},
-    "by row": {"cfg": [1.0, 3.0, 1.0, 2.0], "temperature": [0.0, 1.0, 0.5, 1.0], "top_k": [0, 4, 0, 2]},
-    "alone": {"cfg": 1.0, "top_p": 0.9},
-    "schedule": {"cfg": torch.linspace(1, 3, 4 * 36).view(4, 36)},
+    "guided": {"sampling": SamplingConfig(2.0)},
+    "by row": {"sampling": BY_ROW},
+    "alone": {"sampling": SamplingConfig(top_p=0.9)},
+    "schedule": {"schedule": torch.linspace(1, 3, 4 * 36).view(4, 36)},
 }
 
 
@@ -32,7 +41,7 @@ def test_it_draws_what_growing_steps_draw(illume, settings, monkeypatch):
 
 @pytest.mark.parametrize("family", ["grouped", "biased", "qwen3"])
 def test_every_kind_of_trunk_does(illume, family):
-    arguments = (*prepared(with_trunk(illume, FAMILIES[family])), [1, 2, 3, 4], 2.0)
+    arguments = (*prepared(with_trunk(illume, FAMILIES[family])), [1, 2, 3, 4], SamplingConfig(2.0))
     assert torch.equal(draw_codes(*arguments, fixed=True), draw_codes(*arguments))
 
 
@@ -41,10 +50,17 @@ def test_images_in_the_prompt_are_seen(illume, images):
     segments = [illume.segment(edit_document(im, w)) for im, w in zip(images[:3], words, strict=True)]
     features = illume.seen(segments)
     arguments = (illume.language, segments, segments, features, features, [1, 2, 3])
-    growing = draw_codes(*arguments, 1.5)
-    assert torch.equal(draw_codes(*arguments, 1.5, fixed=True), growing)
+    growing = draw_codes(*arguments, SamplingConfig(1.5))
+    assert torch.equal(draw_codes(*arguments, SamplingConfig(1.5), fixed=True), growing)
     blind = draw_codes(
-        illume.language, segments, segments, 0 * features, features, [1, 2, 3], 1.5, fixed=True
+        illume.language,
+        segments,
+        segments,
+        0 * features,
+        features,
+        [1, 2, 3],
+        SamplingConfig(1.5),
+        fixed=True,
     )
     assert not torch.equal(blind, growing)
 
@@ -73,7 +89,9 @@ def test_no_step_asks_the_host(illume):
     for tokens in (4, 36):
         illume.language.draw_tokens = tokens
         with Waits() as waits:
-            draw_codes(*prepared(illume), [1, 2, 3, 4], **SETTINGS["by row"], top_p=0.9, fixed=True)
+            draw_codes(
+                *prepared(illume), [1, 2, 3, 4], [replace(own, top_p=0.9) for own in BY_ROW], fixed=True
+            )
         waited.append(waits.count)
     assert waited[0] == waited[1]
 
@@ -89,5 +107,5 @@ def test_where_there_is_no_graph_a_step_is_taken_as_often():
 def test_a_captured_step_draws_what_growing_steps_draw(illume):
     illume = illume.cuda()
     language, segments, nulls, *nothing = prepared(illume)
-    arguments = (language, segments, nulls, *(x.cuda() for x in nothing), [1, 2, 3, 4], 2.0)
+    arguments = (language, segments, nulls, *(x.cuda() for x in nothing), [1, 2, 3, 4], SamplingConfig(2.0))
     assert torch.equal(draw_codes(*arguments), draw_codes(*arguments, fixed=False))

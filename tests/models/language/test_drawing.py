@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModel
 
 from models.document import See, Text, draw_document, edit_document
+from models.generation import SamplingConfig
 from models.language import decoding, drawing
 from models.language.decoding import Prefill
 from models.language.drawing import draw_codes
@@ -65,9 +66,9 @@ def test_a_bare_trunk_computes_what_the_whole_one_does(illume, family, joined, m
     steps = []
     step = FusedDecoder.step
     monkeypatch.setattr(FusedDecoder, "step", lambda self, x: steps.append(step(self, x)) or steps[-1])
-    fast = draw_codes(*prepared(illume), [1, 2, 3, 4], cfg=2.0)
+    fast = draw_codes(*prepared(illume), [1, 2, 3, 4], SamplingConfig(2.0))
     bare, steps[:] = list(steps), []
-    plain = draw_codes(*prepared(illume), [1, 2, 3, 4], cfg=2.0, bare=False)
+    plain = draw_codes(*prepared(illume), [1, 2, 3, 4], SamplingConfig(2.0), bare=False)
     assert torch.equal(fast, plain) and len(bare) == 35 and not steps and len(fast.unique()) > 15
 
 
@@ -108,7 +109,9 @@ def test_trunks_that_do_more_are_left_whole(illume):
 
 def test_a_trunk_of_another_kind_draws_as_well(illume):
     illume = with_trunk(illume, TRUNK | {"hidden_act": "gelu"})
-    fast, plain = (draw_codes(*prepared(illume), [1, 2, 3, 4], bare=b) for b in (True, False))
+    fast, plain = (
+        draw_codes(*prepared(illume), [1, 2, 3, 4], SamplingConfig(2.0), bare=b) for b in (True, False)
+    )
     assert torch.equal(fast, plain)
 
 
@@ -121,9 +124,9 @@ def test_each_distinct_prompt_is_read_once(illume, monkeypatch):
             super().__init__(model, prompts, features)
 
     monkeypatch.setattr(drawing, "Prefill", Counting)
-    illume.draw(["red", "blue", "red", "red"], [1, 2, 3, 4])
+    illume.draw_batch(["red", "blue", "red", "red"], [1, 2, 3, 4])
     assert read == [3]  # two prompts, and one null of all
-    illume.draw(["red"] * 4, [1, 2, 3, 4], cfg=1.0)
+    illume.draw_batch(["red"] * 4, [1, 2, 3, 4], SamplingConfig(cfg=1.0))
     assert read == [3, 1]
 
 
@@ -135,39 +138,41 @@ def test_prompts_that_show_images_are_each_their_own(illume, images):
 
 def test_rows_keep_their_own_guidance(illume):
     language, segments, nulls, *nothing = prepared(illume)
-    scales = [1.0, 3.0, 1.0, 2.0]
-    together = draw_codes(language, segments, nulls, *nothing, [5, 6, 7, 8], cfg=scales)
+    scales = [SamplingConfig(cfg) for cfg in (1.0, 3.0, 1.0, 2.0)]
+    together = draw_codes(language, segments, nulls, *nothing, [5, 6, 7, 8], scales)
     for i in range(4):
-        alone = draw_codes(language, segments[i : i + 1], nulls[:1], *nothing, [5 + i], cfg=scales[i])
+        alone = draw_codes(language, segments[i : i + 1], nulls[:1], *nothing, [5 + i], scales[i])
         assert torch.equal(alone[0], together[i])
-    plain = draw_codes(language, segments, nulls, *nothing, [5, 6, 7, 8], cfg=1.0)
+    plain = draw_codes(language, segments, nulls, *nothing, [5, 6, 7, 8])
     assert (plain != together).any(1).tolist() == [False, True, False, True]
 
 
 def test_guidance_may_change_from_token_to_token(illume):
     arguments = (*prepared(illume), [5, 6, 7, 8])
-    steady = draw_codes(*arguments, cfg=3.0)
-    assert torch.equal(draw_codes(*arguments, cfg=torch.full((4, 36), 3.0)), steady)
+    steady = draw_codes(*arguments, SamplingConfig(3.0))
+    assert torch.equal(draw_codes(*arguments, schedule=torch.full((4, 36), 3.0)), steady)
     late = torch.full((4, 36), 3.0)
     late[:, 20:] = 1.0
-    found = draw_codes(*arguments, cfg=late)
+    found = draw_codes(*arguments, schedule=late)
     assert torch.equal(found[:, :20], steady[:, :20]) and not torch.equal(found, steady)
 
 
-@pytest.mark.parametrize("wrong", [[1.0, 2.0], torch.ones(4, 35), torch.ones(3, 36)])
+@pytest.mark.parametrize("wrong", [torch.ones(2), torch.ones(4, 35), torch.ones(3, 36)])
 def test_guidance_of_another_shape_is_refused(illume, wrong):
-    with pytest.raises(ValueError, match="cfg has the shape"):
-        draw_codes(*prepared(illume), [5, 6, 7, 8], cfg=wrong)
+    with pytest.raises(ValueError, match="schedule of cfg has the shape"):
+        draw_codes(*prepared(illume), [5, 6, 7, 8], schedule=wrong)
     with pytest.raises(ValueError, match="out of range"):
-        illume.draw(["red"], [0], cfg=[101.0])
+        draw_codes(*prepared(illume), [5, 6, 7, 8], schedule=torch.full((4, 36), 101.0))
+    with pytest.raises(ValueError, match="2 sampling settings: give one, or one for each of 4 rows"):
+        draw_codes(*prepared(illume), [5, 6, 7, 8], [SamplingConfig()] * 2)
 
 
 def test_noise_belongs_to_the_row_in_any_batch_and_order(illume):
     language, segments, nulls, *nothing = prepared(illume)
     order = [3, 1, 0, 2]
-    forward = draw_codes(language, segments, nulls, *nothing, [5, 6, 7, 8], cfg=2.0)
+    forward = draw_codes(language, segments, nulls, *nothing, [5, 6, 7, 8], SamplingConfig(2.0))
     turned = draw_codes(
-        language, [segments[i] for i in order], nulls, *nothing, [5 + i for i in order], cfg=2.0
+        language, [segments[i] for i in order], nulls, *nothing, [5 + i for i in order], SamplingConfig(2.0)
     )
     assert torch.equal(forward[order], turned)
 
@@ -188,10 +193,12 @@ def test_the_host_does_not_wait_inside_the_loop(illume, monkeypatch):
     arguments = (
         *prepared(illume),
         [1, 2, 3, 4],
-        [1.0, 2.0, 3.0, 1.0],
-        [0.0, 1.0, 0.5, 1.0],
-        [0, 4, 0, 2],
-        0.9,
+        [
+            SamplingConfig(1.0, 0.0, 0, 0.9),
+            SamplingConfig(2.0, 1.0, 4, 0.9),
+            SamplingConfig(3.0, 0.5, 0, 0.9),
+            SamplingConfig(1.0, 1.0, 2, 0.9),
+        ],
     )
     waited = []
     for tokens in (4, 36):

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from models.document import Text, describe_document, draw_document
+from models.generation import SamplingConfig
 from models.language.decoding import Prefill, write_text
 from models.language.drawing import draw_codes
 from models.language.pretrained import PretrainedLanguage
@@ -182,7 +183,7 @@ def test_it_learns_to_draw_and_to_answer_and_draws(family, tmp_path):
     assert losses[-1] < losses[0]
     prompts = [model.segment(draw_document(words)) for words in ("a red circle", None)]
     seen = model.seen(prompts[:1])
-    codes = draw_codes(model.eval().language, prompts[:1], prompts[1:], seen, seen, [1], 2.0)
+    codes = draw_codes(model.eval().language, prompts[:1], prompts[1:], seen, seen, [1], SamplingConfig(2.0))
     assert codes.shape == (1, 36) and int(codes.max()) < 64
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from models.generation import SamplingConfig
 from models.language.sampling import BLOCK, Sampler, sample_inverse_cdf, uniform_noise
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.2, 0.3]])).expand(4000, 3)
@@ -10,7 +11,7 @@ NOISE = uniform_noise([0], 4000)[0]
 
 
 def drawn(**settings):
-    return Sampler.of(4000, **settings)(LOGITS, NOISE)
+    return Sampler.of([SamplingConfig(**settings)] * 4000)(LOGITS, NOISE)
 
 
 def shares(codes):
@@ -36,14 +37,19 @@ def test_the_limits_leave_out_what_is_least():
 def test_each_row_chooses_in_its_own_way():
     torch.manual_seed(0)
     logits, noise = torch.randn(5, 40), uniform_noise([4], 5)[0]
-    ways = {
-        "temperature": [1.0, 0.0, 0.5, 2.0, 1.0],
-        "top_k": [0, 3, 2, 0, 5],
-        "top_p": [1.0, 1.0, 0.9, 0.3, 0.5],
-    }
-    together = Sampler.of(5, **ways)(logits, noise)
+    configs = [
+        SamplingConfig(1.0, temperature, top_k, top_p)
+        for temperature, top_k, top_p in (
+            (1.0, 0, 1.0),
+            (0.0, 3, 1.0),
+            (0.5, 2, 0.9),
+            (2.0, 0, 0.3),
+            (1.0, 5, 0.5),
+        )
+    ]
+    together = Sampler.of(configs)(logits, noise)
     for i in range(5):
-        alone = Sampler.of(1, **{name: of[i] for name, of in ways.items()})
+        alone = Sampler.of(configs[i : i + 1])
         assert alone(logits[i : i + 1], noise[i : i + 1]) == together[i]
     assert together[1] == logits[1].argmax()
 
@@ -51,7 +57,7 @@ def test_each_row_chooses_in_its_own_way():
 def test_the_last_number_is_in_reach_and_no_further():
     sure = torch.tensor([[0.0, 0.0, -torch.inf]])
     for noise in (0.0, 0.4999, 0.9999999):
-        assert Sampler.of(1)(sure, torch.tensor([noise])) < 2
+        assert Sampler.of([SamplingConfig()])(sure, torch.tensor([noise])) < 2
 
 
 @pytest.mark.parametrize("size", [3, BLOCK, 1000, 16_384])
@@ -84,8 +90,9 @@ def test_what_weighs_nothing_is_never_taken():
         {"top_p": 1.1},
         {"temperature": [1.0, 1.0]},
         {"top_k": [[1]]},
+        {"top_k": 1.5},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError):
-        Sampler.of(3, **wrong)
+        Sampler.of([SamplingConfig(**wrong)] * 3)

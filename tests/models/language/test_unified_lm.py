@@ -5,6 +5,7 @@ import torch
 
 from models.attention import attention_mask
 from models.document import Branches, Draw, See, Text, describe_document, draw_document
+from models.generation import SamplingConfig
 from models.language.decoding import Prefill
 from models.language.drawing import draw_codes
 from models.language.sampling import apply_guidance
@@ -128,20 +129,20 @@ def test_a_drawn_image_stands_in_the_prompt_as_its_codes(illume, images):
 
 def test_a_row_alone_equals_the_row_in_a_batch(illume):
     prompts = ["a red circle", "a blue square and a red circle and a blue circle", "red"]
-    batch = illume.draw(prompts, [5, 6, 7])
+    batch = illume.draw_batch(prompts, [5, 6, 7])
     for i in range(3):
-        difference = (illume.draw(prompts[i : i + 1], [5 + i])[0].int() - batch[i].int()).abs()
+        difference = (illume.draw_batch(prompts[i : i + 1], [5 + i])[0].int() - batch[i].int()).abs()
         assert difference.max() <= 1
 
 
 def test_an_edit_or_an_answer_alone_equals_that_in_a_batch(illume, images):
     words = ["make it red", "make the red circle a blue square and describe", "red"]
-    edits = illume.edit(images[:3], words, [5, 6, 7])
-    answers = illume.ask(images[:3], words)
+    edits = illume.edit_batch(images[:3], words, [5, 6, 7])
+    answers = illume.ask_batch(images[:3], words)
     for i in range(3):
-        alone = illume.edit(images[i : i + 1], words[i : i + 1], [5 + i])[0]
+        alone = illume.edit_batch(images[i : i + 1], words[i : i + 1], [5 + i])[0]
         assert (alone.int() - edits[i].int()).abs().max() <= 1
-        assert illume.ask(images[i : i + 1], words[i : i + 1]) == answers[i : i + 1]
+        assert illume.ask_batch(images[i : i + 1], words[i : i + 1]) == answers[i : i + 1]
 
 
 def test_the_loss_falls_on_a_few_documents(illume, images):
@@ -161,13 +162,15 @@ def test_guidance_of_one_equals_none(illume):
     c, u = torch.randn(2, 9), torch.randn(2, 9)
     assert torch.allclose(apply_guidance(c, u, 1.0), c, atol=1e-6)
     logs = [x.log_softmax(-1) for x in (c, u)]
-    assert torch.allclose(apply_guidance(c, u, 3.0).softmax(-1), apply_guidance(*logs, 3.0).softmax(-1), atol=1e-6)
+    assert torch.allclose(
+        apply_guidance(c, u, 3.0).softmax(-1), apply_guidance(*logs, 3.0).softmax(-1), atol=1e-6
+    )
     prompts = [illume.sequencer.segment(draw_document("a red circle"))]
     nulls = [illume.sequencer.segment(draw_document(None))]
     nothing = torch.zeros(0, 36, 32)
-    plain = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], cfg=1.0)
-    almost = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], cfg=1.0 + 1e-7)
-    strong = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], cfg=4.0)
+    plain = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3])
+    almost = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], SamplingConfig(1.0 + 1e-7))
+    strong = draw_codes(illume.language, prompts, nulls, nothing, nothing, [3], SamplingConfig(4.0))
     assert torch.equal(plain, almost) and not torch.equal(plain, strong)
 
 
@@ -231,7 +234,7 @@ def test_the_end_of_a_drawn_image_is_learned_and_of_a_seen_one_not(illume, image
 
 def test_a_prompt_longer_than_the_context_is_refused(illume):
     with pytest.raises(ValueError, match="tokens long, this model's context has room for"):
-        illume.draw(["a red circle " * 200], [0])
+        illume.draw_batch(["a red circle " * 200], [0])
 
 
 def test_chat_takes_and_gives_lists_of_parts(illume, images):

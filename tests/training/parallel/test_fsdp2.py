@@ -7,16 +7,19 @@ from lightning.pytorch.strategies import DDPStrategy
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lightning_modules.language import LanguageModule
+from lightning_modules.stage_module import StageModule
 from models.document import describe_document, draw_document
+from models.generation import SamplingConfig
 from models.sequence import collate
 from models.unified import Illume
 from tests.fixtures import make_tiny_illume
 from tests.ranks import forked
-from training.checkpoint import ResumeCheckpoint, read_resume_point, find_resume_point
+from training.checkpoint import ResumeCheckpoint
+from training.resume_point import find_resume_point, read_resume_point
 from training.export import ExportModelFolder
-from training.param_group_metrics import GradientNorms
 from training.parallel.fsdp2 import FSDP2Strategy
-from training.stage_model import evaluated
+from training.param_group_metrics import ParamGroupMetrics
+from training.eval_mode import eval_mode
 
 RATES = {"trunk": 1e-3, "text": 1e-3, "vision": 1e-3, "adapter": 1e-3, "understanding_encoder": 1e-3}
 
@@ -44,8 +47,8 @@ class Record(L.Callback):
         self.draw(module)
 
     def draw(self, module):
-        with evaluated(module) as model:
-            self.drawn.append(model.draw_batch(["a red circle"], [1], temperature=0.0))
+        with eval_mode(module) as model:
+            self.drawn.append(model.draw_batch(["a red circle"], [1], SamplingConfig(temperature=0.0)))
             self.drawn.append(model.language.vision_head.detach().clone())
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
@@ -83,7 +86,7 @@ class Module(Summed):
         super().__init__(RATES, {}, warmup_steps=1)
         self.made = made
 
-    def _build(self):
+    def assemble(self):
         self.model = self.made
 
 
@@ -116,7 +119,7 @@ def fit(
 ):
     """Trains a model or a stage, and returns what was recorded."""
     record = Record()
-    every = [GradientNorms(), record, ExportModelFolder(), ResumeCheckpoint(2)]
+    every = [ParamGroupMetrics(), record, ExportModelFolder(), ResumeCheckpoint(2)]
     trainer = L.Trainer(
         accelerator="cpu", devices=ranks, strategy=strategy or "auto", accumulate_grad_batches=accumulate,
         max_steps=steps, gradient_clip_val=0.5, log_every_n_steps=1, precision=precision, callbacks=every,
@@ -209,7 +212,7 @@ def test_half_precision_is_gathered_and_whole_weights_are_kept(micro, tmp_path):
     ("module", "line"),
     [
         (LanguageModule(RATES, {}, muon=["trunk"]), "muon"),
-        (L.LightningModule(), "LightningModule trains whole: give ddp"),
+        (StageModule(), "StageModule trains whole: give ddp"),
     ],
 )
 def test_what_cannot_be_sharded_is_refused(module, line):
