@@ -30,7 +30,7 @@ SHARDS = 1  # of each source: enough for a few dozen steps
 def loader(model: Illume, sources: dict[str, Any], stamps: dict[str, str]) -> Iterator[PackedBatch]:
     """Batches of stage 2."""
     data = DocumentDataModule(sources, batches_per_epoch=10**6)
-    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(sequencer=model.sequencer, stamps=stamps))
+    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(sequencer=model.sequencer, fingerprints=stamps))
     data.setup()
     return iter(data.train_dataloader())
 

@@ -13,8 +13,8 @@ from evals.playground.suite import NEEDS
 from evals.ranks import Ranks
 from models.generation import overrides
 from models.unified import Illume
-from training.stage_drawing import note_sampling, require, sampling_of
-from training.stage_model import evaluated, stage_model
+from training.eval_mode import eval_mode
+from training.stage_drawing import note_sampling, require_components, sampling_of
 
 NO_CURVE = ("/low", "/high", "/samples")  # bounds of a measure, and what it was measured on
 
@@ -73,20 +73,20 @@ class DrawingBenchmark(PeriodicScores):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses a stage whose model cannot make the images, before anything is spent."""
-        self.sampling(require(pl_module, type(self).__name__, NEEDS[self.measure]))
+        self.sampling(require_components(pl_module, type(self).__name__, NEEDS[self.measure]))
         if trainer.is_global_zero:
             with isolate_rng():  # a network may draw its weights before it loads them
                 self.load_scorer(str(pl_module.device))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        note_sampling(trainer, f"{type(self).__name__} {self.folder}", self.sampling(stage_model(pl_module)))
+        note_sampling(trainer, f"{type(self).__name__} {self.folder}", self.sampling(pl_module.model))
 
     def scores(self, pl_module: LightningModule) -> dict[str, float]:
         """The report's measures."""
         trainer = pl_module.trainer
         folder = Path(trainer.default_root_dir) / self.folder / f"step-{trainer.global_step:07d}"
-        with evaluated(pl_module) as model:
-            require(pl_module, type(self).__name__, NEEDS[self.measure])
+        with eval_mode(pl_module) as model:
+            require_components(pl_module, type(self).__name__, NEEDS[self.measure])
             torch.manual_seed(self.seed)
             self.draw(model, folder, Ranks(trainer.global_rank, trainer.world_size))
         found: dict[str, float] = {}

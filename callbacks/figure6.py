@@ -8,9 +8,10 @@ from callbacks.periodic_scores import PeriodicScores
 from common.files import write_text
 from evals.playground.figure6 import arm_scores, draw_figure
 from evals.playground.suite import NEEDS
+from lightning_modules.comparison import TokenizerComparison
 from models.generation import overrides
-from training.stage_drawing import note_sampling, require, sampling_of
-from training.stage_model import evaluated
+from training.eval_mode import eval_mode
+from training.stage_drawing import note_sampling, require_components, sampling_of
 
 
 class Figure6(PeriodicScores):
@@ -49,20 +50,20 @@ class Figure6(PeriodicScores):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses arms that cannot draw, and a stage that has none."""
-        if not getattr(pl_module, "arms", None):
-            raise ValueError("Figure6 draws with the arms of a TokenizerComparison, and this stage has none")
-        for arm in pl_module.arms.values():
-            sampling_of(require(arm, "Figure6", NEEDS["geneval"]), "draw", self.given, "Figure6")
+        if not isinstance(pl_module, TokenizerComparison):
+            raise ValueError("Figure6 draws with the branches of a TokenizerComparison, and this stage has none")
+        for arm in pl_module.branches.values():
+            sampling_of(require_components(arm, "Figure6", NEEDS["geneval"]), "draw", self.given, "Figure6")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for name, arm in pl_module.arms.items():
+        for name, arm in pl_module.branches.items():
             note_sampling(trainer, f"Figure6 {name}", sampling_of(arm, "draw", self.given, "Figure6"))
 
     def scores(self, pl_module: LightningModule) -> dict[str, float]:
         """The scores of every arm, and the images that each has seen."""
         metrics = {"images": float(pl_module.images_seen)}
-        for name, arm in pl_module.arms.items():
-            with evaluated(arm) as model:
+        for name, arm in pl_module.branches.items():
+            with eval_mode(arm) as model:
                 scores = arm_scores(model, **self.sizes, **self.given)
             metrics |= {f"geneval/{score}_{name}": value for score, value in scores.items()}
         return metrics

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-import lightning as L
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import parts_of
+from lightning_modules.stage_module import ImageStage
 from models.component_config import build
 from models.language.text_tokenizer import text_rows
 from models.tokenizer.captioner import Captioner
@@ -15,7 +16,7 @@ from models.tokenizer.encoder import VisionEncoder
 from models.unified import Illume
 
 
-class EncoderModule(L.LightningModule):
+class EncoderModule(ImageStage):
     """Encoder and captioner, trained together on detailed captions.
 
     Args:
@@ -26,7 +27,7 @@ class EncoderModule(L.LightningModule):
         weight_decay: of AdamW.
     """
 
-    items_name = "images"  # what the progress line counts
+    trains = ("encoder",)
 
     def __init__(
         self,
@@ -39,44 +40,29 @@ class EncoderModule(L.LightningModule):
         super().__init__()
         self.language, self.sizes, self.lr = language, encoder or {}, lr
         self.warmup_steps, self.weight_decay = warmup_steps, weight_decay
-        self.encoder: VisionEncoder | None = None
 
-    def configure_model(self) -> None:
-        """Builds both networks, once."""
-        if self.encoder is not None:
-            return
-        self.text_tokenizer = parts_of(self, self.language, "text_tokenizer")["text_tokenizer"]
-        self.encoder = build(VisionEncoder, self.sizes, "model.init_args.encoder")
-        self.captioner = Captioner(text_rows(self.text_tokenizer), self.encoder.width)
+    def build_model(self) -> None:
+        """Builds both networks."""
+        self._text_tokenizer = parts_of(self, self.language, "text_tokenizer")["text_tokenizer"]
+        self.model = Illume(encoder=build(VisionEncoder, self.sizes, "model.init_args.encoder"))
+        self.captioner = Captioner(text_rows(self._text_tokenizer), self.model.encoder.width)
 
-    def _step(self, batch: ImageBatch, name: str) -> Tensor:
-        loss, right = self.captioner.loss(self.encoder(batch.images), batch.captions)
-        self.log_dict(
-            {f"{name}/loss": loss, f"{name}/caption_accuracy": right},
-            prog_bar=True,
-            batch_size=len(batch.images),
-            sync_dist=True,
-        )
-        return loss
+    @property
+    def text_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of the captions; it is no part of the model folder."""
+        return self._text_tokenizer
 
-    def training_step(self, batch: ImageBatch) -> Tensor:
+    def loss(self, batch: ImageBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Caption loss."""
-        return self._step(batch, "train")
+        loss, accuracy = self.captioner.loss(self.model.encoder(batch.images), batch.captions)
+        return loss, {"loss": loss, "caption_accuracy": accuracy}
 
     def validation_step(self, batch: ImageBatch) -> None:
         """Caption loss on the fixed validation set."""
-        self._step(batch, "val")
-
-    def items_in_batch(self, batch: ImageBatch) -> int:
-        """Images."""
-        return len(batch.images)
+        self.log_losses("val", batch, **self.loss(batch)[1])
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW over both."""
-        parts = {"encoder": self.encoder.parameters(), "captioner": self.captioner.parameters()}
+        parts = {"encoder": self.model.encoder.parameters(), "captioner": self.captioner.parameters()}
         rates = {"encoder": self.lr, "captioner": self.lr}
         return adamw(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
-
-    def export(self, folder: str) -> None:
-        """Writes the encoder; the captioner has done its work."""
-        Illume(encoder=self.encoder).save_pretrained(folder)

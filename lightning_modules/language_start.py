@@ -151,7 +151,7 @@ def join(
     """
     parts = dict(parts)
     if codebook_rows and parts["language"].vocabulary.codes != parts["tokenizer"].codes:
-        parts["language"].set_codes(parts["tokenizer"].codes)
+        parts["language"].resize_codebook(parts["tokenizer"].codes)
     if (learns or understanding) and parts.get("understanding_encoder") is None:
         parts["understanding_encoder"] = copy.deepcopy(parts["encoder"])
     own = parts.get("understanding_encoder")
@@ -162,12 +162,12 @@ def join(
     if own is not None and not learns:
         own.requires_grad_(False)
     if slicing is not None:
-        parts["language"].slice_images(dict(slicing))
+        parts["language"].set_slicing(dict(slicing))
     model = Illume(**parts)
     if (
         codebook_rows and not model.language.vision_head.is_meta
     ):  # there are none in a plan, nor before a checkpoint
-        model.language.begin_at_codebook(model.tokenizer.codebook)
+        model.language.init_from_codebook(model.tokenizer.codebook)
     for frozen in (model.encoder, model.tokenizer, model.detokenizer):
         if frozen is not None:
             frozen.requires_grad_(False)

@@ -2,22 +2,22 @@
 
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.predecessor import encoder_of
+from lightning_modules.stage_module import ImageStage
 from models.component_config import build
 from models.precision import frozen_features
 from models.tokenizer.quantizer import perplexity
-from models.tokenizer.semantic import SemanticTokenizer
+from models.tokenizer.semantic import SemanticTokenizer, TokenizerLoss
 from models.tokenizer.views import another_view
 from models.unified import Illume
 
 
-class TokenizerModule(L.LightningModule):
+class TokenizerModule(ImageStage):
     """The semantic tokenizer on a frozen encoder.
 
     Args:
@@ -29,7 +29,8 @@ class TokenizerModule(L.LightningModule):
             (0 in the paper, as far as it is published).
     """
 
-    items_name = "images"  # what the progress line counts
+    trains = ("tokenizer",)
+    measured = "loss_feature"  # name of the reconstruction loss
 
     def __init__(
         self,
@@ -42,52 +43,42 @@ class TokenizerModule(L.LightningModule):
         super().__init__()
         self.given, self.sizes, self.lr, self.warmup_steps = encoder, tokenizer or {}, lr, warmup_steps
         self.view_weight = view_weight
-        self.tokenizer: SemanticTokenizer | None = None
 
-    def configure_model(self) -> None:
-        """Loads the encoder and builds the tokenizer, once."""
-        if self.tokenizer is not None:
-            return
-        self.encoder = encoder_of(self, self.given).eval().requires_grad_(False)
-        takes = self.encoder.image_size
-        if (size := getattr(self._trainer and self._trainer.datamodule, "image_size", takes)) != takes:
-            raise ValueError(
-                f"the data's images are {size} x {size}, the encoder takes {takes} x {takes}: "
-                f"set data.init_args.image_size to {takes}"
-            )
-        sizes = {"feature_width": self.encoder.width, "tokens": self.encoder.tokens} | self.sizes
-        self.tokenizer = build(SemanticTokenizer, sizes, "model.init_args.tokenizer")
+    def build_model(self) -> None:
+        """Loads the encoder and builds the tokenizer."""
+        encoder = encoder_of(self, self.given).eval().requires_grad_(False)
+        self.check_image_size(encoder.image_size, "encoder takes")
+        sizes = {"feature_width": encoder.width, "tokens": encoder.tokens} | self.sizes
+        tokenizer = build(SemanticTokenizer, sizes, "model.init_args.tokenizer")
+        self.model = Illume(encoder=encoder, tokenizer=tokenizer)
 
-    def train(self, mode: bool = True) -> "TokenizerModule":
-        """The encoder stays as it is."""
-        super().train(mode)
-        if self.tokenizer is not None:
-            self.encoder.eval()
-        return self
-
-    def training_step(self, batch: ImageBatch) -> Tensor:
-        """Feature loss plus quantizer loss, and the distance of views where it has a weight."""
-        features = frozen_features(self.encoder, batch.images)
-        loss = self.tokenizer(features)
-        total = loss.total
+    def loss(self, batch: ImageBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Feature and quantizer loss, and the distance of two views where it has a weight."""
+        tokenizer, features = self.model.tokenizer, self.features(batch.images)
+        made = tokenizer(features)
+        total = made.total
         if self.view_weight:
-            others = frozen_features(self.encoder, another_view(batch.images))
-            total = total + self.view_weight * self.tokenizer.view_loss(features, others)
-        self.log_dict(
-            {"train/loss": total, "train/loss_feature": loss.feature}, prog_bar=True, sync_dist=True
-        )
-        return total
+            others = self.features(another_view(batch.images))
+            total = total + self.view_weight * tokenizer.view_loss(features, others)
+        return total, {"loss": total, self.measured: made.feature}
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features of the frozen encoder: (B, 3, H, W) uint8 -> (B, N, D)."""
+        return frozen_features(self.model.encoder, images)
+
+    def reconstruct(self, batch: ImageBatch) -> TokenizerLoss:
+        """The losses of rebuilding a batch, and its codes."""
+        return self.model.tokenizer(self.features(batch.images))
 
     def on_validation_epoch_start(self) -> None:
-        """Counts codes anew."""
-        self.counts = torch.zeros(self.tokenizer.codes, dtype=torch.long, device=self.device)
+        """Resets the counts of codes."""
+        self.counts = torch.zeros(self.model.tokenizer.codes, dtype=torch.long, device=self.device)
 
     def validation_step(self, batch: ImageBatch) -> None:
-        """Feature loss on the fixed validation set."""
-        loss = self.tokenizer(frozen_features(self.encoder, batch.images))
-        self.counts += torch.bincount(loss.codes.flatten(), minlength=self.tokenizer.codes)
-        size = len(batch.images)
-        self.log("val/loss_feature", loss.feature, prog_bar=True, batch_size=size, sync_dist=True)
+        """Reconstruction loss on the fixed validation set."""
+        made = self.reconstruct(batch)
+        self.counts += torch.bincount(made.codes.flatten(), minlength=len(self.counts))
+        self.log_losses("val", batch, **{self.measured: made.feature})
 
     def on_validation_epoch_end(self) -> None:
         """Codebook use over all ranks."""
@@ -95,15 +86,9 @@ class TokenizerModule(L.LightningModule):
         used = (self.counts > 0).float().mean()
         self.log_dict({"val/codes_used": used, "val/perplexity": perplexity(self.counts)}, prog_bar=True)
 
-    def items_in_batch(self, batch: ImageBatch) -> int:
-        """Images."""
-        return len(batch.images)
-
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW over the tokenizer."""
-        parts = {"tokenizer": self.tokenizer.parameters()}
-        return adamw(parts, {"tokenizer": self.lr}, RunLength(self.trainer), self.warmup_steps)
-
-    def export(self, folder: str) -> None:
-        """Writes encoder and tokenizer."""
-        Illume(encoder=self.encoder, tokenizer=self.tokenizer).save_pretrained(folder)
+        """AdamW over all that trains."""
+        components = {name: getattr(self.model, name).parameters() for name in self.trains}
+        return adamw(
+            components, dict.fromkeys(components, self.lr), RunLength(self.trainer), self.warmup_steps
+        )

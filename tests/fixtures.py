@@ -1,8 +1,11 @@
 """The smallest model with every part, made from nothing."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 
+from lightning_modules.stage_module import StageModule
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.language.text_tokenizer import train_text_tokenizer
 from models.language.unified_lm import UnifiedLM
@@ -42,3 +45,13 @@ def make_tiny_illume() -> Illume:
         UnifiedLM(TRUNK, len(words), 64, 32, 36, 36),
         words,
     ).eval()
+
+
+class FixedStage(StageModule):
+    """A stage with a model that is there already, as a datamodule looks at it."""
+
+    fingerprints: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, model: Illume, fingerprints: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self.model, self.fingerprints = model, fingerprints or {}

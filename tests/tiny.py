@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 import train
+from lightning_modules.stage_module import StageModule
 
 
-class TinyModule(LightningModule):
+class TinyModule(StageModule):
     """A noisy regression: its metrics are right only if weights, optimizer, data order and noise are."""
 
     def __init__(

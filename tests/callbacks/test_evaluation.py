@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 
 from callbacks.evaluation import Evaluation
 from callbacks.samples import SampleGrids
 from evals.playground.suite import supported_measures
+from lightning_modules.stage_module import StageModule
 from models.unified import Illume
 from training.csv_logger import AppendingCSVLogger
+from training.eval_mode import eval_mode
 from training.metrics_file import read_rows
-from training.stage_model import evaluated
 
 
-class Stage(LightningModule):
+class Stage(StageModule):
     """Trains one number beside a model."""
 
     def __init__(self, model: Illume) -> None:
@@ -146,7 +147,7 @@ def test_modes_and_weights_come_back_even_from_an_error(tiny_illume: Illume) -> 
         for weight in module.ema.module.parameters():
             weight.add_(1)
     own, modes = module.detokenizer.unet, [m.training for m in module.modules()]
-    with pytest.raises(RuntimeError), evaluated(module) as model:
+    with pytest.raises(RuntimeError), eval_mode(module) as model:
         assert model.detokenizer.unet is module.ema.module
         assert not any(m.training for m in model.modules())
         raise RuntimeError

@@ -19,7 +19,7 @@ def test_every_arm_is_scored_in_eval_mode(monkeypatch: pytest.MonkeyPatch, tiny_
     monkeypatch.setattr("callbacks.figure6.arm_scores", scores)
     arms = {"semantic": tiny_illume, "pixel": Illume(language=tiny_illume.language)}
     tiny_illume.language.train()
-    metrics = Figure6(per_category=3).scores(SimpleNamespace(arms=arms, images_seen=320))
+    metrics = Figure6(per_category=3).scores(SimpleNamespace(branches=arms, images_seen=320))
     assert seen == [(arm, False, False, 3) for arm in arms.values()]
     assert metrics == {
         "images": 320.0,

@@ -20,7 +20,7 @@ from datamodules.loader import RankLoader
 from datamodules.precomputed import packed
 from models.slices import Slicing
 from tests.datamodules.tars import png, write_samples
-from tests.fixtures import tiny_illume
+from tests.fixtures import FixedStage, tiny_illume
 from worlds.playground import shards
 
 __all__ = ["tiny_illume"]
@@ -52,11 +52,7 @@ def module(data, tiny_illume):
             workers=workers,
             **options,
         )
-        made.trainer = SimpleNamespace(
-            lightning_module=SimpleNamespace(
-                sequencer=tiny_illume.sequencer, text_tokenizer=tiny_illume.text_tokenizer
-            )
-        )
+        made.trainer = SimpleNamespace(lightning_module=FixedStage(tiny_illume))
         made.setup()
         return made
 
@@ -181,9 +177,7 @@ def test_it_goes_to_a_process_that_shares_no_memory(module, data, kind, tiny_ill
         loader = module().train_dataloader()
     else:
         images = ImageDataModule(str(data / "pairs"), str(data / "pairs/val"), batches_per_epoch=2)
-        images.trainer = SimpleNamespace(
-            lightning_module=SimpleNamespace(text_tokenizer=tiny_illume.text_tokenizer)
-        )
+        images.trainer = SimpleNamespace(lightning_module=FixedStage(tiny_illume))
         images.setup()
         loader = images.train_dataloader()
     first = next(iter(loader))

@@ -203,7 +203,7 @@ def test_an_image_to_be_edited_is_seen_as_training_sees_it(model: Illume, tmp_pa
         generate.read_image(tmp_path / "a.png", model, whole=False),
     ):
         segment = model.segment(edit_document(given, "make it red"))
-        assert torch.equal(segment.images[0], trained)
+        assert torch.equal(segment.see_images[0], trained)
 
 
 def test_where_both_sizes_are_equal_an_image_is_one(model: Illume):

@@ -12,7 +12,7 @@ from datamodules.document_datamodule import DocumentDataModule
 from datamodules.precomputed import StaleCodes
 from datamodules.shard_paths import find_shards
 from tests.datamodules.tars import png, write_samples, write_tar
-from tests.fixtures import tiny_illume
+from tests.fixtures import FixedStage, tiny_illume
 from worlds.playground import shards
 
 __all__ = ["tiny_illume"]
@@ -52,9 +52,7 @@ def loader(world, root, model, workers=0):
         sources, sequences_per_batch=4, batches_per_epoch=6, workers=workers, drop=0.3
     )
     stamps = {"codes": model.stamp("encoder", "tokenizer"), "features": model.stamp("encoder")}
-    module.trainer = SimpleNamespace(
-        lightning_module=SimpleNamespace(sequencer=model.sequencer, stamps=stamps)
-    )
+    module.trainer = SimpleNamespace(lightning_module=FixedStage(model, stamps))
     module.setup()
     return module.train_dataloader()
 

@@ -97,7 +97,7 @@ def test_both_arms_learn_on_equal_images_are_cut_and_go_on(world):
         share = float(validated[f"val/loss_draw_{name}"]) / float(validated[f"val/entropy_{name}"])
         assert float(validated[f"val/loss_share_{name}"]) == pytest.approx(share, rel=1e-5)
         exported = Illume.from_pretrained(str(again.folder / "model" / name))
-        assert equal(weights(exported), weights(again.model.arms[name]))
+        assert equal(weights(exported), weights(again.model.branches[name]))
         tokenizer = Illume.from_pretrained(f"{RUNS}/{start}/model", ["tokenizer"]).tokenizer
         assert equal(tokenizer.state_dict(), exported.tokenizer.state_dict()), "it does not learn here"
     assert (again.folder / "figure6.svg").read_text() == (whole.folder / "figure6.svg").read_text()
@@ -105,10 +105,10 @@ def test_both_arms_learn_on_equal_images_are_cut_and_go_on(world):
 
 def test_an_arm_learns_what_it_would_have_learned_alone(world):
     both = train.main(arguments("--name=both", "--trainer.callbacks=[]"))
-    only = f"--model.arms={{semantic: {RUNS}/detokenizer/model}}"
+    only = f"--model.branches={{semantic: {RUNS}/detokenizer/model}}"
     alone = train.main(arguments("--name=alone", "--trainer.callbacks=[]", only))
-    semantic, pixel = (weights(arm) for arm in both.model.arms.values())
-    assert equal(semantic, weights(alone.model.arms["semantic"])) and not equal(semantic, pixel)
+    semantic, pixel = (weights(arm) for arm in both.model.branches.values())
+    assert equal(semantic, weights(alone.model.branches["semantic"])) and not equal(semantic, pixel)
 
 
 def test_arms_begin_alike_and_only_named_parts_learn(world):
@@ -117,7 +117,7 @@ def test_arms_begin_alike_and_only_named_parts_learn(world):
         f"{RUNS}/language/model", TRUNK, {"trunk": 1e-2},
     )  # fmt: skip
     module.configure_model()
-    a, b = module.arms["a"], module.arms["b"]
+    a, b = module.branches["a"], module.branches["b"]
     assert equal(weights(a), weights(b)) and a.language is not b.language
     learning = {name.split(".")[3] for name, p in module.named_parameters() if p.requires_grad}
     assert learning == {"trunk"}
@@ -144,7 +144,7 @@ def test_tokenizers_of_unequal_size_are_refused(world, tiny_illume, sizes, told)
 
 
 def test_a_missing_arm_names_the_command_that_makes_it(world, capsys):
-    arms = "--model.arms={pixel: runs/playground/pixel_tokenizer/modal}"
+    arms = "--model.branches={pixel: runs/playground/pixel_tokenizer/modal}"
     with pytest.raises(SystemExit):
         train.main(arguments("--name=missing", arms))
     assert "python train.py --config pixel_tokenizer.yaml" in capsys.readouterr().err

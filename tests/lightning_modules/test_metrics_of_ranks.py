@@ -14,6 +14,7 @@ from models.detokenizer.pixel import PixelDecoder
 from models.tokenizer.captioner import Captioner
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
+from models.unified import Illume
 from tests.fixtures import make_tiny_illume
 from tests.lightning_modules.test_language import Module, OfRank, batches
 
@@ -47,32 +48,37 @@ def image_rows():
     return made
 
 
+def as_configured(module):
+    """The module with the networks that it was given."""
+    module.is_configured = True
+    return module
+
+
 def tokenizer_module():
     model, module = make_tiny_illume(), TokenizerModule("nowhere")
-    module.encoder, module.tokenizer = model.encoder, model.tokenizer
-    return module
+    module.model = Illume(model.encoder, model.tokenizer)
+    return as_configured(module)
 
 
 def pixel_module():
     torch.manual_seed(0)
     module = PixelTokenizerModule("nowhere")
-    module.encoder = VisionEncoder(width=32, layers=1, heads=2)
-    module.tokenizer = PixelTokenizer(48, 32, 1, 2, 64, 8, 1)
-    module.detokenizer = PixelDecoder(32, 6)
-    return module
+    encoder = VisionEncoder(width=32, layers=1, heads=2)
+    module.model = Illume(encoder, PixelTokenizer(48, 32, 1, 2, 64, 8, 1), PixelDecoder(32, 6))
+    return as_configured(module)
 
 
 def encoder_module():
     torch.manual_seed(0)
     module = EncoderModule("nowhere")
-    module.encoder, module.captioner = VisionEncoder(width=32, layers=1, heads=2), Captioner(20, 32)
-    return module
+    module.model, module.captioner = Illume(VisionEncoder(width=32, layers=1, heads=2)), Captioner(20, 32)
+    return as_configured(module)
 
 
 def detokenizer_module():
     model, module = make_tiny_illume(), DetokenizerModule("nowhere")
-    module.encoder, module.tokenizer, module.detokenizer = model.encoder, model.tokenizer, model.detokenizer
-    return module
+    module.model = Illume(model.encoder, model.tokenizer, model.detokenizer)
+    return as_configured(module)
 
 
 MODULES = {

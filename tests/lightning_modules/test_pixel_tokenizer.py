@@ -37,11 +37,11 @@ def test_it_learns_all_of_itself_and_leaves_the_encoder_of_what_is_seen(trained)
     )
     assert trainer.callback_metrics["train/loss"] > 10 * trainer.callback_metrics["train/loss_pixel"] > 0
     before = start.encoder.state_dict()
-    assert all(torch.equal(value, before[name]) for name, value in module.encoder.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in module.model.encoder.state_dict().items())
     learning = {id(p) for group in trainer.optimizers[0].param_groups for p in group["params"]}
-    own = [*module.tokenizer.parameters(), *module.detokenizer.parameters()]
+    own = [*module.model.tokenizer.parameters(), *module.model.detokenizer.parameters()]
     assert learning == {id(p) for p in own}
-    assert len(module.tokenizer.encoder.blocks) == len(module.encoder.blocks)
+    assert len(module.model.tokenizer.encoder.blocks) == len(module.model.encoder.blocks)
     assert module.counts.sum() == 16 * 36, "codes are counted over the validation set"
 
 
@@ -51,6 +51,6 @@ def test_its_folder_holds_what_later_stages_start_from(trained, tmp_path):
     model = Illume.from_pretrained(str(tmp_path / "model"), ("encoder", "tokenizer", "detokenizer"))
     images = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
     module.eval()
-    assert torch.equal(model.encode(images), module.tokenizer.encode(images))
-    assert torch.equal(model.features(images), module.encoder(images))
+    assert torch.equal(model.encode(images), module.model.tokenizer.encode(images))
+    assert torch.equal(model.features(images), module.model.encoder(images))
     assert model.decode(model.encode(images), [0, 0]).shape == images.shape

@@ -76,7 +76,7 @@ def test_it_trains_is_cut_goes_on_and_draws(version, way, settings, world):
     given = ["--config", "illume_7b/detokenizer.yaml", *HERE, *precision, *settings]
     given += [f"--model.init_args.detokenizer.condition={way}"]
     whole = train.main([*given, "--name", "whole"])
-    assert whole.trainer.global_step == 3 and whole.model.detokenizer.unet.is_gradient_checkpointing
+    assert whole.trainer.global_step == 3 and whole.model.model.detokenizer.unet.is_gradient_checkpointing
 
     with cut_off(DetokenizerModule, 2):
         train.main(given)
@@ -87,7 +87,7 @@ def test_it_trains_is_cut_goes_on_and_draws(version, way, settings, world):
 
     learning = {id(p) for p in again.model.parameters() if p.requires_grad}
     assert {id(p) for group in again.trainer.optimizers[0].param_groups for p in group["params"]} == learning
-    vae = {id(p) for p in again.model.detokenizer.vae.parameters()}
+    vae = {id(p) for p in again.model.model.detokenizer.vae.parameters()}
     assert vae and not vae & learning
 
     saved = Illume.from_pretrained(str(again.folder / "model"))
@@ -97,10 +97,10 @@ def test_it_trains_is_cut_goes_on_and_draws(version, way, settings, world):
     conv = saved.detokenizer.unet.conv_out.weight
     if "ema" in str(settings):
         assert kept["ema.module.conv_out.weight"].equal(conv), "what is exported is the average"
-        assert not kept["detokenizer.unet.conv_out.weight"].equal(conv), "what goes on training is not"
+        assert not kept["model.detokenizer.unet.conv_out.weight"].equal(conv), "what goes on training is not"
     else:
         assert not any(name.startswith("ema.") for name in kept)
-        assert kept["detokenizer.unet.conv_out.weight"].equal(conv)
+        assert kept["model.detokenizer.unet.conv_out.weight"].equal(conv)
 
 
 @pytest.mark.parametrize("stem", [True, False])
@@ -119,7 +119,7 @@ def test_the_playground_s_detokenizer_goes_on_training_what_is_not_its_average(s
     assert [bool(row.get("train/loss_stem")) for row in rows(run)][0] == stem and run.trainer.global_step == 3
     assert len(run.trainer.optimizers) == 1 + stem and run.model.automatic_optimization != stem
     kept = torch.load(run.folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    average, own = kept["ema.module.conv_out.weight"], kept["detokenizer.unet.conv_out.weight"]
+    average, own = kept["ema.module.conv_out.weight"], kept["model.detokenizer.unet.conv_out.weight"]
     exported = Illume.from_pretrained(str(run.folder / "model")).detokenizer.unet.conv_out.weight
     assert exported.equal(average) and not average.equal(own)
 
@@ -143,15 +143,15 @@ def test_codes_are_those_of_inference_where_the_detokenizer_s_images_are_larger(
     model = Illume.from_pretrained("tokenizer")
     squares = torch.stack([model.code_input(open_image(photo)) for photo in photos])
     codes = []
-    encode = stage.tokenizer.encode
-    monkeypatch.setattr(stage.tokenizer, "encode", lambda f: codes.append(encode(f)) or codes[-1])
+    encode = stage.model.tokenizer.encode
+    monkeypatch.setattr(stage.model.tokenizer, "encode", lambda f: codes.append(encode(f)) or codes[-1])
     monkeypatch.setattr(stage, "log_dict", lambda *_, **__: None)
     monkeypatch.setattr(DetokenizerModule, "global_step", 0)
     stage.training_step(batch).backward()
     assert batch.images.shape == (2, 3, 96, 96)
     assert sorted(batch.code_images.tolist()) == sorted(squares.tolist())
     assert sorted(codes[0].tolist()) == sorted(model.encode(squares).tolist())
-    assert stage.detokenizer.unet.conv_in.weight.grad.abs().max() > 0
+    assert stage.model.detokenizer.unet.conv_in.weight.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize(

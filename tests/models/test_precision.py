@@ -142,14 +142,14 @@ def test_an_encoder_says_in_its_folder_in_which_dtype_it_computes(tmp_path, scen
 def test_the_tokenizers_stage_counts_the_codes_that_inference_makes(precision, scenes):
     model = semantic()
     module = TokenizerModule("nowhere")
-    module.encoder, module.tokenizer = model.encoder.requires_grad_(False), model.tokenizer
+    module.model, module.is_configured = Illume(model.encoder.requires_grad_(False), model.tokenizer), True
     trainer = Trainer(
         accelerator="cpu", precision=precision, logger=False, enable_progress_bar=False, barebones=False,
         enable_checkpointing=False, enable_model_summary=False,
     )  # fmt: skip
     loader = DataLoader([ImageBatch(scenes, torch.empty(len(scenes), 0))], batch_size=None)
     trainer.validate(module, loader, verbose=False)
-    expected = torch.bincount(semantic().encode(scenes).flatten(), minlength=module.tokenizer.codes)
+    expected = torch.bincount(semantic().encode(scenes).flatten(), minlength=module.model.tokenizer.codes)
     assert torch.equal(module.counts, expected)
 
 
@@ -170,11 +170,11 @@ def test_a_learning_codebook_compares_in_single_precision(surrounding, scenes):
 def test_the_detokenizer_learns_from_the_features_that_inference_decodes(surrounding, scenes):
     module = DetokenizerModule("nowhere")
     model = semantic()
-    module.encoder, module.tokenizer = model.encoder, model.tokenizer
-    expected = module._features(scenes)
+    module.model = Illume(model.encoder, model.tokenizer)
+    expected = module.features(scenes)
     module, context = SURROUNDINGS[surrounding](module)
     with context:
-        assert torch.equal(module._features(scenes), expected)
+        assert torch.equal(module.features(scenes), expected)
 
 
 @pytest.mark.parametrize("surrounding", ["bf16-mixed", "16-mixed", "bf16-true"])

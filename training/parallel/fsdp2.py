@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
@@ -22,18 +21,6 @@ from torch.distributed.checkpoint.state_dict import (
 from training.parallel.sharded_checkpoint import META, load_into
 
 PRECISIONS = ("32-true", "bf16-mixed")
-
-
-def check_shards(module: LightningModule) -> None:
-    """Makes sure that a module shards itself.
-
-    Raises:
-        ValueError: it does not.
-    """
-    if not getattr(module, "shards", False):
-        raise ValueError(
-            f"trainer.strategy fsdp2 shards a language model, and {type(module).__name__} trains whole: give ddp"
-        )
 
 
 def check_precision(precision: str) -> None:
@@ -68,7 +55,7 @@ class FSDP2Strategy(ModelParallelStrategy):
 
     def setup_environment(self) -> None:
         """Joins the other processes, once it is sure that the module shards itself."""
-        check_shards(self.lightning_module)
+        self.lightning_module.check_shardable()
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 

@@ -6,7 +6,7 @@ from training.plan.advice import Arguments, advise
 from training.plan.options import Options
 from training.plan.page import page
 from training.plan.plan import Plan, plan_run
-from training.plan.stand_in import Read, ModulesOnly
+from training.plan.stand_in import ModulesOnly, Read
 
 
 def planned(sketch: ModulesOnly, read: Read, argv: Sequence[str], options: Options) -> str:

@@ -2,9 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from lightning.pytorch import LightningModule
-
-from training.parallel.fsdp2 import check_precision, check_shards
+from lightning_modules.stage_module import StageModule
+from training.parallel.fsdp2 import check_precision
 from training.parallel.strategy import check_halves, named_devices, precision_of
 
 AUTO = 8  # devices of a machine that `auto` is taken for
@@ -37,7 +36,7 @@ class Placing(NamedTuple):
         return self.devices * self.nodes
 
 
-def placing_of(trainer: Any, module: LightningModule, batches_per_epoch: int) -> Placing:
+def placing_of(trainer: Any, module: StageModule, batches_per_epoch: int) -> Placing:
     """Reads a config's trainer; no accelerator is looked for.
 
     Raises:
@@ -50,9 +49,8 @@ def placing_of(trainer: Any, module: LightningModule, batches_per_epoch: int) ->
     check_halves(precision)
     strategy = _strategy(trainer.strategy, devices * nodes)
     if strategy == "fsdp2":
-        check_shards(module)
+        module.check_shardable()
         check_precision(precision)
-        module.check_sharded()
     steps = _steps(trainer, batches_per_epoch, accumulate)
     return Placing(devices, nodes, strategy, precision, accumulate, steps, named is None)
 

@@ -15,7 +15,7 @@ from training.plan.options import Options
 from training.plan.parts import Part, parts_in
 from training.plan.placing import Placing, placing_of
 from training.plan.samples import Load, largest_load, mean_load
-from training.plan.stand_in import Read, ModulesOnly, StandIn
+from training.plan.stand_in import ModulesOnly, Read, StandIn
 from training.plan.steps import Phase, check_known, phases_of
 
 SPARE = 0.06  # of a device's memory: its context, libraries' workspaces, fragments between tensors (assumed)
