@@ -15,12 +15,12 @@ import transformers
 from torch import Tensor
 from transformers import LogitsProcessorList
 
-from benchmarks.causal_lm import Only, causal_lm
-from benchmarks.figures import command, in_turn, made_with, over, show
+from benchmarks.language_models import Only, causal_lm
+from benchmarks.harness import command, in_turn, made_with, over, show
 from benchmarks.model_work import reading, writing
 from benchmarks.roofline import Work
 from benchmarks.sizes import LARGE, SMALL, llama
-from models.language.decoding import write_text
+from models.language.prefill import write_text
 from models.language.unified_lm import UnifiedLM
 from models.sequence import SEE, Segment
 

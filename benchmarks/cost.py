@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from benchmarks.drawing import CFG, CODES, PROMPT, TEXT
-from benchmarks.figures import command, made_with, show
+from benchmarks.harness import command, made_with, show
 from benchmarks.log_plot import Series, panels
 from benchmarks.model_work import writing
 from benchmarks.sizes import LARGE, SEVEN_B, SMALL, llama

@@ -25,7 +25,7 @@ import torch
 import webdataset as wds
 from PIL import Image
 
-from benchmarks.figures import over, show
+from benchmarks.harness import over, show
 from datamodules.packing import Packer
 from datamodules.stream import OPEN_SHARDS, MixedStream, Source
 from datamodules.templates import TEMPLATES

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from transformers import JanusConfig, JanusForConditionalGeneration, LogitsProcessorList
 
-from benchmarks.causal_lm import Only, causal_lm, copy_trunk, trunk_sizes
-from benchmarks.figures import command, in_turn, made_with, over, show
+from benchmarks.language_models import Only, causal_lm, copy_trunk, trunk_sizes
+from benchmarks.harness import command, in_turn, made_with, over, show
 from benchmarks.model_work import writing
 from benchmarks.roofline import Work
 from benchmarks.sizes import LARGE, SMALL, llama

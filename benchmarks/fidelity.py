@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.figures import command, made_with, over, show
-from benchmarks.torchvision_beside_cpu_torch import let_torchvision_import
+from benchmarks.harness import command, made_with, over, show
+from benchmarks.cpu_torchvision import allow_cpu_torchvision
 
-let_torchvision_import()  # before anything imports what looks for it: transformers
+allow_cpu_torchvision()  # before anything imports what looks for it: transformers
 
 from common.errors import user_errors  # noqa: E402
 from common.paths import user_path  # noqa: E402

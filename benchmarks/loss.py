@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.figures import command, made_with, over, show
+from benchmarks.harness import command, made_with, over, show
 from benchmarks.roofline import Work
 from models.language import chunked_loss
 

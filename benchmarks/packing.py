@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.figures import command, over, show
+from benchmarks.harness import command, over, show
 from benchmarks.sizes import llama
 from datamodules.packing import Packer
 from models.language.unified_lm import UnifiedLM

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.figures import over, show
+from benchmarks.harness import over, show
 from common.paths import user_path
 from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule

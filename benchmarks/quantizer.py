@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.figures import command, in_turn, made_with, over, show
+from benchmarks.harness import command, in_turn, made_with, over, show
 from benchmarks.roofline import Work
 from common.errors import user_errors
 from models.tokenizer.quantizer import Kind, Quantizer, perplexity

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from benchmarks.figures import made_with, show
+from benchmarks.harness import made_with, show
 from common.paths import path_or_name
 from models.image_input import ImageInput
 from models.unified import Illume

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.figures import command, made_with, show
+from benchmarks.harness import command, made_with, show
 from benchmarks.sizes import SEVEN_B, SMALL, llama
 from common.errors import user_errors
 from models.language.unified_lm import UnifiedLM

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import LlamaForCausalLM, TrainingArguments
 
-from benchmarks.causal_lm import causal_lm
-from benchmarks.figures import command, in_turn, made_with, over, show
+from benchmarks.language_models import causal_lm
+from benchmarks.harness import command, in_turn, made_with, over, show
 from benchmarks.packing import Documents, Item, stage3_mix
 from benchmarks.roofline import Work
 from benchmarks.sizes import llama

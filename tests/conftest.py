@@ -10,9 +10,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.torchvision_beside_cpu_torch import let_torchvision_import  # noqa: E402
+from benchmarks.cpu_torchvision import allow_cpu_torchvision  # noqa: E402
 
-let_torchvision_import()  # before anything imports what looks for it: lightning, transformers, torchmetrics
+allow_cpu_torchvision()  # before anything imports what looks for it: lightning, transformers, torchmetrics
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(number) == signal.SIG_IGN:  # as a shell has it for what it starts in the background
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

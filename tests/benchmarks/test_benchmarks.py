@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import answering, cost, data, drawing, loss, packing, quantizer, start_up, step, training
-from benchmarks.figures import flat, in_turn
+from benchmarks.harness import flat, in_turn
 from benchmarks.log_plot import Series, panels
 from benchmarks.model_work import products_of, writing
 from benchmarks.roofline import Work

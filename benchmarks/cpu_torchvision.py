@@ -16,7 +16,7 @@ SCHEMAS = (
 declared: list[torch.library.Library] = []  # they live as long as this list
 
 
-def let_torchvision_import() -> None:
+def allow_cpu_torchvision() -> None:
     """Does nothing where there is no torchvision, or where it imports by itself."""
     if importlib.util.find_spec("torchvision") is None:
         return
