@@ -1,7 +1,7 @@
 """Runs the benchmarks, each in a process of its own: `python -m benchmarks [--only NAME ...]`, or `make bench`.
 
-What each says is kept as JSON in `docs/results/bench/`, and `docs/understand/performance.md` is written of all that is there;
-`--report` writes it anew without running anything. Let nothing else run on the machine.
+The findings of each are kept as JSON in `docs/results/bench/`, from which `docs/understand/performance.md` is written;
+`--report` writes it without running anything. Let nothing else run on the machine.
 """
 
 import json
@@ -19,9 +19,9 @@ from common.errors import Parser, user_errors
 from common.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ROOT / "docs" / "results" / "bench"
+RESULTS = ROOT / "docs" / "results" / "bench"
 PAGE = ROOT / "docs" / "understand" / "performance.md"
-BESIDE = {  # where the Makefile puts what a benchmark is held against
+PEERS = {  # where the Makefile installs what a benchmark is compared to
     "fidelity": ROOT / ".venv" / "fidelity",
     "quantizer": ROOT / ".venv" / "peers",
     "training": ROOT / ".venv" / "peers",
@@ -29,14 +29,14 @@ BESIDE = {  # where the Makefile puts what a benchmark is held against
 
 
 def run(name: str) -> dict[str, Any]:
-    """What one benchmark says, and when, where and in how long; or why it could not be run.
+    """The findings of one benchmark, and when, where and in how long; or why it could not be run.
 
     Raises:
         subprocess.CalledProcessError: it failed, and not by what its user can mend.
     """
     command = ["-m", f"benchmarks.{name}", "--json"]
     more = ["--svg", str(PAGE.parent / COST)] if name == "cost" else []
-    paths = [str(BESIDE[name])] if name in BESIDE and BESIDE[name].is_dir() else []
+    paths = [str(PEERS[name])] if name in PEERS and PEERS[name].is_dir() else []
     paths += filter(None, [os.environ.get("PYTHONPATH")])
     start = time.monotonic()
     done = subprocess.run(
@@ -66,15 +66,15 @@ def main(argv: list[str] | None = None) -> None:
         "--report", action="store_true", help="write the page of what was kept, and run nothing"
     )
     options = parser.parse_args(argv)
-    KEPT.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     with user_errors("benchmarks"):
         for name in [] if options.report else options.only:
             print(f"benchmarks: {name}", file=sys.stderr, flush=True)
             found = run(name)
             if "not_run" in found:
                 print(f"benchmarks: {name} was not run: {found['not_run']}", file=sys.stderr)
-            write_text(KEPT / f"{name}.json", json.dumps(found, indent=1) + "\n")
-        write_performance(KEPT, PAGE)
+            write_text(RESULTS / f"{name}.json", json.dumps(found, indent=1) + "\n")
+        write_performance(RESULTS, PAGE)
     print(f"benchmarks: see {PAGE}", file=sys.stderr)
 
 

@@ -1,12 +1,10 @@
 """Drawing against `transformers`: `python -m benchmarks.drawing [--json]`.
 
-Image codes a second, 8 images at once under guidance, by our loop and in turn, with the same weights and prompts, by
-`generate` with `guidance_scale` (256 codes, a vocabulary of 48,384) and by `JanusForConditionalGeneration` (576 codes).
-Before anything is timed, both sides write greedily, and the codes are compared.
+Image codes a second, 8 images at once under guidance, by our loop and, with the same weights and prompts, by `generate`
+with `guidance_scale` (256 codes, a vocabulary of 48,384) and by `JanusForConditionalGeneration` (576 codes). Before
+anything is timed, both sides draw greedily, and the codes are compared.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,21 +14,29 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from transformers import JanusConfig, JanusForConditionalGeneration, LogitsProcessorList
 
-from benchmarks.language_models import Only, causal_lm, copy_trunk, trunk_sizes
-from benchmarks.harness import command, in_turn, made_with, over, show
-from benchmarks.model_work import writing
-from benchmarks.roofline import Work
-from benchmarks.sizes import LARGE, SMALL, llama
+from benchmarks.harness import alternate, run
+from benchmarks.language_models import (
+    CODES,
+    LARGE,
+    SMALL,
+    AllowedTokens,
+    Size,
+    causal_lm,
+    copy_trunk,
+    llama,
+    random_model,
+    text_segment,
+    trunk_sizes,
+)
+from benchmarks.roofline import decode_work
 from models.generation import SamplingConfig
 from models.language.drawing import draw_codes
 from models.language.unified_lm import UnifiedLM
-from models.sequence import Segment
 
-VOCABULARY, CODES, SPECIAL = 48_384, 16_384, 7
+VOCABULARY, SPECIAL = 48_384, 7
 TEXT = VOCABULARY - CODES - SPECIAL
 PROMPT, BATCH, CFG = 16, 8, 2.0
-SIZES = {"": SMALL, "_large": LARGE}
-SHARP = 20.0  # logits far enough apart that greedy choices do not hang on rounding
+SHARP = 20.0  # logits far enough apart that greedy choices do not depend on rounding
 PRODUCTS = (
     "aten::addmm",
     "aten::mm",
@@ -44,39 +50,26 @@ BIAS = 20.0  # where GELU is the identity: Janus' head then computes what a line
 Draw = Callable[[bool], Tensor]  # greedy or not -> (B, N) codes
 
 
-def our_model(width: int, layers: int, between: int, tokens: int) -> UnifiedLM:
-    """A language model with random weights."""
-    torch.manual_seed(0)
-    model = (
-        UnifiedLM(llama(width, layers, between), TEXT, CODES, 64, tokens, tokens).eval().requires_grad_(False)
-    )
+def our_model(size: Size, tokens: int) -> UnifiedLM:
+    """A language model with random weights that draws images of so many tokens."""
+    model = random_model(llama(*size), TEXT, CODES, 64, tokens).eval().requires_grad_(False)
     model.vision_head.mul_(SHARP)
     return model
 
 
 def our_draw(model: UnifiedLM, prompts: Tensor, nulls: Tensor) -> Draw:
     """Our loop, as `Illume.draw` calls it."""
-
-    def segments(rows: Tensor) -> list[Segment]:
-        made = []
-        for row in rows.tolist():
-            segment = Segment()
-            segment.add(row)
-            made.append(segment)
-        return made
-
-    asked, without = segments(prompts), segments(nulls)
-    nothing = torch.zeros(0, model.draw_tokens, 64)
+    segments, null_segments = ([text_segment(row) for row in rows.tolist()] for rows in (prompts, nulls))
     seeds = list(range(len(prompts)))
     return lambda greedy: draw_codes(
-        model, asked, without, nothing, nothing, seeds, SamplingConfig(CFG, 0.0 if greedy else 1.0)
+        model, segments, null_segments, seeds, SamplingConfig(CFG, 0.0 if greedy else 1.0)
     )
 
 
 def generate_draw(model: UnifiedLM, prompts: Tensor, nulls: Tensor) -> Draw:
     """`transformers` generate with guidance_scale, on a causal LM of the same weights."""
     peer = causal_lm(model)
-    only = LogitsProcessorList([Only(range(TEXT + SPECIAL, VOCABULARY), VOCABULARY)])
+    only = LogitsProcessorList([AllowedTokens(range(TEXT + SPECIAL, VOCABULARY), VOCABULARY)])
 
     def draw(greedy: bool) -> Tensor:
         made = peer.generate(
@@ -143,30 +136,19 @@ def _sampling(greedy: bool) -> dict[str, Any]:
     return {"do_sample": False} if greedy else {"do_sample": True, "top_k": 0}
 
 
-def seconds(draw: Draw) -> float:
-    """Of one drawing that samples."""
-    start = time.perf_counter()
-    draw(False)
-    return time.perf_counter() - start
-
-
 def compare(ours: Draw, theirs: Draw, model: UnifiedLM, rounds: int) -> dict[str, Any]:
-    """Both sides in turn, after a greedy drawing of each that must agree."""
+    """Compares both sides, a greedy drawing of each first."""
     same = (ours(True) == theirs(True)).float().mean().item()
-    slow, fast = in_turn(lambda: seconds(theirs), lambda: seconds(ours), rounds)
+    pairs = alternate(lambda: theirs(False), lambda: ours(False), rounds)
     codes = BATCH * model.draw_tokens
+    work = decode_work(model, 2 * BATCH, BATCH, CODES, PROMPT, model.draw_tokens)
     return {
-        **over([theirs / ours for theirs, ours in zip(slow, fast, strict=True)], "speedup", digits=2),
-        "our_codes_per_second": round(codes / statistics.median(fast)),
-        "their_codes_per_second": round(codes / statistics.median(slow)),
+        **pairs.speedup(),
+        "our_codes_per_second": round(codes / pairs.our_median),
+        "their_codes_per_second": round(codes / pairs.their_median),
         "equal_codes": round(same, 4),
-        "roofline": work(model).beside(statistics.median(fast)),
+        "roofline": work.roofline(pairs.our_median),
     }
-
-
-def work(model: UnifiedLM) -> Work:
-    """What drawing the batch takes at least."""
-    return writing(model, 2 * BATCH, BATCH, CODES, PROMPT, model.draw_tokens)
 
 
 def matrix_share(ours: Draw) -> float:
@@ -183,33 +165,28 @@ def matrix_share(ours: Draw) -> float:
     return products / total
 
 
-def measure(rounds: int) -> dict[str, Any]:
-    """All comparisons."""
+def measure(rounds: int = 5) -> dict[str, Any]:
+    """Compares our loop to both peers.
+
+    Args:
+        rounds: of both sides.
+    """
+    transformers.utils.logging.set_verbosity_error()
     generator = torch.Generator().manual_seed(0)
     prompts = torch.randint(3, TEXT, (BATCH, PROMPT), generator=generator)
     nulls = prompts[:1].expand(BATCH, -1).clone()
     found: dict[str, Any] = {}
-    for name, size in SIZES.items():
-        model = our_model(*size, tokens=256)
+    for name, size in (("", SMALL), ("_large", LARGE)):
+        model = our_model(size, tokens=256)
         ours = our_draw(model, prompts, nulls)
         result = compare(ours, generate_draw(model, prompts, nulls), model, rounds)
         found[f"speedup_over_transformers_generate{name}"] = result["speedup"]
         found[f"generate{name}"] = result | {"matrix_share": round(matrix_share(ours), 3)}
-    model = our_model(*SIZES[""], tokens=576)
-    theirs, asked, without = janus_draw(model, prompts)
-    result = compare(our_draw(model, asked, without), theirs, model, rounds)
-    found |= {"speedup_over_janus": result["speedup"], "janus": result}
-    return found | made_with("transformers")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
-    parser = command("drawing", __doc__)
-    options = parser.parse_args(arguments)
-    transformers.utils.logging.set_verbosity_error()
-    found = measure(options.rounds)
-    show(found, options.json)
+    model = our_model(SMALL, tokens=576)
+    theirs, asked, janus_nulls = janus_draw(model, prompts)
+    result = compare(our_draw(model, asked, janus_nulls), theirs, model, rounds)
+    return found | {"speedup_over_janus": result["speedup"], "janus": result}
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "transformers")

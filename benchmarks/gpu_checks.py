@@ -133,7 +133,6 @@ def graph(setting: Setting) -> dict[str, Any]:
     model = Illume(*eyes_of(size), language=language, text_tokenizer=blank_text_tokenizer(size.text))
     rows = 2 if setting.kind == "cpu" else 16
     prompts, nulls = ([model.sequencer.segment(draw_document(t))] * rows for t in ("a red circle", None))
-    nothing = torch.zeros(0, size.tokens, size.vit[0], device=device, dtype=torch.bfloat16)
     wrote, spent = [], []
     reset_peak_memory(device)
     before = peak_memory(device)
@@ -144,11 +143,9 @@ def graph(setting: Setting) -> dict[str, Any]:
                 language,
                 prompts,
                 nulls,
-                nothing,
-                nothing,
                 list(range(rows)),
                 SamplingConfig(2.0),
-                fixed=fixed,
+                cuda_graph=fixed,
             )
 
         wrote.append(draw())

@@ -1,60 +1,119 @@
-"""What a benchmark says: the ratio of two sides measured in turn, and its findings as JSON or as a table."""
+"""What all benchmarks share: a command line made of a function, alternating measurements, printed findings."""
 
-import argparse
+import inspect
 import json
 import os
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+import docstring_parser
+
+from common.errors import Parser, user_errors
+from common.settings import flatten
 
 
-def command(name: str, about: str, rounds: int = 5) -> argparse.ArgumentParser:
-    """The command line of the benchmark `name`, which `about` describes, with the options that all of them have."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m benchmarks.{name}", description=about.splitlines()[0], allow_abbrev=False
-    )
-    parser.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="JSON alone")
-    return parser
+def run(
+    measure: Callable[..., dict[str, Any]], *packages: str, arguments: Sequence[str] | None = None
+) -> None:
+    """The command line of a benchmark: the keyword arguments of `measure` are its options, their docs the help.
+
+    Prints the findings, a line each or with `--json` as JSON, and with them the versions of torch and of `packages`.
+    """
+    module = sys.modules[measure.__module__]
+    name = module.__spec__.name if module.__spec__ else measure.__module__  # not __main__
+    parser = Parser(prog=f"python -m {name}", description=module.__doc__.splitlines()[0], allow_abbrev=False)
+    helps = {one.arg_name: one.description for one in docstring_parser.parse(measure.__doc__).params}
+    for option in inspect.signature(measure, eval_str=True).parameters.values():
+        text = f"{helps[option.name]} (default: %(default)s)".replace("\n", " ")
+        parser.add_argument(f"--{option.name.replace('_', '-')}", help=text, **_argument(option))
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = vars(parser.parse_args(arguments))
+    as_json = options.pop("json")
+    with user_errors(name.split(".")[-1]):
+        found = measure(**options) | environment(*packages)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    rows = flatten(found)
+    width = max(map(len, rows)) + 2
+    print("\n".join(f"{key:{width}}{value}" for key, value in rows.items()))
 
 
-def over(ratios: Sequence[float], name: str, digits: int = 3) -> dict[str, Any]:
-    """The median of ratios measured in turn, under a name, and their least and greatest as `spread`."""
-    spread = [round(min(ratios), digits), round(max(ratios), digits)]
-    return {name: round(statistics.median(ratios), digits), "spread": spread}
+def _argument(option: inspect.Parameter) -> dict[str, Any]:
+    kind, default = option.annotation, option.default
+    if kind is bool:
+        return {"action": "store_true"}
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind), "default": default}
+    if isinstance(default, tuple):
+        return {"type": get_args(kind)[0], "nargs": "+", "default": default}
+    return {"type": kind, "default": default}
 
 
-def in_turn(
-    theirs: Callable[[], float], ours: Callable[[], float], rounds: int
-) -> tuple[list[float], list[float]]:
-    """Figures of both sides, one of each a round, so that what slows the machine down for a while slows both."""
-    pairs = [(theirs(), ours()) for _ in range(rounds)]
-    return [their for their, _ in pairs], [own for _, own in pairs]
-
-
-def made_with(*packages: str) -> dict[str, Any]:
-    """The packages' versions, torch's among them, and what the machine has."""
+def environment(*packages: str) -> dict[str, Any]:
+    """Versions of torch and of other packages, and how many threads and processors there are."""
     import torch
 
     versions = {name: version(name) for name in ("torch", *packages)}
     return {"versions": versions, "threads": torch.get_num_threads(), "cpus": os.cpu_count()}
 
 
-def show(found: Mapping[str, Any], as_json: bool) -> None:
-    """Prints findings: JSON alone, or a line each."""
-    if as_json:
-        print(json.dumps(found, indent=1))
-        return
-    rows = list(flat(found))
-    wide = max(len(name) for name, _ in rows) + 2
-    print("\n".join(f"{name:{wide}}{value}" for name, value in rows))
+def seconds(work: Callable[[], Any]) -> float:
+    """Seconds that one call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
-def flat(found: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Findings within findings, as `outer.inner` and what it is."""
-    for name, value in found.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
+@dataclass(frozen=True)
+class Pairs:
+    """Seconds of two sides, measured one after the other in each round."""
+
+    theirs: list[float]
+    ours: list[float]
+
+    @property
+    def their_median(self) -> float:
+        """Seconds."""
+        return statistics.median(self.theirs)
+
+    @property
+    def our_median(self) -> float:
+        """Seconds."""
+        return statistics.median(self.ours)
+
+    def speedup(self, name: str = "speedup", digits: int = 2) -> dict[str, Any]:
+        """Their seconds over ours, as `median_of` has it."""
+        return median_of(
+            [their / our for their, our in zip(self.theirs, self.ours, strict=True)], name, digits
+        )
+
+    def cost(self, name: str, digits: int = 3) -> dict[str, Any]:
+        """Our seconds over theirs, as `median_of` has it."""
+        return median_of(
+            [our / their for their, our in zip(self.theirs, self.ours, strict=True)], name, digits
+        )
+
+
+def alternate(
+    theirs: Callable[[], Any],
+    ours: Callable[[], Any],
+    rounds: int,
+    measure: Callable[[Callable[[], Any]], float] = seconds,
+) -> Pairs:
+    """Measures both sides once a round, so that what slows the machine down for a while slows both."""
+    pairs = [(measure(theirs), measure(ours)) for _ in range(rounds)]
+    return Pairs(*map(list, zip(*pairs, strict=True)))
+
+
+def median_of(figures: Sequence[float], name: str, digits: int) -> dict[str, Any]:
+    """The median of figures under a name, and the least and greatest as `spread`."""
+    return {
+        name: round(statistics.median(figures), digits),
+        "spread": [round(min(figures), digits), round(max(figures), digits)],
+    }

@@ -1,12 +1,10 @@
 """The chunked loss against full logits: `python -m benchmarks.loss [--json]`.
 
-4,096 tokens, a vocabulary of 48,384, width 1,024, forward and backward: seconds in turn in one process, and what memory
-grows by in a process of its own for each side.
+Seconds of forward and backward, alternating in one process, and what memory grows by in a process of its own for each
+side.
 """
 
 import multiprocessing
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.harness import command, made_with, over, show
+from benchmarks.harness import alternate, run
+from benchmarks.language_models import CODES, TEXT
 from benchmarks.roofline import Work
 from models.language import chunked_loss
 
-TEXT, VISION = 32_000, 16_384
 Loss = Callable[[Tensor, list[Tensor], Tensor], Tensor]
 
 
@@ -35,25 +33,24 @@ def inputs(tokens: int, width: int) -> tuple[Tensor, list[Tensor], Tensor]:
     """Random hidden states, heads and targets."""
     torch.manual_seed(0)
     hidden = torch.randn(tokens, width, requires_grad=True)
-    heads = [(0.02 * torch.randn(rows, width)).requires_grad_() for rows in (TEXT, VISION)]
-    return hidden, heads, torch.randint(0, TEXT + VISION, (tokens,))
+    heads = [(0.02 * torch.randn(rows, width)).requires_grad_() for rows in (TEXT, CODES)]
+    return hidden, heads, torch.randint(0, TEXT + CODES, (tokens,))
 
 
-def step(side: str, data: tuple[Tensor, list[Tensor], Tensor]) -> tuple[float, list[Tensor]]:
-    """Seconds of forward and backward, and the loss and gradients that came of it."""
-    hidden, heads, targets = data
-    start = time.perf_counter()
-    loss = SIDES[side](hidden, heads, targets)
-    made = torch.autograd.grad(loss, [hidden, *heads])
-    return time.perf_counter() - start, [loss.detach(), *made]
+def step(side: str, data: tuple[Tensor, list[Tensor], Tensor]) -> list[Tensor]:
+    """The loss and its gradients."""
+    hidden, heads, _ = data
+    loss = SIDES[side](*data)
+    return [loss.detach(), *torch.autograd.grad(loss, [hidden, *heads])]
 
 
-def _growth(side: str, tokens: int, width: int, answer: Any) -> None:
+def memory_growth(side: str, tokens: int, width: int) -> int:
+    """Bytes by which this process grows at most in one step (Linux)."""
     data = inputs(tokens, width)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew (Linux)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
     before = _peak()
     step(side, data)
-    answer.put(_peak() - before)
+    return _peak() - before
 
 
 def _peak() -> int:
@@ -62,57 +59,40 @@ def _peak() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 
-def growth(side: str, tokens: int, width: int) -> float:
-    """Bytes by which a process grows at most in one step."""
-    context = multiprocessing.get_context("spawn")
-    answer = context.SimpleQueue()
-    process = context.Process(target=_growth, args=(side, tokens, width, answer))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise RuntimeError(f"measuring {side} ended with {process.exitcode}")
-    return answer.get()
+def measure(rounds: int = 5, tokens: int = 4096, width: int = 1024) -> dict[str, Any]:
+    """Compares both sides.
 
-
-def measure(tokens: int, width: int, rounds: int) -> dict[str, Any]:
-    """Both sides in turn."""
+    Args:
+        rounds: of both sides.
+        tokens: whose loss is taken.
+        width: of the hidden states.
+    """
     data = inputs(tokens, width)
-    ours, theirs = step("chunked", data)[1], step("full", data)[1]
-    apart = max(
-        ((a - b).norm() / b.norm()).item() for a, b in zip(ours, theirs, strict=True)
-    )  # relative, of loss and gradients
-    del ours, theirs
-    pairs = [(step("full", data)[0], step("chunked", data)[0]) for _ in range(rounds)]
-    ratios = [chunked / whole for whole, chunked in pairs]
-    ours_seconds = statistics.median(chunked for _, chunked in pairs)
-    peaks = {side: growth(side, tokens, width) for side in SIDES}
+    differences = [
+        ((a - b).norm() / b.norm()).item()
+        for a, b in zip(step("chunked", data), step("full", data), strict=True)
+    ]
+    pairs = alternate(lambda: step("full", data), lambda: step("chunked", data), rounds)
+    peaks = {}
+    for side in SIDES:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            peaks[side] = pool.apply(memory_growth, (side, tokens, width))
     return {
-        **over(ratios, "seconds_over_full"),
-        "full_seconds": round(statistics.median(whole for whole, _ in pairs), 3),
+        **pairs.cost("seconds_over_full"),
+        "full_seconds": round(pairs.their_median, 3),
         "memory_over_full": round(peaks["chunked"] / peaks["full"], 3),
         "full_mib": round(peaks["full"] / 2**20),
         "chunked_mib": round(peaks["chunked"] / 2**20),
-        "largest_difference": apart,
-        "roofline": work(tokens, width).beside(ours_seconds),
-        **made_with(),
+        "largest_difference": max(differences),  # relative, of loss and gradients
+        "roofline": work(tokens, width).roofline(pairs.our_median),
     }
 
 
 def work(tokens: int, width: int) -> Work:
     """What forward and backward take at least: three products; heads are read twice and their gradients written once."""
-    vocabulary = TEXT + VISION
+    vocabulary = TEXT + CODES
     return Work(4 * width * (3 * vocabulary + 2 * tokens), 3 * 2 * tokens * width * vocabulary)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
-    parser = command("loss", __doc__)
-    parser.add_argument("--tokens", type=int, default=4096, help="default: %(default)s")
-    parser.add_argument("--width", type=int, default=1024, help="default: %(default)s")
-    options = parser.parse_args(arguments)
-    found = measure(options.tokens, options.width, options.rounds)
-    show(found, options.json)
-
-
 if __name__ == "__main__":
-    main()
+    run(measure)

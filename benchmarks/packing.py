@@ -2,27 +2,27 @@
 
 Real tokens per second (padding not counted), forward and backward, d512 x 4 layers, on the lengths of stage 3
 (`stage3_lengths.json`) and on those of the playground's stage 2. The padded side is what most trainers do: so many
-documents in random order, each in a row as long as the longest, under one mask. Both see the same documents, in turn.
+documents in random order, each in a row as long as the longest, under one mask. Both see the same documents.
 """
 
-import json
 import random
-import statistics
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.harness import command, over, show
-from benchmarks.sizes import llama
+from benchmarks.harness import alternate, run
+from benchmarks.language_models import llama, random_model
+from common.json_files import read_object
 from datamodules.packing import Packer
 from models.language.unified_lm import UnifiedLM
 from models.sequence import SEE, PackedBatch, Segment, collate
 
-HERE = Path(__file__).resolve().parent
+STAGE3 = Path(__file__).with_name("stage3_lengths.json")
 WIDTH, LAYERS, FEATURES, IMAGE = 512, 4, 64, 36
-PLAYGROUND = {  # tokens of a document, of which seen; shares as in stage2.yaml
+PLAYGROUND = {  # text tokens of a document, and image tokens; shares as in stage2.yaml
     "sequence_length": 256,
     "tasks": [
         {"share": 0.47, "words": [48, 62], "seen": 0},
@@ -35,7 +35,7 @@ PLAYGROUND = {  # tokens of a document, of which seen; shares as in stage2.yaml
 
 def stage3_mix() -> dict[str, Any]:
     """The mix of `stage3_lengths.json`; its images are seen, 36 features at a time, as this small model takes them."""
-    mix = json.loads((HERE / "stage3_lengths.json").read_text(encoding="utf-8"))
+    mix = read_object(STAGE3)
     tasks = [
         {"share": task["share"] / len(task["image_tokens"]), "words": task["words"], "seen": tokens}
         for task in mix["tasks"]
@@ -44,91 +44,92 @@ def stage3_mix() -> dict[str, Any]:
     return {"sequence_length": mix["sequence_length"], "tasks": tasks}
 
 
+@dataclass
+class Item:
+    """What a packer takes."""
+
+    value: Segment
+
+
 class Documents:
-    """Segments of the mix's lengths, with random words and images, for ever."""
+    """Segments of the mix's lengths, with random text and images, without end."""
 
     def __init__(self, mix: dict[str, Any], seed: int) -> None:
         self.tasks, self.rng = mix["tasks"], random.Random(seed)
 
-    def __next__(self) -> "Item":
+    def __next__(self) -> Item:
         task = self.rng.choices(self.tasks, [task["share"] for task in self.tasks])[0]
         segment = Segment()
         for block in range(task["seen"] // IMAGE):
             segment.add([0] * IMAGE, kind=SEE, block=block)
-            segment.images.append(torch.zeros(3, 1, 1, dtype=torch.uint8))
-            segment.image_uses.append(SEE)
+            segment.see_images.append(torch.zeros(3, 1, 1, dtype=torch.uint8))
         count = self.rng.randint(*task["words"]) + task["seen"] % IMAGE
-        segment.add([self.rng.randrange(1000) for _ in range(count)], learn=True)
+        segment.add(self.rng.choices(range(1000), k=count), learn=True)
         return Item(segment)
 
 
-class Item:
-    """What a packer takes."""
+def pack(mix: dict[str, Any], rows: int, count: int) -> Iterator[list[list[Segment]]]:
+    """Yields batches of packed rows of documents."""
+    packer = Packer(Documents(mix, 0), mix["sequence_length"])
+    for _ in range(count):
+        yield [[item.value for item in packer.row()] for _ in range(rows)]
 
-    def __init__(self, value: Segment) -> None:
-        self.value = value
+
+def collate_rows(rows: list[list[Segment]], length: int) -> PackedBatch:
+    """One batch of packed rows."""
+    numbers = iter(range(sum(map(len, rows))))
+    return collate(
+        [s for row in rows for s in row], [[next(numbers) for _ in row] for row in rows], length, 0
+    )
 
 
 def batches(mix: dict[str, Any], rows: int, count: int) -> tuple[list[PackedBatch], list[PackedBatch]]:
     """The same documents packed, and padded in random order into as many batches."""
-    packer = Packer(Documents(mix, 0), mix["sequence_length"])
-    packed, everything = [], []
-    for _ in range(count):
-        groups = [[item.value for item in packer.row()] for _ in range(rows)]
-        segments = [segment for group in groups for segment in group]
-        numbers = iter(range(len(segments)))
-        packed.append(
-            collate(segments, [[next(numbers) for _ in g] for g in groups], mix["sequence_length"], 0)
-        )
-        everything += segments
-    random.Random(1).shuffle(everything)
-    size = -(-len(everything) // count)
-    parts = [everything[start : start + size] for start in range(0, len(everything), size)]
-    padded = [collate(part, [[i] for i in range(len(part))], max(map(len, part)), 0) for part in parts]
-    return packed, padded
+    packed = list(pack(mix, rows, count))
+    documents = [segment for batch in packed for row in batch for segment in row]
+    random.Random(1).shuffle(documents)
+    size = -(-len(documents) // count)
+    groups = [documents[start : start + size] for start in range(0, len(documents), size)]
+    padded = [collate_rows([[segment] for segment in group], max(map(len, group))) for group in groups]
+    return [collate_rows(batch, mix["sequence_length"]) for batch in packed], padded
 
 
-def speed(model: UnifiedLM, made: list[PackedBatch], backend: str) -> float:
-    """Real tokens per second of forward and backward passes."""
+def train(model: UnifiedLM, made: list[PackedBatch], backend: str) -> None:
+    """Forward and backward passes."""
     model.backend = backend
-    start = time.perf_counter()
     for batch in made:
         features = torch.zeros(len(batch.see_images), IMAGE, FEATURES)
         loss = model.loss(batch, features, torch.zeros(0, IMAGE, dtype=torch.long))
         model.zero_grad()
         loss.mean.backward()
-    return sum(int((batch.documents >= 0).sum()) for batch in made) / (time.perf_counter() - start)
 
 
 def compare(mix: dict[str, Any], rows: int, count: int, rounds: int) -> dict[str, Any]:
-    """Both sides in turn."""
-    torch.manual_seed(0)
-    model = UnifiedLM(llama(WIDTH, LAYERS, 1376, 4096), 1000, 64, FEATURES, IMAGE, IMAGE)
+    """Compares both sides on one mix."""
+    model = random_model(llama(WIDTH, LAYERS, 1376, 4096), 1000, 64, FEATURES, IMAGE)
     packed, padded = batches(mix, rows, count)
-    speed(model, packed[:1], "auto"), speed(model, padded[:1], "mask")
-    pairs = [(speed(model, padded, "mask"), speed(model, packed, "auto")) for _ in range(rounds)]
-    ratios = [ours / theirs for theirs, ours in pairs]
+    train(model, packed[:1], "auto"), train(model, padded[:1], "mask")
+    pairs = alternate(lambda: train(model, padded, "mask"), lambda: train(model, packed, "auto"), rounds)
     real = sum(int((batch.documents >= 0).sum()) for batch in padded)
     return {
-        "packed_tokens_per_second": round(statistics.median(ours for _, ours in pairs)),
-        "padded_tokens_per_second": round(statistics.median(theirs for theirs, _ in pairs)),
-        **over(ratios, "packed_over_padded"),
+        "packed_tokens_per_second": round(real / pairs.our_median),
+        "padded_tokens_per_second": round(real / pairs.their_median),
+        **pairs.speedup("packed_over_padded", digits=3),
         "padding_of_padded": round(1 - real / sum(batch.ids.numel() for batch in padded), 3),
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
-    parser = command("packing", __doc__)
-    options = parser.parse_args(arguments)
-    found = {
-        "stage3": compare(stage3_mix(), rows=2, count=3, rounds=options.rounds),
-        "playground": compare(PLAYGROUND, rows=12, count=4, rounds=options.rounds),
-        "versions": {"torch": torch.__version__},
-        "threads": torch.get_num_threads(),
+def measure(rounds: int = 5) -> dict[str, Any]:
+    """Compares both sides on both mixes.
+
+    Args:
+        rounds: of both sides.
+    """
+    return {
+        "stage3": compare(stage3_mix(), rows=2, count=3, rounds=rounds),
+        "playground": compare(PLAYGROUND, rows=12, count=4, rounds=rounds),
     }
-    show(found, options.json)
 
 
 if __name__ == "__main__":
-    main()
+    run(measure)

@@ -1,19 +1,20 @@
 """`docs/understand/performance.md`: every figure with its aim and the hardware's line, written of the benchmarks' JSON.
 
-Only what stands between two marks is written; what people say about it, below, is theirs and stays.
+Only what stands between two marks is written; the text around them stays.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.files import write_text
+from common.json_files import read_object
+from common.markdown import markdown_table
 
 BEGIN = "<!-- written by `python -m benchmarks`: what stands up to the next mark is overwritten -->"
 END = "<!-- end of what is written -->"
-COST = "images/cost.svg"  # beside the page
+COST = "../images/cost.svg"  # from the page
 SUITES = (
     "drawing", "answering", "quantizer", "loss", "training", "packing", "fidelity", "data", "start_up", "cost",
 )  # fmt: skip
@@ -24,24 +25,24 @@ class Figure:
     """A figure of the page.
 
     Attributes:
-        suite: the benchmark that it is of.
-        path: where it stands in what that says, as `generate.speedup`.
-        about: what it is.
-        aim: what was wanted; None: nothing was.
-        most: whether the aim is the most that it may be, and not the least.
+        suite: its benchmark.
+        path: its keys in the findings, as `generate.speedup`.
+        label: its name on the page.
+        aim: what was wanted, if anything.
+        at_most: whether the aim is an upper bound, not a lower one.
     """
 
     suite: str
     path: str
-    about: str
+    label: str
     aim: float | None = None
-    most: bool = False
+    at_most: bool = False
 
-    def reached(self, value: float) -> str:
+    def verdict(self, value: float) -> str:
         """Whether the aim was reached, in a word."""
         if self.aim is None:
             return ""
-        return "reached" if (value <= self.aim if self.most else value >= self.aim) else "**missed**"
+        return "reached" if (value <= self.aim if self.at_most else value >= self.aim) else "**missed**"
 
 
 FIGURES = (
@@ -69,41 +70,39 @@ FIGURES = (
 )
 
 
-def write_performance(kept: Path, page: Path) -> None:
-    """Writes the page's tables of the JSON files in `kept`.
+def write_performance(folder: Path, page: Path) -> None:
+    """Writes the page's tables of the JSON files in a folder.
 
     Raises:
         ValueError: the page has lost one of its marks.
     """
-    runs = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(kept.glob("*.json"))}
+    runs = {path.stem: read_object(path, allow_nan=True) for path in sorted(folder.glob("*.json"))}
     found = {name: run["found"] for name, run in runs.items() if "found" in run}
-    parts = [_figures(found), _rooflines(found), _cost(found), _circumstances(runs)]
-    made = "\n\n".join([BEGIN, *filter(None, parts), END])
+    sections = [_figures(found), _rooflines(found), _cost(found), _commands(runs)]
+    written = "\n\n".join([BEGIN, *filter(None, sections), END])
     if not page.is_file():
-        write_text(page, f"# Performance\n\n{made}\n")
+        write_text(page, f"# Performance\n\n{written}\n")
         return
     text = page.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise ValueError(f"{page} must hold its two marks once each: {BEGIN} and {END}")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    write_text(page, before + made + after)
+    write_text(page, text.split(BEGIN)[0] + written + text.split(END)[1])
 
 
 def _figures(found: Mapping[str, Any]) -> str:
-    rows = ["| | aim | measured | least to greatest | |", "|---|---|---|---|---|"]
+    rows = [("", "aim", "measured", "least to greatest", "")]
     for figure in FIGURES:
-        value = _at(found.get(figure.suite), figure.path)
+        value = _look_up(found.get(figure.suite), figure.path)
         if value is None:
             continue
-        spread = _at(found[figure.suite], figure.path.rpartition(".")[0] + ".spread")
-        own = spread and spread[0] <= value <= spread[1]  # it may be another figure's
-        between = f"{spread[0]:g} to {spread[1]:g}" if own else ""
-        wanted = "" if figure.aim is None else f"{'at most' if figure.most else 'at least'} {figure.aim:g}"
-        rows.append(f"| {figure.about} | {wanted} | {value:g} | {between} | {figure.reached(value)} |")
-    return "## Figures and aims\n\n" + "\n".join(rows)
+        low, high = _look_up(found[figure.suite], figure.path.rpartition(".")[0] + ".spread") or (1, 0)
+        spread = f"{low:g} to {high:g}" if low <= value <= high else ""  # it may be another figure's
+        aim = "" if figure.aim is None else f"{'at most' if figure.at_most else 'at least'} {figure.aim:g}"
+        rows.append((figure.label, aim, f"{value:g}", spread, figure.verdict(value)))
+    return "## Figures and aims\n\n" + _table(rows)
 
 
-def _at(found: Any, path: str) -> Any:
+def _look_up(found: Any, path: str) -> Any:
     for name in filter(None, path.split(".")):
         if not isinstance(found, Mapping) or name not in found:
             return None
@@ -112,21 +111,25 @@ def _at(found: Any, path: str) -> Any:
 
 
 def _rooflines(found: Mapping[str, Any]) -> str:
-    rows = [
-        "| | MiB that must move | GFLOP that must run | GiB/s | GFLOP/s | bound by | s allowed | s taken | share |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, line in ((name, line) for suite in SUITES for name, line in _lines(found.get(suite), suite)):
-        cells = [line["mib"], line["gflop"], line["gib_per_second"], line["gflop_per_second"]]
-        cells += [line["bound_by"], line["allowed_seconds"], line["seconds"], line["share"]]
-        rows.append(
-            f"| {name} | " + " | ".join(c if isinstance(c, str) else f"{c:,.5g}" for c in cells) + " |"
-        )
+    heads = {
+        "mib": "MiB that must move",
+        "gflop": "GFLOP that must run",
+        "gib_per_second": "GiB/s",
+        "gflop_per_second": "GFLOP/s",
+        "bound_by": "bound by",
+        "allowed_seconds": "s allowed",
+        "seconds": "s taken",
+        "share": "share",
+    }
+    rows = [["", *heads.values()]]
+    for name, line in (one for suite in SUITES for one in _lines(found.get(suite), suite)):
+        cells = [line[key] for key in heads]
+        rows.append([name, *(cell if isinstance(cell, str) else f"{cell:,.5g}" for cell in cells)])
     about = (
-        "Ours, beside the larger of bytes over bandwidth and operations over rate, both measured in its own run\n"
-        "(`benchmarks/roofline.py`): reading as many bytes as are gone through again and again, and one large product."
+        "Ours, beside the larger of bytes over bandwidth and operations over rate, both measured in its own\n"
+        "run (`benchmarks/roofline.py`): reading as many bytes as are read again and again, and one large\nproduct."
     )
-    return f"## Beside the hardware\n\n{about}\n\n" + "\n".join(rows)
+    return f"## Beside the hardware\n\n{about}\n\n{_table(rows)}"
 
 
 def _lines(found: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -141,28 +144,29 @@ def _lines(found: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _cost(found: Mapping[str, Any]) -> str:
     if "cost" not in found:
         return ""
-    rows = ["| | s an image | s allowed | share | bound by |", "|---|---|---|---|---|"]
-    for grows, unit in (("batch", "images"), ("tokens", "tokens"), ("parameters", "parameters")):
-        for size, at in found["cost"].get(grows, {}).items():
-            cells = f"{at['seconds_an_image']:.3g} | {at['allowed_an_image']:.3g} | {at['share']:.2f}"
-            rows.append(f"| {int(size):,} {unit} | {cells} | {at['bound_by']} |")
+    rows = [("", "s an image", "s allowed", "share", "bound by")]
+    for varied, unit in (("batch", "images"), ("tokens", "tokens"), ("parameters", "parameters")):
+        for size, at in found["cost"].get(varied, {}).items():
+            figures = f"{at['seconds_an_image']:.3g}", f"{at['allowed_an_image']:.3g}", f"{at['share']:.2f}"
+            rows.append((f"{int(size):,} {unit}", *figures, at["bound_by"]))
     about = (
         "256 tokens, 8 images at once under guidance and d256 x 6 layers, where it is not what grows.\n\n"
         f"![Seconds an image as batch, tokens and model grow]({COST})"
     )
-    return f"## Cost of an image\n\n{about}\n\n" + "\n".join(rows)
+    return f"## Cost of an image\n\n{about}\n\n{_table(rows)}"
 
 
-def _circumstances(runs: Mapping[str, Any]) -> str:
-    rows = ["| command | date | machine | versions | threads | took |", "|---|---|---|---|---|---|"]
-    for name in (suite for suite in SUITES if suite in runs):
-        run = runs[name]
+def _commands(runs: Mapping[str, Any]) -> str:
+    rows = [("command", "date", "machine", "versions", "threads", "took")]
+    for run in (runs[suite] for suite in SUITES if suite in runs):
+        about = f"`{run['command']}`", run["date"], run["machine"]
         if "found" not in run:
-            rows.append(
-                f"| `{run['command']}` | {run['date']} | {run['machine']} | not run: {run['not_run']} | | |"
-            )
+            rows.append((*about, f"not run: {run['not_run']}", "", ""))
             continue
         versions = ", ".join(f"{k} {v}" for k, v in run["found"].get("versions", {}).items())
-        where = f"{run['date']} | {run['machine']} | {versions} | {run['found'].get('threads', '')}"
-        rows.append(f"| `{run['command']}` | {where} | {run['took_seconds']} s |")
-    return "## Commands\n\n" + "\n".join(rows)
+        rows.append((*about, versions, str(run["found"].get("threads", "")), f"{run['took_seconds']} s"))
+    return "## Commands\n\n" + _table(rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return markdown_table(rows, "---").rstrip()

@@ -6,24 +6,21 @@ same codebook; before anything is timed their codes, vectors, losses and gradien
 same clusters, and are asked how well they do.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness import command, in_turn, made_with, over, show
+from benchmarks.harness import alternate, run
 from benchmarks.roofline import Work
-from common.errors import user_errors
 from models.tokenizer.quantizer import Kind, Quantizer, perplexity
 
 CODES, WIDTH, VECTORS = 16_384, 32, 4096
 KINDS: tuple[Kind, ...] = ("ema", "simvq")
 DECAY, COMMITMENT = 0.97, 0.25
-LEARNED, CLUSTERS, STEPS = 256, 512, 60  # codes, clusters and steps of the last comparison
-STEPS_AT_ONCE = 3  # in one measurement
+CLUSTER_CODES, CLUSTERS, STEPS = 256, 512, 60  # codes, clusters and steps of the last comparison
+REPEATS = 3  # steps in one measurement
 
 
 class Step(NamedTuple):
@@ -32,11 +29,11 @@ class Step(NamedTuple):
     codes: Tensor
     vectors: Tensor
     loss: Tensor
-    slope: Tensor
+    gradient: Tensor
 
 
-def peers() -> Any:
-    """The package of the peer.
+def peer_package() -> Any:
+    """The peer's package.
 
     Raises:
         ValueError: it is not installed.
@@ -51,7 +48,7 @@ def peers() -> Any:
 def pair(kind: Kind, codes: int, width: int) -> tuple[Quantizer, nn.Module]:
     """Ours and theirs at the same codebook."""
     torch.manual_seed(0)
-    ours, package = Quantizer(codes, width, kind, DECAY, COMMITMENT).train(), peers()
+    ours, package = Quantizer(codes, width, kind, DECAY, COMMITMENT).train(), peer_package()
     if kind == "simvq":
         theirs = package.SimVQ(
             dim=width,
@@ -82,53 +79,50 @@ def step(quantizer: nn.Module, vectors: Tensor) -> Step:
     inputs = vectors[None].requires_grad_()  # (1, M, C)
     quantizer.zero_grad()
     quantized, codes, loss = quantizer(inputs)
-    (slope,) = torch.autograd.grad(quantized.square().sum() + loss, inputs, retain_graph=True)
+    (gradient,) = torch.autograd.grad(quantized.square().sum() + loss, inputs, retain_graph=True)
     if any(p.requires_grad for p in quantizer.parameters()):
         loss.backward()
-    return Step(codes[0], quantized[0].detach(), loss.detach().sum(), slope[0])
+    return Step(codes[0], quantized[0].detach(), loss.detach().sum(), gradient[0])
 
 
-def seconds(quantizer: nn.Module, vectors: Tensor) -> float:
-    """Of a training step."""
-    start = time.perf_counter()
-    for _ in range(STEPS_AT_ONCE):
-        step(quantizer, vectors)
-    return (time.perf_counter() - start) / STEPS_AT_ONCE
-
-
-def agreement(own: Step, other: Step) -> dict[str, float]:
+def differences(own: Step, other: Step) -> dict[str, float]:
     """How far the two sides' first steps are from each other."""
     same = own.codes == other.codes
     return {
         "equal_codes": same.float().mean().item(),
         "vectors_apart": (own.vectors - other.vectors)[same].abs().max().item(),
         "loss_apart": ((own.loss - other.loss).abs() / other.loss).item(),
-        "slopes_apart": ((own.slope - other.slope)[same].norm() / other.slope.norm()).item(),
+        "slopes_apart": ((own.gradient - other.gradient)[same].norm() / other.gradient.norm()).item(),
     }
 
 
 def work(codes: int, width: int, vectors: int) -> Work:
-    """What a step takes at least: every vector is held against every code; inputs, codebook and outputs move once."""
+    """What a step takes at least: every vector is compared to every code; inputs, codebook and outputs move once."""
     return Work(4 * width * (codes + 3 * vectors), 2 * vectors * codes * width)
 
 
-def compare(kind: Kind, codes: int, width: int, count: int, rounds: int) -> dict[str, Any]:
-    """Both sides in turn, after a step of each that must agree."""
-    ours, theirs = pair(kind, codes, width)
-    vectors = torch.randn(count, width, generator=torch.Generator().manual_seed(1)) / width**0.5
-    same = agreement(step(ours, vectors), step(theirs, vectors))
-    slow, fast = in_turn(lambda: seconds(theirs, vectors), lambda: seconds(ours, vectors), rounds)
+def compare(kind: Kind, rounds: int) -> dict[str, Any]:
+    """Compares both sides, a step of each first."""
+    ours, theirs = pair(kind, CODES, WIDTH)
+    vectors = torch.randn(VECTORS, WIDTH, generator=torch.Generator().manual_seed(1)) / WIDTH**0.5
+    apart = differences(step(ours, vectors), step(theirs, vectors))
+
+    def steps(quantizer: nn.Module) -> None:
+        for _ in range(REPEATS):
+            step(quantizer, vectors)
+
+    pairs = alternate(lambda: steps(theirs), lambda: steps(ours), rounds)
     return {
-        **over([their / our for their, our in zip(slow, fast, strict=True)], "speedup", digits=2),
-        "our_seconds": round(statistics.median(fast), 4),
-        "their_seconds": round(statistics.median(slow), 4),
-        **same,
-        "roofline": work(codes, width, count).beside(statistics.median(fast)),
+        **pairs.speedup(),
+        "our_seconds": round(pairs.our_median / REPEATS, 4),
+        "their_seconds": round(pairs.their_median / REPEATS, 4),
+        **apart,
+        "roofline": work(CODES, WIDTH, VECTORS).roofline(pairs.our_median / REPEATS),
     }
 
 
-def learned(quantizer: nn.Module, batch: Callable[[int], Tensor], steps: int) -> dict[str, float]:
-    """What a quantizer makes of batches (M, C): its error over their variance, and how evenly its codes are used."""
+def train(quantizer: nn.Module, batch: Callable[[int], Tensor], steps: int) -> dict[str, float]:
+    """Trains on batches (M, C); returns the error over their variance, and how evenly codes are used."""
     trained = [p for p in quantizer.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, 1e-2) if trained else None
     for number in range(steps):
@@ -138,9 +132,12 @@ def learned(quantizer: nn.Module, batch: Callable[[int], Tensor], steps: int) ->
     held_out = batch(steps)
     with torch.no_grad():
         vectors, codes, _ = quantizer.eval()(held_out[None])
-    hits = torch.bincount(codes.flatten(), minlength=LEARNED).float()
+    hits = torch.bincount(codes.flatten(), minlength=CLUSTER_CODES).float()
     error = (vectors[0] - held_out).square().mean() / held_out.var()
-    return {"error": round(error.item(), 4), "perplexity": round((perplexity(hits) / LEARNED).item(), 3)}
+    return {
+        "error": round(error.item(), 4),
+        "perplexity": round((perplexity(hits) / CLUSTER_CODES).item(), 3),
+    }
 
 
 def clusters(width: int, count: int) -> Callable[[int], Tensor]:
@@ -155,28 +152,23 @@ def clusters(width: int, count: int) -> Callable[[int], Tensor]:
     return batch
 
 
-def measure(codes: int, width: int, count: int, steps: int, rounds: int) -> dict[str, Any]:
-    """All comparisons."""
+def measure(rounds: int = 5) -> dict[str, Any]:
+    """Compares both sides, kind by kind.
+
+    Args:
+        rounds: of both sides.
+    """
     found: dict[str, Any] = {}
     for kind in KINDS:
-        found[kind] = compare(kind, codes, width, count, rounds)
-        ours, theirs = pair(kind, LEARNED, width)
+        found[kind] = compare(kind, rounds)
+        ours, theirs = pair(kind, CLUSTER_CODES, WIDTH)
         ours.started.fill_(kind == "simvq")  # by running means ours begins at the first vectors that it sees
-        batches = clusters(width, min(count, 2048))
+        batches = clusters(WIDTH, 2048)
         found[kind]["learned"] = {
-            name: learned(side, batches, steps) for name, side in (("ours", ours), ("theirs", theirs))
-        }
-    return found | made_with("vector-quantize-pytorch")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
-    parser = command("quantizer", __doc__)
-    options = parser.parse_args(arguments)
-    with user_errors("benchmarks.quantizer"):
-        found = measure(CODES, WIDTH, VECTORS, STEPS, options.rounds)
-    show(found, options.json)
+            "ours": train(ours, batches, STEPS), "theirs": train(theirs, batches, STEPS)
+        }  # fmt: skip
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "vector-quantize-pytorch")

@@ -1,15 +1,13 @@
 """Our training against a plain Hugging Face `Trainer`: `python -m benchmarks.training [--json]`; needs the extra `bench`.
 
 Real tokens (not padding) a second, d512 x 4 layers, on documents of the lengths of stage 3 (`stage3_lengths.json`): our
-stage under Lightning, which packs them into rows as they come, and in turn `Trainer` on a causal LM with the same
-weights, which takes them eight at a time in random order, padded to the longest. Both train every token of the same
-documents by AdamW with clipping. Before anything is timed, the losses of both on the same documents are compared.
+stage under Lightning, which packs them into rows as they come, against `Trainer` on a causal LM with the same weights,
+which takes them eight at a time in random order, padded to the longest. Both train every token of the same documents by
+AdamW with clipping. Before anything is timed, the losses of both on the same documents are compared.
 """
 
 import logging
-import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -21,27 +19,26 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import LlamaForCausalLM, TrainingArguments
 
-from benchmarks.language_models import causal_lm
-from benchmarks.harness import command, in_turn, made_with, over, show
-from benchmarks.packing import Documents, Item, stage3_mix
+from benchmarks.harness import alternate, run
+from benchmarks.language_models import causal_lm, llama, random_model
+from benchmarks.packing import collate_rows, pack, stage3_mix
 from benchmarks.roofline import Work
-from benchmarks.sizes import llama
-from common.errors import user_errors
-from datamodules.packing import Packer
 from lightning_modules.language import LanguageModule
 from models.language.unified_lm import UnifiedLM
-from models.sequence import PackedBatch, Segment, collate
+from models.sequence import PackedBatch, Segment
 from models.unified import Illume
 from training.flop_counter import FlopCounter
 
-WIDTH, LAYERS, BETWEEN, WORDS = 512, 4, 1376, 1064
-AT_ONCE = 8  # documents in a padded batch: what `Trainer` takes where nothing is said
-RATE, CLIP = 1e-4, 1.0
+WIDTH, LAYERS, MLP_WIDTH, VOCABULARY = 512, 4, 1376, 1064
+FEATURES, IMAGE = 64, 36
+ROWS = 2  # packed into a batch of ours
+DOCUMENTS = 8  # in a padded batch: the default of `Trainer`
+LEARNING_RATE, CLIP = 1e-4, 1.0
 IGNORED = -100  # the label of padding
 
 
-def mix() -> dict[str, Any]:
-    """Stage 3's lengths, with words in place of what is seen: a plain trainer knows of nothing else."""
+def text_mix() -> dict[str, Any]:
+    """Stage 3's lengths, with text in place of images, which a plain trainer does not know."""
     found = stage3_mix()
     for task in found["tasks"]:
         task["words"] = [count + task["seen"] for count in task["words"]]
@@ -49,45 +46,24 @@ def mix() -> dict[str, Any]:
     return found
 
 
-class Rows(IterableDataset):
-    """Packed batches, packed anew from the same documents each time that they are asked for.
+class PackedRows(IterableDataset):
+    """Batches of packed rows, packed anew from the same documents each time that they are asked for."""
 
-    Args:
-        lengths: of the documents, as in `stage3_lengths.json`.
-        rows: of a batch.
-        count: batches.
-    """
-
-    def __init__(self, lengths: dict[str, Any], rows: int, count: int) -> None:
-        self.lengths, self.rows, self.count = lengths, rows, count
-
-    def segments(self) -> Iterator[list[list[Segment]]]:
-        """Documents by batch and row."""
-        packer = Packer(Documents(self.lengths, 0), self.lengths["sequence_length"])
-        for _ in range(self.count):
-            rows: list[list[Item]] = [packer.row() for _ in range(self.rows)]
-            yield [[item.value for item in row] for row in rows]
+    def __init__(self, mix: dict[str, Any], count: int) -> None:
+        self.mix, self.count = mix, count
 
     def __iter__(self) -> Iterator[PackedBatch]:
-        for rows in self.segments():
-            places = iter(range(sum(map(len, rows))))
-            layout = [[next(places) for _ in row] for row in rows]
-            yield collate([s for row in rows for s in row], layout, self.lengths["sequence_length"], 0)
+        for rows in pack(self.mix, ROWS, self.count):
+            yield collate_rows(rows, self.mix["sequence_length"])
 
 
-def our_model() -> UnifiedLM:
-    """A language model with random weights."""
-    torch.manual_seed(0)
-    return UnifiedLM(llama(WIDTH, LAYERS, BETWEEN, 4096), WORDS, 64, 64, 36, 36)
-
-
-def train_ours(model: UnifiedLM, rows: Rows) -> float:
-    """Seconds that our stage takes for the rows, as Lightning's trainer runs it."""
-    module = LanguageModule({"trunk": RATE, "text": RATE, "vision": RATE}, {})
+def train_ours(model: UnifiedLM, batches: PackedRows) -> None:
+    """One epoch of our stage, as Lightning's trainer runs it."""
+    module = LanguageModule(dict.fromkeys(("trunk", "text", "vision"), LEARNING_RATE), {})
     module.model = Illume(language=model)
     trainer = L.Trainer(
         accelerator="cpu",
-        max_steps=rows.count,
+        max_steps=batches.count,
         gradient_clip_val=CLIP,
         logger=False,
         enable_checkpointing=False,
@@ -95,12 +71,10 @@ def train_ours(model: UnifiedLM, rows: Rows) -> float:
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    start = time.perf_counter()
-    trainer.fit(module, DataLoader(rows, batch_size=None))
-    return time.perf_counter() - start
+    trainer.fit(module, DataLoader(batches, batch_size=None))
 
 
-def padded(segments: list[Segment]) -> dict[str, Tensor]:
+def pad(segments: list[Segment]) -> dict[str, Tensor]:
     """Documents in a row each, as a collator of `Trainer` makes them: ids, mask and labels (B, L)."""
     longest = max(map(len, segments))
     ids = torch.zeros(len(segments), longest, dtype=torch.long)
@@ -110,13 +84,13 @@ def padded(segments: list[Segment]) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": (labels != IGNORED).long(), "labels": labels}
 
 
-def train_theirs(peer: LlamaForCausalLM, segments: list[Segment], folder: str) -> float:
-    """Seconds that `Trainer` takes for one epoch of the documents."""
+def train_theirs(peer: LlamaForCausalLM, segments: list[Segment], folder: str) -> None:
+    """One epoch of `Trainer`."""
     settings = TrainingArguments(
         output_dir=folder,
         num_train_epochs=1,
-        per_device_train_batch_size=AT_ONCE,
-        learning_rate=RATE,
+        per_device_train_batch_size=DOCUMENTS,
+        learning_rate=LEARNING_RATE,
         max_grad_norm=CLIP,
         use_cpu=True,
         report_to="none",
@@ -126,81 +100,80 @@ def train_theirs(peer: LlamaForCausalLM, segments: list[Segment], folder: str) -
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    trainer = transformers.Trainer(peer, settings, data_collator=padded, train_dataset=segments)
+    trainer = transformers.Trainer(peer, settings, data_collator=pad, train_dataset=segments)
     trainer.remove_callback(transformers.PrinterCallback)
-    start = time.perf_counter()
     trainer.train()
-    return time.perf_counter() - start
 
 
 @torch.no_grad()
-def losses(model: UnifiedLM, peer: LlamaForCausalLM, rows: Rows) -> tuple[float, float]:
-    """Mean loss of a token on the first batch's documents: ours, packed, and theirs, padded."""
-    batch, nothing = next(iter(rows)), torch.zeros(0, 36, 64)
-    ours = model.loss(batch, nothing, torch.zeros(0, 36, dtype=torch.long)).mean.item()
+def losses(model: UnifiedLM, peer: LlamaForCausalLM, rows: list[list[Segment]]) -> tuple[float, float]:
+    """Mean loss of a token on one batch's documents: ours, packed, and theirs, padded."""
+    length = max(sum(map(len, row)) for row in rows)
+    ours = model.loss(collate_rows(rows, length), *_no_images()).mean.item()
     total, count = 0.0, 0
-    for segment in (s for row in next(rows.segments()) for s in row):
-        inputs = padded([segment])
-        total += peer(**inputs).loss.item() * (len(segment) - 1)
+    for segment in (s for row in rows for s in row):
+        total += peer(**pad([segment])).loss.item() * (len(segment) - 1)
         count += len(segment) - 1
     return ours, total / count
 
 
-def work(model: UnifiedLM, rows: Rows) -> Work:
-    """What training on all rows takes at least: the products that are made, and the weights and what AdamW keeps of them.
+def _no_images() -> tuple[Tensor, Tensor]:
+    return torch.zeros(0, IMAGE, FEATURES), torch.zeros(0, IMAGE, dtype=torch.long)
+
+
+def work(model: UnifiedLM, batches: PackedRows) -> Work:
+    """What training on all rows takes at least: the products, and the weights and what AdamW keeps of them.
 
     For each step the weights are read forward and backward, gradients are written and read, and AdamW reads and writes
     weights and both its means.
     """
     weights = sum(p.numel() for p in model.parameters())
     with FlopCounter() as counter:
-        for batch in rows:
-            model.loss(batch, torch.zeros(0, 36, 64), torch.zeros(0, 36, dtype=torch.long))
-    return Work(4 * 10 * weights * rows.count, counter.operations, at_once=4 * weights)
+        for batch in batches:
+            model.loss(batch, *_no_images())
+    return Work(4 * 10 * weights * batches.count, counter.operations, working_set=4 * weights)
 
 
-def measure(lengths: dict[str, Any], at_once: int, count: int, rounds: int) -> dict[str, Any]:
-    """Both sides in turn, after a look at what both lose on the same documents."""
-    rows = Rows(lengths, at_once, count)
-    model = our_model()
+def compare(mix: dict[str, Any], batch_count: int, rounds: int) -> dict[str, Any]:
+    """Compares both sides, their losses on the same documents first."""
+    batches = PackedRows(mix, batch_count)
+    trunk = llama(WIDTH, LAYERS, MLP_WIDTH, 4096)
+    model = random_model(trunk, VOCABULARY, 64, FEATURES, IMAGE)
     peer = causal_lm(model).requires_grad_(True)
-    ours, theirs = losses(model, peer, rows)
-    segments = [s for batch in rows.segments() for row in batch for s in row]
+    packed = list(pack(mix, ROWS, batch_count))
+    ours, theirs = losses(model, peer, packed[0])
+    segments = [s for batch in packed for row in batch for s in row]
     real = sum(map(len, segments))
     with tempfile.TemporaryDirectory() as folder:
-        slow, fast = in_turn(
-            lambda: train_theirs(peer.train(), segments, folder), lambda: train_ours(model, rows), rounds
+        pairs = alternate(
+            lambda: train_theirs(peer.train(), segments, folder), lambda: train_ours(model, batches), rounds
         )
     return {
-        **over([their / our for their, our in zip(slow, fast, strict=True)], "speedup", digits=2),
-        "our_tokens_per_second": round(real / statistics.median(fast)),
-        "their_tokens_per_second": round(real / statistics.median(slow)),
+        **pairs.speedup(),
+        "our_tokens_per_second": round(real / pairs.our_median),
+        "their_tokens_per_second": round(real / pairs.their_median),
         "our_loss": ours,
         "their_loss": theirs,
         "documents": len(segments),
         "tokens": real,
-        "roofline": work(model, rows).beside(statistics.median(fast)),
+        "roofline": work(model, batches).roofline(pairs.our_median),
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
-    parser = command("training", __doc__)
-    parser.add_argument("--batches", type=int, default=2, help="of two packed rows (default: %(default)s)")
-    options = parser.parse_args(arguments)
+def measure(rounds: int = 5, batches: int = 2) -> dict[str, Any]:
+    """Compares both sides on the lengths of stage 3.
+
+    Args:
+        rounds: of both sides.
+        batches: of two packed rows.
+    """
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     transformers.utils.logging.set_verbosity_error()
-    with user_errors("benchmarks.training"):
-        _check()
-        found = measure(mix(), 2, options.batches, options.rounds)
-    show(found | made_with("transformers", "lightning", "accelerate"), options.json)
-
-
-def _check() -> None:
     if not transformers.utils.is_accelerate_available():
         raise ValueError("accelerate, which Trainer needs, is not installed: pip install -e '.[bench]'")
+    return compare(text_mix(), batches, rounds)
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, "transformers", "lightning", "accelerate")

@@ -9,18 +9,13 @@ from common.terminal import printable
 SPECIAL = re.compile(r"[\\|]|\]\(")
 
 
-def escaped(text: str) -> str:
-    """A text as it is meant: on one line, without control characters, HTML, links, or the end of a table's cell."""
+def escape_markdown(text: str) -> str:
+    """Escapes a text: one line, without control characters, HTML, links, or the end of a table's cell."""
     return SPECIAL.sub(lambda found: f"\\{found[0]}", printable(text)).replace("<", "&lt;")
 
 
-def ruled(lines: Sequence[Sequence[str]]) -> str:
-    """A heading and rows of names and figures as a table, the figures to the right."""
-    rows = [[escaped(cell) for cell in line] for line in lines]
-    return (
-        "\n".join(
-            "| " + " | ".join(row) + " |"
-            for row in (rows[0], ["---", *("---:" for _ in rows[0][1:])], *rows[1:])
-        )
-        + "\n"
-    )
+def markdown_table(rows: Sequence[Sequence[str]], align: str = "---:") -> str:
+    """A table of a heading and rows of names and figures; `align` is of all columns but the first."""
+    head, *body = [[escape_markdown(cell) for cell in row] for row in rows]
+    lines = [head, ["---", *[align] * (len(head) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

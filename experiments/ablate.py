@@ -23,13 +23,13 @@ from typing import Any
 from common.errors import Parser, user_errors
 from common.files import write_text
 from common.json_files import read_object
-from common.markdown import ruled
+from common.markdown import markdown_table
 from common.paths import user_path
 from evals.__main__ import build_parser
 from experiments.ablation_recipe import PUBLISHED, Ablation, check_seeds, read_ablation
 from experiments.paired_statistics import Runs, column, gains, paired_gain, summary, table
 from experiments.processes import ended_by_sigterm, failure, log_of, run_lock, start
-from models.model_folder import folder_hash
+from models.folder_hash import folder_hash
 from training.configs import CONFIGS, find_config
 
 SHOWN = {
@@ -229,7 +229,7 @@ def paper_table(section: str) -> str:
     rows = json.loads(PUBLISHED.read_text(encoding="utf-8"))[section]
     there = [key for key in IN_PAPER if any(key in row for row in rows)]
     heading = [rows[0]["source"], *(IN_PAPER[key] for key in there)]
-    return "\n" + ruled([heading, *([r["model"], *(str(r.get(key, "")) for key in there)] for r in rows)])
+    return "\n" + markdown_table([heading, *([r["model"], *(str(r.get(key, "")) for key in there)] for r in rows)])
 
 
 def say(text: str) -> None:

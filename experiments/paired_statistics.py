@@ -5,7 +5,7 @@ from math import isfinite, nan, sqrt
 from statistics import mean, stdev
 from typing import NamedTuple
 
-from common.markdown import ruled
+from common.markdown import markdown_table
 
 Runs = Mapping[str, Mapping[int, Mapping[str, float]]]  # arm, seed, measure
 # Student's t at 97.5%, for 1 to 10 degrees of freedom.
@@ -93,7 +93,7 @@ def table(runs: Runs, pairs: Sequence[tuple[str, str]], shown: Mapping[str, str]
         lines.append([arm, *(f"{of[name]['mean']:.3f}" if name in of else "" for name in there)])
     for title, of in differences.items():
         lines.append([title, *(_gain(of[name]) if name in of else "" for name in there)])
-    return ruled(lines)
+    return markdown_table(lines)
 
 
 def _gain(gain: Gain) -> str:

@@ -8,7 +8,7 @@ import yaml
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from common.markdown import ruled
+from common.markdown import markdown_table
 from experiments.sweep.claims import SURPLUS
 from experiments.sweep.overlay import overlay
 from experiments.sweep.recipe import Recipe
@@ -67,7 +67,7 @@ def rows(study: Study, recipe: Recipe) -> list[list[str]]:
 
 def table(study: Study, recipe: Recipe) -> str:
     """The rows as Markdown."""
-    return ruled(rows(study, recipe))
+    return markdown_table(rows(study, recipe))
 
 
 def short(keys: Sequence[str]) -> dict[str, str]:
