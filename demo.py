@@ -136,7 +136,7 @@ def train_stage(scale: Scale, stage: str) -> None:
 
 def evaluate(scale: Scale) -> dict[str, Any]:
     """Scores of the last stage's model, and pictures in runs/.../report; kept for as long as the model is the same."""
-    from models.model_folder import folder_hash
+    from models.folder_hash import folder_hash
 
     owner, last = chain(scale)[-1]
     model = owner.runs / last / "model"

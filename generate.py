@@ -308,7 +308,7 @@ def answer(line: str, view: "list[Tensor]", model: "Illume", folder: Path, seed:
     if command.startswith("/"):
         raise ValueError(f"there is no command {command}; there is /image PATH, /new and /quit")
     if line:
-        show(model.talk([*view, check_text(line, "the line")], seed), folder)
+        show(model.stream_chat([*view, check_text(line, "the line")], seed), folder)
     return view
 
 

@@ -26,7 +26,7 @@ from judges.judge_config import read_judge
 from judges.scene import SceneJudge
 from models.device import check_device
 from models.generation import overrides
-from models.model_folder import PARTS
+from models.model_folder import COMPONENTS
 from models.sampling_options import add_sampling, given_sampling
 from models.sequence import Sequencer
 from models.unified import Illume
@@ -228,7 +228,7 @@ class SelfEnhancement(Callback):
             weights = one.model
         else:
             weights = trainer.strategy.broadcast(
-                model.stamp(*[n for n in PARTS if getattr(model, n) is not None])
+                model.fingerprint(*[n for n in COMPONENTS if getattr(model, n) is not None])
             )
             folder = place / f"round-{number:03d}-{weights}"
             one = Round(folder, settings, number, *ranks, self.at_once)
@@ -359,7 +359,7 @@ def check_options(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Makes one round, or what is left of it."""
-    from models.model_folder import folder_hash
+    from models.folder_hash import folder_hash
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line a call buries those that tell something

@@ -19,7 +19,7 @@ from datamodules.skip_rate import Reads
 from datamodules.skipped import Skip, Skipped
 from datamodules.stream import MixedStream, Sample, Source
 from models.image_input import ImageInput
-from models.unified import Spelling
+from models.language.text_tokenizer import TextEncoder
 
 VAL_SEED = 12345
 
@@ -110,7 +110,7 @@ def _captioned_image(
     rng: random.Random,
 ) -> tuple[list[Tensor], list[int]]:
     words = sample_text(sample, "dense.txt") if tokenizer is not None else ""
-    ids = Spelling(tokenizer)(words) if words else []
+    ids = TextEncoder(tokenizer)(words) if words else []
     image = open_sample_image(sample)
     return [ImageInput(size)(image) for size in sizes], ids
 

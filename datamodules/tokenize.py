@@ -162,8 +162,8 @@ def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False
         raise ValueError(
             f"two of the shards are named {twice}: give each folder a call and an --out of its own"
         )
-    stamps = {"codes": model.stamp("encoder", "tokenizer")}
-    stamps |= {"features": model.stamp("encoder")} if features else {}
+    stamps = {"codes": model.fingerprint("encoder", "tokenizer")}
+    stamps |= {"features": model.fingerprint("encoder")} if features else {}
     note = out / "made_ahead.json"
     made = Made()
     with FolderLock(out), Progress(transient=True, disable=not sys.stdout.isatty()) as bar:

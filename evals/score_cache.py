@@ -1,7 +1,7 @@
-"""Numbers of images on disk, appended image by image: a JSON object a line, with a stamp of all that they rest on.
+"""Scores of images on disk: a JSON object a line, appended image by image, with a fingerprint of all they depend on.
 
-A line is believed as long as its stamp holds; what is stale or cut off is dropped, and what is of an image that is not
-asked for this time is left. Who scored is told by the file's name.
+A row is used as long as its fingerprint holds; a stale or damaged one is dropped. The scorer is named by the file's name:
+another network, threshold or version has a file of its own.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,52 +12,76 @@ from common.hashes import hash_json
 from common.json_files import append_json_line, read_json_lines, write_json_lines
 from common.progress import progress
 
-Numbers = dict[str, float | None]  # None: a measure that this image has not
+Row = dict[str, Any]
+Scores = dict[str, float | None]  # None: the measure is not defined for this image
 
 
-def scores_file(folder: Path, about: Mapping[str, Any]) -> Path:
-    """Where a folder's numbers by one scorer are, who is told by `about`."""
-    return folder / f"scores-{hash_json(about)}.jsonl"
-
-
-class KeptScores:
-    """The numbers of one scorer.
+class ScoreCache:
+    """The rows of one scorer.
 
     Args:
-        path: the file; what is not worth keeping in it is taken out.
-        stamps: what each image's numbers must rest on, by the image's name.
+        path: of the file, from which rows that cannot be used any more are removed.
+        fingerprints: what the row of each image must depend on, by the image's name.
     """
 
-    def __init__(self, path: Path, stamps: Mapping[str, str]) -> None:
-        self.path, self.stamps = path, stamps
-        self.known: dict[str, Numbers] = {}
+    key = "name"
+    keeps_others = True  # rows of images that are not asked for this time
+
+    def __init__(self, path: Path, fingerprints: Mapping[str, Any]) -> None:
+        self.path, self.fingerprints = path, fingerprints
+        self.rows: dict[str, Row] = {}
         lines = read_json_lines(path)
-        kept: list[dict[str, Any]] = []
-        for said in lines:
-            if said is None or not _is_whole(said) or said["name"] in self.known:
+        kept: list[Row] = []
+        for row in lines:
+            if row is None or not self.is_valid(row) or row[self.key] in self.rows:
                 continue
-            if said["name"] in stamps:
-                if stamps[said["name"]] != said["stamp"]:
+            name = row[self.key]
+            if name in fingerprints:
+                if self.fingerprint(row) != fingerprints[name]:
                     continue
-                self.known[said["name"]] = said["numbers"]
-            kept.append(said)
+                self.rows[name] = row
+            elif not self.keeps_others:
+                continue
+            kept.append(row)
         if len(kept) < len(lines):
             write_json_lines(path, kept)
 
-    def add(self, name: str, numbers: Numbers) -> None:
-        """Keeps one more image's numbers, on disk before it returns."""
-        append_json_line(self.path, {"name": name, "stamp": self.stamps[name], "numbers": numbers})
-        self.known[name] = numbers
+    def is_valid(self, row: Row) -> bool:
+        """Whether a row has all that it must have."""
+        scores = row.get("scores")
+        return (
+            isinstance(scores, dict)
+            and all(isinstance(row.get(key), str) for key in ("name", "fingerprint"))
+            and all(value is None or isinstance(value, float) for value in scores.values())
+        )
 
-    def complete(self, measure: Callable[[str], Numbers]) -> None:
-        """Has every image measured that is not known yet."""
-        missing = [name for name in self.stamps if name not in self.known]
+    def fingerprint(self, row: Row) -> Any:
+        """What a row depends on."""
+        return row["fingerprint"]
+
+    def add(self, name: str, row: Row) -> None:
+        """Keeps one more row, on disk before it returns."""
+        self.rows[name] = {self.key: name, **row}
+        append_json_line(self.path, self.rows[name])
+
+    def complete(self, score: Callable[[str], Row]) -> None:
+        """Scores every image that has no row yet."""
+        missing = [name for name in self.fingerprints if name not in self.rows]
         for name in progress(missing, "images scored"):
-            self.add(name, measure(name))
+            self.add(name, score(name))
 
 
-def _is_whole(said: Mapping[str, Any]) -> bool:
-    if not isinstance(said.get("numbers"), dict):
-        return False
-    named = all(isinstance(said.get(key), str) for key in ("name", "stamp"))
-    return named and all(value is None or isinstance(value, float) for value in said["numbers"].values())
+def cached_scores(
+    folder: Path, scorer: Mapping[str, Any], fingerprints: Mapping[str, str], score: Callable[[str], Scores]
+) -> tuple[dict[str, Scores], str]:
+    """The scores of a folder's images by name, each computed once, and the name of the file that holds them.
+
+    Args:
+        folder: of the file.
+        scorer: what tells its scores from another's.
+        fingerprints: what the scores of each image depend on.
+        score: computes those of one.
+    """
+    cache = ScoreCache(folder / f"scores-{hash_json(scorer)}.jsonl", fingerprints)
+    cache.complete(lambda name: {"fingerprint": fingerprints[name], "scores": score(name)})
+    return {name: row["scores"] for name, row in cache.rows.items()}, cache.path.name

@@ -72,7 +72,7 @@ class TokenizerComparison(StageModule):
                 draw_tokens=tokenizer.tokens,
             )
             model = Illume(**parts, **words, language=copy.deepcopy(language)).requires_grad_(False)
-            train_only(model.language.parts(), self.rates)
+            train_only(model.language.param_groups(), self.rates)
             self.branches[name] = model
 
     @property
@@ -107,7 +107,7 @@ class TokenizerComparison(StageModule):
         """The sum of the branches' losses per target token: none has a share in another's gradient."""
         total, logged = torch.zeros((), device=self.device), {}
         for name, model in self.branches.items():
-            loss = model.language.loss(batch, *model.inputs(batch))
+            loss = model.language.loss(batch, *model.encode_images(batch))
             total = total + loss.mean
             logged[f"loss_draw_{name}"] = loss.draw / loss.draw_tokens.clamp_min(1)
         return total, logged | {"loss": total / len(self.branches)}
@@ -140,7 +140,7 @@ class TokenizerComparison(StageModule):
     def validation_step(self, batch: PackedBatch) -> None:
         """The loss on codes on the fixed validation set."""
         for name, model in self.branches.items():
-            features, codes = model.inputs(batch)
+            features, codes = model.encode_images(batch)
             loss = model.language.loss(batch, features, codes)
             self.sums[name] += torch.stack([loss.draw, loss.draw_tokens])
             self.counts[name] += torch.bincount(codes.flatten(), minlength=len(self.counts[name]))
@@ -164,7 +164,7 @@ class TokenizerComparison(StageModule):
         """One AdamW with the same rates for the parts of every branch."""
         parts, rates = {}, {}
         for name, model in self.branches.items():
-            parts |= {f"{name}/{part}": values for part, values in model.language.parts().items()}
+            parts |= {f"{name}/{part}": values for part, values in model.language.param_groups().items()}
             rates |= {f"{name}/{part}": rate for part, rate in self.rates.items()}
         return adamw(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
 

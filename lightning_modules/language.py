@@ -27,7 +27,7 @@ from models.language.weight_dtypes import (
     half_dtypes,
     set_weight_dtypes,
 )
-from models.model_folder import save_parts
+from models.model_folder import save_components
 from models.prompts import read_prompts
 from models.sequence import PackedBatch
 from models.weights import make_room
@@ -167,7 +167,7 @@ class LanguageModule(StageModule):
 
     def components(self) -> dict[str, list[nn.Parameter]]:
         """Parameters that may learn, by component, as ILLUME's table 5 has them."""
-        parts = self.model.language.parts()
+        parts = self.model.language.param_groups()
         if self.model.understanding_encoder is not None:
             parts["understanding_encoder"] = list(self.model.understanding_encoder.parameters())
         return parts
@@ -176,9 +176,9 @@ class LanguageModule(StageModule):
     def fingerprints(self) -> dict[str, str]:
         """What precomputed codes and features must bear; features are of no use where their encoder learns."""
         model = self.model
-        stamps = {} if model.tokenizer is None else {"codes": model.stamp("encoder", "tokenizer")}
+        stamps = {} if model.tokenizer is None else {"codes": model.fingerprint("encoder", "tokenizer")}
         frozen = model.encoder is not None and model.understanding_encoder is None
-        return stamps | ({"features": model.stamp("encoder")} if frozen else {})
+        return stamps | ({"features": model.fingerprint("encoder")} if frozen else {})
 
     def train(self, mode: bool = True) -> "LanguageModule":
         """Only the language model has a training mode; batch statistics of the encoders stay."""
@@ -190,7 +190,7 @@ class LanguageModule(StageModule):
 
     def loss(self, batch: PackedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The summed next-token loss, and the sums and counts (2, 6) whose means are logged."""
-        loss = self.model.language.loss(batch, *self.model.inputs(batch))
+        loss = self.model.language.loss(batch, *self.model.encode_images(batch))
         return self.text_weight * loss.text + loss.draw, {"sums": sums_of(loss)}
 
     def training_step(self, batch: PackedBatch) -> Tensor:
@@ -302,7 +302,7 @@ class LanguageModule(StageModule):
         states = {} if self.whole_state is None else {"language": self.whole_state}
         if half_dtypes(self.model.language):
             states = {"language": export_state_dict(self.model.language)}
-        save_parts(self.model, str(folder), states)
+        save_components(self.model, str(folder), states)
         self.whole_state = None
 
 

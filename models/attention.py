@@ -1,9 +1,10 @@
-"""From document ids to what an attention backend wants: causal, never across documents, free inside a seen image.
+"""Attention of packed documents: causal, never across documents, and both ways inside a seen image.
 
 Packed batches carry a document id for each token; borders are never read off position ids, which some caches ignore.
-`attention_inputs` is the one place that knows the backends.
+`attention_inputs` alone knows the backends, `mask_function` alone which token attends to which.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -17,101 +18,106 @@ from models.language.families import sliding_window
 
 Attend = Literal["causal", "image"]
 Backend = Literal["auto", "mask", "documents", "flex"]
-ALIKE = 0.85  # of the longest: what shares a group with it
-LONG = 1024  # tokens in a row from which a CPU is faster document by document (docs/decisions/)
+MaskFunction = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]  # row, head, query, key -> bool
+MIN_BUCKET_LENGTH = 0.85  # of a bucket's longest document
+LONG = 1024  # tokens in a row from which a CPU is faster document by document (docs/decisions/speed.md)
 DOCUMENTS = "illume_documents"  # the name under which transformers knows attention document by document
 
 
-def attention_mask(
-    documents: Tensor,
-    see_blocks: Tensor,
-    attend: Attend = "image",
-    branches: Tensor | None = None,
-    near: Tensor | None = None,
-) -> Tensor:
-    """Who may look at whom.
+class TokenLayout(NamedTuple):
+    """What attention knows of the tokens in each row.
 
-    Args:
+    Attributes:
         documents: (B, L) document of each token, -1 for padding.
         see_blocks: (B, L) See block of each token, -1 outside.
+        positions: (B, L) of the tokens in their documents, for sliding windows.
         branches: (B, L) branch of each token within its document, -1 before the branches; None: there are none.
-        attend: "image" lets the tokens of one seen image look at each other both ways; "causal" does not.
-        near: (B, L, L) which keys are inside a sliding layer's window, as `within` gives them; None: it is no such layer.
-            Tokens of one seen image look at each other all the same, as in Gemma 3.
-
-    Returns:
-        (B, L, L) bool, query by key. Padding looks at itself alone, so that no row is empty.
+        attend: "image" lets the tokens of one seen image attend to each other both ways, "causal" does not.
     """
-    length = documents.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()  # (L, L)
-    same = (documents[:, :, None] == documents[:, None, :]) & (documents[:, :, None] >= 0)  # (B, L, L)
-    free = same & causal
-    if branches is not None:
-        free = free & ((branches[:, None, :] < 0) | (branches[:, :, None] == branches[:, None, :]))
-    if near is not None:
-        free = free & near
-    if attend == "image":
-        free = free | (
-            (see_blocks[:, :, None] == see_blocks[:, None, :]) & (see_blocks[:, :, None] >= 0) & same
-        )
-    return free | torch.eye(length, dtype=torch.bool, device=documents.device)
+
+    documents: Tensor
+    see_blocks: Tensor
+    positions: Tensor
+    branches: Tensor | None = None
+    attend: Attend = "image"
 
 
-def within(positions: Tensor, keys: Tensor, window: int) -> Tensor:
-    """Positions (B, Q) and (B, K) -> (B, Q, K) whether a key is among the `window` last tokens of a query."""
-    return positions[:, :, None] - keys[:, None, :] < window
+def mask_function(layout: TokenLayout, window: int | None = None) -> MaskFunction:
+    """Which query attends to which key, by indices: what `flex_attention` calls a mask_mod.
+
+    Padding attends to itself alone, so that no row is empty.
+
+    Args:
+        layout: of the tokens.
+        window: keys of a sliding layer, the query among them; None: all. Tokens of one seen image attend to each other
+            all the same, as in Gemma 3.
+    """
+    documents, see_blocks, positions, branches, attend = layout
+
+    def attends(row: Tensor, head: Tensor | None, query: Tensor, key: Tensor) -> Tensor:
+        document, block = documents[row, query], see_blocks[row, query]
+        free = query >= key
+        if branches is not None:
+            branch = branches[row, key]
+            free = free & ((branch < 0) | (branches[row, query] == branch))
+        if window is not None:
+            free = free & (positions[row, query] - positions[row, key] < window)
+        if attend == "image":
+            free = free | ((block == see_blocks[row, key]) & (block >= 0))
+        return ((document == documents[row, key]) & (document >= 0) & free) | (query == key)
+
+    return attends
 
 
-def masks_by_layer(trunk: nn.Module, mask: Any, near: Any) -> Any:
-    """The masks as a trunk takes them: by kind of layer, where its config names kinds; else one that all layers share."""
-    if getattr(trunk.config, "layer_types", None) is not None:
-        return {"full_attention": mask, "sliding_attention": near}
-    return mask if sliding_window(trunk.config) is None else near
+def attention_mask(layout: TokenLayout, window: int | None = None, first: int = 0) -> Tensor:
+    """(B, Q, L) bool, query by key; the queries are the tokens from number `first` on."""
+    rows, length = layout.documents.shape
+    numbers = torch.arange(length, device=layout.documents.device)
+    row = torch.arange(rows, device=numbers.device)[:, None, None]
+    return mask_function(layout, window)(row, None, numbers[first:, None], numbers)
 
 
 def additive_mask(free: Tensor, dtype: torch.dtype) -> Tensor:
-    """(B, Q, K) bool -> (B, 1, Q, K): 0 where a query may look, the dtype's minimum elsewhere."""
+    """(B, Q, K) bool -> (B, 1, Q, K): 0 where a query attends, the dtype's minimum elsewhere."""
     mask = torch.zeros(free.shape, dtype=dtype, device=free.device)
     return mask.masked_fill_(~free, torch.finfo(dtype).min)[:, None]
 
 
-class Group(NamedTuple):
+def masks_by_layer(trunk: nn.Module, mask: Callable[[int | None], Any]) -> Any:
+    """`mask` of each window as a trunk takes it: by kind of layer where its config names kinds, else one for all."""
+    window = sliding_window(trunk.config)
+    sliding = mask(window)
+    if getattr(trunk.config, "layer_types", None) is None:
+        return sliding
+    return {"full_attention": sliding if window is None else mask(None), "sliding_attention": sliding}
+
+
+class LengthBucket(NamedTuple):
     """Documents of about one length, to be attended to at once.
 
     Attributes:
-        index: (G, n) where their tokens stand in the flattened rows; what is beyond a document's end repeats its last.
+        index: (G, n) of their tokens in the flattened rows; beyond a document's end its last token is repeated.
         real: (G, n) what is not beyond the end.
-        free: (G, n, n) who may look at whom; None: all that came before.
-        near: the same in sliding layers.
+        mask: (G, n, n) bool; None: causal.
+        sliding_mask: the same in sliding layers.
     """
 
     index: Tensor
     real: Tensor
-    free: Tensor | None
-    near: Tensor | None
+    mask: Tensor | None
+    sliding_mask: Tensor | None
 
 
-def length_buckets(
-    documents: Tensor,
-    see_blocks: Tensor,
-    attend: Attend = "image",
-    branches: Tensor | None = None,
-    positions: Tensor | None = None,
-    width: int | None = None,
-) -> list[Group]:
+def length_buckets(layout: TokenLayout, window: int | None = None) -> list[LengthBucket]:
     """The documents of packed rows, which lie side by side in each, by length; padding belongs to none.
 
     Args:
-        documents: as in `attention_mask`.
-        see_blocks: as in `attention_mask`.
-        attend: as in `attention_mask`.
-        branches: as in `attention_mask`.
-        positions: (B, L) of the tokens in their documents.
-        width: of the window of sliding layers; None: there are none.
+        layout: of the tokens.
+        window: of sliding layers; None: there are none.
     """
-    length = documents.shape[1]
+    length = layout.documents.shape[1]
     found = []
-    for row, ids in enumerate(documents.tolist()):
+    for row, ids in enumerate(layout.documents.tolist()):
         start = 0
         for stop in range(1, length + 1):
             if stop < length and ids[stop] == ids[start]:
@@ -120,39 +126,31 @@ def length_buckets(
                 found.append((stop - start, row * length + start))
             start = stop
     found.sort(reverse=True)
-    made: list[Group] = []
+    buckets = []
     while found:
-        longest = found[0][0]
-        count = sum(own >= ALIKE * longest for own, _ in found)
-        made.append(_group(found[:count], documents, see_blocks, attend, branches, positions, width))
+        count = sum(own >= MIN_BUCKET_LENGTH * found[0][0] for own, _ in found)
+        buckets.append(_bucket(found[:count], layout, window))
         found = found[count:]
-    return made
+    return buckets
 
 
-def _group(
-    members: list[tuple[int, int]],
-    documents: Tensor,
-    see_blocks: Tensor,
-    attend: Attend,
-    branches: Tensor | None,
-    positions: Tensor | None,
-    width: int | None,
-) -> Group:
-    lengths, starts = torch.tensor(members, device=documents.device).T
-    steps = torch.arange(int(lengths[0]), device=documents.device)
+def _bucket(members: list[tuple[int, int]], layout: TokenLayout, window: int | None) -> LengthBucket:
+    lengths, starts = torch.tensor(members, device=layout.documents.device).T
+    steps = torch.arange(int(lengths[0]), device=lengths.device)
     real = steps < lengths[:, None]  # (G, n)
     index = starts[:, None] + torch.minimum(steps, lengths[:, None] - 1)
-    blocks = see_blocks.flatten()[index]
-    own = None if branches is None else branches.flatten()[index]
-    special = (attend == "image" and bool((blocks >= 0).any())) or (
-        own is not None and bool((own >= 0).any())
+    own = TokenLayout(
+        torch.where(real, 0, -1),
+        layout.see_blocks.flatten()[index],
+        layout.positions.flatten()[index],
+        None if layout.branches is None else layout.branches.flatten()[index],
+        layout.attend,
     )
-    about = (torch.where(real, 0, -1), blocks, attend, own)
-    free = None if not special and bool(real.all()) else attention_mask(*about)
-    if width is None or int(lengths[0]) <= width:  # no document reaches past the window
-        return Group(index, real, free, free)
-    own_positions = positions.flatten()[index]
-    return Group(index, real, free, attention_mask(*about, within(own_positions, own_positions, width)))
+    causal = own.branches is None or not bool((own.branches >= 0).any())
+    causal = causal and (own.attend == "causal" or not bool((own.see_blocks >= 0).any()))
+    mask = None if causal and bool(real.all()) else attention_mask(own)
+    inside = window is None or int(lengths[0]) <= window  # no document reaches past the window
+    return LengthBucket(index, real, mask, mask if inside else attention_mask(own, window))
 
 
 def check_backend(backend: Backend, config: PretrainedConfig) -> None:
@@ -169,81 +167,46 @@ def check_backend(backend: Backend, config: PretrainedConfig) -> None:
 
 
 def attention_inputs(
-    trunk: nn.Module,
-    backend: Backend,
-    documents: Tensor,
-    see_blocks: Tensor,
-    attend: Attend,
-    branches: Tensor | None,
-    positions: Tensor,
-    dtype: torch.dtype,
+    trunk: nn.Module, backend: Backend, layout: TokenLayout, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """What the trunk's forward pass takes, beside its embeddings and positions, so that no document sees another.
+    """Arguments of the trunk's forward pass, beside embeddings and positions, by which no document sees another.
 
     Args:
         trunk: the Hugging Face model, whose attention is set to what the backend needs.
         backend: "documents" runs each document by itself (no work across documents), "mask" gives one dense mask, "flex"
             a BlockMask for `flex_attention` (GPUs; not run on one yet); "auto" takes the first for long rows on a CPU
             and the second elsewhere.
-        documents: as in `attention_mask`.
-        see_blocks: as in `attention_mask`.
-        attend: as in `attention_mask`.
-        branches: as in `attention_mask`.
-        positions: (B, L) of the tokens in their documents, for layers that look back over a window of them.
+        layout: of the packed tokens.
         dtype: of the mask.
     """
-    width = sliding_window(trunk.config)
-    long = documents.device.type == "cpu" and documents.shape[1] >= LONG
-    chosen = ("documents" if long else "mask") if backend == "auto" else backend
-    about = (documents, see_blocks, attend, branches)
-    if chosen == "documents":
-        use(trunk, DOCUMENTS)
-        made = length_buckets(*about, positions, width)
-        return {"attention_mask": masks_by_layer(trunk, None, None), "length_buckets": made}
-    if chosen == "flex":
-        use(trunk, "flex_attention")
-        whole = _block_mask(*about)
-        near = whole if width is None else _block_mask(*about, positions, width)
-        return {"attention_mask": masks_by_layer(trunk, whole, near)}
-    use(trunk, "sdpa")
-    whole = near = additive_mask(attention_mask(*about), dtype)
-    if width is not None:
-        near = additive_mask(attention_mask(*about, within(positions, positions, width)), dtype)
-    return {"attention_mask": masks_by_layer(trunk, whole, near)}
+    rows, length = layout.documents.shape
+    device = layout.documents.device
+    if backend == "documents" or (backend == "auto" and device.type == "cpu" and length >= LONG):
+        set_attention(trunk, DOCUMENTS)
+        buckets = length_buckets(layout, sliding_window(trunk.config))
+        return {"attention_mask": masks_by_layer(trunk, lambda window: None), "buckets": buckets}
+    if backend == "flex":
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        def mask(window: int | None) -> Any:
+            look = mask_function(layout, window)
+            return create_block_mask(look, rows, None, length, length, device=device)
+    else:
+
+        def mask(window: int | None) -> Any:
+            return additive_mask(attention_mask(layout, window), dtype)
+
+    set_attention(trunk, "flex_attention" if backend == "flex" else "sdpa")
+    return {"attention_mask": masks_by_layer(trunk, mask)}
 
 
-def use(trunk: nn.Module, implementation: str) -> None:
+def set_attention(trunk: nn.Module, implementation: str) -> None:
     """Sets the trunk's attention, if it is another."""
     if trunk.config._attn_implementation != implementation:
         trunk.set_attn_implementation(implementation)
 
 
-def _block_mask(
-    documents: Tensor,
-    see_blocks: Tensor,
-    attend: Attend,
-    branches: Tensor | None,
-    positions: Tensor | None = None,
-    width: int | None = None,
-) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask
-
-    branch = torch.full_like(documents, -1) if branches is None else branches
-
-    def look(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        same = (documents[row, query] == documents[row, key]) & (documents[row, query] >= 0)
-        free = (query >= key) & ((branch[row, key] < 0) | (branch[row, query] == branch[row, key]))
-        if width is not None:
-            free = free & (positions[row, query] - positions[row, key] < width)
-        if attend == "image":
-            free = free | ((see_blocks[row, query] == see_blocks[row, key]) & (see_blocks[row, query] >= 0))
-        return (same & free) | (query == key)
-
-    rows, length = documents.shape
-    return create_block_mask(look, rows, None, length, length, device=documents.device)
-
-
-def _by_document(
+def _attend_by_document(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -251,27 +214,27 @@ def _by_document(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    length_buckets: list[Group] | None = None,
+    buckets: list[LengthBucket] | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attention within documents: (B, H, L, D) queries -> (B, L, H, D); padding gives zeros."""
-    if length_buckets is None:  # writing with a cache: one document a row
+    if buckets is None:  # decoding with a cache: one document a row
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
-    flat = [part.transpose(1, 2).flatten(0, 1) for part in (query, key, value)]  # (B L, H, D)
+    flat = [heads.transpose(1, 2).flatten(0, 1) for heads in (query, key, value)]  # (B L, H, D)
     out = torch.zeros_like(flat[0])
-    for index, real, whole, near in length_buckets:
-        free = near if options.get("sliding_window") else whole
-        q, k, v = (part[index].transpose(1, 2) for part in flat)  # (G, H, n, D)
+    for bucket in buckets:
+        free = bucket.sliding_mask if options.get("sliding_window") else bucket.mask
+        q, k, v = (heads[bucket.index].transpose(1, 2) for heads in flat)  # (G, H, n, D)
         mask = None if free is None else free[:, None]
-        many = key.shape[1] != query.shape[1]
+        grouped = key.shape[1] != query.shape[1]
         own = F.scaled_dot_product_attention(
-            q, k, v, mask, dropout, is_causal=free is None, scale=scaling, enable_gqa=many
+            q, k, v, mask, dropout, is_causal=free is None, scale=scaling, enable_gqa=grouped
         )
-        out = out.index_copy(0, index[real], own.transpose(1, 2)[real])
+        out = out.index_copy(0, bucket.index[bucket.real], own.transpose(1, 2)[bucket.real])
     return out.view(query.shape[0], query.shape[2], *out.shape[1:]), None
 
 
-AttentionInterface.register(DOCUMENTS, _by_document)
+AttentionInterface.register(DOCUMENTS, _attend_by_document)
 AttentionMaskInterface.register(DOCUMENTS, sdpa_mask)

@@ -36,7 +36,7 @@ def to_causal_lm(language: UnifiedLM) -> PreTrainedModel:
     config.vocab_size, config.tie_word_embeddings = vocabulary.size, False
     ends = {
         "bos_token_id": next(iter(language.turns.begin), None),
-        "eos_token_id": language.turns.stop if len(language.stops) == 1 else list(language.stops),
+        "eos_token_id": language.turns.stop if len(language.stop_ids) == 1 else list(language.stop_ids),
         "pad_token_id": vocabulary.special("pad"),
     }
     for name, value in ends.items():

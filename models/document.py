@@ -1,7 +1,8 @@
 """A document is a list of parts: `Text`, `See` and `Draw`. Every task is a document; only the template differs.
 
-Each task's words are the model's own (`models/prompts.py`): whoever has a model gives `prompts`. The null prompts are
-what classifier-free guidance takes as its condition-less twin; reconstruction is also the null prompt of editing.
+Each task's prompt is the model's own (`models/prompts.py`): whoever has a model gives `prompts`. The null prompts are
+those of classifier-free guidance's unconditional rows; reconstruction is also the null prompt of editing (ILLUME+).
+Where the functions below take an image, they also take a `See` or `Draw` that holds it, its features or its codes.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ Image = TypeVar("Image")
 
 @dataclass(frozen=True)
 class Text:
-    """Words. With `learn`, the model is trained to write them."""
+    """Text. With `learn`, the model is trained to write it."""
 
     text: str
     learn: bool = False
@@ -47,12 +48,12 @@ class Draw(Generic[Image]):
 
 @dataclass(frozen=True)
 class Branches:
-    """Ways to go on from what stands before, as many questions about one image; none of them sees another.
+    """The last part of a document: continuations of what stands before, as many questions about one image.
 
-    The last part of a document. Each way is what would stand there if it were the only one, and begins with given words.
+    None of them sees another: each is what would stand there if it were the only one. It begins with given text.
     """
 
-    ways: "tuple[tuple[Text | See | Draw, ...], ...]"
+    branches: "tuple[tuple[Text | See | Draw, ...], ...]"
 
 
 Part = Text | See | Draw | Branches
@@ -62,25 +63,27 @@ Document = Sequence[Part]
 def draws(document: Document) -> bool:
     """Whether anything in a document is to be drawn, in its branches too."""
     return any(
-        isinstance(part, Draw) or (isinstance(part, Branches) and any(map(draws, part.ways)))
+        isinstance(part, Draw) or (isinstance(part, Branches) and any(map(draws, part.branches)))
         for part in document
     )
 
 
 def draw_document(
-    caption: str | None, image: Image | None = None, prompts: Prompts = PLAYGROUND
+    caption: str | None, image: Image | Draw[Image] | None = None, prompts: Prompts = PLAYGROUND
 ) -> list[Part]:
-    """Text-to-image; a caption of None gives the null prompt."""
-    return [Text(prompts.draw_null if caption is None else prompts.fill("draw", caption)), Draw(image)]
+    """Text-to-image; a caption of None gives the null prompt, no image an open Draw."""
+    return [Text(prompts.draw_null if caption is None else prompts.fill("draw", caption)), _draw(image)]
 
 
 def edit_document(
-    before: Image, instruction: str | None, after: Image | None = None, prompts: Prompts = PLAYGROUND
+    before: Image | See[Image],
+    instruction: str | None,
+    after: Image | Draw[Image] | None = None,
+    prompts: Prompts = PLAYGROUND,
 ) -> list[Part]:
-    """Editing; an instruction of None gives the null prompt, whose target is the image itself (ILLUME+)."""
-    if instruction is None:
-        return [See(before), Text(prompts.reconstruct), Draw(before if after is not None else None)]
-    return [See(before), Text(prompts.fill("edit", instruction)), Draw(after)]
+    """Editing; an instruction of None gives the null prompt, to reconstruct, whose target is the image itself."""
+    text = prompts.reconstruct if instruction is None else prompts.fill("edit", instruction)
+    return [_see(before), Text(text), _draw(after)]
 
 
 def reconstruct_document(image: Image, prompts: Prompts = PLAYGROUND) -> list[Part]:
@@ -89,28 +92,41 @@ def reconstruct_document(image: Image, prompts: Prompts = PLAYGROUND) -> list[Pa
 
 
 def describe_document(
-    image: Image, caption: str | None = None, detail: bool = False, prompts: Prompts = PLAYGROUND
+    image: Image | See[Image],
+    caption: str | None = None,
+    detail: bool = False,
+    prompts: Prompts = PLAYGROUND,
 ) -> list[Part]:
-    """Captioning; without a caption it is the question alone."""
-    document: list[Part] = [See(image), Text(prompts.detail if detail else prompts.describe)]
-    return document if caption is None else [*document, Text(caption, learn=True)]
+    """Captioning, object by object with `detail`; without a caption it is the question alone."""
+    return [_see(image), Text(prompts.detail if detail else prompts.describe), *_answer(caption)]
 
 
 def assess_document(
-    image: Image, caption: str, assessment: str | None = None, prompts: Prompts = PLAYGROUND
+    image: Image | See[Image], caption: str, assessment: str | None = None, prompts: Prompts = PLAYGROUND
 ) -> list[Part]:
     """Self-enhancement's first turn: how well an image shows what was asked for (ILLUME section 3.4)."""
-    asked: list[Part] = [See(image), Text(prompts.fill("assess", caption))]
-    return asked if assessment is None else [*asked, Text(assessment, learn=True)]
+    return [_see(image), Text(prompts.fill("assess", caption)), *_answer(assessment)]
 
 
 def redraw_document(
-    image: Image,
+    image: Image | See[Image],
     caption: str,
     assessment: str,
-    better: Image | None = None,
+    better: Image | Draw[Image] | None = None,
     prompts: Prompts = PLAYGROUND,
 ) -> list[Part]:
     """Both turns of self-enhancement: a bad image is assessed, then drawn again (ILLUME section 3.4)."""
-    words = Text(prompts.fill("redraw", caption))
-    return [*assess_document(image, caption, assessment, prompts), words, Draw(better)]
+    redraw = Text(prompts.fill("redraw", caption))
+    return [*assess_document(image, caption, assessment, prompts), redraw, _draw(better)]
+
+
+def _see(image: Image | See[Image]) -> See[Image]:
+    return image if isinstance(image, See) else See(image)
+
+
+def _draw(image: Image | Draw[Image] | None) -> Draw[Image]:
+    return image if isinstance(image, Draw) else Draw(image)
+
+
+def _answer(text: str | None) -> list[Part]:
+    return [] if text is None else [Text(text, learn=True)]

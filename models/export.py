@@ -40,7 +40,7 @@ def _write(options: argparse.Namespace, folder: Path) -> None:
     model.generation = model.generation.override({task: one.given for task, one in given.items()})
     if options.detokenizer:
         drawing = Illume.from_pretrained(options.detokenizer, ("encoder", "tokenizer", "detokenizer"))
-        if drawing.stamp("encoder", "tokenizer") != model.stamp("encoder", "tokenizer"):
+        if drawing.fingerprint("encoder", "tokenizer") != model.fingerprint("encoder", "tokenizer"):
             raise ValueError(
                 f"{options.detokenizer} draws the codes of another tokenizer than {options.model}'s: "
                 "both must start from one tokenizer's folder"

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.json_files import read_json
-from models.model_folder import PARTS, folder_hash
+from models.folder_hash import folder_hash
+from models.model_folder import COMPONENTS
 
 if TYPE_CHECKING:
     from models.unified import Illume
@@ -68,12 +69,12 @@ def card(model: "Illume", folder: Path, source: Path, figures: Mapping[str, floa
     lm = model.language
     about = {"name": folder.resolve().name}
     if language:
-        places = "" if lm.places is None else ", nor are the learned rows for places in an image"
+        places = "" if lm.position_embedding is None else ", nor are the learned rows for places in an image"
         text += LANGUAGE.format(**about, tokens=lm.draw_tokens, places=places)
     else:
         text += WHOLE.format(**about)
     text += "\n## Parts\n\n| part | class | parameters |\n|---|---|---|\n"
-    for name in ("language",) if language else PARTS:
+    for name in ("language",) if language else COMPONENTS:
         if (part := getattr(model, name)) is not None:
             count = sum(parameter.numel() for parameter in part.parameters())
             text += f"| {name} | `{type(part).__name__}` | {count:,} |\n"

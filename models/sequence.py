@@ -7,19 +7,18 @@ A document becomes turns: consecutive given parts are the user's, consecutive le
 What opens and closes a turn is the model's own (`models/turns.py`). A drawn image is learned from `begin_image` to
 `end_image`: drawing here sets the last itself, after so many codes, and whatever runs an exported model has to write it.
 
-Branches, as many questions about one image, share what stands before them: each looks at that and at itself, and its
+Branches, as many questions about one image, share what stands before them: each attends to that and to itself, and its
 positions go on from there, so that it learns what it would learn alone, for the price of its own tokens.
 
 A `See` or a `Draw` is N placeholders here; features and codes come in on the device, so workers pack before they exist.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
 
-from models.batch_images import Images, image_tables
 from models.document import Branches, Document, Draw, See, Text
 from models.prompts import PLAYGROUND, Prompts
 from models.slices import ROW_END, Slicing, slice_document
@@ -27,13 +26,25 @@ from models.turns import Turns
 from models.vocabulary import Vocabulary
 
 TEXT, SEE, DRAW = 0, 1, 2
+FILL = {
+    "positions": 0,
+    "kinds": TEXT,
+    "learn": False,
+    "see_blocks": -1,
+    "branches": -1,
+}  # of padding, beside ids
 
 
 @dataclass
 class Segment:
-    """One document as token ids, before packing. Lists have one entry a token, `images` one an image in order.
+    """One document as token ids, before packing.
 
-    An image is None where its codes stand in `ids`, or its features in `features`, already.
+    Attributes:
+        ids, kinds, learn, see_blocks, branches, positions: one entry a token.
+        see_images: one for each See block, in order; None: its features are known already.
+        draw_images: one for each Draw block, in order; None: its codes stand in `ids` already.
+        features: (N, F) of the See blocks without an image; in a prompt, of all of them (`Illume.encode_prompts`).
+        branch: to which tokens are added now; -1: before all branches.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -42,13 +53,17 @@ class Segment:
     see_blocks: list[int] = field(default_factory=list)
     branches: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
-    images: list[Tensor | None] = field(default_factory=list)
-    image_uses: list[int] = field(default_factory=list)
+    see_images: list[Tensor | None] = field(default_factory=list)
+    draw_images: list[Tensor | None] = field(default_factory=list)
     features: list[Tensor] = field(default_factory=list)
     branch: int = -1
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getitem__(self, tokens: slice) -> "Segment":
+        """The segment with these tokens only, which cut through no image; images and features stay."""
+        return replace(self, ids=self.ids[tokens], **{name: getattr(self, name)[tokens] for name in FILL})
 
     def add(self, ids: Sequence[int], *, kind: int = TEXT, learn: bool = False, block: int = -1) -> None:
         """Appends tokens of one kind to the branch that is open, or before all branches where none is."""
@@ -56,16 +71,14 @@ class Segment:
         if self.branch >= 0 and self.branches[-1] != self.branch:  # a new branch goes on from what all share
             start = self.branches.count(-1)
         self.ids += ids
-        self.kinds += [kind] * len(ids)
-        self.learn += [learn] * len(ids)
-        self.see_blocks += [block] * len(ids)
-        self.branches += [self.branch] * len(ids)
         self.positions += range(start, start + len(ids))
-
-    def until(self, end: int) -> "Segment":
-        """The same segment without its last tokens, which are no image's: those from number `end` on."""
-        tokens = ("ids", "kinds", "learn", "see_blocks", "branches", "positions")
-        return replace(self, **{name: getattr(self, name)[:end] for name in tokens})
+        for name, value in (
+            ("kinds", kind),
+            ("learn", learn),
+            ("see_blocks", block),
+            ("branches", self.branch),
+        ):
+            getattr(self, name).extend([value] * len(ids))
 
 
 @dataclass
@@ -104,17 +117,19 @@ class PackedBatch:
 
     @property
     def drawn(self) -> Tensor:
-        """What becomes codes: among `images`, where one size is right for both uses."""
+        """The images that become codes: among `images`, where one size is right for both uses."""
         return self.code_images if len(self.code_images) else self.images
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "PackedBatch":
+        return replace(self, **{f.name: change(getattr(self, f.name)) for f in fields(self)})
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "PackedBatch":
         """The same batch on a device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
-        return replace(self, **moved)
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "PackedBatch":
         """The same batch in pinned memory."""
-        return replace(self, **{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+        return self._map(Tensor.pin_memory)
 
 
 @dataclass(frozen=True)
@@ -123,15 +138,15 @@ class Sequencer:
 
     Args:
         vocabulary: the id layout.
-        encode_text: words to text ids, without special tokens.
+        encode_text: text to ids, without special tokens.
         see_tokens: features an image enters as.
         draw_tokens: codes an image leaves as.
         turns: what opens and closes turns; None: our own special tokens.
         slicing: how seen images are sliced (`models/slices.py`); None: each is seen as it is.
-        prompts: the words of the model's tasks, which whoever makes its documents takes.
+        prompts: of the model's tasks, for those who make its documents.
 
     Raises:
-        ValueError: images are sliced, and the words have no token for the line break that ends a row of slices.
+        ValueError: images are sliced, and the text tokenizer has no token for the line break that ends a row of slices.
     """
 
     vocabulary: Vocabulary
@@ -143,8 +158,6 @@ class Sequencer:
     prompts: Prompts = PLAYGROUND
 
     def __post_init__(self) -> None:
-        if self.turns is None:
-            object.__setattr__(self, "turns", Turns.of(None, self.vocabulary))
         if self.slicing is not None and not self.encode_text(ROW_END.text):
             raise ValueError(
                 "slicing ends each row of slices with a line break, and this text tokenizer drops it: "
@@ -153,132 +166,137 @@ class Sequencer:
 
     def segment(self, document: Document, *, ask: bool = False) -> Segment:
         """One document as tokens. With `ask` it ends where the assistant's answer would begin."""
-        turns, out = self.turns, Segment()
+        turns, out = self.turns or Turns.of(None, self.vocabulary), Segment()
         if self.slicing is not None:
             document = slice_document(document, self.slicing)
-        before, ways = _split(document)
+        shared, branches = _split(document)
         out.add(turns.begin)
-        turn = self._add_turns(out, before, None)
-        for number, way in enumerate(ways):
+        answering = self._add_turns(out, shared, turns, None)
+        for number, branch in enumerate(branches):
             out.branch = number
-            if self._add_turns(out, way, turn):
+            if self._add_turns(out, branch, turns, answering):
                 out.add(turns.end, learn=True)
-        if ways:
-            return out
-        if document and isinstance(document[-1], Draw) and document[-1].open:
+        last = document[-1] if document else None
+        if branches or (isinstance(last, Draw) and last.open):
             return out
         if ask:
-            out.add([*turns.end, *turns.assistant] if turn else turns.assistant)
-        elif turn:
+            out.add([*turns.end, *turns.assistant] if answering else turns.assistant)
+        elif answering:
             out.add(turns.end, learn=True)
         return out
 
-    def _add_turns(self, out: Segment, parts: Document, turn: bool | None) -> bool | None:
-        """Adds parts; `turn` and the answer say whose turn it is: the assistant's, the user's or nobody's."""
-        turns = self.turns
+    def _add_turns(self, out: Segment, parts: Document, turns: Turns, answering: bool | None) -> bool | None:
+        """Adds parts; `answering` and what is returned: whether the assistant's turn is open, None where no turn is."""
         for part in parts:
-            mine = isinstance(part, Draw) or (isinstance(part, Text) and part.learn)
-            if mine != turn:
-                if turn:
+            learned = isinstance(part, Draw) or (isinstance(part, Text) and part.learn)
+            if learned != answering:
+                if answering:
                     out.add(turns.end, learn=True)
-                out.add(turns.assistant if mine else turns.user)
-                turn = mine
-            self._add_part(out, part)
-        return turn
+                out.add(turns.assistant if learned else turns.user)
+                answering = learned
+            if isinstance(part, Text):
+                out.add(self.encode_text(part.text), learn=part.learn)
+            elif isinstance(part, See):
+                self._add_seen(out, part)
+            else:
+                self._add_drawn(out, part)
+        return answering
 
-    def _add_part(self, out: Segment, part: Text | See | Draw) -> None:
-        special = self.vocabulary.special
-        if isinstance(part, Text):
-            out.add(self.encode_text(part.text), learn=part.learn)
+    def _add_seen(self, out: Segment, part: See) -> None:
+        special, features = self.vocabulary.special, part.features
+        out.add([special("begin_image")])
+        out.add([special("pad")] * self.see_tokens, kind=SEE, block=max(out.see_blocks) + 1)
+        out.add([special("end_image")])
+        out.see_images.append(part.image if features is None else None)
+        if features is not None:
+            if features.ndim != 2 or len(features) != self.see_tokens:
+                shape = " x ".join(map(str, features.shape))
+                raise ValueError(f"an image's features do not fit: {self.see_tokens} are wanted, not {shape}")
+            out.features.append(features)
+
+    def _add_drawn(self, out: Segment, part: Draw) -> None:
+        """Adds an image to be drawn; one that is open ends the document at the image's door."""
+        out.add([self.vocabulary.special("begin_image")], learn=True)
+        if part.open:
             return
-        seen = isinstance(part, See)
-        out.add([special("begin_image")], learn=not seen)
-        if seen:
-            block = max(out.see_blocks, default=-1) + 1
-            out.add([special("pad")] * self.see_tokens, kind=SEE, block=block)
-            if part.features is not None:
-                out.features.append(self._features(part.features))
-        elif part.open:
-            return  # the document stops at the image's door
-        elif part.codes is None:
-            out.add([self.vocabulary.first_code] * self.draw_tokens, kind=DRAW, learn=True)
-        else:
-            out.add(self._codes(part.codes), kind=DRAW, learn=True)
-        known = part.features if seen else part.codes
-        out.images.append(part.image if known is None else None)
-        out.image_uses.append(SEE if seen else DRAW)
-        out.add([special("end_image")], learn=not seen)
-
-    def _features(self, features: Tensor) -> Tensor:
-        if features.ndim != 2 or len(features) != self.see_tokens:
-            shape = " x ".join(map(str, features.shape))
-            raise ValueError(f"an image's features do not fit: {self.see_tokens} are wanted, not {shape}")
-        return features
-
-    def _codes(self, codes: Sequence[int]) -> list[int]:
+        codes = [0] * self.draw_tokens if part.codes is None else part.codes
         if len(codes) != self.draw_tokens or not all(0 <= code < self.vocabulary.codes for code in codes):
             raise ValueError(
                 f"an image's codes do not fit: {self.draw_tokens} below {self.vocabulary.codes} are wanted"
             )
-        return [self.vocabulary.first_code + code for code in codes]
+        out.add([self.vocabulary.first_code + code for code in codes], kind=DRAW, learn=True)
+        out.add([self.vocabulary.special("end_image")], learn=True)
+        out.draw_images.append(part.image if part.codes is None else None)
 
 
 def _split(document: Document) -> tuple[Document, Sequence[Document]]:
-    """What all ways share, and the ways.
+    """What all branches share, and the branches.
 
     Raises:
         ValueError: branches are not the last part, or one branches again, or begins with something to learn.
     """
     last = document[-1] if document else None
-    before, ways = (document[:-1], last.ways) if isinstance(last, Branches) else (document, ())
-    if any(isinstance(part, Branches) for parts in (before, *ways) for part in parts):
+    shared, branches = (document[:-1], last.branches) if isinstance(last, Branches) else (document, ())
+    if any(isinstance(part, Branches) for parts in (shared, *branches) for part in parts):
         raise ValueError("branches must be the last part of a document, and none may branch again")
-    if not all(way and isinstance(way[0], Text) and not way[0].learn for way in ways):
-        raise ValueError("each branch must begin with given words")
-    return before, ways
+    if not all(branch and isinstance(branch[0], Text) and not branch[0].learn for branch in branches):
+        raise ValueError("each branch must begin with given text")
+    return shared, branches
+
+
+class ImageTable:
+    """Images of one size, each once."""
+
+    def __init__(self) -> None:
+        self.images: list[Tensor] = []
+        self.numbers: dict[int, int] = {}
+
+    def add(self, images: Iterable[Tensor | None]) -> list[int]:
+        """The number of each image, -1 where there is none."""
+        numbers = []
+        for image in images:
+            if image is not None and id(image) not in self.numbers:
+                self.numbers[id(image)] = len(self.images)
+                self.images.append(image)
+            numbers.append(-1 if image is None else self.numbers[id(image)])
+        return numbers
+
+    def stack(self) -> Tensor:
+        """(M, 3, H, W)."""
+        return torch.stack(self.images) if self.images else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
 
 
 def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: int, pad: int) -> PackedBatch:
     """Lays segments into rows (lists of segment indices), padded on the right to `length`."""
-    shape = (len(rows), length)
-    ids = torch.full(shape, pad)
-    documents, see_blocks, branches = (torch.full(shape, -1) for _ in range(3))
-    positions, kinds = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-    learn = torch.zeros(shape, dtype=torch.bool)
-    images = image_tables(((s.images, s.image_uses) for s in segments), SEE, DRAW)
-    uses: dict[int, list[int]] = {SEE: [], DRAW: []}
-    features: list[Tensor] = []
-    for r, row in enumerate(rows):
-        start, block = 0, 0
-        for d, index in enumerate(row):
-            item = segments[index]
-            span = slice(start, start + len(item))
-            start += len(item)
-            ids[r, span] = torch.tensor(item.ids)
-            kinds[r, span] = torch.tensor(item.kinds)
-            learn[r, span] = torch.tensor(item.learn)
-            blocks = torch.tensor(item.see_blocks)
-            see_blocks[r, span] = torch.where(blocks >= 0, blocks + block, -1)
-            block += max(item.see_blocks, default=-1) + 1
-            documents[r, span] = d
-            positions[r, span] = torch.tensor(item.positions)
-            branches[r, span] = torch.tensor(item.branches)
-            features += item.features
-            for image, use in zip(item.images, item.image_uses, strict=True):
-                uses[use].append(images[use].index(image))
-    apart = images[DRAW] if images[DRAW] is not images[SEE] else Images()
+    fill = FILL | {"ids": pad, "documents": -1}
+    tokens = {name: torch.full((len(rows), length), value) for name, value in fill.items()}
+    seen_sizes = {image.shape for own in segments for image in own.see_images if image is not None}
+    drawn_sizes = {image.shape for own in segments for image in own.draw_images if image is not None}
+    seen, two_sizes = ImageTable(), seen_sizes and drawn_sizes and seen_sizes != drawn_sizes
+    drawn = ImageTable() if two_sizes else seen
+    see_images, draw_images, features = [], [], []
+    for row, members in enumerate(rows):
+        start = blocks = 0
+        for document, segment in enumerate(segments[index] for index in members):
+            span = row, slice(start, start + len(segment))
+            start += len(segment)
+            tokens["documents"][span] = document
+            for name in ("ids", *FILL):
+                tokens[name][span] = torch.tensor(getattr(segment, name))
+            own = tokens["see_blocks"][span]
+            own[own >= 0] += blocks
+            blocks += max(segment.see_blocks, default=-1) + 1
+            see_images += seen.add(segment.see_images)
+            draw_images += drawn.add(segment.draw_images)
+            features += segment.features
+    kinds = tokens.pop("kinds")
     return PackedBatch(
-        ids=ids,
-        documents=documents,
-        positions=positions,
-        branches=branches,
-        learn=learn,
-        see_blocks=see_blocks,
+        **tokens,
         see_mask=kinds == SEE,
         draw_mask=kinds == DRAW,
-        images=images[SEE].stacked(),
-        see_images=torch.tensor(uses[SEE], dtype=torch.long),
-        draw_images=torch.tensor(uses[DRAW], dtype=torch.long),
+        images=seen.stack(),
+        see_images=torch.tensor(see_images, dtype=torch.long),
+        draw_images=torch.tensor(draw_images, dtype=torch.long),
         see_features=torch.stack(features) if features else torch.zeros(0, 1, 1),
-        code_images=apart.stacked(),
+        code_images=(drawn if two_sizes else ImageTable()).stack(),
     )

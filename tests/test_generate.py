@@ -100,7 +100,7 @@ def test_chat_from_a_pipe(
         asked.append([part if isinstance(part, str) else tuple(part.shape) for part in parts])
         return ["hel", "lo", torch.zeros(3, 48, 48, dtype=torch.uint8), "there", " it is"]
 
-    monkeypatch.setattr(Illume, "talk", talk)
+    monkeypatch.setattr(Illume, "stream_chat", talk)
     Path("drawn-001.png").write_bytes(b"mine")
     monkeypatch.setattr(sys, "stdin", io.StringIO("hi\n\n/image wide.webp\nwhat ?\n/new\nbye\n/quit\nno\n"))
     generate.main(["chat", "--model", str(model)])
@@ -280,7 +280,7 @@ def test_a12_options_are_laid_over_the_folders_settings(
 def test_chat_takes_paths_as_they_are_typed(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(Illume, "talk", lambda self, parts, seed: [str(len(parts))])
+    monkeypatch.setattr(Illume, "stream_chat", lambda self, parts, seed: [str(len(parts))])
     Path("wide.webp").rename("my pic.webp")
     lines = ['/image "my pic.webp"', "a", "/image my\\ pic.webp", "a", "/image\tmy pic.webp", "a", "/quit"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))

@@ -1,4 +1,4 @@
-"""The colours of objects by CLIP (arXiv 2103.00020), told zero-shot as in GenEval's official scorer."""
+"""The colours of objects by CLIP (arXiv 2103.00020), zero-shot as in GenEval's official scorer."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,44 +16,36 @@ TEMPLATES = (
     "a photo of a {colour}-colored {name}",
     "a photo of a {colour} object",
 )
-GROUND = "#999999"  # what everything outside a mask is painted
+BACKGROUND = "#999999"  # of what is outside a mask
 
 
 class ClipColours:
-    """Compares an object's crop with each colour in words.
-
-    Args:
-        source: folder or hub name; the official scorer takes ViT-L/14 of OpenAI.
-        device: where it runs.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        ValueError: it does not load, or is no CLIP.
-    """
+    """Compares an object's crop with the name of each colour; the official scorer takes ViT-L/14 of OpenAI."""
 
     def __init__(self, source: str, device: str = "cpu") -> None:
         self.clip = ClipNetwork(source, device, "clip-vit-large-patch14")
         self.name = self.clip.name
         self.colour_features = lru_cache(maxsize=None)(self._colour_features)
 
-    def read(self, image: Image.Image, objects: Sequence[Detection], name: str) -> list[str]:
+    def read_colours(self, image: Image.Image, objects: Sequence[Detection], name: str) -> list[str]:
         """The nearest colour of each of some objects of a class in an RGB image."""
         if not objects:
             return []
-        seen = self.clip.see([crop(image, one) for one in objects])  # (K, D)
-        nearest = (seen @ self.colour_features(name).T).argmax(1)
+        features = self.clip.encode_images([crop(image, one) for one in objects])  # (K, D)
+        nearest = (features @ self.colour_features(name).T).argmax(1)
         return [COLOURS[i] for i in nearest.tolist()]
 
     def _colour_features(self, name: str) -> Tensor:
-        """Each colour of a class as a direction (10, D): the mean of its wordings, each normalized."""
-        told = self.clip.read([t.format(colour=colour, name=name) for colour in COLOURS for t in TEMPLATES])
-        return F.normalize(told.view(len(COLOURS), len(TEMPLATES), -1).mean(1), dim=-1)
+        """Each colour of a class as a unit vector (10, D): the mean of its wordings, each normalized."""
+        texts = [t.format(colour=colour, name=name) for colour in COLOURS for t in TEMPLATES]
+        features = self.clip.encode_texts(texts)
+        return F.normalize(features.view(len(COLOURS), len(TEMPLATES), -1).mean(1), dim=-1)
 
 
 def crop(image: Image.Image, one: Detection) -> Image.Image:
-    """An object's box, at least a pixel wide and high, with what its mask leaves out painted grey."""
+    """An object's box, at least a pixel wide and high, grey outside its mask."""
     if one.mask is not None:
-        image = Image.composite(image, Image.new("RGB", image.size, GROUND), Image.fromarray(one.mask))
+        image = Image.composite(image, Image.new("RGB", image.size, BACKGROUND), Image.fromarray(one.mask))
     left, top, right, bottom = (round(edge) for edge in one.box)
     left, top = min(left, image.width - 1), min(top, image.height - 1)
     return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))

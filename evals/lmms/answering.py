@@ -7,7 +7,7 @@ from typing import Any
 from evals.lmms.messages import Eye, read_messages
 from evals.lmms.requests import Request, batches
 from models.document import Part
-from models.language.decoding import write_text
+from models.language.text_generation import generate_text
 from models.unified import Illume
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Answerer:
         answers: list[str | None] = [None] * len(requests)
         if fit:
             asked = [prompts[place] for place in fit]
-            written = write_text(model.language, asked, model.seen(asked), max(room[place] for place in fit))
+            written = generate_text(model.language, model.encode_seen(asked), max(room[place] for place in fit))
             for place, row in zip(fit, written, strict=True):
-                answers[place] = ending.cut(model.words(row[: room[place]]))
+                answers[place] = ending.cut(model.decode_text(row[: room[place]]))
         return answers

@@ -26,7 +26,7 @@ from evals.playground.self_assessment import assess_drawings, own_assessment_sco
 from evals.playground.vqa import vqa_scores
 from judges.pixels import render_scenes
 from models.generation import SamplingConfig
-from models.model_folder import folder_hash
+from models.folder_hash import folder_hash
 from models.unified import Illume
 from worlds.playground.sampler import scene_for
 from worlds.playground.scene import IMAGE_SIZE

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from models.component import Component
 from models.detokenizer.fit import check_drawing, check_numbers
 from models.detokenizer.stem import Stem
 
@@ -28,7 +28,7 @@ UNET = {
 }
 
 
-class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
+class DiffusionDetokenizer(Component):
     """Reconstructed features (B, N, D) to images, by flow matching.
 
     Args:
@@ -72,7 +72,7 @@ class DiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
             out_channels=latents,
             **sizes,
         )
-        self._hub_mixin_config["unet"] = sizes  # a folder must not depend on today's defaults
+        self.config["unet"] = sizes  # a folder must not depend on today's defaults
         self.scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIMESTEPS)
         self.to(memory_format=torch.channels_last)  # the layout CPU convolutions like best
 

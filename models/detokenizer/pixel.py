@@ -1,14 +1,14 @@
 """The decoder of the pixel tokenizer: as the stem of the diffusion detokenizer, but trained with its tokenizer."""
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor
 
+from models.component import Component
 from models.detokenizer.diffusion import to_uint8
 from models.detokenizer.stem import Stem
 
 
-class PixelDecoder(Stem, PyTorchModelHubMixin):
+class PixelDecoder(Stem, Component):
     """Vectors (B, N, D) of a `PixelTokenizer` to images; sizes are the stem's."""
 
     stem = None  # it draws the whole image: there is no coarse one to be shown beside it

@@ -21,10 +21,10 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from diffusers.schedulers import KarrasDiffusionSchedulers
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from models.bounds import bounded_by, read_shapes
+from models.component import Component
 from models.component_config import build, check_keys
 from models.detokenizer.condition import Concatenation, Condition, CrossAttention
 from models.detokenizer.diffusers_folder import (
@@ -61,7 +61,7 @@ SCHEDULERS = {kind.name for kind in KarrasDiffusionSchedulers} - {"EDMEulerSched
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
-class StableDiffusionDetokenizer(nn.Module, PyTorchModelHubMixin):
+class StableDiffusionDetokenizer(Component):
     """Reconstructed features (B, N, D) to images, in the latent space of a frozen VAE.
 
     Args:

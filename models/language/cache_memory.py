@@ -1,21 +1,17 @@
-"""How much memory writing takes, and so how many images or answers are written at once.
+"""How much memory decoding takes, and so how many images or answers are decoded at once.
 
 A language model of 7B keeps half a megabyte of keys and values for each token of a row in half precision, so a hundred
-drawings with their unconditional rows are tens of gigabytes. Whatever draws or answers (`draw_codes`, `write_text`) asks
-here, so that no evaluation, command or round of self-enhancement has to know.
+drawings with their unconditional rows are tens of gigabytes. Whatever draws or answers (`draw_codes`, `generate_text`)
+asks here, so that no evaluation, command or round of self-enhancement has to know.
 """
 
 from typing import Any
-
-import torch
 
 from models.device import free_memory
 from models.language.unified_lm import UnifiedLM
 
 SHARE = 0.8  # of the free memory
-CHOOSING = (
-    6 * 4
-)  # bytes by code of a vocabulary, where a row chooses: logits in single precision, sorted, added up
+SAMPLING_BYTES = 6 * 4  # of a row by code: logits in single precision, sorted, summed
 
 
 def bytes_per_token(model: UnifiedLM) -> int:
@@ -23,20 +19,20 @@ def bytes_per_token(model: UnifiedLM) -> int:
     config: Any = model.trunk.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * config.num_hidden_layers * heads * size * _itemsize(model)
+    return 2 * config.num_hidden_layers * heads * size * model.vision_head.itemsize
 
 
 def bytes_per_row(model: UnifiedLM, prompt: int, room: int) -> int:
-    """The most that a row takes: a prompt of so many tokens, and up to `room` more that are written.
+    """The most that a row takes: a prompt of so many tokens, and up to `room` more that are decoded.
 
-    While the prompt's cache is copied to where the row goes on it is there twice. While it is read, one layer's hidden
+    While the prompt's cache is copied to where the row goes on it is there twice. During prefill, one layer's hidden
     states and the mask of its attention are there as well.
     """
     config: Any = model.trunk.config.get_text_config()
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     held = bytes_per_token(model) * (2 * prompt + room)
-    reading = _itemsize(model) * prompt * (6 * config.hidden_size + 2 * inner + 2 * prompt)
-    return held + max(reading, CHOOSING * model.vocabulary.codes)
+    prefill = model.vision_head.itemsize * prompt * (6 * config.hidden_size + 2 * inner + 2 * prompt)
+    return held + max(prefill, SAMPLING_BYTES * model.vocabulary.codes)
 
 
 def bytes_per_drawing(model: UnifiedLM, prompt: int, guided: bool = True) -> int:
@@ -44,20 +40,15 @@ def bytes_per_drawing(model: UnifiedLM, prompt: int, guided: bool = True) -> int
     return bytes_per_row(model, prompt, model.draw_tokens) * (2 if guided else 1)
 
 
-def drawings_at_once(model: UnifiedLM, prompt: int, guided: bool = True) -> int:
+def drawing_batch_size(model: UnifiedLM, prompt: int, guided: bool = True) -> int:
     """How many drawings have room in the free memory of the model's device, at least one."""
-    return _fit(model, bytes_per_drawing(model, prompt, guided))
+    return _batch_size(model, bytes_per_drawing(model, prompt, guided))
 
 
-def answers_at_once(model: UnifiedLM, prompt: int, limit: int) -> int:
+def answer_batch_size(model: UnifiedLM, prompt: int, limit: int) -> int:
     """How many answers of up to `limit` tokens have room in the free memory of the model's device, at least one."""
-    return _fit(model, bytes_per_row(model, prompt, limit))
+    return _batch_size(model, bytes_per_row(model, prompt, limit))
 
 
-def _fit(model: UnifiedLM, each: int) -> int:
+def _batch_size(model: UnifiedLM, each: int) -> int:
     return max(1, int(SHARE * free_memory(model.vision_head.device) / each))
-
-
-def _itemsize(model: UnifiedLM) -> int:
-    weights: torch.Tensor = model.vision_head
-    return weights.itemsize

@@ -1,16 +1,99 @@
-"""The chat template of an exported model: a talk laid out as it was trained, token by token.
+"""Chat templates: the turns that a published one opens and closes, and the one that lays out an exported model's.
 
-In training every piece of a talk becomes ids by itself (`models/sequence.py`); a template is one text, in which pieces
+In training every piece of a dialogue becomes ids by itself (`models/sequence.py`); a template is one text, in which pieces
 meet. Whether two of them meet with a space between is tried out, and the whole is held against the ids of training.
 """
 
+import re
 from collections.abc import Sequence
+from os.path import commonprefix
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from models.turns import Turns, lay_out_turns
+from models.language.stop_ids import special_ids
+from models.language.template_render import TODAY, render_template
+from models.turns import Turns
 
-PROBES = ("describe the image", "Is it red?", "a cat", "2 dogs, blue.")
+# Vicuna v1.1's, which its published tokenizer does not hold (FastChat's conversation template).
+VICUNA = (
+    "{{ bos_token }}{{ 'A chat between a curious user and an artificial intelligence assistant. The assistant gives "
+    "helpful, detailed, and polite answers to the user\\'s questions. ' }}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{{ 'USER: ' + message['content'] + ' ' }}"
+    "{% else %}{{ 'ASSISTANT: ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+EXPORTED = (
+    "{{ BEGIN }}{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}{{ ANSWER + message['content'] + END }}"
+    "{% elif loop.first %}{{ FIRST + message['content'] }}"
+    "{% elif loop.previtem['role'] == 'assistant' %}{{ NEXT + message['content'] }}"
+    "{% else %}{{ MORE + message['content'] }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ PROMPT }}{% endif %}"
+)
+MESSAGES = ("describe the image", "Is it red?", "a cat", "2 dogs, blue.")  # by which a template is tried out
+MARKERS = tuple(f"Zq{name}zQ" for name in ("one", "two", "three", "four"))  # messages that no template writes
+
+
+def read_template_turns(tokenizer: PreTrainedTokenizerBase, source: str, today: str = TODAY) -> Turns:
+    """The turns of a tokenizer's chat template: it lays out four messages, and we look between them.
+
+    Args:
+        tokenizer: with a chat template.
+        source: where it is from, for messages.
+        today: the date given to a template that asks for it.
+
+    Raises:
+        ValueError: it has no chat template, or one that does not render, or whose turns are not alike, or end in what
+            an answer may hold.
+    """
+    if not tokenizer.chat_template:
+        raise ValueError(
+            f"the tokenizer of {source} has no chat template: set `turns` to vicuna, if it is one, "
+            "or to own, for special tokens of our own"
+        )
+    tokens = {
+        name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
+    }
+    text = render_template(tokenizer.chat_template, _dialogue(MARKERS), tokens, source, today)
+    between = []
+    for marker in MARKERS:
+        before, found, text = text.partition(marker)
+        if not found:
+            raise ValueError(f"the chat template of {source} leaves out messages: set `turns` to own")
+        between.append(before.strip(" "))  # pieces of text bring a space of their own, where they have one
+    first, to_answer, to_user, _, last = *between, text.strip(" ")
+    end = _common_beginning(to_user, last, tokenizer)
+    user = to_user[len(end) :].strip(" ")
+    if not end or not to_answer or not first.endswith(user):
+        raise ValueError(
+            f"the chat template of {source} does not open and close all turns alike: set `turns` to own"
+        )
+    pieces = (first.removesuffix(user).strip(" "), user, to_answer, end)
+    turns = Turns(*(tuple(_ids(tokenizer, piece, special=True)) for piece in pieces))
+    if turns.stop not in special_ids(tokenizer):
+        raise ValueError(
+            f"the chat template of {source} ends an answer with {end[:40]!r}, which its tokenizer reads as words, so "
+            "that an answer would stop within one: set `turns` to own"
+        )
+    return turns
+
+
+def _common_beginning(one: str, other: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The longest text, in whole tokens, with which both begin: the end of an answer, another message after it or not."""
+    whole = [_ids(tokenizer, text, special=True) for text in (one, other)]
+    for length in range(len(commonprefix([one, other])), 0, -1):
+        ids = _ids(tokenizer, one[:length], special=True)
+        if all(own[: len(ids)] == ids for own in whole):
+            return one[:length].rstrip(" ")
+    return ""
+
+
+class Piece(NamedTuple):
+    """A piece of a dialogue, as text and as ids."""
+
+    text: str
+    ids: list[int]
 
 
 def chat_template(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> str:
@@ -23,63 +106,51 @@ def chat_template(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> str:
     Raises:
         ValueError: however pieces meet, the tokenizer joins some that training keeps apart.
     """
-    pieces = {name: _text(tokenizer, ids) for name, ids in turns.to_dict().items()}
-    first, other = (_ids(tokenizer, said) for said in PROBES[:2])
-    said = (PROBES[0], first)
-    glue = {
-        "user": _glue(tokenizer, (pieces["user"], turns.user), said),
-        "assistant": _glue(tokenizer, (pieces["assistant"], turns.assistant), said),
-        "answer": _glue(tokenizer, said, (pieces["assistant"], turns.assistant)),
-        "end": _glue(tokenizer, said, (pieces["end"], turns.end)),
-        "begin": _glue(tokenizer, (pieces["begin"], turns.begin), (pieces["user"], turns.user)),
-        "again": _glue(tokenizer, (pieces["end"], turns.end), (pieces["user"], turns.user)),
-        "more": _glue(tokenizer, said, (PROBES[1], other)),
+    begin, user, assistant, end = (Piece(_text(tokenizer, ids), ids) for ids in turns.to_dict().values())
+    message, other = (Piece(text, _ids(tokenizer, text)) for text in MESSAGES[:2])
+
+    def join(*pieces: Piece) -> str:
+        """What stands between two pieces so that their ids follow each other; nothing, where neither does it."""
+        one, another = pieces
+        for glue in ("", " ") if one.text and another.text else ():
+            if _ids(tokenizer, one.text + glue + another.text, special=True) == [*one.ids, *another.ids]:
+                return glue
+        return ""
+
+    to_user, to_answer = user.text + join(user, message), join(message, assistant) + assistant.text
+    literals = {
+        "BEGIN": begin.text,
+        "ANSWER": to_answer + join(assistant, message),
+        "END": join(message, end) + end.text,
+        "FIRST": join(begin, user) + to_user,
+        "NEXT": join(end, user) + to_user,
+        "MORE": join(message, other),
+        "PROMPT": to_answer,
     }
-    before_user = _literal(glue["again"] + pieces["user"] + glue["user"])
-    template = (
-        f"{{{{ {_literal(pieces['begin'])} }}}}{{% for message in messages %}}"
-        "{% if message['role'] == 'assistant' %}"
-        f"{{{{ {_literal(glue['answer'] + pieces['assistant'] + glue['assistant'])} + message['content']"
-        f" + {_literal(glue['end'] + pieces['end'])} }}}}"
-        f"{{% elif loop.first %}}{{{{ {_literal(glue['begin'] + pieces['user'] + glue['user'])} + message['content'] }}}}"
-        f"{{% elif loop.previtem['role'] == 'assistant' %}}{{{{ {before_user} + message['content'] }}}}"
-        f"{{% else %}}{{{{ {_literal(glue['more'])} + message['content'] }}}}{{% endif %}}{{% endfor %}}"
-        f"{{% if add_generation_prompt %}}{{{{ {_literal(glue['answer'] + pieces['assistant'])} }}}}{{% endif %}}"
-    )
-    _check(tokenizer, turns, template)
+    template = re.sub("[A-Z]+", lambda name: _literal(literals[name[0]]), EXPORTED)
+    for count in range(1, len(MESSAGES) + 1):
+        found = tokenizer.apply_chat_template(
+            _dialogue(MESSAGES[:count]),
+            chat_template=template,
+            add_generation_prompt=bool(count % 2),
+            return_dict=False,
+        )
+        wanted = turns.lay_out([_ids(tokenizer, text) for text in MESSAGES[:count]])
+        if list(found) != wanted:
+            raise ValueError(
+                "no chat template of one text gives the ids this model was trained on, for its tokenizer joins "
+                f"what training keeps apart: {tokenizer.decode(found)!r:.120} is not {tokenizer.decode(wanted)!r:.120}"
+            )
     return template
 
 
-def _check(tokenizer: PreTrainedTokenizerBase, turns: Turns, template: str) -> None:
-    talk = [{"role": ("user", "assistant")[i % 2], "content": said} for i, said in enumerate(PROBES)]
-    for count in range(1, len(talk) + 1):
-        asks = bool(count % 2)
-        laid = tokenizer.apply_chat_template(
-            talk[:count], chat_template=template, add_generation_prompt=asks, return_dict=False
-        )
-        wanted = lay_out_turns(turns, [_ids(tokenizer, said) for said in PROBES[:count]])
-        if list(laid) != wanted:
-            raise ValueError(
-                "no chat template of one text gives the ids this model was trained on, for its tokenizer joins "
-                f"what training keeps apart: {tokenizer.decode(laid)!r:.120} is not {tokenizer.decode(wanted)!r:.120}"
-            )
-
-
-def _glue(
-    tokenizer: PreTrainedTokenizerBase, one: tuple[str, Sequence[int]], other: tuple[str, Sequence[int]]
-) -> str:
-    """What stands between two texts so that their ids follow each other; nothing, where neither does it."""
-    if not one[0] or not other[0]:
-        return ""
-    wanted = [*one[1], *other[1]]
-    for glue in ("", " "):
-        if _ids(tokenizer, one[0] + glue + other[0], special=True) == wanted:
-            return glue
-    return ""
+def _dialogue(messages: Sequence[str]) -> list[dict[str, str]]:
+    return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(messages)]
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str, special: bool = False) -> list[int]:
-    return tokenizer(text, add_special_tokens=False, split_special_tokens=not special)["input_ids"]
+    """With the template's own special tokens read as such, or as text."""
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=not special)["input_ids"] if text else []
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

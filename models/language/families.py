@@ -22,7 +22,10 @@ COMMON = frozenset(
 )
 OLD_ROTARY = ("rope_theta", "rope_scaling", "partial_rotary_factor")  # now of rope_parameters
 ROTARIES = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
-LENGTH_DEPENDENT = ("dynamic", "longrope")  # whose angles depend on the longest text of a batch, past a length
+LENGTH_DEPENDENT = (
+    "dynamic",
+    "longrope",
+)  # whose angles depend on the longest text of a batch, past a length
 LAYERS = ("full_attention", "sliding_attention")
 # Settings that change what is computed, and the values at which they change nothing.
 IDLE: dict[str, tuple[Any, ...]] = {

@@ -1,20 +1,25 @@
-"""A trunk stripped to what writing one token a row needs: its own matrix products, and a cache that never moves.
+"""A trunk stripped to what decoding one token a row needs: its own matrix products, and a cache that never moves.
 
 `transformers` runs a layer as a dozen modules, and its cache grows by copying; for rows of one token both cost more than
-the products do. Here a layer is fifteen operations, and keys and values are laid down in buffers that were made once.
+the products do. Here a layer is fifteen operations, and keys and values are written to buffers that were made once.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.language.packed_linear import Addition, Product, addition, normed
+from models.language.packed_linear import AddLinear, Linear, packed_add_linear, packed_norm_linear
 
 FAMILIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
-ROTARIES = ("default", "linear", "llama3", "yarn")  # whose angles do not depend on how long the text becomes
-SMALL = 2**28  # parameters up to which products are joined and laid out anew, at the price of a copy of them
+ROPE_TYPES = (
+    "default",
+    "linear",
+    "llama3",
+    "yarn",
+)  # whose angles do not depend on how long the text becomes
+MAX_COPIED = 2**28  # parameters up to which products are joined and packed, at the price of a copy of them
 
 
 def can_fuse(trunk: nn.Module) -> bool:
@@ -25,99 +30,101 @@ def can_fuse(trunk: nn.Module) -> bool:
     windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     if type(trunk).__name__ not in FAMILIES or getattr(config, "hidden_act", "") != "silu":
         return False
-    if rope.get("rope_type", "default") not in ROTARIES or rope.get("partial_rotary_factor", 1.0) != 1.0:
+    if rope.get("rope_type", "default") not in ROPE_TYPES or rope.get("partial_rotary_factor", 1.0) != 1.0:
         return False
     if set(kinds) != {"full_attention"} or (windowed and type(trunk).__name__ == "MistralModel"):
         return False
-    parts = [part for layer in trunk.layers for part in (layer.self_attn, layer.mlp)]
-    linears = [m for part in parts for name, m in part.named_children() if name.endswith("_proj")]
-    return all(type(linear) is nn.Linear for linear in linears)
+    named = [
+        pair
+        for layer in trunk.layers
+        for own in (layer.self_attn, layer.mlp)
+        for pair in own.named_children()
+    ]
+    return all(type(module) is nn.Linear for name, module in named if name.endswith("_proj"))
 
 
 def may_copy_weights(trunk: nn.Module) -> bool:
     """Whether there is room for a copy of a trunk's weights."""
-    return sum(p.numel() for p in trunk.parameters()) <= SMALL
+    return sum(p.numel() for p in trunk.parameters()) <= MAX_COPIED
 
 
-@dataclass
-class Layer:
+class Prefix(NamedTuple):
+    """What a trunk has run through: keys and values (R, H, L, d) of each layer.
+
+    Attributes:
+        real: (R, L) which of them may be attended to.
+        positions: (R,) of the next token.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    real: Tensor
+    positions: Tensor
+
+
+class Layer(NamedTuple):
     """One layer's products, the norms before them taken in, those of one input joined where the trunk is small."""
 
-    qkv: Product
+    qkv: Linear
     heads_norm: tuple[Tensor, Tensor] | None
-    out: Addition
-    gate_up: Product
-    down: Addition
+    out: AddLinear
+    gate_up: Linear
+    down: AddLinear
 
 
 class FusedDecoder:
-    """Writes on from what a trunk has read: (R, D) in, (R, D) out, one token a row.
+    """Decodes on from a prefix: (R, D) in, (R, D) out, one token a row.
 
     Args:
-        trunk: a model of one of FAMILIES, as `can_fuse` finds it.
-        keys, values: of each layer, (R, H, L, d), as the trunk left them.
-        real: (R, L) which of these may be looked at.
-        positions: (R,) of the next token.
-        room: tokens that will be written.
+        trunk: a model of one of FAMILIES, which `can_fuse`.
+        prefix: of the rows.
+        room: tokens that will be decoded.
     """
 
-    def __init__(
-        self,
-        trunk: nn.Module,
-        keys: list[Tensor],
-        values: list[Tensor],
-        real: Tensor,
-        positions: Tensor,
-        room: int,
-    ) -> None:
-        config = trunk.config
+    def __init__(self, trunk: nn.Module, prefix: Prefix, room: int) -> None:
+        config, real = trunk.config, prefix.real
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.eps, self.scale = config.rms_norm_eps, trunk.layers[0].self_attn.scaling
         self.norm = trunk.norm.weight
         copied = may_copy_weights(trunk)
-        self.layers = [_lay_out(layer, self.eps, copied) for layer in trunk.layers]
-        self.keys = [_with_room(k, room) for k in keys]
-        self.values = [_with_room(v, room) for v in values]
-        self.filled = real.shape[1]
-        self.mask = None
+        self.layers = [_fuse(layer, self.eps, copied) for layer in trunk.layers]
+        self.keys = [_with_room(own, room) for own in prefix.keys]
+        self.values = [_with_room(own, room) for own in prefix.values]
+        self.filled, self.written = real.shape[1], 0
+        like = prefix.keys[0]
+        self.mask = None  # (R, 1, 1, L + room)
         if not bool(real.all()):
-            seen = torch.cat([real, real.new_ones(len(real), room)], 1)
-            hidden = torch.finfo(keys[0].dtype).min
-            self.mask = torch.zeros(seen.shape, dtype=keys[0].dtype, device=real.device)
-            self.mask = self.mask.masked_fill(~seen, hidden)[:, None, None]  # (R, 1, 1, L + room)
-        steps = positions[:, None] + torch.arange(room, device=positions.device)  # (R, room)
-        cos, sin = trunk.rotary_emb(keys[0], steps)  # (R, room, d)
+            hidden = like.new_zeros(real.shape).masked_fill(~real, torch.finfo(like.dtype).min)
+            self.mask = F.pad(hidden, (0, room))[:, None, None]
+        steps = prefix.positions[:, None] + torch.arange(room, device=real.device)  # (R, room)
+        cos, sin = trunk.rotary_emb(like, steps)  # (R, room, d)
         half = cos.shape[-1] // 2
         sin = torch.cat([-sin[..., :half], sin[..., half:]], -1)  # so that turning half around is a roll
-        self.cos, self.sin = (part.transpose(0, 1)[:, :, None].contiguous() for part in (cos, sin))
-        self.written = 0
+        self.cos, self.sin = (own.transpose(0, 1)[:, :, None].contiguous() for own in (cos, sin))
 
     def step(self, hidden: Tensor) -> Tensor:
         """Embedded tokens (R, D) -> last hidden states (R, D)."""
-        turn, mask = self._turn(), self._mask()
+        rotation, mask = self._rotation(), self._visible()
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
-            hidden = self._attend(layer, hidden, keys, values, turn, mask)
+            hidden = self._attend(layer, hidden, keys, values, rotation, mask)
             gate, up = layer.gate_up(hidden).chunk(2, -1)
             hidden = layer.down(hidden, F.silu(gate) * up)
-        self._next()
+        self.written += 1
         return _norm(hidden, self.norm, self.eps)
 
-    def _turn(self) -> tuple[Tensor, Tensor]:
+    def _rotation(self) -> tuple[Tensor, Tensor]:
         """Cosines and sines (R, 1, d) of the token's position."""
         return self.cos[self.written], self.sin[self.written]
 
-    def _mask(self) -> Tensor | None:
-        """(R, 1, 1, n) what may be looked at."""
+    def _visible(self) -> Tensor | None:
+        """(R, 1, 1, n) additive mask of the keys that `_store` gives."""
         return None if self.mask is None else self.mask[..., : self.filled + self.written + 1]
 
-    def _keep(self, buffer: Tensor, new: Tensor) -> Tensor:
-        """Lays what is new (R, H, d) down behind what is there, and gives all of it, (R, H, n, d)."""
+    def _store(self, buffer: Tensor, new: Tensor) -> Tensor:
+        """Writes what is new (R, H, d) behind what is there, and gives all of it, (R, H, n, d)."""
         there = buffer[:, :, : self.filled + self.written + 1]
         there[:, :, -1] = new
         return there
-
-    def _next(self) -> None:
-        self.written += 1
 
     def _attend(
         self,
@@ -125,11 +132,11 @@ class FusedDecoder:
         hidden: Tensor,
         keys: Tensor,
         values: Tensor,
-        turn: tuple[Tensor, Tensor],
+        rotation: tuple[Tensor, Tensor],
         mask: Tensor | None,
     ) -> Tensor:
         """Attention of one token a row; its key and value go into the buffers (R, H, L + room, d)."""
-        (cos, sin), rows = turn, len(hidden)
+        (cos, sin), rows = rotation, len(hidden)
         half = cos.shape[-1] // 2
         made = layer.qkv(hidden).view(rows, -1, 2 * half)  # (R, Hq + 2 Hk, d)
         turned, value = made.split([self.heads + self.key_heads, self.key_heads], 1)
@@ -140,8 +147,8 @@ class FusedDecoder:
         turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin)
         seen = F.scaled_dot_product_attention(
             turned[:, : self.heads, None],
-            self._keep(keys, turned[:, self.heads :]),
-            self._keep(values, value),
+            self._store(keys, turned[:, self.heads :]),
+            self._store(values, value),
             mask,
             scale=self.scale,
             enable_gqa=self.heads != self.key_heads,
@@ -157,19 +164,20 @@ def _with_room(cached: Tensor, room: int) -> Tensor:
     return buffer
 
 
-def _lay_out(layer: nn.Module, eps: float, copied: bool) -> Layer:
+def _fuse(layer: nn.Module, eps: float, copied: bool) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
 
-    def after(norm: nn.Module, *linears: nn.Linear) -> Product:
-        return normed(norm.weight, eps, [m.weight for m in linears], [m.bias for m in linears], copied)
+    def after(norm: nn.Module, *linears: nn.Linear) -> Linear:
+        weights, biases = [own.weight for own in linears], [own.bias for own in linears]
+        return packed_norm_linear(norm.weight, eps, weights, biases, copied)
 
     norms = (attention.q_norm.weight, attention.k_norm.weight) if hasattr(attention, "q_norm") else None
     return Layer(
         qkv=after(layer.input_layernorm, attention.q_proj, attention.k_proj, attention.v_proj),
         heads_norm=norms,
-        out=addition(attention.o_proj.weight, attention.o_proj.bias, copied),
+        out=packed_add_linear(attention.o_proj.weight, attention.o_proj.bias, copied),
         gate_up=after(layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj),
-        down=addition(mlp.down_proj.weight, mlp.down_proj.bias, copied),
+        down=packed_add_linear(mlp.down_proj.weight, mlp.down_proj.bias, copied),
     )
 
 

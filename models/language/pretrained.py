@@ -18,9 +18,9 @@ from transformers import (
 
 from common.paths import expand_home
 from models.attention import Attend, Backend
-from models.language.ends import published_stops
 from models.language.families import IGNORED_KEYS, NO_TEXT_ROWS, check_trunk, row_factors
 from models.language.published_tokenizer import read_published_tokenizer
+from models.language.stop_ids import published_stop_ids
 from models.language.template_render import TODAY, check_day
 from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import UnifiedLM
@@ -144,7 +144,9 @@ class PretrainedLanguage:
                 f"the tokenizer of {self.source} has ids up to {rows - 1} and its model {there} rows: "
                 "they are of different models"
             )
-        turns = None if self.turns == "own" else read_template_turns(tokenizer, self.source, self.today).to_dict()
+        turns = (
+            None if self.turns == "own" else read_template_turns(tokenizer, self.source, self.today).to_dict()
+        )
         sizes = self.codes, self.feature_width, self.see_tokens, self.draw_tokens
         return UnifiedLM(
             trunk_settings(config, self.source),
@@ -153,7 +155,7 @@ class PretrainedLanguage:
             attend=self.attend,
             backend=self.backend,
             turns=turns,
-            stops=published_stops(self.source, self.revision, config, tokenizer) or None,
+            stop_ids=published_stop_ids(self.source, self.revision, config, tokenizer) or None,
         )
 
     def _causal(self, dtype: torch.dtype) -> PreTrainedModel:

@@ -1,4 +1,4 @@
-"""Choosing the next token: guidance, temperature, top-k, top-p, and noise that is a sample's own, not its batch's."""
+"""Sampling the next token: guidance, temperature, top-k, top-p, and noise that is a sample's own, not its batch's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.generation import NEUTRAL, SamplingConfig
 
-MIN_TEMPERATURE = 1e-6  # temperature of rows that take the best anyway
+MIN_TEMPERATURE = 1e-6  # of rows that are greedy anyway
 BLOCK = 128  # weights that are summed at once, before it is looked which of them is meant
 
 
@@ -29,58 +29,58 @@ def uniform_noise(seeds: list[int], length: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Sampler:
-    """How each row chooses. What no row wants costs nothing, and nothing of it asks the device.
+    """Samples a token for each row by its own settings. One that no row uses costs nothing; none asks the device.
 
     Attributes:
         temperature: (B, 1), never 0.
-        greedy: (B,) rows that take the best; None: there are none.
+        greedy: (B,) rows that take the likeliest; None: there are none.
         all_greedy: whether all rows do.
-        top_k: (B, 1) place of the last logit that counts, from 0; None: no row has a top-k.
-        most: the largest top-k.
-        every: (B, 1) rows without a top-k.
+        rank: (B, 1) of the last logit that counts by top-k, from 0; None: no row has a top-k.
+        max_k: the largest top-k.
+        without_k: (B, 1) rows without a top-k.
         top_p: (B, 1); None: no row has a top-p.
     """
 
     temperature: Tensor
     greedy: Tensor | None
     all_greedy: bool
-    top_k: Tensor | None
-    most: int
-    every: Tensor
+    rank: Tensor | None
+    max_k: int
+    without_k: Tensor
     top_p: Tensor | None
 
     @classmethod
     def of(cls, settings: Sequence[SamplingConfig], device: torch.device | str = "cpu") -> "Sampler":
         """Of one config for each row; what is None is neutral."""
         rows = [NEUTRAL.override(own) for own in settings]
-        heat = torch.tensor([r.temperature for r in rows], dtype=torch.float32)
-        p = torch.tensor([r.top_p for r in rows], dtype=torch.float32)
-        k = torch.tensor([r.top_k for r in rows])
-        greedy, most = heat == 0, int(k.max())
+        temperature = torch.tensor([own.temperature for own in rows], dtype=torch.float32)
+        p = torch.tensor([own.top_p for own in rows], dtype=torch.float32)
+        k = torch.tensor([own.top_k for own in rows])
+        greedy, max_k = temperature == 0, int(k.max())
         return cls(
-            temperature=heat.clamp_min(MIN_TEMPERATURE)[:, None].to(device),
+            temperature=temperature.clamp_min(MIN_TEMPERATURE)[:, None].to(device),
             greedy=greedy.to(device) if greedy.any() else None,
             all_greedy=bool(greedy.all()),
-            top_k=(k[:, None] - 1).clamp_min(0).to(device) if most else None,
-            most=most,
-            every=(k == 0)[:, None].to(device),
+            rank=(k[:, None] - 1).clamp_min(0).to(device) if max_k else None,
+            max_k=max_k,
+            without_k=(k == 0)[:, None].to(device),
             top_p=p[:, None].to(device) if bool((p < 1).any()) else None,
         )
 
     def __call__(self, logits: Tensor, noise: Tensor) -> Tensor:
-        """Samples by inverse CDF: logits (B, V), noise (B,) -> (B,)."""
+        """Samples by inverse CDF: logits (B, V), uniform noise (B,) -> (B,)."""
         if self.all_greedy:
             return logits.argmax(-1)
         scaled = logits.float() / self.temperature
-        if self.top_k is not None:
-            best = scaled.topk(min(self.most, scaled.shape[-1])).values
-            last = best.gather(1, self.top_k.clamp_max(best.shape[1] - 1))
-            scaled = scaled.masked_fill((scaled < last) & ~self.every, -torch.inf)
+        if self.rank is not None:
+            best = scaled.topk(min(self.max_k, scaled.shape[-1])).values
+            last = best.gather(1, self.rank.clamp_max(best.shape[1] - 1))
+            scaled = scaled.masked_fill((scaled < last) & ~self.without_k, -torch.inf)
         weights = scaled.softmax(-1)
         if self.top_p is not None:
             weights = _nucleus(weights, self.top_p)
-        drawn = sample_inverse_cdf(weights, noise)
-        return drawn if self.greedy is None else torch.where(self.greedy, logits.argmax(-1), drawn)
+        sampled = sample_inverse_cdf(weights, noise)
+        return sampled if self.greedy is None else torch.where(self.greedy, logits.argmax(-1), sampled)
 
 
 def sample_inverse_cdf(weights: Tensor, noise: Tensor) -> Tensor:
@@ -96,18 +96,18 @@ def sample_inverse_cdf(weights: Tensor, noise: Tensor) -> Tensor:
     block = torch.searchsorted(upto, aim, right=True)  # (B, 1)
     rest = aim - (upto - sums).gather(1, block)
     inside = blocks.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0].cumsum(-1)  # (B, BLOCK)
-    place = torch.searchsorted(inside, _below(rest, inside[:, -1:]), right=True)
-    return (block * BLOCK + place)[:, 0]
+    offset = torch.searchsorted(inside, _below(rest, inside[:, -1:]), right=True)
+    return (block * BLOCK + offset)[:, 0]
 
 
-def _below(aim: Tensor, all_of_it: Tensor) -> Tensor:
-    """At least 0, and less than the whole."""
-    return torch.minimum(aim.clamp_min(0), torch.nextafter(all_of_it, torch.zeros_like(all_of_it)))
+def _below(aim: Tensor, total: Tensor) -> Tensor:
+    """At least 0, and less than the total."""
+    return torch.minimum(aim.clamp_min(0), torch.nextafter(total, torch.zeros_like(total)))
 
 
 def _nucleus(weights: Tensor, top_p: Tensor) -> Tensor:
-    """Only the heaviest (B, V) that together reach `top_p` (B, 1) of all; the others become 0."""
-    heaviest, order = weights.sort(-1, descending=True)
-    before = heaviest.cumsum(-1) - heaviest
-    kept = before < top_p * heaviest.sum(-1, keepdim=True)
-    return torch.zeros_like(weights).scatter(-1, order, heaviest * kept)
+    """Only the largest (B, V) that together reach `top_p` (B, 1) of all; the others become 0."""
+    largest, order = weights.sort(-1, descending=True)
+    before = largest.cumsum(-1) - largest
+    kept = before < top_p * largest.sum(-1, keepdim=True)
+    return torch.zeros_like(weights).scatter(-1, order, largest * kept)

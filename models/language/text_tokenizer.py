@@ -1,9 +1,21 @@
 """Word pieces for a language model made from nothing: byte-level BPE, so that any text can be written."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Text to ids without special tokens: text that spells one stays text. It can be sent to a worker process."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, text: str) -> list[int]:
+        """The ids of a text."""
+        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
 def text_rows(tokenizer: PreTrainedTokenizerBase) -> int:

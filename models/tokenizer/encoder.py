@@ -5,15 +5,15 @@ nothing on captions; see `captioner.py`.
 """
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from models.component import Component
 from models.distributed import JointBatchNorm2d
 from models.precision import FullPrecision
 from models.tokenizer.blocks import TransformerBlock
 
 
-class VisionEncoder(FullPrecision, PyTorchModelHubMixin):
+class VisionEncoder(FullPrecision, Component):
     """Four convolutions that halve the image three times, learned positions, transformer blocks, a final norm.
 
     Args:

@@ -7,16 +7,16 @@ encoder and the semantic tokenizer. What ILLUME's own baseline looks like is not
 
 from typing import ClassVar, Literal
 
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor
 
+from models.component import Component
 from models.precision import FullPrecision, frozen_features
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.quantizer import Kind, Quantized
 from models.tokenizer.semantic import SemanticTokenizer
 
 
-class PixelTokenizer(FullPrecision, PyTorchModelHubMixin):
+class PixelTokenizer(FullPrecision, Component):
     """Images to codes, and codes to the vectors that a `PixelDecoder` draws from.
 
     Args:

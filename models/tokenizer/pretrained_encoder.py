@@ -10,7 +10,6 @@ from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import (
@@ -24,6 +23,7 @@ from transformers import (
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from models.component import Component
 from models.component_config import check_keys
 from models.precision import ComputeDtype, FullPrecision
 from models.published import check_files, read_published
@@ -51,7 +51,7 @@ PIXELS = {  # mean and deviation that the published weights of each family expec
 }
 
 
-class PretrainedEncoder(FullPrecision, PyTorchModelHubMixin):
+class PretrainedEncoder(FullPrecision, Component):
     """A published ViT: squares of its size in (`models/image_input.py` makes them), a grid of features out.
 
     Args:
@@ -113,8 +113,7 @@ class PretrainedEncoder(FullPrecision, PyTorchModelHubMixin):
             )
         self.image_size, self.reduce = image_size, reduce
         self.grid = image_size // (self.patch * reduce)
-        if isinstance(getattr(self, "_hub_mixin_config", None), dict):
-            self._hub_mixin_config |= {"image_size": image_size, "reduce": reduce}
+        self.config |= {"image_size": image_size, "reduce": reduce}
 
     @property
     def tokens(self) -> int:

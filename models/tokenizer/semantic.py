@@ -7,9 +7,9 @@ features. The encoder is not part of this module: `Illume` holds it once for bot
 from typing import ClassVar, Literal, NamedTuple
 
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from models.component import Component
 from models.precision import FullPrecision, stated_precision
 from models.tokenizer.blocks import TransformerBlock
 from models.tokenizer.losses import feature_loss
@@ -24,7 +24,7 @@ class TokenizerLoss(NamedTuple):
     codes: Tensor
 
 
-class SemanticTokenizer(FullPrecision, PyTorchModelHubMixin):
+class SemanticTokenizer(FullPrecision, Component):
     """Features to codes and back.
 
     Args:

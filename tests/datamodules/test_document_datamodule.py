@@ -243,7 +243,7 @@ def test_images_of_mixed_sizes_are_sliced_where_nothing_is_drawn(slicing, tmp_pa
         loader = slicing(sources, max_skipped_fraction=1.0).train_dataloader()
         batch = next(iter(loader))
         assert not loader.skipped.counts and batch.images.shape[1:] == (3, 48, 48)
-        loss = tiny_illume.language.loss(batch, *tiny_illume.inputs(batch))
+        loss = tiny_illume.language.loss(batch, *tiny_illume.encode_images(batch))
         assert loss.mean.isfinite() and ((batch.see_images < 0) == known).all()
         rows = zip(batch.documents, batch.see_blocks, strict=True)
         return {

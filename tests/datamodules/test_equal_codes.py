@@ -119,7 +119,7 @@ def batches(root: Path, model: Illume, workers: int = 0, size: int = SEEN) -> It
 
 
 def stamps_of(model: Illume) -> dict[str, str]:
-    return {"codes": model.stamp("encoder", "tokenizer")}
+    return {"codes": model.fingerprint("encoder", "tokenizer")}
 
 
 def at_evaluation(model: Illume, content: bytes) -> list[int]:
@@ -141,7 +141,7 @@ def test_codes_of_training_are_those_of_evaluation(model: Illume, data: Path, wo
     found = set()
     for batch in batches(data / "data", model, workers):
         moved = batch.to("cpu")
-        features, codes = model.inputs(moved)
+        features, codes = model.encode_images(moved)
         assert len(features) == len(batch.see_images) and batch.images.shape[-2:] == (SEEN, SEEN)
         found |= set(map(tuple, codes.tolist()))
     assert len(found) > 15 and found <= wanted
@@ -164,7 +164,7 @@ def test_precomputed_codes_are_those_of_training(model: Illume, data: Path):
 
     assert np.load(io.BytesIO(Shard(str(first)).read(3)[ending])).tolist() == at_evaluation(model, noise(3))
     for plain, ahead in zip(batches(data / "data", model), batches(data / "codes", model), strict=True):
-        (features, codes), (features_too, codes_too) = model.inputs(plain), model.inputs(ahead)
+        (features, codes), (features_too, codes_too) = model.encode_images(plain), model.encode_images(ahead)
         assert torch.equal(codes, codes_too) and torch.equal(features, features_too)
         one, other = (model.language.with_codes(b, c) for b, c in ((plain, codes), (ahead, codes_too)))
         assert torch.equal(one, other) and not len(ahead.code_images)

@@ -51,7 +51,7 @@ def loader(world, root, model, workers=0):
     module = DocumentDataModule(
         sources, sequences_per_batch=4, batches_per_epoch=6, workers=workers, drop=0.3
     )
-    stamps = {"codes": model.stamp("encoder", "tokenizer"), "features": model.stamp("encoder")}
+    stamps = {"codes": model.fingerprint("encoder", "tokenizer"), "features": model.fingerprint("encoder")}
     module.trainer = SimpleNamespace(lightning_module=FixedStage(model, stamps))
     module.setup()
     return module.train_dataloader()
@@ -62,8 +62,8 @@ def test_batches_are_those_of_tokenizing_on_the_fly(world, tiny_illume, options)
     assert [run(world, name, *options) for name in ("pairs", "edits", "stories")] == [0, 0, 0]
     pairs = list(zip(loader(world, "data", tiny_illume), loader(world, "codes", tiny_illume), strict=True))
     for plain, ahead in pairs:
-        features, codes = tiny_illume.inputs(plain)
-        features_too, codes_too = tiny_illume.inputs(ahead)
+        features, codes = tiny_illume.encode_images(plain)
+        features_too, codes_too = tiny_illume.encode_images(ahead)
         assert len(codes) and torch.equal(codes, codes_too)
         assert torch.allclose(features, features_too, atol=1e-6)
         language = tiny_illume.language

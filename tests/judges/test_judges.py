@@ -153,7 +153,7 @@ def test_confidence_is_that_of_the_next_word(tiny_illume):
     place = len(segment) - 1 - len(tiny_illume.sequencer.encode_text("yes")) + alike - 1
     yes, no = (tiny_illume.sequencer.encode_text(word)[alike] for word in ("yes", "no"))
     with torch.no_grad():
-        features, _ = tiny_illume.inputs(batch)
+        features, _ = tiny_illume.encode_images(batch)
         hidden = tiny_illume.language.hidden(batch, batch.ids, features)
         logits = tiny_illume.language.logits(hidden[0, place])
     assert found == pytest.approx(float(logits[[yes, no]].softmax(-1)[0]), abs=1e-4)

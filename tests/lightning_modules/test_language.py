@@ -103,7 +103,7 @@ def test_the_validation_loss_is_one_mean_over_words_and_codes(tiny_illume):
     (found,) = trainer.validate(
         Module(tiny_illume), DataLoader(OfRank(micro, 1), batch_size=None), verbose=False
     )
-    losses = [tiny_illume.language.loss(batch, *tiny_illume.inputs(batch)) for batch in micro]
+    losses = [tiny_illume.language.loss(batch, *tiny_illume.encode_images(batch)) for batch in micro]
     text, draw, *tokens = (sum(float(loss[i]) for loss in losses) for i in range(4))
     assert found["val/loss"] == pytest.approx((text + draw) / sum(tokens), rel=1e-5)
     halfway = (found["val/loss_text"] + found["val/loss_draw"]) / 2
@@ -115,7 +115,7 @@ def _by_hand(before, model, micro):
     model.language.load_state_dict(before)
     for window in (micro[:4], micro[4:]):
         model.zero_grad()
-        losses = [model.language.loss(batch, *model.inputs(batch)) for batch in window]
+        losses = [model.language.loss(batch, *model.encode_images(batch)) for batch in window]
         tokens = sum(int(x.text_tokens + x.draw_tokens) for x in losses)
         (sum(x.text + x.draw for x in losses) / tokens).backward()
         with torch.no_grad():

@@ -115,7 +115,7 @@ def test_the_training_loss_is_of_all_ranks_and_micro_batches(tmp_path):
         rows = batches(model, images)[:4]
         trainer.fit(Module(model), DataLoader(OfRank(rows, ranks), batch_size=None))
         told.append(float(trainer.callback_metrics["train/loss"]))
-    losses = [make_tiny_illume().language.loss(row, *make_tiny_illume().inputs(row)) for row in rows]
+    losses = [make_tiny_illume().language.loss(row, *make_tiny_illume().encode_images(row)) for row in rows]
     total, tokens = (
         sum(float(a + b) for a, b in pairs)
         for pairs in ([(x.text, x.draw) for x in losses], [(x.text_tokens, x.draw_tokens) for x in losses])

@@ -26,7 +26,7 @@ def segments(illume, images):
 def packed(illume, segments, backend, attend="image"):
     illume.language.backend, illume.language.attend = backend, attend
     batch = collate(segments, [[0, 2, 3], [4, 1], [3]], 180, 0)
-    features, codes = illume.inputs(batch)
+    features, codes = illume.encode_images(batch)
     hidden = illume.language.hidden(batch, illume.language.with_codes(batch, codes), features)
     return batch, hidden, illume.language.loss(batch, features, codes)
 

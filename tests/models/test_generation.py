@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from models.generation import PLAYGROUND, Generation, SamplingConfig, read_generation
-from models.model_folder import load_parts
+from models.model_folder import load_components
 from models.prompts import ILLUME_PLUS, Prompts
 from models.sampling_options import NAMES
 from models.unified import Illume
@@ -139,7 +139,7 @@ def test_a12_chat_takes_its_settings_and_an_edit_s_null_where_an_image_is_seen(
     monkeypatch.setattr(model, "draw_documents", draw_documents)
     image = torch.zeros(3, 48, 48, dtype=torch.uint8)
     for said in (["draw"], [image, "make it red"]):
-        next(part for part in model.talk(said) if not isinstance(part, str))
+        next(part for part in model.stream_chat(said) if not isinstance(part, str))
     assert seen == [SamplingConfig(2.0, 0.7, 9, 1.0)] * 2 and len(NAMES) == 4
     assert nulls[0][0].text == model.prompts.draw_null and nulls[1][1].text == model.prompts.reconstruct
 
@@ -150,4 +150,4 @@ def test_a_run_in_place_of_its_model_folder_is_told_where_that_is(tmp_path: Path
     with pytest.raises(FileNotFoundError, match="it is a run, and its model folder is .*model"):
         read_generation(tmp_path)
     with pytest.raises(FileNotFoundError, match="it is a run"):
-        load_parts(str(tmp_path))
+        load_components(str(tmp_path))

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from common.errors import explain
-from models.model_folder import folder_hash
+from models.folder_hash import folder_hash
 from models.unified import Illume
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 5\n"

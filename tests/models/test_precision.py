@@ -183,10 +183,10 @@ def test_training_aims_at_the_codes_and_features_of_inference(surrounding, scene
     documents = [describe_document(scenes[0], "red"), draw_document("a red circle", scenes[1])]
     segments = [model.sequencer.segment(document) for document in documents]
     batch = collate(segments, [[0], [1]], 128, 0)
-    features, codes = model.inputs(batch)
+    features, codes = model.encode_images(batch)
     cast, context = SURROUNDINGS[surrounding](copy.deepcopy(model))
     with context:
-        seen, aimed = cast.inputs(batch)
+        seen, aimed = cast.encode_images(batch)
     assert torch.equal(seen, features) and torch.equal(aimed, codes)
     assert torch.equal(features[0], frozen_features(model.encoder, scenes[:1])[0])
     assert torch.equal(codes[0], model.encode(scenes[1:2])[0])

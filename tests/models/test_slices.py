@@ -13,8 +13,8 @@ from lightning_modules.language import LanguageModule
 from models.document import Branches, Draw, See, Text, describe_document, edit_document, reconstruct_document
 from models.image_input import ImageInput
 from models.language.unified_lm import UnifiedLM
-from models.sequence import SEE, Segment, collate
-from models.slices import Slicing, best_grid, resized, slices
+from models.sequence import Segment, collate
+from models.slices import Slicing, best_grid, cut_slices, resize
 from models.unified import Illume
 from tests.models.conftest import TRUNK
 
@@ -71,15 +71,14 @@ def seer(illume):
 )
 def test_the_grid_follows_the_aspect_ratio_and_asks_for_no_more_than_there_is(height, width, grid):
     assert best_grid(height, width, Slicing()) == grid
-    assert best_grid(height, width, Slicing(most=1)) == (1, 1)
+    assert best_grid(height, width, Slicing(max_slices=1)) == (1, 1)
 
 
 def test_every_pixel_of_the_resized_image_is_in_one_slice():
     photo = image(*WIDE)
-    cuts = slices(photo, 48, (2, 3))
-    assert [cut.shape for cut in cuts] == [(3, 48, 48)] * 6
-    rows = [torch.cat(cuts[i : i + 3], 2) for i in (0, 3)]
-    assert torch.equal(torch.cat(rows, 1), resized(photo, 96, 144))
+    rows = cut_slices(photo, 48, (2, 3))
+    assert [cut.shape for row in rows for cut in row] == [(3, 48, 48)] * 6
+    assert torch.equal(torch.cat([torch.cat(row, 2) for row in rows], 1), resize(photo, 96, 144))
 
 
 @pytest.mark.parametrize("thumbnail", [True, False])
@@ -93,16 +92,16 @@ def test_rows_end_with_a_line_break_and_the_thumbnail_comes_first(seer, thumbnai
     start = segment.ids.index(special("begin_image"))
     assert segment.ids[start : start + len(rows)] == rows
     assert segment.ids[start + len(rows) :] == seer.sequencer.encode_text("what")
-    whole = [resized(photo, 48, 48)] if thumbnail else []
-    assert same(segment.images, whole + slices(photo, 48, (2, 3)))
+    whole = [resize(photo, 48, 48)] if thumbnail else []
+    assert same(segment.see_images, whole + sum(cut_slices(photo, 48, (2, 3)), []))
 
 
 def test_what_draws_sees_one_square(seer):
     photo = image(*WIDE)
     for document in (edit_document(photo, "blue"), [See(photo), Branches(((Text("blue"), Draw()),))]):
         segment = seer.sequencer.segment(document)
-        assert segment.image_uses.count(SEE) == 1
-        assert torch.equal(segment.images[0], ImageInput(48).resized(photo))  # as training decodes a file
+        assert len(segment.see_images) == 1
+        assert torch.equal(segment.see_images[0], ImageInput(48).resized(photo))  # as training decodes a file
     square = image(48, 48)
     batch = packed([seer.sequencer.segment(reconstruct_document(square))])
     assert len(batch.images) == 1 and torch.equal(batch.images[0], square)
@@ -117,15 +116,15 @@ def test_slice_counts_mix_in_one_packed_batch(seer):
         describe_document(image(*size, seed), "the image") for seed, size in enumerate((WIDE, TALL, SMALL))
     ]
     segments = [seer.sequencer.segment(document) for document in about]
-    assert [len(s.images) for s in segments] == [7, 8, 1]
+    assert [len(s.see_images) for s in segments] == [7, 8, 1]
     length = len(segments[0]) + len(segments[2])
     batch = collate(segments, [[0, 2], [1]], length, seer.language.vocabulary.special("pad"))
-    features, codes = seer.inputs(batch)
+    features, codes = seer.encode_images(batch)
     together = seer.language.hidden(batch, batch.ids, features)
     assert len(features) == 16
     for (row, start), segment in zip(((0, 0), (1, 0), (0, len(segments[0]))), segments, strict=True):
         alone = packed([segment])
-        seen, _ = seer.inputs(alone)
+        seen, _ = seer.encode_images(alone)
         hidden = seer.language.hidden(alone, alone.ids, seen)[0]
         assert torch.allclose(together[row, start : start + len(segment)], hidden, atol=1e-4)
     seer.language.loss(batch, features, codes).mean.backward()
@@ -138,7 +137,7 @@ def test_asking_is_a_prefix_of_training_and_answers_are_the_same_alone(seer):
         learned = seer.sequencer.segment(describe_document(photo, "red"))
         asked = seer.segment(describe_document(photo), ask=True)
         assert learned.ids[: len(asked)] == asked.ids
-        assert same(learned.images, asked.images)
+        assert same(learned.see_images, asked.see_images)
     answers = seer.ask_batch(photos, ["what"] * 3)
     assert answers == [seer.ask_batch([photo], ["what"])[0] for photo in photos]
     assert len(set(answers)) > 1
@@ -155,8 +154,8 @@ def test_a_model_folder_keeps_the_setting(seer, tmp_path):
 
 def test_settings_that_do_not_fit_are_refused(seer, illume):
     for wrong, said in (
-        ({"max_slices": 0}, "most 0"),
-        ({"mots": 3}, "did you mean max_slices"),
+        ({"max_slices": 0}, "max_slices 0"),
+        ({"max_slice": 3}, "did you mean max_slices"),
         ({"size": "48"}, "type int"),
     ):
         with pytest.raises(ValueError, match=f"slicing.*{said}"):
@@ -170,7 +169,7 @@ def test_settings_that_do_not_fit_are_refused(seer, illume):
 
 
 def test_a_stage_can_begin_to_slice_and_files_are_read_whole(seer, tmp_path):
-    seer.language.slicing = seer.language._hub_mixin_config["slicing"] = None
+    seer.language.slicing = seer.language.config["slicing"] = None
     seer.save_pretrained(str(tmp_path / "before"))
     module = LanguageModule({"adapter": 1e-3}, {"all": str(tmp_path / "before")}, slicing={"size": 48})
     module.configure_model()

@@ -12,7 +12,7 @@ from models import weights
 from models.document import Draw, Text
 from models.generation import SamplingConfig
 from models.image_input import ImageInput
-from models.model_folder import folder_hash
+from models.folder_hash import folder_hash
 from models.unified import Illume
 from models.weights import make_room
 from tests.models.test_slices import packed
@@ -92,7 +92,7 @@ def test_images_of_another_size_are_refused(illume):
         illume.encoder(large[None])
     batch = packed([illume.sequencer.segment([Text("draw"), Draw(large)])])
     with pytest.raises(ValueError, match="the encoder takes 48 x 48"):
-        illume.inputs(batch)
+        illume.encode_images(batch)
     assert torch.equal(illume.encode(large[None]), illume.encode(ImageInput(48).resized(large)[None]))
 
 
@@ -102,11 +102,11 @@ def test_a_tuned_encoder_sees_and_the_frozen_one_draws(illume, images):
 
     segment = illume.sequencer.segment(reconstruct_document(images[0]))
     batch = collate([segment], [[0]], len(segment), 0)
-    features, codes = illume.inputs(batch)
+    features, codes = illume.encode_images(batch)
     illume.understanding_encoder = copy.deepcopy(illume.encoder)
     with torch.no_grad():
         illume.understanding_encoder.positions.add_(torch.randn_like(illume.encoder.positions))
-    tuned, same_codes = illume.inputs(batch)
+    tuned, same_codes = illume.encode_images(batch)
     assert torch.equal(codes, same_codes) and not torch.allclose(features, tuned)
     assert tuned.requires_grad and torch.equal(illume.encode(images[:1]), codes)
 

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.predecessor import PLANNED, maker
-from models.model_folder import PARTS, load_parts
+from models.model_folder import COMPONENTS, load_components
 from training.plan.published import kept_folder, kept_words
 
 
@@ -101,7 +101,7 @@ class StandIn:
         self.open.pop()
         self._say(f"{folder} is not there: planned from {recipe}, which makes it")
         model = getattr(module, "model", None) or module
-        names = (*PARTS, "text_tokenizer", "generation", "prompts")
+        names = (*COMPONENTS, "text_tokenizer", "generation", "prompts")
         parts = {name: getattr(model, name, None) for name in names}
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -112,4 +112,4 @@ class StandIn:
 
 def _read(folder: str) -> dict[str, Any]:
     with torch.device("meta"):
-        return load_parts(folder, weights=False)
+        return load_components(folder, weights=False)

@@ -16,7 +16,7 @@ from evals.fidelity.extractor import features_of
 from evals.fidelity.frechet import frechet_distance
 from evals.fidelity.mjhq import CATEGORIES
 from evals.image_sets import pictures_in
-from models.model_folder import folder_hash
+from models.folder_hash import folder_hash
 from models.unified import Illume
 from tests.evals.fidelity.small_network import Small, paint, small_extractor, write_mjhq
 from tests.evals.geneval.painter import Painter

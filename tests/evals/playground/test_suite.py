@@ -10,7 +10,7 @@ from PIL import Image
 from evals.__main__ import main
 from evals.contact_sheet import RIGHT, WRONG, Cell, contact_sheet
 from evals.playground.suite import supported_measures, playground_suite
-from models.model_folder import folder_hash
+from models.folder_hash import folder_hash
 from models.unified import Illume
 
 SMALL = ["--per-category", "2", "--seeds", "1", "--samples", "6"]

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModel
 from models.document import See, Text, draw_document, edit_document
 from models.generation import SamplingConfig
 from models.language import decoding, drawing
-from models.language.decoding import Prefill
+from models.language.prefill import Prefill
 from models.language.drawing import draw_codes
 from models.language.fused_decoder import FusedDecoder, can_fuse
 from models.language.unified_lm import UnifiedLM
@@ -245,7 +245,7 @@ def test_an_image_alone_or_two_of_them_are_read_as_they_stand(illume, images):
 
 def test_words_come_as_they_are_written(illume, images):
     turn = ["what is this", images[0]]
-    pieces = list(illume.talk(turn, seed=1, limit=12))
+    pieces = list(illume.stream_chat(turn, seed=1, limit=12))
     texts = [p for p in pieces if isinstance(p, str)]
     assert len(texts) > 2 and "".join(texts) == "".join(
         p for p in illume.chat(turn, seed=1, limit=12) if isinstance(p, str)

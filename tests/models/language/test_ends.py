@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from models.causal_lm import to_causal_lm
 from models.document import Text
-from models.language.decoding import Prefill, write_text
+from models.language.prefill import Prefill, write_text
 from models.language.pretrained import PretrainedLanguage
 from models.unified import Illume
 from tests.models.language.tiny_models import SIZES, publish
@@ -39,8 +39,8 @@ def test_an_answer_ends_at_every_end_of_the_published_model(where, turns, tmp_pa
     Illume(language=language, text_tokenizer=tokenizer).save_pretrained(str(tmp_path / "model"))
     model = Illume.from_pretrained(str(tmp_path / "model"))
     language = model.language
-    assert language.turns.stop == language.stops[0] and {*ends, language.turns.stop} == {*language.stops}
-    assert 2 not in language.stops  # a class's default, which is a word of this tokenizer
+    assert language.turns.stop == language.stop_ids[0] and {*ends, language.turns.stop} == {*language.stop_ids}
+    assert 2 not in language.stop_ids  # a class's default, which is a word of this tokenizer
     prompt = model.segment([Text("describe")], ask=True)
     nothing = model.seen([prompt])
     hidden = Prefill(language, [prompt], nothing).last[0]
@@ -49,11 +49,11 @@ def test_an_answer_ends_at_every_end_of_the_published_model(where, turns, tmp_pa
         language.text_head.zero_()
         language.text_head[end] = hidden
         assert write_text(language, [prompt], nothing, limit=4)[0] == [end]
-        assert model.words([words.convert_tokens_to_ids("a"), end]) == "a"
+        assert model.decode_text([words.convert_tokens_to_ids("a"), end]) == "a"
     exported = to_causal_lm(language)
     exported.save_pretrained(tmp_path / "out")
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
-    assert again.generation_config.eos_token_id == again.config.eos_token_id == list(language.stops)
+    assert again.generation_config.eos_token_id == again.config.eos_token_id == list(language.stop_ids)
 
 
 def test_what_is_no_end_is_one_line(tmp_path):

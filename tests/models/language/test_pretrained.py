@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from models.document import Text, describe_document, draw_document
 from models.generation import SamplingConfig
-from models.language.decoding import Prefill, write_text
+from models.language.prefill import Prefill, write_text
 from models.language.drawing import draw_codes
 from models.language.pretrained import PretrainedLanguage
 from models.sequence import collate
@@ -100,7 +100,7 @@ def test_an_answer_ends_where_the_template_ends_it(tmp_path):
             assert write_text(language, [prompt], seen, limit=4)[0][: len(written)] == written[:1] * len(
                 written
             )
-    assert model.words([language.turns.stop]) == ""
+    assert model.decode_text([language.turns.stop]) == ""
 
 
 def test_a_sharded_folder_and_one_that_lacks_a_shard(tmp_path):
@@ -175,7 +175,7 @@ def test_it_learns_to_draw_and_to_answer_and_draws(family, tmp_path):
     optimizer = torch.optim.AdamW([p for p in language.parameters() if p.requires_grad], 1e-3)
     losses = []
     for _ in range(4):
-        loss = language.loss(batch, *model.inputs(batch)).mean
+        loss = language.loss(batch, *model.encode_images(batch)).mean
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerFast
 from models.document import Text
 from models.language.pretrained import PretrainedLanguage
 from models.language.published_tokenizer import read_published_tokenizer
-from models.unified import Illume, Spelling
+from models.language.text_tokenizer import TextEncoder
+from models.unified import Illume
 from tests.models.language.tiny_models import SIZES, byte_level, publish, publish_sentencepiece
 
 TEXTS = ("describe the image", "USER: draw a cat ASSISTANT:", "2 cats.", "x\ny")
@@ -51,7 +52,7 @@ def test_a_sentencepiece_model_alone_loads_and_splits_as_sentencepiece_does(kind
     again = Illume.from_pretrained(str(tmp_path / "model"))
     processor = SentencePieceProcessor(str(tmp_path / "llm" / "tokenizer.model"))
     for text in TEXTS:
-        assert Spelling(words)(text) == processor.encode(text) == again.sequencer.encode_text(text)
+        assert TextEncoder(words)(text) == processor.encode(text) == again.sequencer.encode_text(text)
     assert language.turns.end == (words.eos_token_id,) == (2,)
     talk = model.sequencer.segment([Text("draw a cat"), Text("a cat", learn=True)]).ids
     user = processor.encode("USER:")

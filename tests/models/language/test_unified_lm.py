@@ -6,7 +6,7 @@ import torch
 from models.attention import attention_mask
 from models.document import Branches, Draw, See, Text, describe_document, draw_document
 from models.generation import SamplingConfig
-from models.language.decoding import Prefill
+from models.language.prefill import Prefill
 from models.language.drawing import draw_codes
 from models.language.sampling import apply_guidance
 from models.language.unified_lm import TASKS, UnifiedLM, positions_in_image
@@ -24,7 +24,7 @@ def documents(images):
 
 def packed_loss(model, segments, rows, length):
     batch = collate(segments, rows, length, model.language.vocabulary.special("pad"))
-    return model.language.loss(batch, *model.inputs(batch))
+    return model.language.loss(batch, *model.encode_images(batch))
 
 
 def test_packed_loss_and_gradients_equal_those_of_documents_alone(illume, images):
@@ -189,7 +189,7 @@ def test_a_codebook_of_another_size_gives_other_rows(illume, tmp_path):
     assert language.vocabulary.codes == 100 and len(language.vision_head) == len(special) + 100
     assert (
         torch.equal(language.vision_head[:-100], special)
-        and language.parts()["vision"][1] is language.vision_head
+        and language.param_groups()["vision"][1] is language.vision_head
     )
     language.save_pretrained(str(tmp_path))
     again = UnifiedLM.from_pretrained(str(tmp_path))

@@ -96,7 +96,7 @@ def test_each_tokenizer_is_given_what_it_reads(request, images, kind, tuned):
         model.understanding_encoder = copy.deepcopy(model.encoder)
     documents = [draw_document("a red circle", images[3]), edit_document(images[0], "blue", images[2])]
     segments = [model.sequencer.segment(d) for d in documents]
-    _, codes = model.inputs(collate(segments, [[0], [1]], max(map(len, segments)), 0))
+    _, codes = model.encode_images(collate(segments, [[0], [1]], max(map(len, segments)), 0))
     wanted = model.tokenizer.encode(read)
     assert torch.equal(codes, wanted[[3, 2]]) and not torch.equal(codes[0], codes[1])
     assert torch.equal(model.encode(images), wanted)
