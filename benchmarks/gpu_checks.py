@@ -118,7 +118,7 @@ def fsdp2(setting: Setting) -> dict[str, Any]:
         with torch.autocast(setting.kind, torch.bfloat16):
             loss = language.loss(batch, features, drawn).mean
         loss.backward()
-        grads = [sharding.local(p.grad).float() for p in language.parameters() if p.grad is not None]
+        grads = [sharding.local_shard(p.grad).float() for p in language.parameters() if p.grad is not None]
         told.append((loss.item(), torch.nn.utils.get_total_norm(grads).item()))
         del language, loss, grads
     torch.distributed.destroy_process_group()

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from benchmarks.harness import alternate, run
 from benchmarks.roofline import Work
-from models.tokenizer.quantizer import Kind, Quantizer, perplexity
+from models.tokenizer.quantizer import Quantizer, QuantizerKind, perplexity
 
 CODES, WIDTH, VECTORS = 16_384, 32, 4096
-KINDS: tuple[Kind, ...] = ("ema", "simvq")
+KINDS: tuple[QuantizerKind, ...] = ("ema", "simvq")
 DECAY, COMMITMENT = 0.97, 0.25
 CLUSTER_CODES, CLUSTERS, STEPS = 256, 512, 60  # codes, clusters and steps of the last comparison
 REPEATS = 3  # steps in one measurement
@@ -45,7 +45,7 @@ def peer_package() -> Any:
     return vector_quantize_pytorch
 
 
-def pair(kind: Kind, codes: int, width: int) -> tuple[Quantizer, nn.Module]:
+def pair(kind: QuantizerKind, codes: int, width: int) -> tuple[Quantizer, nn.Module]:
     """Ours and theirs at the same codebook."""
     torch.manual_seed(0)
     ours, package = Quantizer(codes, width, kind, DECAY, COMMITMENT).train(), peer_package()
@@ -101,7 +101,7 @@ def work(codes: int, width: int, vectors: int) -> Work:
     return Work(4 * width * (codes + 3 * vectors), 2 * vectors * codes * width)
 
 
-def compare(kind: Kind, rounds: int) -> dict[str, Any]:
+def compare(kind: QuantizerKind, rounds: int) -> dict[str, Any]:
     """Compares both sides, a step of each first."""
     ours, theirs = pair(kind, CODES, WIDTH)
     vectors = torch.randn(VECTORS, WIDTH, generator=torch.Generator().manual_seed(1)) / WIDTH**0.5

@@ -30,7 +30,7 @@ from models.language.weight_dtypes import (
 from models.model_folder import save_components
 from models.prompts import read_prompts
 from models.sequence import PackedBatch
-from models.weights import make_room
+from models.weights import materialize
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class LanguageModule(StageModule):
         # what is wrong is told now, before a predecessor is loaded
         PLAYGROUND.override(generation, GENERATION)
         read_prompts(prompts, where=PROMPTS)
-        self.whole_state: dict[str, Tensor] | None = None  # of a sharded language model, while it is exported
+        self.full_state_dict: dict[str, Tensor] | None = None  # of a sharded language model, while it is exported
 
     def build_model(self) -> None:
         """Loads what is there and builds the rest; shards the language model where the strategy has a mesh."""
@@ -123,7 +123,7 @@ class LanguageModule(StageModule):
             half = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
             sharding.shard(self.model.language, self.device_mesh["data_parallel"], half)
             if is_filled_later(self):
-                make_room(self.model, self.trainer.strategy.root_device)
+                materialize(self.model, self.trainer.strategy.root_device)
 
     def check_shardable(self) -> None:
         """Makes sure that these settings go with a strategy that shards.
@@ -226,7 +226,7 @@ class LanguageModule(StageModule):
     def on_after_backward(self) -> None:
         """Averages what a sharding strategy leaves to us, the gradients of whole parts, at the end of a window."""
         if self.device_mesh is not None and not self.trainer.fit_loop._should_accumulate():
-            sharding.average(self.parameters())
+            sharding.average_gradients(self.parameters())
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divides the gradients by all tokens learned since the last step, on all ranks.
@@ -237,7 +237,7 @@ class LanguageModule(StageModule):
         factor = self.gradient_factor(window)
         for parameter in self.parameters():
             if parameter.grad is not None:
-                sharding.local(parameter.grad).mul_(factor)
+                sharding.local_shard(parameter.grad).mul_(factor)
         self.log("train/loss", self._mean_loss(window), prog_bar=True)
         if self._is_logged():
             # `self.log` would repeat the last value of a task, or of words or codes, in steps that have none of it
@@ -258,7 +258,7 @@ class LanguageModule(StageModule):
         elif gradient_clip_val:
             gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
             found = [gradient for gradient in gradients if gradient is not None]
-            sharding.clip(found, gradient_clip_val, gradient_clip_algorithm or "norm")
+            sharding.clip_gradients(found, gradient_clip_val, gradient_clip_algorithm or "norm")
 
     def on_validation_epoch_start(self) -> None:
         """Sums anew."""
@@ -295,15 +295,15 @@ class LanguageModule(StageModule):
     def gather(self) -> None:
         """Brings a sharded model's weights to the first process, for `export`; every process must call it."""
         if sharding.is_sharded(self.model.language):
-            self.whole_state = sharding.whole_state(self.model.language)
+            self.full_state_dict = sharding.full_state_dict(self.model.language)
 
     def export(self, folder: str | Path) -> None:
         """Writes every part that is there; `gather` comes first."""
-        states = {} if self.whole_state is None else {"language": self.whole_state}
+        states = {} if self.full_state_dict is None else {"language": self.full_state_dict}
         if half_dtypes(self.model.language):
             states = {"language": export_state_dict(self.model.language)}
         save_components(self.model, str(folder), states)
-        self.whole_state = None
+        self.full_state_dict = None
 
 
 def sums_of(loss: LanguageLoss) -> Tensor:

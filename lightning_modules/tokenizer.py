@@ -7,13 +7,13 @@ from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
 from lightning_modules.optimization import RunLength, adamw
-from lightning_modules.predecessor import encoder_of
+from lightning_modules.component_configs import PublishedEncoderConfig, TokenizerConfig
 from lightning_modules.stage_module import ImageStage
 from models.component_config import build
 from models.precision import frozen_features
 from models.tokenizer.quantizer import perplexity
 from models.tokenizer.semantic import SemanticTokenizer, TokenizerLoss
-from models.tokenizer.views import another_view
+from models.tokenizer.augmentation import augment_view
 from models.unified import Illume
 
 
@@ -21,8 +21,8 @@ class TokenizerModule(ImageStage):
     """The semantic tokenizer on a frozen encoder.
 
     Args:
-        encoder: model folder that holds the encoder, or the recipe of a published one: `{from: NAME, image_size: 224}`.
-        tokenizer: sizes of the tokenizer.
+        encoder: model folder that holds the encoder, or settings of a published one: `{path: NAME, image_size: 224}`.
+        tokenizer: its settings.
         lr: learning rate.
         warmup_steps: of the schedule.
         view_weight: weight of the pull that gives two views of an image, in other light and grain, the same codes
@@ -34,21 +34,22 @@ class TokenizerModule(ImageStage):
 
     def __init__(
         self,
-        encoder: str | dict[str, Any],
-        tokenizer: dict[str, Any] | None = None,
+        encoder: str | PublishedEncoderConfig,
+        tokenizer: TokenizerConfig | None = None,
         lr: float = 2e-3,
         warmup_steps: int = 50,
         view_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.given, self.sizes, self.lr, self.warmup_steps = encoder, tokenizer or {}, lr, warmup_steps
+        self.encoder_config, self.config = encoder, tokenizer or TokenizerConfig()
+        self.lr, self.warmup_steps = lr, warmup_steps
         self.view_weight = view_weight
 
     def build_model(self) -> None:
         """Loads the encoder and builds the tokenizer."""
-        encoder = encoder_of(self, self.given).eval().requires_grad_(False)
+        encoder = self.predecessors.load_encoder(self, self.encoder_config).eval().requires_grad_(False)
         self.check_image_size(encoder.image_size, "encoder takes")
-        sizes = {"feature_width": encoder.width, "tokens": encoder.tokens} | self.sizes
+        sizes = {"feature_width": encoder.width, "tokens": encoder.tokens} | self.config.given
         tokenizer = build(SemanticTokenizer, sizes, "model.init_args.tokenizer")
         self.model = Illume(encoder=encoder, tokenizer=tokenizer)
 
@@ -58,7 +59,7 @@ class TokenizerModule(ImageStage):
         made = tokenizer(features)
         total = made.total
         if self.view_weight:
-            others = self.features(another_view(batch.images))
+            others = self.features(augment_view(batch.images))
             total = total + self.view_weight * tokenizer.view_loss(features, others)
         return total, {"loss": total, self.measured: made.feature}
 

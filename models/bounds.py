@@ -17,8 +17,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from common.foreign_files import check_file
 
-MOST_HEADER = 64 * 2**20  # bytes of names and shapes: hundreds of times those of any published model
-MOST_NUMBER = 2**24  # above every size and length that is in use
+MAX_HEADER = 64 * 2**20  # bytes of names and shapes: hundreds of times those of any published model
+MAX_NUMBER = 2**24  # above every size and length that is in use
 UNBOUNDED = re.compile("theta|seed", re.IGNORECASE)  # settings that are no sizes
 LAYERS = re.compile(
     r"(num_)?((hidden|decoder|encoder|num)_)?layers|n_layers?|layers_per_block|depths?", re.IGNORECASE
@@ -39,7 +39,7 @@ def read_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
         check_file(path)
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
-        if header > min(MOST_HEADER, path.stat().st_size - 8):
+        if header > min(MAX_HEADER, path.stat().st_size - 8):
             raise ValueError(f"{path} is no safetensors file, or is cut short: get it again")
         try:
             with safe_open(path, framework="pt") as opened:
@@ -69,8 +69,8 @@ def check_numbers(config: Any, where: str, shapes: Shapes | None = None) -> None
             raise ValueError(f"{where}: {'.'.join(path)} is {value}: it must be a finite number")
         if not isinstance(value, int) or UNBOUNDED.search(name):
             continue
-        if abs(value) > MOST_NUMBER:
-            raise ValueError(f"{where}: {'.'.join(path)} is {value:.3g}; at most {MOST_NUMBER} is read")
+        if abs(value) > MAX_NUMBER:
+            raise ValueError(f"{where}: {'.'.join(path)} is {value:.3g}; at most {MAX_NUMBER} is read")
         if shapes is not None and LAYERS.fullmatch(name) and value > max(len(shapes), 1):
             raise ValueError(
                 f"{where}: {'.'.join(path)} is {value}, and the weights beside it are {len(shapes)} tensors: "

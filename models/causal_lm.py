@@ -20,8 +20,8 @@ from models.turns import Turns
 from models.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 
-def spelled(name: str) -> str:
-    """How a token is spelled that text has no word for: <|end|>, <|code_17|>."""
+def spell_token(name: str) -> str:
+    """How a token is spell_token that text has no word for: <|end|>, <|code_17|>."""
     return f"<|{name}|>"
 
 
@@ -96,11 +96,11 @@ def to_tokenizer(
 
 
 def _free(name: str, taken: dict[str, int]) -> str:
-    """A token's spelling, or another where the tokenizer has a piece that is spelled so."""
-    wanted = spelled(name)
+    """A token's spelling, or another where the tokenizer has a piece that is spell_token so."""
+    wanted = spell_token(name)
     while wanted in taken:
         name = f"illume_{name}"
-        wanted = spelled(name)
+        wanted = spell_token(name)
     return wanted
 
 

@@ -8,51 +8,51 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 
 
-def ranks() -> int:
+def world_size() -> int:
     """How many processes have joined each other."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
-def summed(tensor: Tensor) -> Tensor:
+def all_reduce_sum(tensor: Tensor) -> Tensor:
     """The tensor summed over all ranks, in place."""
-    if ranks() > 1:
+    if world_size() > 1:
         distributed.all_reduce(tensor)
     return tensor
 
 
-def from_first(tensor: Tensor) -> Tensor:
+def broadcast_first(tensor: Tensor) -> Tensor:
     """The first rank's tensor on every rank, in place."""
-    if ranks() > 1:
+    if world_size() > 1:
         distributed.broadcast(tensor, 0)
     return tensor
 
 
-def random_rows(rows: Tensor, count: int) -> Tensor:
+def sample_rows(rows: Tensor, count: int) -> Tensor:
     """`count` random rows of the joint batch, (M, C) on each rank -> (count, C), the same on every rank.
 
     The first rank's random numbers choose, as those of one process with all rows would.
     """
-    if ranks() == 1:
+    if world_size() == 1:
         return rows[torch.randint(len(rows), (count,), device=rows.device)]
-    sizes = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(ranks())]
+    sizes = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world_size())]
     distributed.all_gather(sizes, torch.tensor([len(rows)], device=rows.device))
     before = int(sum(sizes[: distributed.get_rank()]))
-    chosen = from_first(torch.randint(int(sum(sizes)), (count,), device=rows.device)) - before
+    chosen = broadcast_first(torch.randint(int(sum(sizes)), (count,), device=rows.device)) - before
     here = (chosen >= 0) & (chosen < len(rows))
     found = rows.new_zeros(count, rows.shape[1])
     found[here] = rows[chosen[here]]
-    return summed(found)
+    return all_reduce_sum(found)
 
 
-class JointBatchNorm2d(nn.BatchNorm2d):
+class SyncBatchNorm2d(nn.BatchNorm2d):
     """A batch norm whose statistics are of the joint batch: torch's SyncBatchNorm, which knows no CPU, on any device."""
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> the same, normalised by channel."""
-        if not self.training or ranks() == 1:
+        if not self.training or world_size() == 1:
             return super().forward(images)
         exact, axes = images.float(), (0, 2, 3)
-        count = summed(exact.new_tensor(images.numel() / images.shape[1]))
+        count = all_reduce_sum(exact.new_tensor(images.numel() / images.shape[1]))
         mean = (all_reduce(exact.sum(axes)) / count)[:, None, None]
         apart = exact - mean
         variance = all_reduce(apart.square().sum(axes)) / count

@@ -130,7 +130,7 @@ class DocumentModel(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Features of the tokenizer's encoder: (B, 3, H, W) uint8 -> (B, N, D)."""
         self.require("encoder", does="seeing images")
-        images = ImageInput(self.encoder.image_size).resized(images)
+        images = ImageInput(self.encoder.image_size).resize(images)
         return frozen_features(self.encoder, images.to(self.device))
 
     def see(self, images: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ class DocumentModel(nn.Module):
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Encodes images to discrete codes: (B, 3, H, W) uint8 -> (B, N); those of another size are cropped first."""
-        return self._codes(self.code_input.resized(images).to(self.device))
+        return self._codes(self.code_input.resize(images).to(self.device))
 
     def _codes(self, images: Tensor, features: Tensor | None = None) -> Tensor:
         """Codes (B, N) of images, by their features where these are there already."""
@@ -247,7 +247,7 @@ class DocumentModel(nn.Module):
         if not images:
             return list(segments)
         with torch.no_grad():
-            seen = self.see(torch.stack([self.image_input.resized(im) for im in images.values()]))
+            seen = self.see(torch.stack([self.image_input.resize(im) for im in images.values()]))
         features = dict(zip(images, seen, strict=True))
         encoded = []
         for own in segments:
@@ -275,7 +275,7 @@ class DocumentModel(nn.Module):
         drawn = [image for image in segment.draw_images if image is not None]
         if not drawn:
             return segment
-        squares = torch.stack([self.code_input.resized(image) for image in drawn])
+        squares = torch.stack([self.code_input.resize(image) for image in drawn])
         codes = iter(self.encode(squares).flatten().tolist())
         first, pairs = self.language.vocabulary.first_code, zip(segment.ids, segment.kinds, strict=True)
         return replace(segment, ids=[first + next(codes) if kind == DRAW else i for i, kind in pairs])

@@ -27,7 +27,7 @@ RANGES = {  # of one number, in words and as a test
 WHOLE = ("top_k",)
 
 
-def checked(name: str, value: Any, where: str = "") -> Any:
+def check_setting(name: str, value: Any, where: str = "") -> Any:
     """One sampling setting, if it is in range.
 
     Args:
@@ -77,7 +77,7 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         for name, value in self.given.items():
-            checked(name, value)
+            check_setting(name, value)
 
     @property
     def given(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class Generation:
 PLAYGROUND = Generation()
 
 
-def no_model_folder(folder: Path) -> FileNotFoundError:
+def missing_model_folder(folder: Path) -> FileNotFoundError:
     """The error for a folder without illume.json, with where it is in a run's folder."""
     inside = folder / "model"
     hint = f": it is a run, and its model folder is {inside}" if (inside / "illume.json").is_file() else ""
@@ -203,7 +203,7 @@ def read_generation(folder: str | Path) -> Generation:
     """
     path = Path(folder) / "illume.json"
     if not path.is_file():
-        raise no_model_folder(Path(folder))
+        raise missing_model_folder(Path(folder))
     top = read_object(path)
     return PLAYGROUND.override(top.get("generation"), f"{path}: generation")
 
@@ -219,5 +219,7 @@ def overrides(who: str, **given: Any) -> dict[str, Any]:
         ValueError: one is out of range.
     """
     return {
-        name: checked(name, value, f"{who}: {name}") for name, value in given.items() if value is not None
+        name: check_setting(name, value, f"{who}: {name}")
+        for name, value in given.items()
+        if value is not None
     }

@@ -61,12 +61,12 @@ class ImageInput:
         """An RGB picture -> (3, size, size) uint8, as one is seen that is edited or rebuilt; `fit` is one of FITS."""
         return to_tensor(FITS[fit](image, self.size))
 
-    def resized(self, image: Tensor) -> Tensor:
+    def resize(self, image: Tensor) -> Tensor:
         """Pictures that are tensors already (..., 3, H, W) uint8 -> (..., 3, size, size), as `square` crops one."""
         if image.shape[-2:] == (self.size, self.size):
             return image
         if image.ndim > 3:
-            return torch.stack([self.resized(one) for one in image])
+            return torch.stack([self.resize(one) for one in image])
         return self.square(to_pil(image)).to(image.device)
 
 

@@ -25,7 +25,7 @@ from models.detokenizer.pixel import PixelDecoder
 from models.detokenizer.stable_diffusion import StableDiffusionDetokenizer
 from models.document_model import DocumentModel
 from models.folder_hash import MANIFEST, hash_file, read_undisturbed
-from models.generation import no_model_folder, read_generation
+from models.generation import missing_model_folder, read_generation
 from models.language.lora import merged_state_dict
 from models.language.tokenizer_files import FAST, read_tokenizer
 from models.language.unified_lm import UnifiedLM
@@ -129,7 +129,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.exists() and not path.is_symlink():
-        raise no_model_folder(folder)
+        raise missing_model_folder(folder)
     manifest = read_object(path)
     for key in ("components", "fingerprints"):
         table = manifest.get(key, {} if key == "fingerprints" else None)

@@ -34,7 +34,7 @@ def _unrounded(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def stated_precision(device_type: str, dtype: ComputeDtype = "float32") -> Iterator[None]:
+def fixed_precision(device_type: str, dtype: ComputeDtype = "float32") -> Iterator[None]:
     """While it lasts products are made in `dtype`, whatever autocast and matmul precision were chosen around it.
 
     Args:
@@ -88,5 +88,5 @@ def _backend(name: str) -> Any:
 
 def frozen_features(encoder: FullPrecision, images: Tensor) -> Tensor:
     """Features as an encoder that does not learn makes them everywhere: (B, 3, H, W) uint8 -> (B, N, D) float32."""
-    with torch.no_grad(), stated_precision(images.device.type, encoder.compute_dtype):
+    with torch.no_grad(), fixed_precision(images.device.type, encoder.compute_dtype):
         return encoder(images).float()

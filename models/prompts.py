@@ -12,7 +12,7 @@ from typing import Any
 from common.checks import suggest
 from models.component_config import check_keys
 
-PLACES = {
+PLACEHOLDERS = {
     "draw": "caption",
     "edit": "instruction",
     "assess": "caption",
@@ -51,16 +51,16 @@ class Prompts:
         for name, text in asdict(self).items():
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"{name} must be some words, not {text!r}")
-            place = PLACES.get(name)
+            place = PLACEHOLDERS.get(name)
             if place is not None and text.count("{" + place + "}") != 1:
                 raise ValueError(f"{name} {text!r} must hold {{{place}}} once, where the words are filled in")
-            for other in set(PLACES.values()) - {place}:
+            for other in set(PLACEHOLDERS.values()) - {place}:
                 if "{" + other + "}" in text:
                     raise ValueError(f"{name} {text!r} holds {{{other}}}, which nothing fills in")
 
     def fill(self, name: str, words: str) -> str:
         """A prompt with the words in it, by replacement: braces in the words stay text."""
-        return getattr(self, name).replace("{" + PLACES[name] + "}", words)
+        return getattr(self, name).replace("{" + PLACEHOLDERS[name] + "}", words)
 
     def to_dict(self) -> dict[str, str]:
         """As illume.json holds them."""

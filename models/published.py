@@ -9,6 +9,7 @@ from zipfile import is_zipfile
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
+from transformers.utils import cached_file
 
 from common.disk import free_bytes, gigabytes
 from common.foreign_files import check_no_pointers
@@ -39,6 +40,19 @@ def read_published(read: Callable[..., Any], source: str, revision: str, **optio
         raise FileNotFoundError(
             f"{source} is no folder here, and the hub does not give it: {words}"
         ) from error
+
+
+def find_file(source: str, revision: str, name: str) -> Path | None:
+    """A file of a local folder, or of a name on the hub; None: it has none."""
+    options = {
+        "_raise_exceptions_for_missing_entries": False,
+        "_raise_exceptions_for_connection_errors": False,
+    }
+    try:
+        found = cached_file(source, name, revision=revision, **options)
+    except OSError:
+        return None
+    return None if found is None else Path(found)
 
 
 def check_files(source: str, revision: str, pickled: bool) -> None:
@@ -93,7 +107,7 @@ def check_room(source: str, revision: str, patterns: Collection[str]) -> None:
         )
 
 
-def type_on_disk(source: str, revision: str, pickled: bool) -> torch.dtype:
+def stored_dtype(source: str, revision: str, pickled: bool) -> torch.dtype:
     """The type of a published model's weights; where they are of several, the least that holds each exactly.
 
     Raises:

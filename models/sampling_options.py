@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from models.generation import RANGES, WHOLE, SamplingConfig, checked
+from models.generation import RANGES, WHOLE, SamplingConfig, check_setting
 
 NAMES = tuple(RANGES)  # cfg, temperature, top_k, top_p
 
@@ -19,7 +19,7 @@ def sampling_number(name: str) -> Callable[[str], Any]:
             what = "a whole number" if name in WHOLE else "a number"
             raise argparse.ArgumentTypeError(f"{text!r} is not {what}: {RANGES[name][0]}") from None
         try:
-            return checked(name, value)
+            return check_setting(name, value)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{text} is out of range: {RANGES[name][0]}") from error
 

@@ -36,7 +36,7 @@ def shard(language: UnifiedLM, mesh: DeviceMesh, dtype: torch.dtype | None = Non
             precision.
     """
     policy = MixedPrecisionPolicy(dtype, None if dtype is None else torch.float32)
-    for layer in layers(language.trunk):
+    for layer in trunk_layers(language.trunk):
         fully_shard(layer, mesh=mesh, mp_policy=policy)
     whole = set(language.adapter.parameters())
     fully_shard(language, mesh=mesh, mp_policy=policy, ignored_params=whole)
@@ -44,7 +44,7 @@ def shard(language: UnifiedLM, mesh: DeviceMesh, dtype: torch.dtype | None = Non
     register_fsdp_forward_method(language, "loss")
 
 
-def layers(trunk: nn.Module) -> nn.ModuleList:
+def trunk_layers(trunk: nn.Module) -> nn.ModuleList:
     """A trunk's layers, whatever they are called and however deep LoRA has put them."""
     return next(module for module in trunk.modules() if isinstance(module, nn.ModuleList))
 
@@ -54,13 +54,13 @@ def is_sharded(module: nn.Module | None) -> bool:
     return isinstance(module, FSDPModule)
 
 
-def local(tensor: Tensor) -> Tensor:
+def local_shard(tensor: Tensor) -> Tensor:
     """This process's share of a tensor, in the same memory; a whole one is its own share."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 @torch.no_grad()
-def average(parameters: Iterable[nn.Parameter]) -> None:
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Averages the gradients of whole parameters over all processes; one that no process used keeps none.
 
     Every process must come here, with the same parameters. A process that did not use one adds nothing to it.
@@ -83,7 +83,7 @@ def average(parameters: Iterable[nn.Parameter]) -> None:
             parameter.grad.div_(distributed.get_world_size())
 
 
-def total_norm(gradients: Sequence[Tensor]) -> Tensor:
+def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
     """The norm of all gradients together, the shares of other processes among them: () on the device."""
     shares = [g for g in gradients if isinstance(g, DTensor)]
     if not shares:
@@ -97,19 +97,19 @@ def total_norm(gradients: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def clip(gradients: Sequence[Tensor], most: float, by: str = "norm") -> None:
-    """Scales gradients so that their norm is at most `most`, or cuts each number at it where `by` is "value"."""
+def clip_gradients(gradients: Sequence[Tensor], limit: float, by: str = "norm") -> None:
+    """Scales gradients so that their norm is at most `limit`, or cuts each number at it where `by` is "value"."""
     if by == "value":
         for gradient in gradients:
-            local(gradient).clamp_(-most, most)
+            local_shard(gradient).clamp_(-limit, limit)
         return
-    factor = (most / (total_norm(gradients) + 1e-6)).clamp(max=1)  # as torch's own
+    factor = (limit / (gradient_norm(gradients) + 1e-6)).clamp(max=1)  # as torch's own
     for gradient in gradients:
-        local(gradient).mul_(factor)
+        local_shard(gradient).mul_(factor)
 
 
 @contextmanager
-def gathered(language: nn.Module | None) -> Iterator[None]:
+def unsharded(language: nn.Module | None) -> Iterator[None]:
     """While it lasts every process holds all weights of a sharded model, as plain tensors; others are left alone.
 
     Every process must enter. The weights are of the precision that the model computes in.
@@ -130,7 +130,7 @@ def gathered(language: nn.Module | None) -> Iterator[None]:
             group.set_reshard_after_forward(group is not language, recurse=False)
 
 
-def whole_state(module: nn.Module) -> dict[str, Tensor]:
+def full_state_dict(module: nn.Module) -> dict[str, Tensor]:
     """All weights of a sharded model in the precision they are kept in, on the first process's CPU; nothing elsewhere.
 
     Every process must call it.

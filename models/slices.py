@@ -104,7 +104,7 @@ def _slice_parts(document: Document, slicing: Slicing, whole: bool) -> Iterator[
                 part.image.cpu()
             )  # one device for all that is seen, and only there torch resizes whole numbers
             yield from (
-                _slice_image(image, slicing) if whole else [See(ImageInput(slicing.size).resized(image))]
+                _slice_image(image, slicing) if whole else [See(ImageInput(slicing.size).resize(image))]
             )
 
 

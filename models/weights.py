@@ -27,7 +27,7 @@ Module = TypeVar("Module", bound=nn.Module)
 NAME = "model.safetensors"
 INDEX = f"{NAME}.index.json"
 SHARD = "5GB"  # what the hub's own tools write, too
-TOLD = 5  # names in a message
+MAX_LISTED = 5  # names in a message
 FINGERPRINT = "fingerprint"  # what a file's own metadata calls it
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -44,7 +44,7 @@ def save_weights(tensors: dict[str, Tensor], folder: Path, shard: str = SHARD) -
     plan = split_torch_state_dict_into_shards(
         tensors, filename_pattern="model{suffix}.safetensors", max_shard_size=shard
     )
-    fingerprint = fingerprint_of(tensors)
+    fingerprint = hash_tensors(tensors)
     for name, keys in plan.filename_to_tensors.items():
         _write({key: tensors[key].contiguous().cpu() for key in keys}, folder / name, fingerprint)
     if plan.is_sharded:
@@ -64,7 +64,7 @@ def open_to_readers(folder: Path, like: str = "config.json") -> None:
         path.chmod(mode)
 
 
-def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     """Sixteen hex digits that name tensors: their names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
@@ -122,16 +122,16 @@ def weight_files(folder: Path) -> list[Path]:
         raise ValueError(f"{index} names files outside its folder")
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
-        raise FileNotFoundError(f"{folder} lacks {len(missing)} of {len(names)} files: {told(missing)}")
+        raise FileNotFoundError(f"{folder} lacks {len(missing)} of {len(names)} files: {list_names(missing)}")
     for name in names:
         check_file(folder / name)
     return [folder / name for name in names]
 
 
-def told(names: list[str]) -> str:
+def list_names(names: list[str]) -> str:
     """A few of the names, and how many more there are."""
-    more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
-    return ", ".join(names[:TOLD]) + more
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
 
 
 def read_tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
@@ -194,7 +194,7 @@ def set_tensors(
             _place(module, name, _laid_out_as(there, tensor))
     for names, what in ((list(wanted), "lacks"), (unknown, "has unknown"), (unlike, "has misshapen")):
         if names:
-            raise ValueError(f"{source} {what} {len(names)} tensors: {told(names)}")
+            raise ValueError(f"{source} {what} {len(names)} tensors: {list_names(names)}")
     check_finite(broken, source)
 
 
@@ -206,12 +206,12 @@ def check_finite(broken: list[str], source: object) -> None:
     """
     if broken:
         raise ValueError(
-            f"{source} holds NaN or infinity in {len(broken)} tensors: {told(broken)}; its training diverged: take an "
+            f"{source} holds NaN or infinity in {len(broken)} tensors: {list_names(broken)}; its training diverged: take an "
             "earlier checkpoint or folder"
         )
 
 
-def check_module(module: nn.Module, source: object) -> None:
+def check_finite_module(module: nn.Module, source: object) -> None:
     """Refuses weights that a library has loaded, as `check_finite` does."""
     check_finite([name for name, tensor in module.state_dict().items() if not is_finite(tensor)], source)
 
@@ -239,7 +239,7 @@ def _place(module: nn.Module, name: str, tensor: Tensor) -> None:
         owner._buffers[own] = tensor
 
 
-def make_room(module: nn.Module, device: torch.device) -> None:
+def materialize(module: nn.Module, device: torch.device) -> None:
     """Gives what is on the meta device memory without numbers, for a checkpoint to fill; what is in none is made anew."""
     fill_buffers(module)
     module._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)

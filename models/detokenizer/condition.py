@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.detokenizer.diffusion import lay_over
+from models.detokenizer.diffusion import upsample_features
 
 
 class Condition(NamedTuple):
@@ -80,6 +80,6 @@ class Concatenation(nn.Module):
 
     def forward(self, features: Tensor) -> Condition:
         """The condition of each image."""
-        laid = lay_over(self.project(features), self.grid, self.side)
+        laid = upsample_features(self.project(features), self.grid, self.side)
         pooled = laid.new_zeros(len(laid), self.pooled) if self.pooled else None
         return Condition(laid.new_zeros(len(laid), 1, self.width), pooled, laid)

@@ -13,7 +13,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 from models.component import Component
-from models.detokenizer.fit import check_drawing, check_numbers
+from models.detokenizer.checks import check_drawing, check_numbers
 from models.detokenizer.stem import Stem
 
 TIMESTEPS = 1000  # of the scheduler
@@ -78,7 +78,7 @@ class DiffusionDetokenizer(Component):
 
     def _condition(self, features: Tensor, coarse: Tensor | None) -> Tensor:
         """What is concatenated to the noisy latents: (B, C, h, w)."""
-        laid = lay_over(self.condition(features), self.grid, self.image_size // self.patch)
+        laid = upsample_features(self.condition(features), self.grid, self.image_size // self.patch)
         return laid if coarse is None else torch.cat([laid, F.pixel_unshuffle(coarse, self.patch)], 1)
 
     def _velocity(self, noisy: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class DiffusionDetokenizer(Component):
         return to_uint8(image if coarse is None else image + coarse)
 
 
-def lay_over(values: Tensor, grid: int, side: int) -> Tensor:
+def upsample_features(values: Tensor, grid: int, side: int) -> Tensor:
     """Values (B, grid * grid, 4 C) of a feature grid -> (B, C, side, side): a pixel shuffle, then bilinearly."""
     laid = F.pixel_shuffle(values.transpose(1, 2).unflatten(2, (grid, grid)), 2)
     return F.interpolate(laid, size=(side, side), mode="bilinear")

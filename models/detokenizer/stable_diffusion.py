@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from models.bounds import bounded_by, read_shapes
 from models.component import Component
 from models.component_config import build, check_keys
+from models.detokenizer.checks import check_drawing, check_latents, check_numbers, check_sizes, pooled_width
 from models.detokenizer.condition import Concatenation, Condition, CrossAttention
 from models.detokenizer.diffusers_folder import (
     CONFIGS,
@@ -37,7 +38,6 @@ from models.detokenizer.diffusers_folder import (
     weight_patterns,
 )
 from models.detokenizer.diffusion import TIMESTEPS, seeded_noise, to_uint8
-from models.detokenizer.fit import check_drawing, check_latents, check_numbers, check_sizes, pooled_width
 from models.detokenizer.latents import from_latents, to_latents
 from models.published import check_room
 

@@ -1,7 +1,7 @@
 """Chat templates: the turns that a published one opens and closes, and the one that lays out an exported model's.
 
-In training every piece of a dialogue becomes ids by itself (`models/sequence.py`); a template is one text, in which pieces
-meet. Whether two of them meet with a space between is tried out, and the whole is held against the ids of training.
+In training every piece of a dialogue becomes ids by itself (`models/sequence.py`); a template is one text, in which
+pieces meet. Whether two of them meet with a space between is tried out, and all of it is held against training's ids.
 """
 
 import re
@@ -150,7 +150,11 @@ def _dialogue(messages: Sequence[str]) -> list[dict[str, str]]:
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str, special: bool = False) -> list[int]:
     """With the template's own special tokens read as such, or as text."""
-    return tokenizer(text, add_special_tokens=False, split_special_tokens=not special)["input_ids"] if text else []
+    return (
+        tokenizer(text, add_special_tokens=False, split_special_tokens=not special)["input_ids"]
+        if text
+        else []
+    )
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

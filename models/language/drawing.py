@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.generation import NEUTRAL, SamplingConfig, check_top_k, checked
+from models.generation import NEUTRAL, SamplingConfig, check_setting, check_top_k
 from models.language.cache_memory import drawing_batch_size
 from models.language.cuda_graph_decoder import CudaGraphDecoder, repeat
 from models.language.fused_decoder import may_copy_weights
@@ -111,7 +111,7 @@ def _guidance_scale(settings: list[SamplingConfig], schedule: Tensor | None, tok
         shape = tuple(schedule.shape)
         raise ValueError(f"the schedule of cfg has the shape {shape}: give {len(settings)} x {tokens}")
     for number in schedule.unique().tolist():
-        checked("cfg", number)
+        check_setting("cfg", number)
     return schedule.float().cpu()
 
 

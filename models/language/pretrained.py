@@ -18,16 +18,16 @@ from transformers import (
 
 from common.paths import expand_home
 from models.attention import Attend, Backend
+from models.language.chat_template import VICUNA, read_template_turns
 from models.language.families import IGNORED_KEYS, NO_TEXT_ROWS, check_trunk, row_factors
 from models.language.published_tokenizer import read_published_tokenizer
 from models.language.stop_ids import published_stop_ids
 from models.language.template_render import TODAY, check_day
 from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import UnifiedLM
-from models.published import check_files, read_published, type_on_disk
-from models.published_kind import read_config
-from models.turns import VICUNA, read_template_turns
-from models.weights import check_module, told
+from models.published import check_files, read_published, stored_dtype
+from models.published_config import read_config
+from models.weights import check_finite_module, list_names
 
 TURNS = ("own", "template", "vicuna")
 Language = tuple[UnifiedLM, PreTrainedTokenizerBase]
@@ -47,7 +47,7 @@ class PretrainedLanguage:
         backend: as in `UnifiedLM`.
         turns: "template" opens and closes turns as the tokenizer's chat template does, "vicuna" as Vicuna v1.1's, whose
             published tokenizer has none, "own" by special tokens of our own.
-        today: the date that a chat template is told which asks for today's, so that it is the same on every day.
+        today: the date that a chat template is list_names which asks for today's, so that it is the same on every day.
         dtype: of the weights in memory.
         revision: branch, tag or commit on the hub.
         pickled: reads weights that are only there as pickles, with `weights_only=True`; they are refused otherwise.
@@ -94,7 +94,7 @@ class PretrainedLanguage:
             model = self._build(config, tokenizer)
         check_files(self.source, self.revision, self.pickled)
         kept = getattr(torch, self.dtype)
-        read = type_on_disk(self.source, self.revision, self.pickled) if mapped else kept
+        read = stored_dtype(self.source, self.revision, self.pickled) if mapped else kept
         causal = self._causal(read)
         trunk, width = causal.base_model, config.get_text_config().hidden_size
         rows = model.vocabulary.text_size
@@ -170,8 +170,8 @@ class PretrainedLanguage:
         )
         for key, what in (("missing_keys", "lacks"), ("mismatched_keys", "has misshapen")):
             if names := sorted(map(str, found[key])):
-                raise ValueError(f"{self.source} {what} {len(names)} tensors: {told(names)}")
-        check_module(causal, self.source)
+                raise ValueError(f"{self.source} {what} {len(names)} tensors: {list_names(names)}")
+        check_finite_module(causal, self.source)
         return causal
 
 

@@ -1,4 +1,4 @@
-"""The ids that end a published model's answers beside its template's own: Llama 3 names three in generation_config.json."""
+"""The ids that end a published model's answers beside its template's own: Llama 3 names three in its configs."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""A text tokenizer's files, looked at before a library reads them, and what is wrong with them in one line."""
+"""A text tokenizer's files, checked before a library reads them, and what is wrong with them in one line."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -41,11 +41,11 @@ def read_tokenizer(folder: Path, rows: int | None = None) -> PreTrainedTokenizer
     try:
         return PreTrainedTokenizerFast.from_pretrained(folder)
     except Exception as error:  # noqa: BLE001 - the library raises whatever the file leads it to
-        raise ValueError(unreadable(folder / FAST, content, error)) from error
+        raise ValueError(_unreadable(folder / FAST, content, error)) from error
 
 
 def check_tokenizer(folder: Path, needed: bool = False) -> dict[str, Any]:
-    """Looks over a folder's tokenizer files, ours or published; returns what tokenizer.json holds, if there is one.
+    """Checks a folder's tokenizer files, ours or published; returns what tokenizer.json holds, if there is one.
 
     Raises:
         FileNotFoundError: there is none, and one is `needed`.
@@ -59,24 +59,24 @@ def check_tokenizer(folder: Path, needed: bool = False) -> dict[str, Any]:
     model = content.get("model")
     kind = model.get("type", "BPE") if isinstance(model, Mapping) else None
     if kind not in MODELS or content.get("version", LAYOUT) != LAYOUT:
-        raise ValueError(unreadable(path, content))
+        raise ValueError(_unreadable(path, content))
     return content
 
 
-def unreadable(path: Path, content: Mapping[str, Any], error: Exception | None = None) -> str:
-    """What to say of a tokenizer.json that is JSON and that the library does not read."""
+def _unreadable(path: Path, content: Mapping[str, Any], error: Exception | None = None) -> str:
+    """The message for a tokenizer.json that is JSON and that the library does not read."""
     model = content.get("model")
     kind = model.get("type") if isinstance(model, Mapping) else None
-    said = f" ({' '.join(str(error).split())[:120]})" if error is not None else ""
+    cause = f" ({' '.join(str(error).split())[:120]})" if error is not None else ""
     return (
         f"{path} (layout {content.get('version')!r}, model {kind!r}) is not read by tokenizers {version('tokenizers')}"
-        f"{said}: a newer library wrote it, or it is damaged; `pip install -U tokenizers transformers`, or save it "
+        f"{cause}: a newer library wrote it, or it is damaged; `pip install -U tokenizers transformers`, or save it "
         "again with these versions"
     )
 
 
 def _pieces(content: Mapping[str, Any]) -> set[str]:
-    """All pieces, those that were added among them."""
+    """All pieces, the added ones among them."""
     vocabulary, added = content["model"].get("vocab"), content.get("added_tokens")
     pieces = set(vocabulary) if isinstance(vocabulary, Mapping) else set()
     if isinstance(vocabulary, list):  # Unigram: piece and score

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.component import Component
-from models.distributed import JointBatchNorm2d
+from models.distributed import SyncBatchNorm2d
 from models.precision import FullPrecision
 from models.tokenizer.blocks import TransformerBlock
 
@@ -30,13 +30,13 @@ class VisionEncoder(FullPrecision, Component):
         self.image_size, self.width, self.grid = image_size, width, image_size // 8
         self.stem = nn.Sequential(
             nn.Conv2d(3, width // 4, 3, stride=2, padding=1),
-            JointBatchNorm2d(width // 4),
+            SyncBatchNorm2d(width // 4),
             nn.GELU(),
             nn.Conv2d(width // 4, width // 2, 3, stride=2, padding=1),
-            JointBatchNorm2d(width // 2),
+            SyncBatchNorm2d(width // 2),
             nn.GELU(),
             nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
-            JointBatchNorm2d(width),
+            SyncBatchNorm2d(width),
             nn.GELU(),
             nn.Conv2d(width, width, 1),
         )

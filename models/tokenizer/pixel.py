@@ -12,7 +12,7 @@ from torch import Tensor
 from models.component import Component
 from models.precision import FullPrecision, frozen_features
 from models.tokenizer.encoder import VisionEncoder
-from models.tokenizer.quantizer import Kind, Quantized
+from models.tokenizer.quantizer import Quantized, QuantizerKind
 from models.tokenizer.semantic import SemanticTokenizer
 
 
@@ -41,7 +41,7 @@ class PixelTokenizer(FullPrecision, Component):
         codes: int = 1024,
         code_width: int = 16,
         decoder_layers: int = 2,
-        quantizer: Kind = "ema",
+        quantizer: QuantizerKind = "ema",
     ) -> None:
         super().__init__()
         self.encoder = VisionEncoder(image_size, width, layers, heads)

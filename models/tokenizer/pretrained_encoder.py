@@ -27,9 +27,9 @@ from models.component import Component
 from models.component_config import check_keys
 from models.precision import ComputeDtype, FullPrecision
 from models.published import check_files, read_published
-from models.published_kind import read_config
+from models.published_config import read_config
 from models.tokenizer.encoder import check_size
-from models.weights import check_module, told
+from models.weights import check_finite_module, list_names
 
 FAMILIES: dict[str, type[PreTrainedModel]] = {
     "clip_vision_model": CLIPVisionModel,
@@ -239,9 +239,9 @@ def read_encoder(
         dtype=torch.float32,
     )
     if names := sorted(map(str, found["missing_keys"])):
-        raise ValueError(f"{source} lacks {len(names)} tensors: {told(names)}")
+        raise ValueError(f"{source} lacks {len(names)} tensors: {list_names(names)}")
     encoder.model = _without_unread_norm(model, settings.get("drop_layers", 0))
-    check_module(encoder, source)
+    check_finite_module(encoder, source)
     return encoder
 
 

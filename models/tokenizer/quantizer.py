@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.distributed import from_first, random_rows, summed
-from models.precision import FullPrecision, stated_precision
+from models.distributed import all_reduce_sum, broadcast_first, sample_rows
+from models.precision import FullPrecision, fixed_precision
 
 AT_ONCE = {"cpu": 2**18}  # distances: so many stay in a core's cache, which all of a step's do not
 AT_MOST = 2**26  # on other devices
-Kind = Literal["ema", "simvq", "plain"]
+QuantizerKind = Literal["ema", "simvq", "plain"]
 
 
 class Quantized(NamedTuple):
@@ -30,7 +30,7 @@ class Quantized(NamedTuple):
     loss: Tensor
 
 
-def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
+def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest code by L2 distance: (M, C), (K, C) -> (M,). Distances are made a part at a time."""
     size, entries = codebook.square().sum(1), AT_ONCE.get(vectors.device.type, AT_MOST)
     parts = vectors.split(max(1, entries // len(codebook)))
@@ -59,7 +59,7 @@ class Quantizer(FullPrecision):
         self,
         codes: int,
         width: int,
-        kind: Kind = "ema",
+        kind: QuantizerKind = "ema",
         decay: float = 0.97,
         commitment: float = 0.25,
         dead_below: float = 0.1,
@@ -88,7 +88,7 @@ class Quantizer(FullPrecision):
 
     def forward(self, inputs: Tensor) -> Quantized:
         """(B, N, C) -> the nearest codes; in training the codebook moves too."""
-        with stated_precision(inputs.device.type):
+        with fixed_precision(inputs.device.type):
             return self._quantize(inputs.float())
 
     def _quantize(self, inputs: Tensor) -> Quantized:
@@ -96,7 +96,7 @@ class Quantizer(FullPrecision):
         if self.training and not self.started:
             self._start(flat.detach())
         with torch.no_grad():
-            codes = nearest(flat, self.codebook)
+            codes = nearest_codes(flat, self.codebook)
         vectors = self.lookup(codes)
         pull = F.mse_loss(flat, vectors.detach())
         loss = self.commitment * pull
@@ -109,19 +109,19 @@ class Quantizer(FullPrecision):
 
     @torch.no_grad()
     def _start(self, flat: Tensor) -> None:
-        noise = 0.01 * from_first(torch.randn_like(self.table))
-        self.table.copy_(random_rows(flat, len(self.table)) + noise)
+        noise = 0.01 * broadcast_first(torch.randn_like(self.table))
+        self.table.copy_(sample_rows(flat, len(self.table)) + noise)
         self.started.fill_(True)
 
     @torch.no_grad()
     def _count(self, flat: Tensor, codes: Tensor) -> None:
-        hits = summed(torch.bincount(codes, minlength=len(self.table)).to(flat.dtype))
+        hits = all_reduce_sum(torch.bincount(codes, minlength=len(self.table)).to(flat.dtype))
         now = hits * len(self.table) / hits.sum()
         self.usage.lerp_(now, 1 - self.decay)
         if self.kind == "simvq":
             return
         if self.kind == "ema":
-            sums = summed(torch.zeros_like(self.table).index_add_(0, codes, flat))
+            sums = all_reduce_sum(torch.zeros_like(self.table).index_add_(0, codes, flat))
             weight = ((1 - self.decay) * now / self.usage.clamp_min(1e-5))[
                 :, None
             ]  # share of this batch in the mean
@@ -131,5 +131,5 @@ class Quantizer(FullPrecision):
             )
         dead = self.usage < self.dead_below
         if dead.any():
-            self.table[dead] = random_rows(flat, int(dead.sum()))
+            self.table[dead] = sample_rows(flat, int(dead.sum()))
             self.usage[dead] = 1.0

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.component import Component
-from models.precision import FullPrecision, stated_precision
+from models.precision import FullPrecision, fixed_precision
 from models.tokenizer.blocks import TransformerBlock
 from models.tokenizer.losses import feature_loss
-from models.tokenizer.quantizer import Kind, Quantized, Quantizer
+from models.tokenizer.quantizer import Quantized, Quantizer, QuantizerKind
 
 
 class TokenizerLoss(NamedTuple):
@@ -47,7 +47,7 @@ class SemanticTokenizer(FullPrecision, Component):
         code_width: int = 16,
         decoder_layers: int = 2,
         heads: int = 4,
-        quantizer: Kind = "ema",
+        quantizer: QuantizerKind = "ema",
     ) -> None:
         super().__init__()
         self.feature_width, self.tokens, self.codes = feature_width, tokens, codes
@@ -76,14 +76,14 @@ class SemanticTokenizer(FullPrecision, Component):
 
     def decode(self, codes: Tensor) -> Tensor:
         """(B, N) codes -> (B, N, D) reconstructed features, the same whatever precision surrounds it."""
-        with stated_precision(codes.device.type):
+        with fixed_precision(codes.device.type):
             return self._rebuild(self.quantizer.lookup(codes))
 
     def _quantized(self, features: Tensor) -> Quantized:
         return self.quantizer(self._projected(features))
 
     def _projected(self, features: Tensor) -> Tensor:
-        with stated_precision(features.device.type):
+        with fixed_precision(features.device.type):
             return self.project(features.float())
 
     def _rebuild(self, vectors: Tensor) -> Tensor:

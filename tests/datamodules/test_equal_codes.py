@@ -59,7 +59,7 @@ def model() -> Illume:
     encoder = PretrainedEncoder(VIT, image_size=CODED)
     eye = PretrainedEncoder(VIT, image_size=SEEN, reduce=2)
     made = Illume(encoder, tokenizer, None, language, words, eye).eval()
-    tokenizer.train()(made.features(made.code_input.resized(torch.randint(0, 256, (64, 3, 90, 90)).byte())))
+    tokenizer.train()(made.features(made.code_input.resize(torch.randint(0, 256, (64, 3, 90, 90)).byte())))
     tokenizer.eval()
     return made.requires_grad_(False)
 

@@ -7,7 +7,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from models.distributed import JointBatchNorm2d, random_rows
+from models.distributed import SyncBatchNorm2d, sample_rows
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from tests.perturb import perturb
@@ -65,7 +65,7 @@ def test_rows_of_a_birth_are_the_joint_batchs_and_the_same_on_every_rank():
         rows = (
             torch.arange(3 + 2 * rank, dtype=torch.float)[:, None] + 10 * rank
         )  # batches of different sizes
-        return random_rows(rows, 200)
+        return sample_rows(rows, 200)
 
     first, second = forked(joined(chosen), RANKS)
     assert torch.equal(first, second)
@@ -75,7 +75,7 @@ def test_rows_of_a_birth_are_the_joint_batchs_and_the_same_on_every_rank():
 def test_batch_norms_take_their_statistics_of_all_ranks():
     torch.manual_seed(0)
     encoder = perturb(VisionEncoder(16, 16, 1, 2)).train()
-    assert any(isinstance(module, JointBatchNorm2d) for module in encoder.modules())
+    assert any(isinstance(module, SyncBatchNorm2d) for module in encoder.modules())
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
     images[2:] //= 3
     weight = torch.randn(4, 4, 16)

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from models import export
 from models.document import Text, draw_document
 from models.generation import SamplingConfig
-from models.language.decoding import Prefill, write_text
+from models.language.prefill import Prefill, write_text
 from models.language.drawing import draw_codes
 from models.language.pretrained import PretrainedLanguage
 from models.unified import Illume

@@ -19,7 +19,6 @@ from evals.lmms.requests import Ending, Request
 from models.document import Draw, See, Text
 from models.image_input import ImageInput
 from models.language.unified_lm import UnifiedLM
-from models.sequence import SEE
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.unified import Illume
 from tests.fixtures import TRUNK
@@ -69,7 +68,7 @@ def test_all_show_a_model_the_same_pictures(slicing: dict | None, shown: list[Te
     longest = None if slicing is None else 9 * 56
     decoded = decode_image(encode_image(PAGE), 56, longest)
     segment = model.sequencer.segment([See(decoded), Text("what colour ?")], ask=True)
-    trained = [im for im, use in zip(segment.images, segment.image_uses, strict=True) if use == SEE]
+    trained = segment.see_images
     assert len(trained) == (1 if slicing is None else 7) and trained[0].shape == (3, 56, 56)
     PAGE.save(tmp_path / "page.png")
     model.ask_batch([generate.read_image(tmp_path / "page.png", model)], ["what colour ?"])
@@ -88,7 +87,7 @@ def test_an_image_to_be_edited_is_seen_at_the_understanding_encoders_size():
     wanted = np.asarray(PAGE.resize((56, 56), Image.Resampling.BICUBIC))
     assert np.array_equal(given.permute(1, 2, 0).numpy(), wanted)
     segment = model.segment([See(given), Text("x"), Draw(None)])
-    assert torch.equal(segment.images[0], given)
+    assert torch.equal(segment.see_images[0], given)
 
 
 def test_drawn_and_read_pictures_of_other_sizes_are_seen_together(shown: list[Tensor]):

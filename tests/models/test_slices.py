@@ -101,7 +101,7 @@ def test_what_draws_sees_one_square(seer):
     for document in (edit_document(photo, "blue"), [See(photo), Branches(((Text("blue"), Draw()),))]):
         segment = seer.sequencer.segment(document)
         assert len(segment.see_images) == 1
-        assert torch.equal(segment.see_images[0], ImageInput(48).resized(photo))  # as training decodes a file
+        assert torch.equal(segment.see_images[0], ImageInput(48).resize(photo))  # as training decodes a file
     square = image(48, 48)
     batch = packed([seer.sequencer.segment(reconstruct_document(square))])
     assert len(batch.images) == 1 and torch.equal(batch.images[0], square)

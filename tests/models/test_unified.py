@@ -14,7 +14,7 @@ from models.generation import SamplingConfig
 from models.image_input import ImageInput
 from models.folder_hash import folder_hash
 from models.unified import Illume
-from models.weights import make_room
+from models.weights import materialize
 from tests.models.test_slices import packed
 
 
@@ -93,7 +93,7 @@ def test_images_of_another_size_are_refused(illume):
     batch = packed([illume.sequencer.segment([Text("draw"), Draw(large)])])
     with pytest.raises(ValueError, match="the encoder takes 48 x 48"):
         illume.encode_images(batch)
-    assert torch.equal(illume.encode(large[None]), illume.encode(ImageInput(48).resized(large)[None]))
+    assert torch.equal(illume.encode(large[None]), illume.encode(ImageInput(48).resize(large)[None]))
 
 
 def test_a_tuned_encoder_sees_and_the_frozen_one_draws(illume, images):
@@ -113,7 +113,7 @@ def test_a_tuned_encoder_sees_and_the_frozen_one_draws(illume, images):
 
 def test_what_a_checkpoint_fills_has_all_that_no_checkpoint_holds(illume):
     empty = copy.deepcopy(illume).to("meta")
-    make_room(empty, torch.device("cpu"))
+    materialize(empty, torch.device("cpu"))
     empty.load_state_dict(illume.state_dict())
     found, wanted = dict(empty.named_buffers()), dict(illume.named_buffers())
     assert "language.trunk.rotary_emb.inv_freq" in found.keys() - illume.state_dict().keys()

@@ -105,8 +105,8 @@ def _gathered(language: nn.Module, placing: Placing, sharded: set[int]) -> float
 
     To that come their gradients before they are spread: those of a layer once more in single precision.
     """
-    layer = next(iter(sharding.layers(language.trunk)))
-    own = {id(p) for stack in sharding.layers(language.trunk) for p in stack.parameters()}
+    layer = next(iter(sharding.trunk_layers(language.trunk)))
+    own = {id(p) for stack in sharding.trunk_layers(language.trunk) for p in stack.parameters()}
     rest = [p for p in language.parameters() if id(p) in sharded and id(p) not in own]
     size = 4 if placing.precision.startswith("32") else 2
 

@@ -18,7 +18,7 @@ from models.detokenizer.diffusion import to_pixels
 from models.language.chunked_loss import summed_cross_entropy
 from models.precision import frozen_features
 from models.sequence import PackedBatch
-from models.tokenizer.views import another_view
+from models.tokenizer.augmentation import augment_view
 from training.plan.samples import Load
 
 CAPTION = 48  # tokens of a detailed caption, in the encoder's stage (assumed)
@@ -126,7 +126,7 @@ def _tokenizer(module: TokenizerModule, batch: ImageBatch) -> Tensor:
     features = frozen_features(module.encoder, batch.images)
     total = module.tokenizer(features).total
     if module.view_weight:
-        others = frozen_features(module.encoder, another_view(batch.images))
+        others = frozen_features(module.encoder, augment_view(batch.images))
         total = total + module.tokenizer.view_loss(features, others)
     return total
 

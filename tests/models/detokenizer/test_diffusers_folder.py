@@ -150,7 +150,7 @@ def test_configs_of_another_kind(part, content, line, folder):
 def test_settings_lie_over_the_folder_s_and_wrong_ones_are_told_first(folder, weights):
     made = load(folder, scheduler={"timestep_spacing": "trailing"})
     assert made.scheduler["timestep_spacing"] == "trailing" and made.scheduler["beta_end"] == 0.012
-    assert json.loads(json.dumps(made._hub_mixin_config)) == made._hub_mixin_config
+    assert json.loads(json.dumps(made.config)) == made.config
     (folder / "unet" / NAME).unlink()
     with pytest.raises(ValueError, match="has no setting 'guidence': did you mean guidance"):
         load(folder, guidence=1.0)

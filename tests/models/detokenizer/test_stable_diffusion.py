@@ -177,7 +177,7 @@ def test_a_model_folder_stands_by_itself(version, tmp_path, features):
     shutil.rmtree(tmp_path / "sd")
     again = Illume.from_pretrained(str(tmp_path / "model")).detokenizer
     assert again.decode(features, SEEDS).equal(made.decode(features, SEEDS))
-    empty = StableDiffusionDetokenizer.empty(made._hub_mixin_config, "here").eval()
+    empty = StableDiffusionDetokenizer.empty(made.config, "here").eval()
     empty.load_state_dict(made.state_dict())
     assert empty.decode(features, SEEDS).equal(made.decode(features, SEEDS))
     assert not any(p.requires_grad for p in empty.vae.parameters())

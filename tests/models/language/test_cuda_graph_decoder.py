@@ -9,7 +9,7 @@ from models.document import edit_document
 from models.generation import SamplingConfig
 from models.language import fused_decoder as bare_trunk
 from models.language.cuda_graph_decoder import WARM, CudaGraphDecoder, repeat
-from models.language.decoding import Prefill
+from models.language.prefill import Prefill
 from models.language.drawing import draw_codes
 from models.language.fused_decoder import FusedDecoder
 from tests.models.language.test_drawing import FAMILIES, Waits, prepared, with_trunk

@@ -8,7 +8,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from models.causal_lm import to_causal_lm
 from models.document import Text, draw_document
-from models.language.decoding import Prefill, write_text
+from models.language.prefill import Prefill, write_text
+from models.generation import NEUTRAL
 from models.language.drawing import draw_codes
 from models.language.families import FAMILIES, trunk_config
 from models.language.pretrained import PretrainedLanguage
@@ -157,9 +158,9 @@ def test_words_and_codes_of_a_family_are_those_its_exported_class_writes(name, t
         ids.append(token)
     drawn = model.segment(draw_document("a red circle"))
     nothing, first = torch.zeros(0, 36, 32), language.vocabulary.first_code
-    choice, noise = Sampler.of(1, 1.0, 0, 1.0, torch.device("cpu")), uniform_noise([5], 36)
+    choice, noise = Sampler.of([NEUTRAL]), uniform_noise([5], 36)
     for fixed in (False, True):
-        codes = draw_codes(language, [drawn], [drawn], nothing, nothing, [5], cfg=1.0, fixed=fixed)
+        codes = draw_codes(language, [drawn], [drawn], nothing, nothing, [5], fixed=fixed)
         assert len(codes.unique()) > 8
         whole = logits(exported, drawn.ids + (codes[0] + first).tolist())[len(drawn) - 1 : -1, first:]
         wanted = [choice(row[None], noise[:, place]) for place, row in enumerate(whole)]

@@ -23,7 +23,7 @@ def test_low_rank_additions_learn_and_the_folder_holds_them_added_up(tmp_path):
     before = logits(language.eval())
     add_lora(language, {"r": 4, "target_modules": ["q_proj", "down_proj"]})
     assert torch.equal(logits(language), before)  # they begin as nothing
-    part = language.parts()["trunk"]
+    part = language.param_groups()["trunk"]
     assert len(part) == 2 * 2 * 2 and all(p.requires_grad for p in part)  # two matrices, two layers, A and B
     assert not any(p.requires_grad for n, p in language.trunk.named_parameters() if "lora_" not in n)
     with torch.no_grad():

@@ -65,7 +65,7 @@ def test_it_learns_pixels():
 
 
 def test_it_is_saved_and_loaded(pixel_illume, images, tmp_path):
-    for _ in range(3):  # else all that is seen may lie nearest to one random code
+    for _ in range(3):  # else all that is seen may lie nearest_codes to one random code
         pixel_illume.tokenizer.train()(images)
     pixel_illume.tokenizer.eval()
     pixel_illume.save_pretrained(str(tmp_path))

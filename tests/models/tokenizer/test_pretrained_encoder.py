@@ -100,7 +100,7 @@ def test_larger_images_are_reduced_to_as_many_features(kind, tmp_path, pictures)
     features = encoder(larger)
     assert features.shape == (2, 16, 32) and not torch.allclose(features, small, atol=1e-3)
     assert torch.allclose(features.mean(-1), torch.zeros(2, 16), atol=1e-5)
-    assert encoder._hub_mixin_config["image_size"] == 56 and encoder._hub_mixin_config["reduce"] == 2
+    assert encoder.config["image_size"] == 56 and encoder.config["reduce"] == 2
 
 
 def test_reducing_averages_squares(tmp_path, pictures):

@@ -1,4 +1,4 @@
-"""Quantizers: nearest codes, straight-through gradients, no collapse; the tokenizer learns features."""
+"""Quantizers: nearest_codes codes, straight-through gradients, no collapse; the tokenizer learns features."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import torch
 
 from models.tokenizer import quantizer
 from models.tokenizer.losses import feature_loss
-from models.tokenizer.quantizer import Quantizer, nearest, perplexity
+from models.tokenizer.quantizer import Quantizer, nearest_codes, perplexity
 from models.tokenizer.semantic import SemanticTokenizer
-from models.tokenizer.views import another_view
+from models.tokenizer.augmentation import augment_view
 from worlds.playground.judge import read, same_scene
 from worlds.playground.render import render
 from worlds.playground.sampler import sample_scene
@@ -26,7 +26,7 @@ def test_gradient_passes_straight_through(kind):
 
 def test_nearest_is_nearest():
     vectors, codebook = torch.randn(50, 4), torch.randn(9, 4)
-    assert torch.equal(nearest(vectors, codebook), torch.cdist(vectors, codebook).argmin(1))
+    assert torch.equal(nearest_codes(vectors, codebook), torch.cdist(vectors, codebook).argmin(1))
 
 
 def use_of_codes(quantizer: Quantizer, shift: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,7 +97,7 @@ def test_another_view_changes_light_and_grain_and_nothing_else():
     torch.manual_seed(0)
     scene = sample_scene(np.random.default_rng(0), "color_attr")
     image = torch.from_numpy(render(scene)).permute(2, 0, 1)
-    views = another_view(image.expand(20, 3, 48, 48))
+    views = augment_view(image.expand(20, 3, 48, 48))
     assert views.shape == (20, 3, 48, 48) and views.dtype == torch.uint8
     assert len({view.numpy().tobytes() for view in views}) == 20
     assert (views.float() - image).abs().mean() > 3
@@ -129,5 +129,5 @@ def test_the_nearest_code_is_found_a_part_at_a_time(entries, monkeypatch):
     monkeypatch.setitem(quantizer.AT_ONCE, "cpu", entries)
     torch.manual_seed(0)
     vectors, codebook = torch.randn(37, 8), torch.randn(20, 8)
-    assert torch.equal(nearest(vectors, codebook), torch.cdist(vectors, codebook).argmin(1))
-    assert nearest(vectors[:0], codebook).shape == (0,)
+    assert torch.equal(nearest_codes(vectors, codebook), torch.cdist(vectors, codebook).argmin(1))
+    assert nearest_codes(vectors[:0], codebook).shape == (0,)

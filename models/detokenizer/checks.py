@@ -1,0 +1,103 @@
+"""Whether UNet, VAE and features fit each other: told from their sizes, before any weights are loaded."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from models.component_config import check_keys
+
+MAX_ENLARGEMENT = 64  # times the grid's side that an image may have; 32 in the paper
+
+
+def check_numbers(kind: type, sizes: Mapping[str, Any], what: str) -> None:
+    """Makes sure that a config has a network's keys, and numbers above zero where these are sizes.
+
+    Raises:
+        ValueError: a key is not known, or a size is no whole number above zero.
+    """
+    known = inspect.signature(kind.__init__).parameters
+    check_keys(sizes, known, what)
+    for name, value in sizes.items():
+        is_size = all(type(number) is int and number > 0 for number in _flat(known[name].default))
+        if is_size and value is not None and not all(type(n) is int and n > 0 for n in _flat(value)):
+            raise ValueError(f"{what}'s {name} must be of whole numbers above 0, not {value!r}")
+
+
+def check_drawing(image_size: int, grid: int, steps: int, most_steps: int) -> None:
+    """Makes sure of what no weight tells: with other numbers drawing would fail, or never end.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    for name, value in (("image_size", image_size), ("grid", grid), ("steps", steps)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}: it must be at least 1")
+    if image_size > MAX_ENLARGEMENT * grid:
+        raise ValueError(f"image_size {image_size} is more than {MAX_ENLARGEMENT} times the grid's {grid}")
+    if steps > most_steps:
+        raise ValueError(f"steps is {steps}, and the noise schedule has {most_steps}")
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _flat(inner)
+    else:
+        yield value
+
+
+def check_latents(unet: Mapping[str, Any], channels: int) -> None:
+    """Makes sure that a published UNet is for a VAE's latents.
+
+    Raises:
+        ValueError: it takes or gives another number of channels.
+    """
+    takes, gives = unet.get("in_channels", 4), unet.get("out_channels", 4)
+    if takes != channels or gives != channels:
+        raise ValueError(
+            f"the UNet takes {takes} channels and gives {gives}, the VAE's latents have {channels}: they are not of one "
+            "plain Stable Diffusion (one for inpainting takes 9)"
+        )
+
+
+def check_sizes(unet: Any, vae: Any, image_size: int, grid: int | None) -> None:
+    """Makes sure that images divide down to the UNet's lowest level, and that the features are all that it asks for.
+
+    Args:
+        unet: its diffusers config.
+        vae: its diffusers config.
+        image_size: side of the image.
+        grid: side of the features that are laid over the latents, if they are.
+
+    Raises:
+        ValueError: something does not fit.
+    """
+    multiple = 2 ** (len(vae.block_out_channels) + len(unet.block_out_channels) - 2)
+    if image_size < multiple or image_size % multiple:
+        raise ValueError(
+            f"image_size {image_size} is no multiple of {multiple}, by which VAE and UNet reduce it"
+        )
+    side = image_size // 2 ** (len(vae.block_out_channels) - 1)
+    if grid is not None and grid > side:
+        raise ValueError(f"{grid} x {grid} features cannot be laid over {side} x {side} latents")
+    for name in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
+        if unet[name] is not None:
+            raise ValueError(f"the UNet has {name} {unet[name]}, which features cannot serve")
+    if unet.addition_embed_type not in (None, "text_time") or not isinstance(unet.cross_attention_dim, int):
+        raise ValueError("the UNet is conditioned as neither Stable Diffusion 1.5 and 2.1 nor SDXL are")
+
+
+def pooled_width(unet: Any) -> int:
+    """Of SDXL's pooled text: what its projection takes, less the six sizes beside it; 0 where there is none.
+
+    Raises:
+        ValueError: nothing is left for it.
+    """
+    if unet.addition_embed_type is None:
+        return 0
+    whole, one = unet.projection_class_embeddings_input_dim, unet.addition_time_embed_dim
+    if whole <= 6 * one:
+        raise ValueError(
+            f"the UNet's projection_class_embeddings_input_dim {whole} is no more than six sizes of {one}"
+        )
+    return whole - 6 * one
