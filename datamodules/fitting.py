@@ -78,7 +78,7 @@ def _shortened(sequencer: Sequencer, document: Document, whole: Segment, length:
     segment = sequencer.segment(least)
     if _images(least) < images or any(segment.kinds[length:]) or isinstance(least[-1], Draw):
         raise ValueError(f"an image would be cut: {_too_long(whole, length)}")
-    kept = segment.until(length)
+    kept = segment[:length]
     if isinstance(least[-1], Branches) or not kept.learn[-1]:
         raise ValueError(_too_long(whole, length))
     return kept
@@ -92,7 +92,7 @@ def _shorter(document: Document) -> list[Sequence[Part]]:
     """The beginnings of a document that end with an answer, the shortest first; without the document itself."""
     last = document[-1] if document else None
     if isinstance(last, Branches):
-        return [[*document[:-1], Branches(last.ways[:n])] for n in range(1, len(last.ways))]
+        return [[*document[:-1], Branches(last.branches[:n])] for n in range(1, len(last.branches))]
     answers = [
         n
         for n, part in enumerate(document, 1)
@@ -107,12 +107,12 @@ def learns(document: Document) -> bool:
     return any(
         isinstance(part, Draw)
         or (isinstance(part, Text) and part.learn and bool(part.text.strip()))
-        or (isinstance(part, Branches) and any(map(learns, part.ways)))
+        or (isinstance(part, Branches) and any(map(learns, part.branches)))
         for part in document
     )
 
 
 def _images(document: Document) -> int:
     """How many images a document has, those of its branches too."""
-    within = sum(_images(way) for part in document if isinstance(part, Branches) for way in part.ways)
+    within = sum(_images(way) for part in document if isinstance(part, Branches) for way in part.branches)
     return within + sum(isinstance(part, (See, Draw)) for part in document)

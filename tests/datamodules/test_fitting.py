@@ -72,7 +72,7 @@ def test_a_dialogue_loses_whole_turns_from_its_end(kept):
     shorter = SEQUENCER.segment(document[: 1 + 2 * kept])
     for room in (0, 1, 7):
         segment, lost = fit(document, len(shorter) + room)
-        assert segment.ids == shorter.ids and segment.learn == shorter.learn and len(segment.images) == 1
+        assert segment.ids == shorter.ids and segment.learn == shorter.learn and len(segment.see_images) == 1
         assert lost == len(SEQUENCER.segment(document)) - len(shorter)
 
 
@@ -80,7 +80,7 @@ def test_the_first_answer_is_cut_where_it_alone_is_too_long():
     document = [See(IMAGE), Text(words(0, 5)), Text(words(100, 200), learn=True), *asked(400)]
     segment, _ = fit(document, 64)
     assert (
-        segment.ids == SEQUENCER.segment(document).ids[:64] and segment.learn[-1] and len(segment.images) == 1
+        segment.ids == SEQUENCER.segment(document).ids[:64] and segment.learn[-1] and len(segment.see_images) == 1
     )
 
 

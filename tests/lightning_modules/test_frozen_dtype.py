@@ -19,7 +19,7 @@ from tests.fixtures import make_tiny_illume
 from tests.perturb import perturb
 from tests.training.parallel.test_strategy import settings
 from training.eval_mode import eval_mode
-from training.parallel import strategy as placement
+from training.parallel import strategy
 
 RATES = {"adapter": 1e-4, "trunk": 0.0, "text": 0.0, "vision": 1e-4}
 LORA = {"r": 4, "lora_alpha": 4, "target_modules": ["q_proj", "down_proj"]}
@@ -40,7 +40,7 @@ class Module(LanguageModule):
 
     def assemble(self):
         self.model = self.given.requires_grad_(False)
-        train_only(self.model.language.parts(), self.rates)
+        train_only(self.model.language.param_groups(), self.rates)
         if self.lora is not None:
             add_lora(self.model.language, self.lora)
         if self.checkpointing:
@@ -153,7 +153,7 @@ def test_training_from_half_weights_learns_in_single_precision(tmp_path):
 def test_pure_halves_are_refused_as_a_run_starts(precision, tmp_path):
     message = f"trainer.precision {precision} .*give (bf)?16-mixed.*frozen_dtype=bfloat16"
     with pytest.raises(ValueError, match=message):
-        placement.check(settings(precision=precision))
+        strategy.check(settings(precision=precision))
     module = Module(illume(), {"trunk": 1e-4, "adapter": 1e-4})
     trainer = L.Trainer(accelerator="cpu", precision=precision, max_steps=1, **QUIET)
     with pytest.raises(ValueError, match="trunk would learn in b?float16.*--trainer.precision=bf16-mixed"):
@@ -168,7 +168,7 @@ def test_what_learns_in_any_stage_is_in_single_precision():
 
 def test_autocast_to_fp16_is_refused_on_a_cpu():
     with pytest.raises(ValueError, match="16-mixed cannot run on a CPU: give bf16-mixed or 32-true"):
-        placement.check(settings(precision="16-mixed"))
+        strategy.check(settings(precision="16-mixed"))
 
 
 def test_a_frozen_dtype_that_cannot_be_is_one_line(tmp_path):

@@ -49,7 +49,7 @@ def parts_in(module: LightningModule) -> list[Part]:
 def _named(model: nn.Module) -> Iterator[tuple[str, list[nn.Parameter]]]:
     for name, child in model.named_children():
         if isinstance(child, UnifiedLM):
-            yield from child.parts().items()
+            yield from child.param_groups().items()
             unused = child.trunk.get_input_embeddings().weight
             yield "trunk (frozen)", [p for p in child.trunk.parameters() if p is not unused]
             yield "trunk (unused)", [unused]
