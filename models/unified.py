@@ -138,8 +138,8 @@ class Illume(DocumentModel):
     ) -> str | list[str]:
         """Describes an image in a sentence, or object by object with `detail`; a list gives a list.
 
-        >>> illume.describe(illume.draw("a green star", seed=3))
-        'a green star'
+        >>> illume.describe(illume.draw("a green star", seed=3), detail=True)
+        'a star bottom left'
         """
         texts = self.describe_batch(self.prepare_images(_listed(image, "image")), detail, limit)
         return texts if _is_list(image) else texts[0]

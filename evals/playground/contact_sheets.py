@@ -9,6 +9,7 @@ from evals.contact_sheet import Cell, contact_sheet
 from evals.playground.editing import EditResult
 from evals.playground.geneval import Drawing
 from evals.playground.reconstruction import Reconstructions
+from models.image_input import to_tensor
 from models.unified import Illume
 from worlds.playground.scene import CATEGORIES
 from worlds.playground.stories import sample_story
@@ -57,6 +58,6 @@ def story_sheet(model: Illume, count: int = 8, seed: int = 0) -> Image.Image | N
             if isinstance(part, str):
                 told = f"{told} {part}".strip()
             else:
-                cells.append(Cell(part, told or "..."))
+                cells.append(Cell(to_tensor(part), told or "..."))
                 told = ""
     return contact_sheet(cells, COLUMNS) if cells else None

@@ -1,4 +1,4 @@
-"""Quantizers: nearest_codes codes, straight-through gradients, no collapse; the tokenizer learns features."""
+"""Quantizers: nearest codes, straight-through gradients, no collapse; the tokenizer learns features."""
 
 import numpy as np
 import pytest
