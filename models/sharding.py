@@ -7,6 +7,7 @@ and a group whose members differ in that would wait for each other for ever. So 
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, distributed, nn
@@ -20,10 +21,11 @@ from torch.distributed.fsdp import (
 )
 from torch.distributed.tensor import DTensor
 
-from models.language.unified_lm import UnifiedLM
+if TYPE_CHECKING:  # every run imports this module, before it knows whether it shards anything
+    from models.language.unified_lm import UnifiedLM
 
 
-def shard(language: UnifiedLM, mesh: DeviceMesh, dtype: torch.dtype | None = None) -> None:
+def shard(language: "UnifiedLM", mesh: DeviceMesh, dtype: torch.dtype | None = None) -> None:
     """Spreads a language model over the processes of a mesh; `loss` is what gathers it from then on.
 
     A process copies its share of each tensor and lets the tensor go. One that is a view of a mapped file never takes
