@@ -1,8 +1,9 @@
-"""Imports point down only: each package imports what stands below it, and nothing else of the project."""
+"""Imports point down only: each package imports what stands below it, and no two modules import each other."""
 
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ OUTSIDE = {
         "PIL",
     },
     "worlds": {"numpy", "PIL"},
-    "common": {"numpy", "PIL", "yaml", "jinja2", "markupsafe", "omegaconf"},
+    "common": {"numpy", "PIL", "yaml", "jinja2", "markupsafe", "omegaconf", "rich"},
 }
 PROJECT = BELOW.keys() | ENTRY_POINTS | {"tests"}
 
@@ -56,16 +57,31 @@ def owner(file: Path) -> str:
 
 
 def imported(source: str) -> Iterator[tuple[int, str]]:
-    """Line and top-level name of every import, wherever it stands: in functions and under TYPE_CHECKING."""
+    """Line and dotted name of every import, wherever it stands: in functions and under TYPE_CHECKING."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)
+            yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:  # a relative import stays in its package
-            yield node.lineno, (node.module or "").split(".")[0]
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             function = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if function in {"import_module", "__import__"} and isinstance(node.args[0].value, str):
-                yield node.lineno, node.args[0].value.split(".")[0]
+                yield node.lineno, node.args[0].value
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.with_suffix("").parts).removesuffix(".__init__")
+
+
+def import_graph(root: Path) -> dict[str, set[str]]:
+    """The modules of the project that each of them imports."""
+    names = {module_name(file): file for file in python_files(root)}
+    graph: dict[str, set[str]] = {}
+    for name, file in names.items():
+        found = [full for _, full in imported((root / file).read_text(encoding="utf-8"))]
+        targets = [full if full in names else full.rpartition(".")[0] for full in found]
+        graph[name] = {target for target in targets if target in names and target != name}
+    return graph
 
 
 def allowed(file: Path, name: str) -> bool:
@@ -78,8 +94,9 @@ def allowed(file: Path, name: str) -> bool:
 
 
 def violations(root: Path, file: Path) -> list[str]:
-    source = (root / file).read_text(encoding="utf-8")
-    return [f"{file}:{line} imports {name}" for line, name in imported(source) if not allowed(file, name)]
+    found = imported((root / file).read_text(encoding="utf-8"))
+    tops = dict.fromkeys((line, name.split(".")[0]) for line, name in found)
+    return [f"{file}:{line} imports {name}" for line, name in tops if not allowed(file, name)]
 
 
 def test_every_file_stands_on_a_floor() -> None:
@@ -126,3 +143,24 @@ def test_an_import_that_points_down_passes(tmp_path: Path, file: str, source: st
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text(source)
     assert violations(tmp_path, Path(file)) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    TopologicalSorter(import_graph(ROOT)).prepare()  # a circle raises CycleError, whose message names it
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "import models.a",
+        "def late():\n    from models import a",
+        "if TYPE_CHECKING:\n    from models.a import Model",
+        "importlib.import_module('models.a')",
+    ],
+)
+def test_a_circle_is_found(tmp_path: Path, back: str) -> None:
+    (tmp_path / "models").mkdir()
+    for name, source in (("a", "from models.b import x"), ("b", "from models.c import x"), ("c", back)):
+        (tmp_path / f"models/{name}.py").write_text(source)
+    with pytest.raises(CycleError):
+        TopologicalSorter(import_graph(tmp_path)).prepare()
