@@ -19,7 +19,8 @@ illume.json: options such as `--cfg 2 --top-k 2048` are laid over that, and `gen
 import argparse
 import sys
 from collections.abc import Callable, Iterable
-from math import isnan
+from itertools import count
+from math import ceil, isnan, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from common.checks import check_text
 from common.errors import Parser, explain, user_errors
 from common.paths import typed_path, user_path
 from models.device import DEVICES, check_device
-from models.generation import TOKEN_LIMIT
+from models.generation import TOKEN_LIMIT, read_generation
 from models.sampling_options import add_sampling, given_sampling
 
 if TYPE_CHECKING:
@@ -35,22 +36,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from judges.self_judge import SelfJudge
-    from models.prompts import Prompts
     from models.unified import Illume
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained" / "playground"
-TRAINED = (  # that draw, see and answer: of equal age the first
+TRAINED = (  # models that draw, see and answer: of equal age the first is taken
     Path("runs/reference/edits/model"),
     Path("runs/reference/stage3/model"),
     Path("runs/playground/stage3/model"),
     Path("runs/playground/self_enhancement/model"),
 )
-SEES = ("encoder", "language", "text_tokenizer")
-DRAWS = ("tokenizer", "detokenizer", "language", "text_tokenizer")
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+COMPONENTS = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 CELL, GAP = 192, 6  # pixels: about the side that an image is shown at, and the white between two
-BATCH = 16  # images drawn at once
-MOST_TRIES = 4  # drawings that --reflect makes of one image
+MAX_TRIES = 4  # drawings that --reflect makes of one image
+SEED_STRIDE = 1_000_003  # between the seeds of the tries behind one image
 EXAMPLES = {
     "draw": 'python generate.py draw "a green star" -n 9 --cfg 2 --temperature 1 --top-k 256 --out grid.png',
     "describe": "python generate.py describe star.png --detail",
@@ -59,39 +58,34 @@ EXAMPLES = {
     "edit": 'python generate.py edit star.png "make the star blue" --cfg 1.25 --out blue.png',
     "chat": "python generate.py chat --out drawings",
 }
-UNTAUGHT = "this model does not assess what it sees (train it with self_enhancement.yaml)"
-STRIDE = 1_000_003  # between the seeds of the tries behind one image
+UNTRAINED = "this model does not assess what it sees (train it with self_enhancement.yaml)"
 CHAT_HELP = "/image PATH  talk about this image from now on     /new   about none     /quit  leave"
-WRITES = {
-    "ask": "answer",
-    "describe": "describe",
-    "assess": "assess",
-    "chat": "chat",
-}  # tasks, and what limits them
+TOKEN_LIMITS = {"ask": "answer", "describe": "describe", "assess": "assess", "chat": "chat"}  # by task
 
 
-def load(options: argparse.Namespace, *parts: str) -> "Illume":
-    """The model folder that --model names (or the newest there is) on --device, with these parts in it."""
-    check_device(options.device)
+def load(options: argparse.Namespace) -> "Illume":
+    """The model folder that --model names (or the newest there is) on --device, with the options' settings."""
     folder = options.model or newest_model()
+    generation = read_generation(folder).override(given_generation(options))  # fails before torch is imported
+    check_device(options.device)
     from transformers.utils import logging
 
     from models.unified import Illume
 
     logging.set_verbosity_error()  # its warnings are for who makes a model, not for who uses it
     model = Illume.from_pretrained(folder)
-    missing = [name for name in parts if getattr(model, name) is None]
-    if missing:
-        raise ValueError(f"{folder} cannot {options.task}: it has no {' and no '.join(missing)}")
-    model.generation = model.generation.override(given_generation(options))
+    model.generation = generation
     return model.to(options.device)
 
 
 def given_generation(options: argparse.Namespace) -> dict[str, Any]:
     """What the options lay over the model's own settings."""
-    sampling, limit = given_sampling(options), getattr(options, "max_new_tokens", None)
-    given: dict[str, Any] = {options.task: sampling.given}
-    return given | ({"max_new_tokens": {WRITES[options.task]: limit}} if limit else {})
+    given: dict[str, Any] = {}
+    if sampling := given_sampling(options).given:
+        given[options.task] = sampling
+    if limit := getattr(options, "max_new_tokens", None):
+        given["max_new_tokens"] = {TOKEN_LIMITS[options.task]: limit}
+    return given
 
 
 def newest_model() -> Path:
@@ -106,41 +100,30 @@ def newest_model() -> Path:
     )
 
 
-def read_image(path: Path, model: "Illume", whole: bool = True) -> "Tensor":
-    """An image file of any size -> (3, H, W) uint8: whole where the model slices it, else the square that it sees.
-
-    One that is to be edited is not `whole`: the model sees its square, as in training.
-    """
+def read_image(path: Path) -> "Image.Image":
+    """An image file, opened before torch is imported."""
     from common.images import open_image
 
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there" if not path.exists() else f"{path} is not a file")
-    try:
-        image = open_image(path)
-        return model.image_input(image) if whole else model.image_input.square(image)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    return open_image(path, str(path))
 
 
-def grid(images: "Tensor") -> "Image.Image":
-    """Images (B, 3, H, W) uint8 in a near-square grid, each enlarged pixel by pixel to about CELL."""
-    import numpy as np
+def grid(images: "list[Image.Image]") -> "Image.Image":
+    """Images of one size in a near-square grid, each enlarged pixel by pixel to about CELL."""
     from PIL import Image
 
-    zoom = max(1, round(CELL / images.shape[-1]))
-    large = images.permute(0, 2, 3, 1).cpu().numpy().repeat(zoom, 1).repeat(zoom, 2)  # (B, H', W', 3)
-    count, height, width, _ = large.shape
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
-    for i, image in enumerate(large):
-        top, left = i // columns * (height + GAP), i % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = image
-    return Image.fromarray(sheet)
+    zoom = max(1, round(CELL / images[0].width))
+    width, height = (side * zoom + GAP for side in images[0].size)
+    columns = ceil(sqrt(len(images)))
+    rows = ceil(len(images) / columns)
+    sheet = Image.new("RGB", (columns * width - GAP, rows * height - GAP), "white")
+    for i, image in enumerate(images):
+        large = image.resize((width - GAP, height - GAP), Image.Resampling.NEAREST)
+        sheet.paste(large, (i % columns * width, i // columns * height))
+    return sheet
 
 
 def save(image: "Image.Image", path: Path) -> None:
-    """Writes an image whole or not at all, and says where it is."""
+    """Writes an image whole or not at all, and prints where it is."""
     from PIL import Image
 
     from common.files import atomic
@@ -152,31 +135,20 @@ def save(image: "Image.Image", path: Path) -> None:
 
 def draw(options: argparse.Namespace) -> None:
     """Text to a grid of images, one a seed; if asked, the best of several, or drawn again after its own assessment."""
-    import torch
-
     if options.reflect and options.best_of > 1:
         raise ValueError("--best-of chooses among drawings, --reflect mends one: give one of the two")
-    chosen = options.reflect or options.best_of > 1
-    model = load(options, *DRAWS, *(SEES if chosen else ()))
+    model, seeds = load(options), range(options.seed, options.seed + options.number)
     if options.reflect:
-        images = [reflect(model, options, options.seed + i) for i in range(options.number)]
-    elif chosen:
-        images = [best(model, options, options.seed + i) for i in range(options.number)]
+        images = [reflect(model, options.prompt, seed) for seed in seeds]
+    elif options.best_of > 1:
+        images = [best(model, options.prompt, seed, options.best_of) for seed in seeds]
     else:
-        images = sketches(model, options, [options.seed + i for i in range(options.number)])
-    save(grid(torch.stack(list(images))), options.out)
-    note(f"drawn with {model.generation.draw}")
+        images = model.draw([options.prompt] * options.number, options.seed)
+    save(grid(images), options.out)
+    print(f"drawn with {model.generation.draw}", file=sys.stderr, flush=True)
 
 
-def sketches(model: "Illume", options: argparse.Namespace, seeds: list[int]) -> "Tensor":
-    """Drawings of the prompt (B, 3, H, W), one a seed."""
-    import torch
-
-    groups = [seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH)]
-    return torch.cat([model.draw_batch([options.prompt] * len(group), group) for group in groups])
-
-
-def own_judge(model: "Illume") -> "SelfJudge":
+def self_judge(model: "Illume") -> "SelfJudge":
     """The model as a judge of what it draws."""
     from judges.self_judge import SelfJudge
 
@@ -185,39 +157,47 @@ def own_judge(model: "Illume") -> "SelfJudge":
     return judge
 
 
-def own_seeds(seed: int, count: int) -> list[int]:
+def to_batch(model: "Illume", images: "list[Image.Image]") -> "Tensor":
+    """Images of one size as the model sees them: (B, 3, H, W) uint8."""
+    import torch
+
+    return torch.stack(model.prepare_images(images))
+
+
+def try_seeds(seed: int, number: int) -> list[int]:
     """Seeds of the tries behind one image: those of no other image."""
-    return [seed + i * STRIDE for i in range(count)]
+    return [seed + i * SEED_STRIDE for i in range(number)]
 
 
-def best(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor":
-    """Of several drawings the one (3, H, W) that the model itself is most sure of."""
-    images = sketches(model, options, own_seeds(seed, options.best_of))
-    opinions = own_judge(model).assess_with_confidence([options.prompt] * len(images), images)
+def best(model: "Illume", prompt: str, seed: int, number: int) -> "Image.Image":
+    """Of several drawings the one that the model itself is most sure of."""
+    images, prompts = model.draw([prompt] * number, try_seeds(seed, number)), [prompt] * number
+    opinions = self_judge(model).assess_with_confidence(prompts, to_batch(model, images))
     sure = [0.0 if isnan(confidence) else confidence for _, confidence in opinions]
     if not any(sure):
-        raise ValueError(f"{UNTAUGHT}: --best-of needs its assessments")
-    first = max(range(len(sure)), key=sure.__getitem__)
-    say(f"seed {seed}: took try {first + 1} of {len(sure)}, sure by {', '.join(f'{p:.2f}' for p in sure)}")
+        raise ValueError(f"{UNTRAINED}: --best-of needs its assessments")
+    first = max(range(number), key=sure.__getitem__)
+    say(f"seed {seed}: took try {first + 1} of {number}, sure by {', '.join(f'{p:.2f}' for p in sure)}")
     return images[first]
 
 
-def reflect(model: "Illume", options: argparse.Namespace, seed: int) -> "Tensor":
-    """Draws, assesses, and draws again while it is not satisfied; says why. Returns the last drawing (3, H, W)."""
+def reflect(model: "Illume", prompt: str, seed: int) -> "Image.Image":
+    """Draws, assesses, and draws again while the model is not satisfied; prints why. Returns the last drawing."""
     from judges.assessment import Assessment, to_text
+    from models.image_input import to_pil
 
-    judge, seeds = own_judge(model), own_seeds(seed, MOST_TRIES)
-    image = sketches(model, options, seeds[:1])[0]
-    for number, again in enumerate([*seeds[1:], None], 1):
-        (opinion,) = judge.assess([options.prompt], image[None])
+    judge, seeds = self_judge(model), try_seeds(seed, MAX_TRIES)
+    images = model.draw_batch([prompt], seeds[:1])
+    for number in range(1, MAX_TRIES + 1):
+        (opinion,) = judge.assess([prompt], images)
         if not isinstance(opinion, Assessment):
-            raise ValueError(f"{UNTAUGHT}: --reflect needs its assessments")
-        told = to_text(opinion)
-        say(f"seed {seed}, try {number}: {told}")
-        if opinion.overall or again is None:
+            raise ValueError(f"{UNTRAINED}: --reflect needs its assessments")
+        text = to_text(opinion)
+        say(f"seed {seed}, try {number}: {text}")
+        if opinion.overall or number == MAX_TRIES:
             break
-        image = model.redraw_batch(image[None], [options.prompt], [told], [again])[0]
-    return image
+        images = model.redraw_batch(images, [prompt], [text], [seeds[number]])
+    return to_pil(images[0])
 
 
 def say(text: str) -> None:
@@ -225,32 +205,28 @@ def say(text: str) -> None:
     print(text or "(no answer)", flush=True)
 
 
-def note(text: str) -> None:
-    """Prints what is no answer, beside those."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def describe(options: argparse.Namespace) -> None:
     """An image to words."""
-    model = load(options, *SEES)
-    say(model.describe_batch(read_image(options.image, model)[None], detail=options.detail)[0])
+    image = read_image(options.image)
+    say(load(options).describe(image, options.detail))
 
 
 def ask(options: argparse.Namespace) -> None:
     """An image and a question to an answer."""
-    model = load(options, *SEES)
-    say(model.ask_batch(read_image(options.image, model)[None], [options.question])[0])
+    image = read_image(options.image)
+    say(load(options).ask(image, options.question))
 
 
 def assess(options: argparse.Namespace) -> None:
     """An image and a prompt to the model's assessment of how well it shows that."""
+    image, model = read_image(options.image), load(options)
     from judges.assessment import Assessment
 
-    model = load(options, *SEES)
-    image = read_image(options.image, model)[None]
-    ((opinion, confidence),) = own_judge(model).assess_with_confidence([options.prompt], image)
+    ((opinion, confidence),) = self_judge(model).assess_with_confidence(
+        [options.prompt], to_batch(model, [image])
+    )
     if not isinstance(opinion, Assessment):
-        raise ValueError(f"{UNTAUGHT}: {opinion.reason}")
+        raise ValueError(f"{UNTRAINED}: {opinion.reason}")
     say(f"seen      {opinion.rationale}")
     for name, verdict in opinion.verdicts.items():
         say(f"{name:<10}{'yes' if verdict.ok else 'no'}" + (f", {verdict.reason}" if verdict.reason else ""))
@@ -260,23 +236,27 @@ def assess(options: argparse.Namespace) -> None:
 
 def edit(options: argparse.Namespace) -> None:
     """An image and an instruction to the edited image."""
-    model = load(options, *SEES, *DRAWS)
-    image = read_image(options.image, model, whole=False)[None]  # (1, 3, H, W)
-    save(grid(model.edit_batch(image, [options.instruction], [options.seed])), options.out)
-    note(f"edited with {model.generation.edit}")
+    image, model = read_image(options.image), load(options)
+    save(grid([model.edit(image, options.instruction, options.seed)]), options.out)
+    print(f"edited with {model.generation.edit}", file=sys.stderr, flush=True)
 
 
 def chat(options: argparse.Namespace) -> None:
     """Lines of text, each answered by itself or about the image in view; drawn images are saved."""
-    model = load(options, *SEES, *DRAWS)
-    human = sys.stdin.isatty()
+    model, interactive = load(options), sys.stdin.isatty()
+    model.require(*COMPONENTS, does="a chat")
     view: list[Tensor] = []
-    if human:
-        print(CHAT_HELP)
-        print(f"try: {'     '.join(examples(model.prompts))}")
-    for turn in range(sys.maxsize):
+    if interactive:
+        prompts = model.prompts
+        known = (
+            prompts.fill("draw", "two red circles"),
+            prompts.describe,
+            prompts.fill("edit", "make the circle blue"),
+        )
+        print(f"{CHAT_HELP}\ntry: {'     '.join(known)}")
+    for turn in count():
         try:
-            line = input("> " if human else "").strip()
+            line = input("> " if interactive else "").strip()
         except EOFError:
             return
         if line == "/quit":
@@ -284,25 +264,16 @@ def chat(options: argparse.Namespace) -> None:
         try:
             view = answer(line, view, model, options.out, options.seed + turn)
         except (ValueError, OSError) as error:
-            if not human:  # in a pipe nobody is there to type the line again
+            if not interactive:  # in a pipe nobody is there to type the line again
                 raise
             print(f"error: {explain(error)}", file=sys.stderr)
-
-
-def examples(prompts: "Prompts") -> list[str]:
-    """Lines that a model knows from its training."""
-    return [
-        prompts.fill("draw", "two red circles"),
-        prompts.describe,
-        prompts.fill("edit", "make the circle blue"),
-    ]
 
 
 def answer(line: str, view: "list[Tensor]", model: "Illume", folder: Path, seed: int) -> "list[Tensor]":
     """Does what one line of a chat asks; returns the image in view, if any."""
     command, rest = (*line.split(None, 1), "", "")[:2]
     if command == "/image":
-        return [read_image(typed_path(rest), model)]
+        return model.prepare_images([typed_path(rest)])
     if command == "/new":
         return []
     if command.startswith("/"):
@@ -313,7 +284,9 @@ def answer(line: str, view: "list[Tensor]", model: "Illume", folder: Path, seed:
 
 
 def show(parts: "Iterable[str | Tensor]", folder: Path) -> None:
-    """Prints words as they come, and saves images."""
+    """Prints text as it comes, and saves images."""
+    from models.image_input import to_pil
+
     last: str | Tensor | None = None
     for part in parts:
         if isinstance(part, str):
@@ -321,7 +294,8 @@ def show(parts: "Iterable[str | Tensor]", folder: Path) -> None:
         else:
             if isinstance(last, str):
                 print()
-            save(grid(part[None]), free_name(folder))
+            names = (folder / f"drawn-{number:03d}.png" for number in count(1))
+            save(grid([to_pil(part)]), next(path for path in names if not path.exists()))
         last = part
     if last is None:
         say("")
@@ -329,20 +303,14 @@ def show(parts: "Iterable[str | Tensor]", folder: Path) -> None:
         print()
 
 
-def free_name(folder: Path) -> Path:
-    """The first of drawn-001.png, drawn-002.png, ... that is not there yet."""
-    return next(path for i in range(1, sys.maxsize) if not (path := folder / f"drawn-{i:03d}.png").exists())
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """An option's type: a whole number from `low` to `high`."""
 
-
-def number(kind: type, low: float, high: float) -> Callable[[str], float]:
-    """An option's type: a number of `kind` from `low` to `high`."""
-
-    def convert(text: str) -> float:
+    def convert(text: str) -> int:
         try:
-            value = kind(text)
+            value = int(text)
         except ValueError:
-            what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} to {high}")
         return value
@@ -350,62 +318,77 @@ def number(kind: type, low: float, high: float) -> Callable[[str], float]:
     return convert
 
 
-SHOW = "default: %(default)s"
-
-
-def words(text: str) -> str:
-    """An argument's type: text that says something."""
+def text(value: str) -> str:
+    """An argument's type: text that is not empty."""
     try:
-        return check_text(text, "it")
+        return check_text(value, "it")
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def folder(text: str) -> Path:
+def image_file(value: str) -> Path:
+    """An argument's type: a file that is there."""
+    path = user_path(value)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{path} is not {'a file' if path.exists() else 'there'}")
+    return path
+
+
+def folder(value: str) -> Path:
     """An option's type: a folder that is there."""
-    path = user_path(text)
+    path = user_path(value)
     if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"the folder {text} is not there: make it first")
+        raise argparse.ArgumentTypeError(f"the folder {value} is not there: make it first")
     return path
 
 
-def image_file(text: str) -> Path:
+def new_image(value: str) -> Path:
     """An option's type: where an image can be written."""
-    path = user_path(text)
+    path = user_path(value)
     folder(str(path.parent))
-    if path.suffix.lower() not in ENDINGS or path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is not the name of an image (*{', *'.join(ENDINGS)})")
+    if path.suffix.lower() not in SUFFIXES or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{value} is not the name of an image (*{', *'.join(SUFFIXES)})")
     return path
 
 
-def add_task(tasks: Any, run: Callable[[argparse.Namespace], None], *, draws: str = "") -> Parser:
+SHOW_DEFAULT = "default: %(default)s"
+
+
+def add_task(
+    tasks: Any, run: Callable[[argparse.Namespace], None], *arguments: str, draws: str = ""
+) -> Parser:
     """A subcommand with the options that all share, those of drawing if it `draws` something, and those of writing."""
-    layout = argparse.RawDescriptionHelpFormatter
     name = run.__name__
-    about = f"{run.__doc__}\n\n{EXAMPLES[name]}"
     task = tasks.add_parser(
-        name, help=run.__doc__, description=about, formatter_class=layout, allow_abbrev=False
+        name,
+        help=run.__doc__,
+        description=f"{run.__doc__}\n\n{EXAMPLES[name]}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     task.set_defaults(run=run)
+    for argument in arguments:
+        task.add_argument(argument, type=image_file if argument == "image" else text)
     task.add_argument(
         "--model",
         type=user_path,
         metavar="DIR",
         help="model folder (default: the newest in runs/, else the one that came along)",
     )
-    task.add_argument("--device", choices=DEVICES, default="cpu", help=SHOW)
+    task.add_argument("--device", choices=DEVICES, default="cpu", help=SHOW_DEFAULT)
     if draws:
-        sampling = task.add_argument_group(
+        group = task.add_argument_group(
             "how images are drawn (by default as the model folder's illume.json says)"
         )
-        sampling.add_argument(
-            "--seed", type=number(int, 0, 2**62), default=0, metavar="N", help=f"of the first image ({SHOW})"
+        seed = whole_number(0, 2**62)
+        group.add_argument(
+            "--seed", type=seed, default=0, metavar="N", help=f"of the first image ({SHOW_DEFAULT})"
         )
-        add_sampling(sampling, draws)
-    if name in WRITES:
+        add_sampling(group, draws)
+    if name in TOKEN_LIMITS:
         task.add_argument(
             "--max-new-tokens",
-            type=number(int, 1, TOKEN_LIMIT),
+            type=whole_number(1, TOKEN_LIMIT),
             metavar="N",
             help="the most tokens of a text (default: the model folder's)",
         )
@@ -416,36 +399,22 @@ def build_parser() -> Parser:
     """The command line."""
     layout = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="generate.py", description=__doc__, formatter_class=layout)
-    tasks = parser.add_subparsers(
-        dest="task", required=True, metavar="draw | describe | ask | assess | edit | chat"
-    )
-    task = add_task(tasks, draw, draws="drawings")
-    task.add_argument("prompt", type=words, help="what to draw; may have several lines")
-    task.add_argument("-n", dest="number", type=number(int, 1, 256), default=1, help=f"images ({SHOW})")
+    tasks = parser.add_subparsers(dest="task", required=True, metavar=" | ".join(EXAMPLES))
+    task = add_task(tasks, draw, "prompt", draws="drawings")
     task.add_argument(
-        "--best-of",
-        type=number(int, 1, 64),
-        default=1,
-        metavar="N",
-        help="draws N and takes the one it is most sure of",
+        "-n", dest="number", type=whole_number(1, 256), default=1, help=f"images ({SHOW_DEFAULT})"
     )
+    choose = "draws N and takes the one it is most sure of"
+    task.add_argument("--best-of", type=whole_number(1, 64), default=1, metavar="N", help=choose)
     task.add_argument(
         "--reflect", action="store_true", help="assesses, and draws again while it is not satisfied"
     )
-    task.add_argument("--out", type=image_file, default="grid.png", help=SHOW)
-    task = add_task(tasks, describe)
-    task.add_argument("image", type=user_path)
-    task.add_argument("--detail", action="store_true", help="object by object")
-    task = add_task(tasks, ask)
-    task.add_argument("image", type=user_path)
-    task.add_argument("question", type=words)
-    task = add_task(tasks, assess)
-    task.add_argument("image", type=user_path)
-    task.add_argument("prompt", type=words)
-    task = add_task(tasks, edit, draws="the edit")
-    task.add_argument("image", type=user_path)
-    task.add_argument("instruction", type=words, help="what to change")
-    task.add_argument("--out", type=image_file, default="edited.png", help=SHOW)
+    task.add_argument("--out", type=new_image, default="grid.png", help=SHOW_DEFAULT)
+    add_task(tasks, describe, "image").add_argument("--detail", action="store_true", help="object by object")
+    add_task(tasks, ask, "image", "question")
+    add_task(tasks, assess, "image", "prompt")
+    task = add_task(tasks, edit, "image", "instruction", draws="the edit")
+    task.add_argument("--out", type=new_image, default="edited.png", help=SHOW_DEFAULT)
     task = add_task(tasks, chat, draws="drawings")
     task.add_argument("--out", type=folder, default=".", metavar="DIR", help="where drawn images go")
     return parser

@@ -16,6 +16,7 @@ import demo
 import generate
 from judges.assessment import DIMENSIONS, Assessment, Verdict, to_text
 from models.detokenizer.diffusion import DiffusionDetokenizer
+from models.generation import SamplingConfig
 from models.language.text_tokenizer import train_text_tokenizer
 from models.language.unified_lm import UnifiedLM
 from models.tokenizer.encoder import VisionEncoder
@@ -125,8 +126,12 @@ def test_bad_input(model: Path, capsys: pytest.CaptureFixture) -> None:
     Path("cut.webp").write_bytes(Path("wide.webp").read_bytes()[:60])
     assert "make demo" in error_of(capsys, "draw", "a")
     assert "no illume.json" in error_of(capsys, "draw", "a", "--model", "absent")
-    assert "not.png: not a readable image" in error_of(capsys, "describe", "not.png", *of)
-    assert "cut.webp: not a readable image" in error_of(capsys, "ask", "cut.webp", "what ?", *of)
+    assert "not.png is no image that can be read (not a readable image" in error_of(
+        capsys, "describe", "not.png", *of
+    )
+    assert "cut.webp is no image that can be read (not a readable image" in error_of(
+        capsys, "ask", "cut.webp", "what ?", *of
+    )
     assert "absent.png is not there" in error_of(capsys, "edit", "absent.png", "make", *of)
     assert "tokens long" in error_of(capsys, "draw", "red " * 900, *of)
     assert "tokens long" in error_of(capsys, "ask", "wide.webp", "red " * 900, *of)
@@ -148,7 +153,7 @@ def test_cuda_where_there_is_none(model: Path, capsys: pytest.CaptureFixture) ->
 
 def test_a_model_that_lacks_a_part(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     Illume(VisionEncoder()).save_pretrained(str(tmp_path / "part"))
-    assert "cannot describe: it has no language" in error_of(
+    assert "this model has no language and no text_tokenizer" in error_of(
         capsys, "describe", "wide.webp", "--model", "part"
     )
 
@@ -208,7 +213,7 @@ def test_best_of_takes_the_one_it_is_most_sure_of(model, monkeypatch, capsys):
     taught(monkeypatch, 1, [0.2, 0.9, 0.4])
     generate.main(["draw", "two red circles", "--model", str(model), "--best-of", "3", "--out", "a.png"])
     assert "took try 2 of 3, sure by 0.20, 0.90, 0.40" in capsys.readouterr().out
-    seed = str(generate.own_seeds(0, 2)[1])
+    seed = str(generate.try_seeds(0, 2)[1])
     generate.main(["draw", "two red circles", "--model", str(model), "--seed", seed, "--out", "b.png"])
     assert np.abs(pixels("a.png") - pixels("b.png")).max() <= 2  # a batch rounds otherwise than one image
 
@@ -221,7 +226,7 @@ def test_reflect_draws_again_until_it_is_content(model, monkeypatch, capsys):
     assert "a star is missing" in lines[0] and "overall : yes" in lines[2]
     looks = taught(monkeypatch, 99, [])
     generate.main(["draw", "a star", "--model", str(model), "--reflect", "--out", "a.png"])
-    assert len(looks) == generate.MOST_TRIES
+    assert len(looks) == generate.MAX_TRIES
 
 
 def test_assess_prints_every_verdict(model, monkeypatch, capsys):
@@ -264,13 +269,17 @@ def test_a12_options_are_laid_over_the_folders_settings(
     used: list = []
     drawn = Illume.draw_documents
     monkeypatch.setattr(
-        Illume, "draw_documents", lambda self, *given: used.append(given[3:]) or drawn(self, *given)
+        Illume, "draw_documents", lambda self, *given: used.append(given[3]) or drawn(self, *given)
     )
     of = ("--model", str(model))
     generate.main(["draw", "a", *of])
     generate.main(["draw", "a", "--cfg", "2", "--temperature", "1", "--top-k", "64", "--top-p", "0.5", *of])
     generate.main(["edit", "wide.webp", "a", "--top-k", "3", *of])
-    assert used == [(1.25, 0.6, 0, 1.0), (2.0, 1.0, 64, 0.5), (1.0, 0.3, 3, 1.0)]
+    assert used == [
+        SamplingConfig(1.25, 0.6, 0, 1.0),
+        SamplingConfig(2.0, 1.0, 64, 0.5),
+        SamplingConfig(1.0, 0.3, 3, 1.0),
+    ]
     assert "edited with cfg 1, temperature 0.3, top_k 3, top_p 1" in capsys.readouterr().err
     assert "top_k 2000 is out of range: this model has 1024 codes" in error_of(
         capsys, "draw", "a", "--top-k", "2000", *of

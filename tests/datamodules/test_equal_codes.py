@@ -13,20 +13,19 @@ import numpy as np
 import pytest
 import torch
 from evals.drawing import Order
+from evals.fidelity.tasks import rfid_task
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-import generate
 from common.images import open_image
 from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule
 from datamodules.precomputed import StaleCodes, member_name
-from datamodules.templates import TEMPLATES
-from evals.fidelity.tasks import rfid_task
+from datamodules.templates import TEMPLATES, TemplateRequest
 from models import image_input
 from models.document import Draw, See, Text, edit_document
-from models.image_input import ImageInput
+from models.image_input import ImageInput, load_image
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, collate
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
@@ -199,8 +198,8 @@ def test_an_image_to_be_edited_is_seen_as_training_sees_it(model: Illume, tmp_pa
     (tmp_path / "a.png").write_bytes(noise(1))
     trained = ImageInput(SEEN)(open_image(noise(1)))
     for given in (
-        generate.read_image(tmp_path / "a.png", model),
-        generate.read_image(tmp_path / "a.png", model, whole=False),
+        model.prepare_images([tmp_path / "a.png"])[0],
+        model.image_input.square(load_image(tmp_path / "a.png")),
     ):
         segment = model.segment(edit_document(given, "make it red"))
         assert torch.equal(segment.see_images[0], trained)
@@ -210,7 +209,7 @@ def test_where_both_sizes_are_equal_an_image_is_one(model: Illume):
     """Seen and drawn, it is encoded once."""
     sample = {"png": noise(0), "txt": b"what"}
     for draw_size, number in ((SEEN, 1), (CODED, 2)):
-        document = TEMPLATES["reconstruct"](sample, SEEN, None, 0.0, draw_size=draw_size)
+        document = TEMPLATES["reconstruct"](TemplateRequest(sample, SEEN, draw_size=draw_size))
         batch = collate([model.sequencer.segment(document)], [[0]], 128, 0)
         assert len(batch.images) == 1 and len(batch.code_images) == number - 1
         assert batch.see_images.tolist() == batch.draw_images.tolist() == [0]

@@ -10,7 +10,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-import generate
 from common.images import encode_image
 from datamodules.decode import decode_image
 from evals.editing import command
@@ -71,7 +70,7 @@ def test_all_show_a_model_the_same_pictures(slicing: dict | None, shown: list[Te
     trained = segment.see_images
     assert len(trained) == (1 if slicing is None else 7) and trained[0].shape == (3, 56, 56)
     PAGE.save(tmp_path / "page.png")
-    model.ask_batch([generate.read_image(tmp_path / "page.png", model)], ["what colour ?"])
+    model.ask_batch([model.prepare_images([tmp_path / "page.png"])[0]], ["what colour ?"])
     asked(model, PAGE, "crop")
     assert torch.equal(torch.stack(shown), torch.stack([*trained, *trained]))
 

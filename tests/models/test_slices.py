@@ -8,7 +8,6 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-import generate
 from lightning_modules.language import LanguageModule
 from models.document import Branches, Draw, See, Text, describe_document, edit_document, reconstruct_document
 from models.image_input import ImageInput
@@ -171,10 +170,10 @@ def test_settings_that_do_not_fit_are_refused(seer, illume):
 def test_a_stage_can_begin_to_slice_and_files_are_read_whole(seer, tmp_path):
     seer.language.slicing = seer.language.config["slicing"] = None
     seer.save_pretrained(str(tmp_path / "before"))
-    module = LanguageModule({"adapter": 1e-3}, {"all": str(tmp_path / "before")}, slicing={"size": 48})
+    module = LanguageModule({"adapter": 1e-3}, {"all": str(tmp_path / "before")}, slicing=Slicing(size=48))
     module.configure_model()
     module.export(str(tmp_path / "after"))
     Image.effect_noise((150, 100), 90).save(tmp_path / "wide.png")
     for name, shape in (("before", (3, 48, 48)), ("after", (3, 100, 150))):
         model = Illume.from_pretrained(str(tmp_path / name))
-        assert generate.read_image(tmp_path / "wide.png", model).shape == shape
+        assert model.prepare_images([tmp_path / "wide.png"])[0].shape == shape
