@@ -16,7 +16,7 @@ from common.errors import Parser, user_errors
 from common.files import write_text
 from common.paths import path_or_name, user_path
 from experiments.processes import ended_by_sigterm, run_lock
-from train import find_config
+from training.configs import find_config
 
 if TYPE_CHECKING:
     from optuna.study import Study

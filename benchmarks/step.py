@@ -77,7 +77,7 @@ def measure(
         else:
             with FlopCounter() as counter:
                 loss = model.loss(batch, features, codes).mean
-            operations = counter.operations
+            operations = counter.flops
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -131,7 +131,7 @@ def work(model: UnifiedLM, batches: PackedRows) -> Work:
     with FlopCounter() as counter:
         for batch in batches:
             model.loss(batch, *_no_images())
-    return Work(4 * 10 * weights * batches.count, counter.operations, working_set=4 * weights)
+    return Work(4 * 10 * weights * batches.count, counter.flops, working_set=4 * weights)
 
 
 def compare(mix: dict[str, Any], batch_count: int, rounds: int) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_each_stage_trains_saves_resumes_and_draws(world, monkeypatch):
     language = {"from": "vicuna", "turns": "vicuna"}
     train.main(lay("stage1", {"language": language}, documents("stage1") | {"image_size": 28}))
     train.main(lay("stage2", {}, documents("stage2") | {"image_size": 28}))
-    larger = {"understanding": {"image_size": 56, "reduce": 2}, "slicing": {"most": 4, "size": 56}}
+    larger = {"understanding": {"image_size": 56, "reduce": 2}, "slicing": {"max_slices": 4, "size": 56}}
     whole = train.main(lay("stage3", larger, documents("stage3") | {"image_size": 56}))
     parts = Illume.from_pretrained(str(whole.folder / "model"))
     assert (parts.understanding_encoder.image_size, parts.encoder.image_size) == (56, 28)
@@ -93,11 +93,9 @@ def test_each_stage_trains_saves_resumes_and_draws(world, monkeypatch):
     moved = parts.understanding_encoder.model.state_dict(), parts.encoder.model.state_dict()
     assert any(not torch.equal(moved[0][name], moved[1][name]) for name in moved[1])
     goes_on_where_it_was_cut(lay("stage3", larger, documents("stage3") | {"image_size": 56}), whole)
-    prompts = [parts.segment(draw_document(words)) for words in ("a red circle", None)]
-    nothing = parts.seen(prompts[:1])
-    assert draw_codes(
-        parts.language, prompts[:1], prompts[1:], nothing, nothing, [1], SamplingConfig(2.0)
-    ).shape == (1, 16)
+    prompt, null = (parts.segment(draw_document(caption)) for caption in ("a red circle", None))
+    codes = draw_codes(parts.language, [prompt], [null], [1], SamplingConfig(2.0))
+    assert codes.shape == (1, 16)
     rates = yaml.safe_load((whole.folder / "config.yaml").read_text())["model"]["init_args"]["rates"]
     assert rates["understanding_encoder"] == 2e-6 and rates["trunk"] == 2e-5
 

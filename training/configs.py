@@ -123,6 +123,8 @@ def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
     """The keys in which two configs differ, each as "model.init_args.lr (0.1 -> 0.2)"; ~ is the home folder."""
     before, after = (flatten(expand_all(dict(one), strict=False)) for one in (old, new))
     keys = [
-        key for key in differing_keys(before, after) if key.split(".")[0] not in IGNORED and key not in PER_SESSION
+        key
+        for key in differing_keys(before, after)
+        if key.split(".")[0] not in IGNORED and key not in PER_SESSION
     ]
     return [f"{key} ({format_setting(before, key)} -> {format_setting(after, key)})" for key in keys]

@@ -45,7 +45,7 @@ def gather(run: Path, checkpoint: Path | None, out: Path) -> int:
 
 
 def _gather(run: Path, checkpoint: Path | None, out: Path) -> int:
-    from training.checkpoint import read_resume_point, find_resume_point
+    from training.checkpoint import find_resume_point, read_resume_point
     from training.experiment import Experiment
 
     point = find_resume_point(run / "checkpoints") if checkpoint is None else read_resume_point(checkpoint)

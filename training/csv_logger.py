@@ -1,7 +1,7 @@
 """metrics.csv and machine.csv: one row a logged step, on disk as soon as it is logged, and never wiped.
 
 Lightning's own CSVLogger keeps up to 100 rows in memory and starts an existing file over when a run resumes. Speed and
-memory are in a file of their own, for no second run gives them again, and metrics.csv holds only what one would give.
+memory are in a file of their own, for no second run reproduces them, and metrics.csv holds only what one would.
 """
 
 import csv
@@ -16,17 +16,17 @@ from lightning.pytorch.utilities import rank_zero_only
 from common.files import write_text
 from training.metrics_file import read_rows
 
-MACHINE = ("speed/", "memory/")  # families of what depends on the machine, and on what else it was doing
+MACHINE = ("speed/", "memory/")  # prefixes of what depends on the machine, and on what else it was doing
 
 
 def is_logged(trainer: Trainer, done: bool = False) -> bool:
-    """Whether the step that is under way is written down; `done` asks of the one that was just done."""
+    """Whether the step that is under way is logged; `done` asks of the one that was just done."""
     every, step = trainer.log_every_n_steps, trainer.global_step + (0 if done else 1)
     return every > 0 and step % every == 0
 
 
 def last_step(trainer: Trainer) -> int:
-    """What is measured between two steps is logged at this one, the last that was done.
+    """The step that measurements between two steps are logged at: the last that was done.
 
     A resume cuts rows from its own step on, and would cut those of an epoch's end if they bore the next.
     """
@@ -36,20 +36,20 @@ def last_step(trainer: Trainer) -> int:
 class AppendingCSVLogger(Logger):
     """Appends rows to `path`; the first row after a resume cuts what was logged from that step on.
 
-    A resumed run goes on from a checkpoint, and logs again each step past it: the rows that are cut.
+    A run that resumes from a checkpoint logs each step past it again: the rows that are cut.
 
     Args:
         path: the file.
-        machine: it holds the families of MACHINE, and no others.
+        machine: it holds the metrics of MACHINE, and no others.
     """
 
     def __init__(self, path: Path, machine: bool = False) -> None:
         super().__init__()
         self.path, self.machine = Path(path), machine
         self.columns: list[str] = []
-        self.started = False
-        self.count = 0  # rows, once it is started
-        self.kept: int | None = None  # of the rows that are there
+        self.is_open = False
+        self.count = 0  # rows, once it is open
+        self.kept: int | None = None  # of the existing rows
 
     @property
     def name(self) -> str:
@@ -66,10 +66,7 @@ class AppendingCSVLogger(Logger):
         """The run folder."""
         return str(self.path.parent)
 
-    @property
-    def log_dir(self) -> str:
-        """The run folder."""
-        return self.save_dir
+    log_dir = save_dir
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -77,16 +74,15 @@ class AppendingCSVLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Appends one row of what belongs into this file. A column not seen before widens it."""
+        """Appends one row of what belongs to this file. A new column widens it."""
         step = 0 if step is None else step
-        mine = {key: value for key, value in metrics.items() if key.startswith(MACHINE) == self.machine}
-        if not mine.keys() - {"epoch"}:  # Lightning adds it to everything
+        own = {key: value for key, value in metrics.items() if key.startswith(MACHINE) == self.machine}
+        if not own.keys() - {"epoch"}:  # Lightning adds it to everything
             return
-        row = {"step": str(step), **{key: repr(value) for key, value in mine.items()}}
-        self._start(step)
-        new = sorted(set(row) - set(self.columns))
-        if new:
-            self._rewrite(new)
+        row = {"step": str(step), **{key: repr(value) for key, value in own.items()}}
+        self._open(step)
+        if new := sorted(row.keys() - set(self.columns)):
+            self._rewrite(read_rows(self.path)[1], self.columns + new)
         with open(self.path, "a", encoding="utf-8", newline="") as file:
             self._writer(file).writerow(row)
         self.count += 1
@@ -96,31 +92,26 @@ class AppendingCSVLogger(Logger):
         self.kept = count
 
     def rows_before(self, step: int) -> int:
-        """How many rows there are; where none was written since the run goes on, how many it keeps from `step` on."""
+        """How many rows there are; where none was written since the run resumed, how many it keeps from `step` on."""
         if self.path.is_file():
-            self._start(step)
+            self._open(step)
         return self.count
 
-    def _start(self, step: int) -> None:
-        if not self.started:
-            self._rewrite([], before=step)
-            self.started = True
-
-    def _rewrite(self, new_columns: list[str], before: int | None = None) -> None:
-        """Writes the file again with `new_columns` too, and without the rows of step `before` and later."""
+    def _open(self, step: int) -> None:
+        """Cuts the rows of `step` and later, once."""
+        if self.is_open:
+            return
+        self.is_open = True
         columns, rows = read_rows(self.path)
-        self.columns = (columns or ["step"]) + [
-            column for column in new_columns if column not in columns + ["step"]
-        ]
+        kept = rows[: self.kept] if self.kept is not None else [r for r in rows if int(r["step"]) < step]
+        self._rewrite(kept, columns or ["step"])
+
+    def _rewrite(self, rows: list[dict[str, str]], columns: list[str]) -> None:
+        self.columns, self.count = columns, len(rows)
         text = io.StringIO(newline="")
         writer = self._writer(text)
         writer.writeheader()
-        if before is not None:
-            rows = (
-                [row for row in rows if int(row["step"]) < before] if self.kept is None else rows[: self.kept]
-            )
         writer.writerows(rows)
-        self.count = len(rows)
         write_text(self.path, text.getvalue())
 
     def _writer(self, file: Any) -> csv.DictWriter:

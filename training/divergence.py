@@ -131,7 +131,9 @@ def first_non_finite(module: nn.Module, optimizers: Iterable[torch.optim.Optimiz
             for parameter, moments in one.state.items():
                 for name, moment in moments.items():
                     if isinstance(moment, Tensor) and moment.device == parameter.device:
-                        fine[f"the optimizer's {name} ({len(fine)})"] = torch.isfinite(local_shard(moment)).all()
+                        fine[f"the optimizer's {name} ({len(fine)})"] = torch.isfinite(
+                            local_shard(moment)
+                        ).all()
     if not fine:
         return ""
     device = next(iter(fine.values())).device

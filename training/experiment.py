@@ -23,30 +23,31 @@ from common.environment import refuse_secrets
 from common.files import write_text
 from common.folder_lock import is_first_process, lock_folder
 from common.paths import expand_all
-from training.checkpoint import ResumeCheckpoint, ResumePoint, find_resume_point
+from training.checkpoint import ResumeCheckpoint
 from training.csv_logger import AppendingCSVLogger
 from training.data_metrics import DataMetrics
 from training.divergence import DivergenceGuard
 from training.export import ExportModelFolder
-from training.fit_loop import ResumableFitLoop, is_of_restoring
-from training.graceful_stop import GracefulStop
+from training.fit_loop import ResumableFitLoop, is_restore_error
+from training.graceful_stop import GracefulStop, refuse_timer, session_seconds
 from training.hang_watchdog import HangWatchdog
-from training.loggers import MLflow, Wandb, close
-from training.parallel import strategy as placement
+from training.loggers import MLflow, Wandb, finish_wandb
+from training.parallel import strategy
 from training.parallel.rank_max import RankMax
 from training.param_group_metrics import ParamGroupMetrics
 from training.plan.devices import DEVICES
 from training.plan.options import UTILISATION
-from training.plan.trainer_settings import check_trainer
+from training.trainer_settings import check_trainer
 from training.progress import StageProgress
+from training.resume_point import ResumePoint, find_resume_point
 from training.run_config import SaveRunConfig, check_same_config
-from training.session_time import refuse_timer, session_seconds
+from training.setting_errors import setting_errors
 from training.speed import Speed
 from training.step_seed import StepSeed
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 FINISHED = "finished.json"
-NOISE = (  # warnings that are about the libraries' own doings, or about what is meant here
+IGNORED_WARNINGS = (  # about the libraries' own doings, or about what is intended here
     ".*LeafSpec.*is deprecated",
     ".*'set_vital' is deprecated",
     ".*`IterableDataset` has `__len__` defined",
@@ -57,21 +58,14 @@ NOISE = (  # warnings that are about the libraries' own doings, or about what is
     ".*Total length of `list` across ranks is zero",  # no source has validation shards
 )
 
-
 # A config names classes of this project and of its libraries, and nothing that runs programs.
 set_parsing_settings(import_path_denylist=["os", "subprocess"])
 
-PLAN_OPTIONS = (
-    ("--plan", "count parameters, memory and hours of the run, and do not run it"),
-    (
-        "--plan_device",
-        f"device to plan for: {', '.join(DEVICES)} (default: by trainer.accelerator)",
-    ),
-    (
-        "--plan_utilisation",
-        f"share of the device's peak that training is taken to reach (default: {UTILISATION})",
-    ),
-)
+PLAN_OPTIONS = {
+    "--plan": "count parameters, memory and hours of the run, and do not run it",
+    "--plan_device": f"device to plan for: {', '.join(DEVICES)} (default: by trainer.accelerator)",
+    "--plan_utilisation": f"share of the device's peak that training is taken to reach (default: {UTILISATION})",
+}
 
 
 class Experiment(LightningCLI):
@@ -86,36 +80,33 @@ class Experiment(LightningCLI):
         self.datamodule: LightningDataModule | None = None
         self.model: LightningModule | None = None
         self.trainer: Trainer | None = None
-        agreement = RankMax()
-        self.stop, self.finite = GracefulStop(agreement), DivergenceGuard(agreement)
+        rank_max = RankMax()
+        self.stop, self.divergence = GracefulStop(rank_max), DivergenceGuard(rank_max)
         self.resume = ResumePoint(None, 0, "")
-        self.lock = ExitStack()  # holds the run folder while this process writes there
-        self.began_here = False  # whether the folder is this process's own
-        _quieten()
+        self.lock = ExitStack()  # holds the run folder while this process writes to it
+        self.is_new_folder = False  # whether this process made it
+        _silence_lightning()
         refuse_secrets()
-        placement.register()
+        strategy.register()
         try:
-            self._parse_and_build(args)
+            super().__init__(
+                LightningModule,
+                LightningDataModule,
+                save_config_callback=None,
+                trainer_defaults=dict(TRAINER_DEFAULTS),
+                seed_everything_default=0,
+                parser_kwargs={"parser_mode": "omegaconf+", "allow_abbrev": False, "exit_on_error": False},
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                run=False,
+                args=args,
+                auto_configure_optimizers=False,
+            )
         except BaseException:
             self.lock.close()
             raise
         if self.trainer is None:
             self.lock.close()
-
-    def _parse_and_build(self, args: list[str]) -> None:
-        super().__init__(
-            LightningModule,
-            LightningDataModule,
-            save_config_callback=None,
-            trainer_defaults=dict(TRAINER_DEFAULTS),
-            seed_everything_default=0,
-            parser_kwargs={"parser_mode": "omegaconf+", "allow_abbrev": False, "exit_on_error": False},
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            run=False,
-            args=args,
-            auto_configure_optimizers=False,
-        )
 
     @property
     def folder(self) -> Path:
@@ -128,74 +119,72 @@ class Experiment(LightningCLI):
         return (self.folder / FINISHED).exists()
 
     @property
-    def trial(self) -> bool:
-        """Whether fast_dev_run only tries the code: that leaves nothing in the run folder."""
+    def is_fast_dev_run(self) -> bool:
+        """Whether this run only tries the code, which leaves nothing in the run folder."""
         return bool(self.config.trainer.fast_dev_run)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The options beside trainer, model and data."""
-        parser.add_argument(
-            "--extends", type=list[str] | str | None, default=None, help="configs this starts from"
-        )
-        parser.add_argument("--name", type=str, default=self.default_name, help="the run's name")
-        parser.add_argument("--runs_dir", type=str, default="runs", help="where run folders are made")
-        parser.add_argument(
-            "--timeout",
-            type=float,
-            default=1800.0,
-            help="seconds that a process may wait for another in a step",
-        )
-        for option, told in PLAN_OPTIONS:  # train.py takes them out before; they are here for --help
+        for name, kind, default, text in (
+            ("extends", list[str] | str | None, None, "configs this starts from"),
+            ("name", str, self.default_name, "the run's name"),
+            ("runs_dir", str, "runs", "folder of all run folders"),
+            ("timeout", float, 1800.0, "seconds that a process may wait for another in a step"),
+            ("track.wandb", Wandb | None, None, "a run in W&B, too"),
+            ("track.mlflow", MLflow | None, None, "a run in MLflow, too"),
+        ):
+            parser.add_argument(f"--{name}", type=kind, default=default, help=text)
+        for option, text in PLAN_OPTIONS.items():  # train.py takes them out before; they are here for --help
             kind = {"action": "store_true"} if option == "--plan" else {"type": str}
-            parser.add_argument(option, default=SUPPRESS, help=told, **kind)
-        parser.add_argument("--track.wandb", type=Wandb | None, default=None, help="a run in W&B, too")
-        parser.add_argument("--track.mlflow", type=MLflow | None, default=None, help="a run in MLflow, too")
+            parser.add_argument(option, default=SUPPRESS, help=text, **kind)
         parser.add_lightning_class_args(ResumeCheckpoint, "checkpoint")
         parser.add_lightning_class_args(Speed, "speed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
-        """As Lightning's, without its warning that sys.argv was not used; the one place that expands `~` in paths."""
-        name = (config := parser.parse_args(args)).name  # no path, and refused where it looks like one
+        """As Lightning's, without its warning that sys.argv was not used; expands `~` in all paths."""
+        with setting_errors():
+            config = parser.parse_args(args)
+        name = config.name  # no path, and refused where it looks like one
         self.config = expand_all(config)
         self.config.name = name
 
     def before_instantiate_classes(self) -> None:
-        """Looks at machine and run folder before anything expensive is built."""
+        """Checks machine and run folder before anything expensive is built."""
         check_run_name(self.config.name)
-        placement.check(self.config.trainer)
+        strategy.check(self.config.trainer)
         check_trainer(self.config.trainer)
         refuse_timer(self.config.trainer.callbacks)
-        dump = self.parser.dump(self.config, skip_link_targets=False, skip_none=False, format="yaml")
+        dump = self.parser.dump(self.config, skip_link_targets=False, skip_unset=False, format="yaml")
         self.settings: dict[str, Any] = yaml.safe_load(dump)
-        if self.trial:
+        if self.is_fast_dev_run:
             return
         if self.action == "fit":
-            self.began_here = not self.folder.exists()
+            self.is_new_folder = not self.folder.exists()
             self.lock.enter_context(lock_folder(self.folder, here=is_first_process()))
             check_same_config(self.folder, self.settings)
         if self.action != "fit" or not self.finished:
             self.resume = find_resume_point(self.folder / "checkpoints")
 
     def instantiate_classes(self) -> None:
-        """Builds everything, unless there is nothing left to do."""
-        if self.trial or self.action != "fit" or not self.finished:
-            super().instantiate_classes()
+        """Builds everything, unless nothing is left to do."""
+        if self.is_fast_dev_run or self.action != "fit" or not self.finished:
+            with setting_errors():
+                super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with the run folder's loggers and callbacks beside those of the config."""
         self.trainer_defaults["callbacks"] = self._own_callbacks()
-        chosen = self.config_init.trainer
-        placed = placement.arguments(chosen, self.config.timeout)
-        seconds = session_seconds(chosen)
-        if seconds is not None:  # Lightning's timer would take the run for finished
-            placed["max_time"] = None
-            placed["max_epochs"] = -1 if chosen.max_epochs is None else chosen.max_epochs
+        trainer_config = self.config_init.trainer
+        arguments = strategy.trainer_arguments(trainer_config, self.config.timeout)
+        self.stop.seconds = session_seconds(trainer_config.max_time)
+        if self.stop.seconds is not None:  # Lightning's timer would take the run for finished
+            epochs = trainer_config.max_epochs
+            arguments |= {"max_time": None, "max_epochs": -1 if epochs is None else epochs}
         trainer = super().instantiate_trainer(
-            default_root_dir=str(self.folder), logger=self._loggers(), **placed, **kwargs
+            default_root_dir=str(self.folder), logger=self._loggers(), **arguments, **kwargs
         )
-        trainer.fit_loop = ResumableFitLoop.in_place_of(trainer.fit_loop)
-        self.stop.seconds = seconds
-        trainer.callbacks[:0] = [self.stop, self.finite]
+        trainer.fit_loop = ResumableFitLoop.wrap(trainer.fit_loop)
+        trainer.callbacks[:0] = [self.stop, self.divergence]
         return trainer
 
     def _own_callbacks(self) -> list[Callback]:
@@ -203,8 +192,8 @@ class Experiment(LightningCLI):
         callbacks: list[Callback] = [
             HangWatchdog(config.timeout),
             SaveRunConfig(self.settings),
-            ParamGroupMetrics(),
             DataMetrics(),
+            ParamGroupMetrics(),
             ExportModelFolder(),
         ]
         if not isinstance(config.seed_everything, bool):
@@ -214,10 +203,10 @@ class Experiment(LightningCLI):
         return callbacks
 
     def _loggers(self) -> list[Logger] | bool:
-        """The run's files, TensorBoard and what the config adds; an evaluation adds nothing to the record."""
+        """The run's files, TensorBoard and those of the config; an evaluation adds nothing to the run's own."""
         config, chosen = self.config, self.config_init.trainer.logger
         more = chosen if isinstance(chosen, list) else [chosen] if isinstance(chosen, Logger) else []
-        if self.action != "fit" or self.trial:
+        if self.action != "fit" or self.is_fast_dev_run:
             return more or False
         board = TensorBoardLogger(
             self.folder, "", "tensorboard", default_hp_metric=False, purge_step=self.resume.step
@@ -226,8 +215,8 @@ class Experiment(LightningCLI):
             AppendingCSVLogger(self.folder / f"{name}.csv", name == "machine")
             for name in ("metrics", "machine")
         ]
-        recipes = [recipe for recipe in vars(self.config_init.track).values() if recipe is not None]
-        tracked = [recipe.logger(Path(config.runs_dir), config.name) for recipe in recipes]
+        trackers = [tracker for tracker in vars(self.config_init.track).values() if tracker is not None]
+        tracked = [tracker.logger(Path(config.runs_dir), config.name) for tracker in trackers]
         return [*files, board, *tracked, *more]
 
     def execute(self) -> Any:
@@ -240,50 +229,50 @@ class Experiment(LightningCLI):
                 result = function(self.model, datamodule=self.datamodule, weights_only=True)
             except BaseException as error:
                 with suppress(OSError):  # a full disk fails here, too, and must not hide what was first
-                    close(self.trainer.loggers, failed=True)
-                self._leave_no_trace()
-                if self.stop.at_once:  # Lightning would end the program with 1
+                    finish_wandb(self.trainer.loggers, failed=True)
+                self._remove_unused_folder()
+                if self.stop.is_immediate:  # Lightning would end the program with 1
                     raise KeyboardInterrupt from None
-                if checkpoint and isinstance(error, Exception) and is_of_restoring(error):
+                if checkpoint and isinstance(error, Exception) and is_restore_error(error):
                     raise ValueError(
                         f"{checkpoint} does not hold what this run saves ({type(error).__name__}: "
                         f"{str(error)[:150]}): move it away, and the same command goes on from what is left, or anew"
                     ) from error
                 raise
-            close(self.trainer.loggers, failed=False)
-            if self.action == "fit" and not self.trial and self.trainer.is_global_zero:
+            finish_wandb(self.trainer.loggers, failed=False)
+            if self.action == "fit" and not self.is_fast_dev_run and self.trainer.is_global_zero:
                 done = {"step": self.trainer.global_step, "epoch": self.trainer.current_epoch}
                 write_text(self.folder / FINISHED, json.dumps(done) + "\n")
         return result
 
-    def _leave_no_trace(self) -> None:
-        """Takes back what a run that never began to train has put down; config.yaml is written when it begins."""
-        if self.action != "fit" or not self.began_here or (self.folder / "config.yaml").exists():
+    def _remove_unused_folder(self) -> None:
+        """Removes what a run that never began to train has written; config.yaml is written when it begins."""
+        if self.action != "fit" or not self.is_new_folder or (self.folder / "config.yaml").exists():
             return
         for name in ("tensorboard", "predecessors", "wandb"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        with suppress(OSError):  # it holds something; what is above it goes with the lock
+        with suppress(OSError):  # it is not empty; what is above it goes with the lock
             self.folder.rmdir()
 
 
 class ModulesOnly(Experiment):
-    """A command line whose module and data are there, with no trainer and no run folder: for a plan."""
+    """A command line whose module and data module are built, with no trainer and no run folder: for a plan."""
 
     def before_instantiate_classes(self) -> None:
-        """Looks at nothing: the run may be of another machine."""
+        """Checks nothing: the run may be of another machine."""
 
     def instantiate_classes(self) -> None:
-        """Builds module and data, which hold nothing before they are configured."""
-        self.config.trainer.callbacks = (
-            None  # which look for files of their own, and count for nothing in a plan
-        )
-        self.config_init = self.parser.instantiate(self.config)
+        """Builds module and data module, which hold nothing before they are configured."""
+        # callbacks look for files of their own, and count for nothing in a plan
+        self.config.trainer.callbacks = None
+        with setting_errors():
+            self.config_init = self.parser.instantiate(self.config)
         self.datamodule, self.model = self.config_init.data, self.config_init.model
 
 
-def _quieten() -> None:
+def _silence_lightning() -> None:
     """Leaves out Lightning's device lists, advertisements and the warnings that no user can act on."""
     for package in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(package).setLevel(logging.WARNING)
-    for message in NOISE:
+    for message in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)

@@ -1,7 +1,7 @@
-"""Counts the matrix work of whatever runs: floating point operations of products, convolutions and attention.
+"""Counts floating point operations of matrix products, convolutions and attention in whatever runs.
 
-It listens to calls of torch's functions as they are made and changes none of them. torch's own FlopCounterMode works
-below autograd, where the same step was rounded otherwise in its backward pass: a resumed run was no longer equal.
+It intercepts calls of torch's functions and changes none of them. torch's own FlopCounterMode works below autograd, where
+the same step was rounded otherwise in its backward pass: a resumed run was no longer equal.
 """
 
 from collections.abc import Callable
@@ -12,33 +12,33 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.bmm, Tensor.bmm)
+MATMULS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm, torch.bmm, Tensor.bmm)
 CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
 
 class FlopCounter(TorchFunctionMode):
-    """While it is active, `operations` grows with each call, by its forward pass and by what backward will take.
+    """While it is active, `flops` grows with each call by its forward pass and by what backward will take.
 
-    Backward takes as much again for each of two factors that has a gradient, and for attention twice as much. What is
-    called within a backward pass, as checkpointed layers are again, is no work of the model's and is not counted.
+    Backward takes as much again for each of two factors that has a gradient, and for attention twice as much. Calls
+    within a backward pass, as of checkpointed layers that are recomputed, are not counted.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations = 0
+        self.flops = 0
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         if isinstance(out, Tensor) and len(args) > 1 and torch._C._current_graph_task_id() < 0:
-            self.operations += _work(func, args, out)
+            self.flops += _flops(func, args, out)
         return out
 
 
-def _work(func: Callable, args: tuple, out: Tensor) -> int:
+def _flops(func: Callable, args: tuple, out: Tensor) -> int:
     one, other = args[:2]
-    if func is F.linear or func in PRODUCTS:
+    if func is F.linear or func in MATMULS:
         forward = 2 * out.numel() * one.shape[-1]
     elif func in CONVOLUTIONS:
         forward = 2 * out.numel() * other[0].numel()

@@ -1,8 +1,8 @@
-"""Ends a run where it can go on exactly: when a signal asks for it, or when `trainer.max_time` is over.
+"""Ends a run where it can be resumed exactly: when a signal asks for it, or when `trainer.max_time` is over.
 
 A stop is noted at once and acted on at the end of the step, by all processes together; where a run is one process and no
-step is under way, as in a long evaluation, at once. What is owed by then, a validation or the end of training, is in the
-checkpoint, and done when the run goes on.
+step is under way, as in a long evaluation, at once. What is unfinished by then, a validation or the end of training, is
+noted in the checkpoint, and done when the run is resumed.
 """
 
 import copy
@@ -16,12 +16,13 @@ from types import FrameType
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, Timer
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from common.signals import STOP_SIGNALS, Stopped, shield_children
 from training.csv_logger import AppendingCSVLogger
-from training.parallel.rank_max import RankMax, PendingMax
+from training.parallel.rank_max import PendingMax, RankMax
 
 STOPPING = (
     b"\ntrain.py: stopping once this step is done and saved; Ctrl-C again stops at once, without that\n"
@@ -40,32 +41,34 @@ class Phase(Enum):
 
 
 class GracefulStop(Callback):
-    """Knows whether the run is to stop, and where it may. It stands first among the callbacks, `ResumeCheckpoint` last.
+    """Decides whether the run is to stop, and where. It is the first of the callbacks, `ResumeCheckpoint` the last.
 
     Args:
-        agreement: with the other processes.
-        seconds: of training, validation among it, after which the run stops; None: no limit.
+        rank_max: over the processes.
+        seconds: of training, including validation, after which the run stops; None: no limit.
     """
 
-    def __init__(self, agreement: RankMax | None = None, seconds: float | None = None) -> None:
-        self.agreement, self.seconds = agreement or RankMax(), seconds
+    def __init__(self, rank_max: RankMax | None = None, seconds: float | None = None) -> None:
+        self.rank_max, self.seconds = rank_max or RankMax(), seconds
         self.deadline = float("inf")
         self.reason = ""  # why this process is to stop
-        self.agreed = False  # whether all of them are
-        self.leaving = False
-        self.at_once = False  # a second Ctrl-C wanted no checkpoint
-        self.alone = True  # no other process would wait for this one
+        self.is_agreed = False  # whether all of them are
+        self.is_leaving = False
+        self.is_immediate = False  # a second Ctrl-C wanted no checkpoint
+        self.is_single_process = True  # no other process would wait for this one
         self.phase = Phase.START
         self.is_saved = lambda: True  # whether a checkpoint holds all that is done
-        self.whole_step = lambda: True  # whether no gradients are being accumulated
-        self.rows: dict[str, int] | None = None  # of each file, those before what is owed
-        self.states: dict[str, Any] = {}  # of the callbacks, before what is owed
-        self._answer: PendingMax | None = None
+        self.is_whole_step = lambda: True  # whether no gradients are being accumulated
+        self.rows: dict[str, int] | None = (
+            None  # of each CSV file, those before the unfinished validation or end
+        )
+        self.states: dict[str, Any] = {}  # of the other callbacks, as of then
+        self._pending: PendingMax | None = None
         self._handlers: dict[signal.Signals, Any] = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Takes STOP_SIGNALS, but those that are ignored (as SIGHUP under nohup) or someone else's."""
+        """Handles STOP_SIGNALS, but those that are ignored (as SIGHUP under nohup) or someone else's."""
         self._owner = os.getpid()
         try:
             for number in STOP_SIGNALS:
@@ -79,15 +82,15 @@ class GracefulStop(Callback):
         try:
             yield
         finally:
-            self.leaving = True
+            self.is_leaving = True
             shield_children(False)
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
 
     @property
-    def wanted(self) -> bool:
+    def is_due(self) -> bool:
         """Whether the run stops where it can: all processes know."""
-        return self.agreed or (self.alone and bool(self.reason))
+        return self.is_agreed or (self.is_single_process and bool(self.reason))
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:  # in a child
@@ -95,25 +98,23 @@ class GracefulStop(Callback):
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, self._on_second_interrupt)
         self.reason = self.reason or signal.Signals(number).name
-        if not self.leaving and self._nothing_to_wait_for():
+        if not self.is_leaving and self._can_leave_now():
             self.leave()
-        if number == signal.SIGINT and not self.leaving:
+        if number == signal.SIGINT and not self.is_leaving:
             os.write(2, STOPPING)  # print may be what was interrupted
 
     def _on_second_interrupt(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._owner:
-            self.at_once = True
+            self.is_immediate = True
         raise KeyboardInterrupt
 
-    def _nothing_to_wait_for(self) -> bool:
+    def _can_leave_now(self) -> bool:
         """Whether raising here loses nothing: Python may be anywhere."""
-        if not self.alone:
+        if not self.is_single_process or self.phase == Phase.STEP:
             return False
         if self.phase == Phase.VALIDATION:
-            return self.whole_step()
-        return self.phase in (Phase.START, Phase.END, Phase.OVER) or (
-            self.phase == Phase.BETWEEN and self.is_saved()
-        )
+            return self.is_whole_step()
+        return self.phase != Phase.BETWEEN or self.is_saved()
 
     def leave(self) -> None:
         """Stops here.
@@ -121,7 +122,7 @@ class GracefulStop(Callback):
         Raises:
             Stopped: always.
         """
-        self.leaving = True
+        self.is_leaving = True
         raise Stopped(self.reason or "another process of the run was asked to stop")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -132,16 +133,17 @@ class GracefulStop(Callback):
         trainer._signal_connector.register_signal_handlers = lambda: None
         # and each step of several processes would wait for its broadcast
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
-        self.whole_step = lambda: not trainer.fit_loop.epoch_loop._should_accumulate()
+        self.is_whole_step = lambda: not trainer.fit_loop.epoch_loop._should_accumulate()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.agreement.open(trainer)
-        self.alone, self.phase = trainer.world_size == 1, Phase.BETWEEN
-        self.deadline = time.monotonic() + (float("inf") if self.seconds is None else self.seconds)
-        rows, self.rows = self.rows, None
-        for logger in trainer.loggers if rows is not None else ():
-            if isinstance(logger, AppendingCSVLogger):
-                logger.keep(rows.get(logger.path.name))
+        self.rank_max.open(trainer)
+        self.is_single_process, self.phase = trainer.world_size == 1, Phase.BETWEEN
+        if self.seconds is not None:
+            self.deadline = time.monotonic() + self.seconds
+        if self.rows is not None:
+            for logger in _csv_loggers(trainer):
+                logger.keep(self.rows.get(logger.path.name))
+        self.rows = None
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
         self.phase = Phase.STEP
@@ -149,23 +151,22 @@ class GracefulStop(Callback):
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         if time.monotonic() >= self.deadline:
             self.reason = self.reason or "trainer.max_time"
-        if self.agreement.alone:
-            self.agreed = bool(self.reason)
+        if self.rank_max.is_single_process:
+            self.is_agreed = bool(self.reason)
             return
-        if self._answer is not None:
-            self.agreed = self.agreed or self._answer.get() > 0
-        self._answer = self.agreement.ask(float(bool(self.reason)))
+        self._read_pending()
+        self._pending = self.rank_max.start(float(bool(self.reason)))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
-        self.note(trainer)
+        self.snapshot(trainer)
         self.phase = Phase.VALIDATION
-        if self.wanted and self.whole_step():
+        if self.is_due and self.is_whole_step():
             self.leave()
 
-    def end_validation(self, trainer: Trainer) -> None:
-        """Called when all callbacks have had their share of it."""
+    def end_validation(self) -> None:
+        """Called when all callbacks have done their part of a validation."""
         if self.phase == Phase.VALIDATION:
             self.phase = Phase.STEP
 
@@ -173,18 +174,18 @@ class GracefulStop(Callback):
         self.phase = Phase.BETWEEN
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.agreed = self._agree_now()
+        self._agree()
         self.phase = Phase.BETWEEN
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.note(trainer)
-        self.agreed = self._agree_now()
+        self.snapshot(trainer)
+        self._agree()
         self.phase = Phase.END
-        if self.agreed:
+        if self.is_agreed:
             self.leave()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.leaving = True
+        self.is_leaving = True
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows if self.phase in (Phase.VALIDATION, Phase.END) else None}
@@ -192,15 +193,51 @@ class GracefulStop(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = state_dict["rows"]
 
-    def _agree_now(self) -> bool:
-        if self._answer is not None:
-            self.agreed, self._answer = self.agreed or self._answer.get() > 0, None
-        return self.agreement.largest(float(self.agreed or bool(self.reason))) > 0
+    def _read_pending(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self.is_agreed = pending.wait() > 0 or self.is_agreed
 
-    def note(self, trainer: Trainer) -> None:
-        """Keeps what a checkpoint must hold of here, where what follows is begun and not ended, and is done again."""
+    def _agree(self) -> None:
+        self._read_pending()
+        self.is_agreed = self.rank_max.reduce(float(self.is_agreed or bool(self.reason))) > 0
+
+    def snapshot(self, trainer: Trainer) -> None:
+        """Keeps rows and callback states for a checkpoint, as what begins here is repeated where it does not end."""
         step = trainer.fit_loop.epoch_loop._batches_that_stepped
-        files = [one for one in trainer.loggers if isinstance(one, AppendingCSVLogger)]
-        self.rows = {file.path.name: file.rows_before(step) for file in files if trainer.is_global_zero}
+        files = _csv_loggers(trainer) if trainer.is_global_zero else []
+        self.rows = {file.path.name: file.rows_before(step) for file in files}
         others = [one for one in trainer.callbacks if one is not self and not isinstance(one, Checkpoint)]
         self.states = copy.deepcopy({one.state_key: one.state_dict() for one in others})
+
+
+def _csv_loggers(trainer: Trainer) -> list[AppendingCSVLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, AppendingCSVLogger)]
+
+
+def refuse_timer(callbacks: Any) -> None:
+    """Raises ValueError if a config's callbacks, as parsed, hold Lightning's Timer."""
+    for one in callbacks if isinstance(callbacks, list) else [callbacks]:
+        if str(getattr(one, "class_path", "")).rpartition(".")[2] == Timer.__name__:
+            raise ValueError(
+                "trainer.callbacks: a Timer would end the run as finished: give trainer.max_time instead"
+            )
+
+
+def session_seconds(max_time: Any) -> float | None:
+    """The seconds of `trainer.max_time`, after which a run stops and can be resumed; None: no limit.
+
+    Raises:
+        ValueError: it is not a length of time.
+    """
+    if max_time is None:
+        return None
+    try:
+        seconds = Timer(max_time)._duration
+    except (MisconfigurationException, TypeError):
+        seconds = 0
+    if not seconds or seconds <= 0:
+        raise ValueError(
+            f"trainer.max_time is DD:HH:MM:SS, as 00:12:00:00 for twelve hours, not {max_time!r}"
+        )
+    return seconds

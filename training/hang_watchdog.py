@@ -16,7 +16,7 @@ from common.errors import LOST, goes_on
 
 
 class HangWatchdog(Callback):
-    """Watches, where there are several processes, that no training step takes longer than `seconds`.
+    """Makes sure, where there are several processes, that no training step takes longer than `seconds`.
 
     Validation, evaluation and what else comes at the end of an epoch may take as long as they like.
 
@@ -38,8 +38,7 @@ class HangWatchdog(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size > 1:
             self.ended.clear()
-            watch = threading.Thread(target=self._watch, args=(trainer,), daemon=True, name="patience")
-            watch.start()
+            threading.Thread(target=self._watch, args=(trainer,), daemon=True, name="hang watchdog").start()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -68,10 +67,10 @@ class HangWatchdog(Callback):
         while not self.ended.wait(min(1.0, self.seconds / 4)):
             since = self.since
             if since is not None and time.monotonic() - since > self.seconds:
-                self._give_up(trainer)
+                self._abort(trainer)
 
-    def _give_up(self, trainer: Trainer) -> None:
-        """The one line, and the end; the main thread is inside a library that does not come back."""
+    def _abort(self, trainer: Trainer) -> None:
+        """Prints the line and ends the process; the main thread is inside a library that does not come back."""
         print(
             f"train.py: error: process {trainer.global_rank} of {trainer.world_size} has waited {self.seconds:g} s for "
             f"the others in step {self.step}: one is gone or hangs; {goes_on()}",

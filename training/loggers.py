@@ -122,7 +122,9 @@ class MLflow:
             return MLFlowLogger(self.experiment, name, uri, run_id=run_id)
         except Exception as error:  # MLflow's own, SQLAlchemy's or the database's
             reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"MLflow: the store {_without_password(uri)} cannot be used: {reason}") from error
+            raise ValueError(
+                f"MLflow: the store {_without_password(uri)} cannot be used: {reason}"
+            ) from error
 
     def _open_store(self, uri: str, run_id: str | None, artifacts: str | None) -> str | None:
         """Creates the experiment if it is new; returns `run_id` if the store still has that run."""
@@ -181,7 +183,9 @@ def log_settings(logger: Logger, config: dict[str, Any], path: Path) -> None:
         # Lightning's own writes settings only with a metric, which would add a point to that metric's curve
         board = logger.experiment
         board.add_text("config", f"```yaml\n{path.read_text(encoding='utf-8')}```")
-        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in flatten(config).items()}
+        plain = {
+            k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in flatten(config).items()
+        }
         for summary in hparams(plain, dict.fromkeys(OBJECTIVES)):
             board.file_writer.add_summary(summary)
     elif isinstance(logger, WandbLogger):

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -12,13 +13,16 @@ from torch.optim import Optimizer
 from models.sharding import gradient_norm
 from training.csv_logger import is_logged
 
+if TYPE_CHECKING:  # it imports transformers' models, which takes seconds
+    from lightning_modules.stage_module import StageModule
+
 log = logging.getLogger(__name__)
 
 
 class ParamGroupMetrics(Callback):
     """Prints the table of parameter groups, and logs `grad_norm/<group>`, `grad_norm/all` and `lr/<group>`.
 
-    Norms are taken before clipping. A rate is what the step is taken with, 0 for groups of an optimizer that does not step.
+    Norms are taken before clipping. Groups of an optimizer that does not take the step have a rate of 0.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -31,11 +35,11 @@ class ParamGroupMetrics(Callback):
             )
 
     def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+        self, trainer: Trainer, pl_module: "StageModule", optimizer: Optimizer
     ) -> None:
         if not is_logged(trainer):
             return
-        scale = getattr(pl_module, "gradient_factor", lambda: 1.0)()
+        scale = pl_module.gradient_factor()
         pl_module.log_dict({name: norm * scale for name, norm in gradient_norms(optimizer).items()})
         rates = {f"lr/{name}": 0.0 for other in trainer.optimizers for name, _ in named_groups(other)}
         pl_module.log_dict(rates | {f"lr/{name}": group["lr"] for name, group in named_groups(optimizer)})

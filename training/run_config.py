@@ -9,29 +9,24 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from common.files import write_text
 from common.safe_yaml import read_yaml
 from training.configs import config_differences
-from training.log_settings import log_settings
-from training.loggers import remember_ids
+from training.loggers import log_settings, write_run_ids
 
 
 class SaveRunConfig(Callback):
-    """Writes the resolved config when training starts: a run that could not be built leaves none.
-
-    The loggers that keep settings get them then, again when a run goes on, which changes nothing.
-    """
+    """Writes the resolved config when training starts, and logs it: a run that was not built leaves none."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
+        self.config = {key: value for key, value in config.items() if key not in ("config", "extends")}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero or trainer.fast_dev_run:
             return
         path = Path(trainer.default_root_dir) / "config.yaml"
-        kept = {key: value for key, value in self.config.items() if key not in ("config", "extends")}
         if not path.exists():
-            write_text(path, yaml.safe_dump(kept, sort_keys=False))
+            write_text(path, yaml.safe_dump(self.config, sort_keys=False))
         for logger in trainer.loggers:
-            log_settings(logger, kept, path)
-        remember_ids(path.parent, trainer.loggers)
+            log_settings(logger, self.config, path)
+        write_run_ids(path.parent, trainer.loggers)
 
 
 def check_same_config(folder: Path, config: dict[str, Any]) -> None:
@@ -39,12 +34,11 @@ def check_same_config(folder: Path, config: dict[str, Any]) -> None:
     path = folder / "config.yaml"
     if not path.exists():
         return
-    known = read_yaml(path)
-    if not isinstance(known, dict):
+    saved = read_yaml(path)
+    if not isinstance(saved, dict):
         raise ValueError(f"{path} is not what this run wrote: put it back, or remove the run")
-    differing = config_differences(known, config)
-    if differing:
+    if different := config_differences(saved, config):
         raise ValueError(
-            f"the run in {folder} was made with another config: {', '.join(differing)}; "
+            f"the run in {folder} was made with another config: {', '.join(different)}; "
             "give the new one a --name of its own, or remove the old run"
         )

@@ -1,7 +1,7 @@
-"""Random numbers that depend on the place in training, and on nothing that came before.
+"""Random numbers that depend on the position in training, and on nothing that came before.
 
-Every step draws from a state that follows from (seed, rank, epoch, batch), so no checkpoint has to hold a
-generator's state, and neither a resume nor a validation in between changes what the following steps draw.
+Every step draws from a state that follows from (seed, rank, epoch, batch), so no checkpoint has to hold a generator's
+state, and neither a resume nor a validation in between changes what the following steps draw.
 """
 
 import random
@@ -38,10 +38,10 @@ class StepSeed(Callback):
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._seed(trainer, VALIDATION + trainer.fit_loop.batch_idx)
 
-    def _seed(self, trainer: Trainer, place: int) -> None:
+    def _seed(self, trainer: Trainer, position: int) -> None:
         # At the start of an epoch all ranks must draw the same order; within it each has noise of its own.
-        rank = 0 if place == EPOCH_START else trainer.global_rank
-        sequence = np.random.SeedSequence([self.seed, rank, trainer.current_epoch, place])
+        rank = 0 if position == EPOCH_START else trainer.global_rank
+        sequence = np.random.SeedSequence([self.seed, rank, trainer.current_epoch, position])
         value = int(sequence.generate_state(1, np.uint32)[0])
         torch.manual_seed(value)
         np.random.seed(value)

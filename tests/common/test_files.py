@@ -141,3 +141,27 @@ def test_many_processes_write_one_file(tmp_path: Path) -> None:
         time.sleep(0.001)
     assert [writer.returncode for writer in writers] == [0, 0]
     assert seen <= {"a" * 10000, "b" * 10000} and names(tmp_path) == ["note.json"]
+
+
+def test_a_folder_and_a_file_take_each_others_place(tmp_path: Path) -> None:
+    """A run that was one process's and is sharded now, or the other way."""
+    target = tmp_path / "last.ckpt"
+    for number, kind in enumerate(("file", "folder", "file")):
+        scratch = scratch_path(target)
+        if kind == "folder":
+            scratch.mkdir()
+        (scratch / "share" if kind == "folder" else scratch).write_text(str(number))
+        atomic_replace(scratch, target)
+        assert (target / "share" if kind == "folder" else target).read_text() == str(number)
+        assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    for content in ("old", "new"):
+        scratch = scratch_path(target)
+        scratch.mkdir()
+        (scratch / content).write_text(content)
+        atomic_replace(scratch, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert [path.name for path in target.iterdir()] == ["new"]

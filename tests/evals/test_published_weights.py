@@ -1,38 +1,40 @@
-"""Other people's networks whose files are not what they should be are one line that names one."""
+"""Other people's networks: found, refused where their files are damaged, and held to the hash that a report names."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPModel
 
+from evals.clip import ClipNetwork
 from evals.fidelity.inception import check_weights
-from evals.published_weights import load_network
+from evals.published_weights import WeightSource
+from tests.evals.geneval.tiny_networks import save_clip
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
-TOWER = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    vision = TOWER | {"image_size": 32, "patch_size": 16}
-    config = CLIPConfig(text_config=TOWER | {"vocab_size": 64}, vision_config=vision, projection_dim=8)
-    CLIPModel(config).save_pretrained(tmp_path / "clip")
-    return tmp_path / "clip"
+    return save_clip(tmp_path / "clip")
+
+
+def load(folder: Path) -> None:
+    WeightSource.parse(str(folder), "--clip").load_network(CLIPModel, "cpu")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_git_lfs_pointer_in_a_network_s_folder_is_named(clip: Path, name: str) -> None:
+def test_a_git_lfs_pointer_is_refused(clip: Path, name: str) -> None:
     (clip / name).write_text(POINTER)
     with pytest.raises(ValueError, match=f"^--clip {clip}.*{name} is a git-lfs pointer.*git lfs pull"):
-        load_network(CLIPModel, str(clip), "--clip", "cpu")
+        load(clip)
 
 
-def test_weights_that_are_cut_short_are_one_line(clip: Path) -> None:
+def test_truncated_weights_are_refused(clip: Path) -> None:
     path = clip / "model.safetensors"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match=f"^--clip {clip}: does not load"):
-        load_network(CLIPModel, str(clip), "--clip", "cpu")
+        load(clip)
 
 
 def test_a_network_with_nan_is_refused(clip: Path) -> None:
@@ -43,10 +45,33 @@ def test_a_network_with_nan_is_refused(clip: Path) -> None:
     with pytest.raises(
         ValueError, match="--clip .* holds NaN or infinity in 1 tensors: visual_projection.weight"
     ):
-        load_network(CLIPModel, str(clip), "--clip", "cpu")
+        load(clip)
 
 
-def test_an_inception_file_that_is_a_pointer_is_named(tmp_path: Path) -> None:
+def test_an_inception_file_that_is_a_pointer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "weights-inception-2015-12-05-6726825d.pth").write_text(POINTER)
     with pytest.raises(ValueError, match="6726825d.pth is a git-lfs pointer"):
         check_weights(tmp_path / "weights-inception-2015-12-05-6726825d.pth")
+
+
+def test_weights_of_another_hash_than_the_pin_are_refused(clip: Path) -> None:
+    folder = str(clip)
+    name = ClipNetwork(folder, "cpu", "any").name
+    pin = name.removesuffix(")").split("(")[1]
+    assert ClipNetwork(f"{folder}@{pin}", "cpu", "any").name == name
+    save_clip(clip, seed=1)
+    with pytest.raises(ValueError, match=rf"--clip: these weights are clip \(.*\), and not {pin}"):
+        ClipNetwork(f"{folder}@{pin}", "cpu", "any")
+
+
+def test_sources_are_names_with_or_without_a_hash(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="after @ come the twelve hex digits that a report names, not 'main'"
+    ):
+        WeightSource.parse("openai/clip@main", "--clip")
+    assert WeightSource.parse("openai/clip", "--clip") == WeightSource("openai/clip", "--clip", None)
+    assert WeightSource.parse("openai/clip@0123456789ab", "--clip").pin == "0123456789ab"
+    (tmp_path / "a@b").mkdir()
+    assert WeightSource.parse(str(tmp_path / "a@b"), "--clip").name == str(tmp_path / "a@b")
+    with pytest.raises(FileNotFoundError, match="--clip none: there is no such folder; give one, or a name on the hub"):
+        WeightSource.parse("none", "--clip")

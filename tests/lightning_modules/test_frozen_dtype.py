@@ -1,4 +1,4 @@
-"""What learns is in single precision, and only what is frozen may be kept in a half; pure half_dtypes are refused."""
+"""What learns is in single precision, and only what is frozen may be kept in a half; pure halves are refused."""
 
 import copy
 
@@ -11,8 +11,6 @@ from lightning_modules.language import LanguageModule
 from lightning_modules.optimization import adamw, train_only
 from models.document import describe_document, draw_document
 from models.language.lora import add_lora
-from models.language.unified_lm import holds
-from models.language.weight_dtypes import set_weight_dtypes
 from models.sequence import collate
 from models.unified import Illume
 from tests.fixtures import make_tiny_illume
@@ -178,37 +176,3 @@ def test_a_frozen_dtype_that_cannot_be_is_one_line(tmp_path):
     trainer = L.Trainer(accelerator="cpu", max_steps=1, **QUIET)
     with pytest.raises(ValueError, match="frozen_dtype bfloat16 .*give --trainer.precision=bf16-mixed"):
         trainer.fit(module, loader(module.given))
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_documents_are_told_apart_whatever_the_default_type(dtype):
-    documents = torch.tensor([[0, 0, 1, 1, -1]])
-    mask = torch.tensor([[False, True, False, False, False]])
-    torch.set_default_dtype(dtype)  # as Lightning does in steps of pure half_dtypes
-    try:
-        found = holds(documents, mask)
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert found.tolist() == [[True, True, False, False, False]]
-
-
-def test_norms_and_biases_stay_in_single_precision():
-    language = illume().language.requires_grad_(False)
-    set_weight_dtypes(language, "float16")
-    assert {p.dtype for p in language.parameters() if p.ndim == 1} == {torch.float32}
-    assert {p.dtype for p in language.parameters() if p.ndim > 1} == {torch.float16}
-
-
-@pytest.mark.parametrize(("rate", "most"), [(1e-4, 0.30), (9e-6, 0.04)])
-def test_in_a_half_most_updates_would_round_away(rate, most):
-    torch.manual_seed(0)
-    shares = {}
-    for dtype in (torch.bfloat16, torch.float32):
-        weights = (0.02 * torch.randn(100_000)).to(dtype).requires_grad_()
-        optimizer = torch.optim.AdamW([weights], lr=rate, betas=(0.9, 0.95), weight_decay=0)
-        for _ in range(30):
-            weights.grad = torch.randn_like(weights)
-            before = weights.detach().clone()
-            optimizer.step()
-        shares[dtype] = float((weights != before).float().mean())
-    assert shares[torch.bfloat16] < most and shares[torch.float32] > 0.98

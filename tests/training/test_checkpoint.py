@@ -1,9 +1,8 @@
-"""Which checkpoint a run goes on from, and that a full disk costs none."""
+"""Checkpoints replace each other whole, at their intervals, and a full disk costs none."""
 
 import errno
 import io
-import os
-import zipfile
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,9 @@ from torch.distributed.checkpoint import CheckpointException
 import train
 import training.checkpoint
 from common.errors import explain
-from common.files import atomic_replace, scratch_path
-from tests.tiny import BASE, write
-from training.checkpoint import ResumeCheckpoint, find_resume_point
-
-
-def save(path: Path, step: int) -> None:
-    torch.save({"global_step": step, "state_dict": {"weight": torch.zeros(10_000)}}, path)
+from tests.tiny import BASE, TinyModule, error_of, write
+from training.checkpoint import ResumeCheckpoint, checkpoint_bytes
+from training.resume_point import find_resume_point
 
 
 def fit(folder: Path, steps: int, every: int, **kwargs: Any) -> ResumeCheckpoint:
@@ -36,30 +31,6 @@ def fit(folder: Path, steps: int, every: int, **kwargs: Any) -> ResumeCheckpoint
     trainer = Trainer(default_root_dir=folder, max_steps=steps, callbacks=[callback], **options)
     trainer.fit(BoringModel(), **kwargs)
     return callback
-
-
-def test_nothing_to_resume(tmp_path: Path) -> None:
-    assert find_resume_point(tmp_path / "checkpoints") == (None, 0, "")
-
-
-def test_last_is_taken_and_previous_stands_in(tmp_path: Path) -> None:
-    save(tmp_path / "previous.ckpt", 10)
-    assert find_resume_point(tmp_path).step == 10  # killed between the two renames
-    save(tmp_path / "last.ckpt", 20)
-    assert find_resume_point(tmp_path) == (tmp_path / "last.ckpt", 20, "")
-
-
-@pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "unsafe"])
-def test_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str) -> None:
-    save(tmp_path / "previous.ckpt", 10)
-    save(last := tmp_path / "last.ckpt", 20)
-    content = bytearray(last.read_bytes())
-    content[20_000] ^= 1  # one bit of a weight
-    last.write_bytes({"torn": content[:-30], "flipped": content}.get(damage, b""))
-    if damage == "unsafe":  # an object that a safe load refuses
-        torch.save({"global_step": 20, "object": last}, last)
-    path, step, note = find_resume_point(tmp_path)
-    assert (path.name, step) == ("previous.ckpt", 10) and "last.ckpt is unreadable" in note
 
 
 def test_last_and_the_one_before_are_kept(tmp_path: Path) -> None:
@@ -103,7 +74,7 @@ def test_a_disk_that_fills_up_while_torch_writes_leaves_nothing_behind(tmp_path:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_what_befell_another_process_is_told_as_it_was(tmp_path: Path, monkeypatch) -> None:
+def test_an_error_of_another_process_is_reported_as_it_was(tmp_path: Path, monkeypatch) -> None:
     """Sharded checkpoints wrap it, in an exception that nothing else would catch."""
     full = OSError(errno.ENOSPC, "No space left on device", "__1_0.distcp")
 
@@ -116,19 +87,6 @@ def test_what_befell_another_process_is_told_as_it_was(tmp_path: Path, monkeypat
         fit(tmp_path, steps=2, every=1)
     assert "the disk is full (__1_0.distcp)" in explain(error.value)
     assert not list(tmp_path.rglob("*.tmp"))
-
-
-def test_a_folder_and_a_file_take_each_others_place(tmp_path: Path) -> None:
-    """A run that was one process's and is sharded now, or the other way."""
-    target = tmp_path / "last.ckpt"
-    for number, kind in enumerate(("file", "folder", "file")):
-        scratch = scratch_path(target)
-        if kind == "folder":
-            scratch.mkdir()
-        (scratch / "share" if kind == "folder" else scratch).write_text(str(number))
-        atomic_replace(scratch, target)
-        assert (target / "share" if kind == "folder" else target).read_text() == str(number)
-        assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_two_optimizers_a_step_do_not_jump_over_the_interval(tmp_path: Path) -> None:
@@ -144,7 +102,7 @@ def test_two_optimizers_a_step_do_not_jump_over_the_interval(tmp_path: Path) -> 
 
     saved = []
     callback = ResumeCheckpoint(3)
-    callback._dump = lambda trainer, counted=None: (
+    callback._write = lambda trainer, steps=None: (
         saved.append(trainer.global_step) or setattr(callback, "saved_step", saved[-1])
     )
     options = {
@@ -155,42 +113,6 @@ def test_two_optimizers_a_step_do_not_jump_over_the_interval(tmp_path: Path) -> 
     }
     Trainer(default_root_dir=tmp_path, max_steps=12, callbacks=[callback], **options).fit(TwoOptimizers())
     assert saved[:-1] == [4, 6, 10, 12]  # the first even numbers at or past 3, 6, 9 and 12
-
-
-SHAPES = {
-    "list": lambda path: torch.save([1], path),
-    "text": lambda path: torch.save("global_step", path),
-    "step alone": lambda path: torch.save({"global_step": 2}, path),
-    "huge step": lambda path: torch.save({"global_step": 10**30, "state_dict": {}}, path),
-    "negative step": lambda path: torch.save({"global_step": -1, "state_dict": {}}, path),
-    "step of another kind": lambda path: torch.save({"global_step": "2", "state_dict": {}}, path),
-    "true": lambda path: torch.save({"global_step": True, "state_dict": {}}, path),
-    "weights of another kind": lambda path: torch.save({"global_step": 2, "state_dict": [1]}, path),
-    "old format": lambda path: torch.save(
-        {"global_step": 2, "state_dict": {}}, path, _use_new_zipfile_serialization=False
-    ),
-    "empty folder": lambda path: path.mkdir(),
-    "folder without an index": lambda path: (path.mkdir(), torch.save({"global_step": 2}, path / "meta.pt")),
-    "pipe": os.mkfifo,
-    "zip of something else": lambda path: zipfile.ZipFile(path, "w").writestr("a", "b"),
-}
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_checkpoint_of_another_shape_is_passed_over(tmp_path: Path, shape: str) -> None:
-    save(tmp_path / "previous.ckpt", 10)
-    SHAPES[shape](tmp_path / "last.ckpt")
-    path, step, note = find_resume_point(tmp_path)
-    assert (path.name, step) == ("previous.ckpt", 10) and "last.ckpt is unreadable" in note
-    (tmp_path / "previous.ckpt").unlink()
-    with pytest.raises(ValueError, match="no checkpoint can be read"):
-        find_resume_point(tmp_path)
-
-
-def test_a_file_where_the_checkpoints_are_kept(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").write_text("")
-    with pytest.raises(ValueError, match="is no folder"):
-        find_resume_point(tmp_path / "checkpoints")
 
 
 @pytest.mark.parametrize(
@@ -223,3 +145,48 @@ def test_a_checkpoint_of_another_run_is_one_line(tmp_path: Path, monkeypatch, ca
     assert end.value.code == 2 and "last.ckpt does not hold what this run saves" in line
     last.unlink()
     assert train.main(["--config", "run.yaml"]).resume.step == 4  # previous.ckpt's
+
+
+BYTES = 60  # bytes: five numbers, and two moments of each
+
+
+def set_free_bytes(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(free, 0, free))
+
+
+def test_a_run_whose_checkpoints_do_not_fit_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("base.yaml", BASE)
+    set_free_bytes(monkeypatch, 3 * BYTES - 1)
+    line = error_of(capsys, "--config", "base.yaml")
+    assert (
+        line.startswith("train.py: error: runs/base/checkpoints: a checkpoint takes") and "--runs_dir" in line
+    )
+    assert not Path("runs/base").exists()
+    set_free_bytes(monkeypatch, 3 * BYTES)
+    assert train.main(["--config", "base.yaml"]).finished
+    Path("runs/base/finished.json").unlink()  # as if it had been cut off; two lie there
+    set_free_bytes(monkeypatch, BYTES - 1)
+    with pytest.raises(SystemExit):
+        train.main(["--config", "base.yaml"])
+    assert "make room" in capsys.readouterr().err
+    set_free_bytes(monkeypatch, BYTES)
+    assert train.main(["--config", "base.yaml"]).finished
+
+
+def test_only_checkpoints_to_come_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("base.yaml", BASE)
+    set_free_bytes(monkeypatch, BYTES)
+    assert train.main(["--config", "base.yaml", "--checkpoint.every_n_steps=100"]).finished  # only at the end
+
+
+def test_bytes_are_weights_and_moments_of_trainable_ones() -> None:
+    module = TinyModule()
+    module.configure_model()
+    assert checkpoint_bytes(module) == BYTES
+    module.layer.bias.requires_grad_(False)
+    module.register_buffer("kept", torch.zeros(2, dtype=torch.float16))
+    assert checkpoint_bytes(module) == BYTES - 8 + 4

@@ -73,7 +73,7 @@ def saved_step() -> int:
 def test_a_loss_that_is_no_number_ends_the_run_at_once(value, monkeypatch, capsys) -> None:
     monkeypatch.setattr(TinyModule, "training_step", loss_of(value))
     line = error_of(capsys, *COMMAND)
-    assert "training has diverged: the loss is no finite number at step 6" in line
+    assert "training has diverged: the loss is not a finite number at step 6" in line
     assert "the checkpoint after 4 steps is kept" in line and "lower learning rate" in line
     assert (
         saved_step() == 4
@@ -88,7 +88,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_once(value, monkeypatch, capsy
 def test_also_where_a_module_steps_by_itself(monkeypatch, capsys) -> None:
     write("own.yaml", {**BASE, "model": {"class_path": f"{__name__}.ByHand"}})
     monkeypatch.setattr(TinyModule, "training_step", loss_of(float("nan")))
-    assert "no finite number at step 6" in error_of(capsys, "--config", "own.yaml")
+    assert "not a finite number at step 6" in error_of(capsys, "--config", "own.yaml")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -97,7 +97,7 @@ def test_weights_that_are_no_numbers_are_never_saved(value, at, monkeypatch, cap
     monkeypatch.setattr(TinyModule, "training_step", gradient_of(value, at))
     line = error_of(capsys, *COMMAND)
     assert "training has diverged" in line
-    assert ("at step 7" in line) == (at == 6) and ("layer.weight is no finite number" in line) == (at != 6)
+    assert ("at step 7" in line) == (at == 6) and ("layer.weight is not a finite number" in line) == (at != 6)
     assert saved_step() == (8 if at == 11 else 4) and not Path("runs/run/model").exists()
 
 
@@ -109,7 +109,7 @@ def test_a_validation_loss_that_is_no_number_ends_it_too(monkeypatch, capsys) ->
         self.log("val/loss_share", torch.tensor(float("nan")))  # of a codebook of one code
 
     monkeypatch.setattr(TinyModule, "validation_step", validate)
-    assert "val/loss_draw is no finite number after 10 steps" in error_of(capsys, *COMMAND)
+    assert "val/loss_draw is not a finite number after 10 steps" in error_of(capsys, *COMMAND)
     assert saved_step() == 8
 
 

@@ -12,8 +12,8 @@ import train
 from common.errors import LOST, explain, lost_process
 from tests.ranks import forked, start
 from tests.tiny import BASE, TinyModule, write
-from training.checkpoint import find_resume_point
 from training.hang_watchdog import HangWatchdog
+from training.resume_point import find_resume_point
 
 STEP = TinyModule.training_step
 PATIENCE = 2.0  # seconds

@@ -152,7 +152,7 @@ def test_both_at_once_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.tracking import MlflowClient
     from PIL import Image
 
-    from training.log_image import log_image
+    from training.loggers import log_image
 
     def draw(self: TinyModule) -> None:
         for logger in self.trainer.loggers:

@@ -1,7 +1,7 @@
-"""From a config's `trainer` to strategy and plugins, and what cannot run, told before anything is built.
+"""From a config's `trainer` to strategy and plugins; what cannot run here is reported before anything is built.
 
-`accelerator: npu` and `strategy: fsdp2` are known once `register` was called. One `timeout` holds for whatever strategy
-is chosen by name.
+`accelerator: npu` and `strategy: fsdp2` are known once `register` was called. One `timeout` holds for every strategy that
+is given by name.
 """
 
 import os
@@ -18,9 +18,9 @@ from training.parallel import npu
 from training.parallel.fsdp2 import FSDP2Strategy, check_precision
 
 ON_NPU = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true", "fsdp2")
-ON_GPU_ALONE = ("fsdp", "deepspeed")  # how the names of Lightning's strategies begin that want CUDA
-MIXED = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true", "None": "32-true"}
-HALVES = ("bf16-true", "16-true")  # in which what learns would be kept, too
+CUDA_ONLY = ("fsdp", "deepspeed")  # how the names of Lightning's strategies begin that want CUDA
+FULL_NAMES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true", "None": "32-true"}
+TRUE_HALVES = ("bf16-true", "16-true")  # in which trainable weights would be kept, too
 SLACK = 60.0  # seconds by which the collectives' own time-out is later than that of training/hang_watchdog.py
 
 
@@ -33,43 +33,40 @@ def register() -> None:
 
 
 def check(trainer: Any) -> None:
-    """Makes sure that a config's trainer can run here, as far as its settings tell.
-
-    Args:
-        trainer: the settings, as jsonargparse parsed them.
+    """Makes sure that a config's trainer, as jsonargparse parsed it, can run here.
 
     Raises:
         ValueError: a strategy that the accelerator cannot run, a precision that does not train, no NPU, or a count that
             the launcher contradicts.
     """
-    accelerator, strategy = str(trainer.accelerator), trainer.strategy
-    path = getattr(strategy, "class_path", None)
-    name = path.rpartition(".")[2] if path else str(strategy)
+    accelerator, precision = str(trainer.accelerator), full_precision(trainer)
+    path = getattr(trainer.strategy, "class_path", None)
+    name = path.rpartition(".")[2] if path else str(trainer.strategy)
     if accelerator == "npu":
         load_npu("trainer.accelerator npu")
         if name not in (*ON_NPU, "FSDP2Strategy", "NPUDDPStrategy"):
             raise ValueError(f"trainer.strategy {name} cannot run on an NPU: give one of {', '.join(ON_NPU)}")
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
-    if on_cpu and name.lower().startswith(ON_GPU_ALONE) and not name.lower().startswith("fsdp2"):
+    if on_cpu and name.lower().startswith(CUDA_ONLY) and not name.lower().startswith("fsdp2"):
         raise ValueError(
             f"trainer.strategy {name} cannot run on a CPU: give fsdp2 or ddp, or another accelerator"
         )
     if name in ("fsdp2", "FSDP2Strategy"):
-        check_precision(precision_of(trainer))
-    check_halves(precision_of(trainer), on_cpu)
+        check_precision(precision)
+    check_true_halves(precision, on_cpu)
     check_devices(trainer.devices, on_cpu)
-    check_counts(asked_devices(trainer.devices, accelerator), trainer.num_nodes)
+    check_launcher(count_devices(trainer.devices, accelerator), trainer.num_nodes)
 
 
-def check_halves(precision: str, on_cpu: bool = False) -> None:
-    """Makes sure that a precision keeps what learns in one that holds its updates, and that the accelerator has it.
+def check_true_halves(precision: str, on_cpu: bool = False) -> None:
+    """Makes sure that a precision keeps trainable weights in one that holds their updates, and runs on the accelerator.
 
     Raises:
         ValueError: it does not; the message says what to give instead.
     """
-    if precision in HALVES:
+    if precision in TRUE_HALVES:
         raise ValueError(
-            f"trainer.precision {precision} keeps what learns in a half, in which most updates round away: give "
+            f"trainer.precision {precision} keeps trainable weights in a half, in which most updates round away: give "
             f"{precision.replace('-true', '-mixed')}, and where memory is short --model.init_args.frozen_dtype=bfloat16"
         )
     if precision == "16-mixed" and on_cpu:
@@ -82,11 +79,13 @@ def check_devices(devices: Any, on_cpu: bool) -> None:
     Raises:
         ValueError: it does not; on a CPU also where so many processes would only wait for each other.
     """
-    named = devices if isinstance(devices, (list, tuple)) else str(devices).split(",")
-    numbers = [str(one).strip() for one in named if str(one).strip()]
-    several = isinstance(devices, (list, tuple)) or "," in str(devices)
-    right = bool(numbers) and len(set(numbers)) == len(numbers) and all(map(str.isdecimal, numbers))
-    if str(devices) not in ("auto", "-1") and not (right and (several or int(numbers[0]) > 0)):
+    is_list = isinstance(devices, (list, tuple))
+    numbers = [
+        str(one).strip() for one in (devices if is_list else str(devices).split(",")) if str(one).strip()
+    ]
+    several = is_list or "," in str(devices)
+    valid = bool(numbers) and len(set(numbers)) == len(numbers) and all(map(str.isdecimal, numbers))
+    if str(devices) not in ("auto", "-1") and not (valid and (several or int(numbers[0]) > 0)):
         raise ValueError(
             f"trainer.devices is {devices!r}: give a count from 1, auto, or numbers of devices, each once, as [0, 1]"
         )
@@ -103,22 +102,22 @@ def check_devices(devices: Any, on_cpu: bool) -> None:
         )
 
 
-def check_counts(devices: int, nodes: int) -> None:
-    """Holds devices and nodes against what torchrun or SLURM has started; left alone, ranks would wait for ever.
+def check_launcher(devices: int, nodes: int) -> None:
+    """Compares devices and nodes with what torchrun or SLURM has started; else ranks would wait for ever.
 
     Raises:
         ValueError: they differ.
     """
-    told = os.environ
+    env = os.environ
     if TorchElasticEnvironment.detect():
-        launcher, counts = "torchrun", (told.get("LOCAL_WORLD_SIZE"), told.get("GROUP_WORLD_SIZE"))
+        launcher, counts = "torchrun", (env.get("LOCAL_WORLD_SIZE"), env.get("GROUP_WORLD_SIZE"))
         names = ("--nproc-per-node", "--nnodes")
     elif SLURMEnvironment.detect():
-        launcher, counts = "SLURM", (told.get("SLURM_NTASKS_PER_NODE"), told.get("SLURM_NNODES"))
+        launcher, counts = "SLURM", (env.get("SLURM_NTASKS_PER_NODE"), env.get("SLURM_NNODES"))
         names = ("--ntasks-per-node", "--nodes")
-        if counts[0] is None and int(told["SLURM_NTASKS"]) > 1:
+        if counts[0] is None and int(env["SLURM_NTASKS"]) > 1:
             raise ValueError(
-                f"SLURM runs {told['SLURM_NTASKS']} tasks: say --ntasks-per-node={devices} to it, not --ntasks"
+                f"SLURM runs {env['SLURM_NTASKS']} tasks: give it --ntasks-per-node={devices}, not --ntasks"
             )
     else:
         return
@@ -139,7 +138,7 @@ def named_devices(devices: int | str | list[int]) -> int | None:
     return None if str(devices) in ("auto", "-1") else int(devices)
 
 
-def asked_devices(devices: int | str | list[int], accelerator: str) -> int:
+def count_devices(devices: int | str | list[int], accelerator: str) -> int:
     """How many devices of this machine `trainer.devices` asks for."""
     if (named := named_devices(devices)) is not None:
         return named
@@ -148,38 +147,38 @@ def asked_devices(devices: int | str | list[int], accelerator: str) -> int:
     return 1 if accelerator == "cpu" else max(1, torch.accelerator.device_count())
 
 
-def arguments(trainer: Any, timeout: float) -> dict[str, Any]:
+def trainer_arguments(trainer: Any, timeout: float) -> dict[str, Any]:
     """What a Trainer is given beside, or instead of, its config: the strategy, and plugins for precision and launcher.
 
     Args:
         trainer: the settings, with what they name built.
         timeout: seconds that a process may wait for another.
     """
-    on_npu, given = trainer.accelerator == "npu", {}
-    strategy = _strategy(trainer, on_npu, timedelta(seconds=timeout + SLACK))
+    on_npu, precision = trainer.accelerator == "npu", full_precision(trainer)
+    arguments: dict[str, Any] = {}
+    strategy = _build_strategy(trainer, on_npu, timedelta(seconds=timeout + SLACK))
     if strategy is not None:
-        given["strategy"] = strategy
-    chosen = trainer.plugins or []
-    plugins = list(chosen) if isinstance(chosen, (list, tuple)) else [chosen]
-    if on_npu and precision_of(trainer) in ("16-mixed", "bf16-mixed"):
-        plugins.append(npu.mixed_precision(precision_of(trainer)))
-        given["precision"] = None  # the plugin's
+        arguments["strategy"] = strategy
+    given = trainer.plugins or []
+    plugins = list(given) if isinstance(given, (list, tuple)) else [given]
+    if on_npu and precision in ("16-mixed", "bf16-mixed"):
+        plugins.append(npu.mixed_precision(precision))
+        arguments["precision"] = None  # the plugin's
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
-        # Lightning's requeueing saves a checkpoint of its own kind beside ours, and takes no notice of SIGTERM
+        # Lightning's requeueing saves a checkpoint of its own kind beside ours, and ignores SIGTERM
         plugins.append(SLURMEnvironment(auto_requeue=False))
-    return given | ({"plugins": plugins} if plugins else {})
+    return arguments | ({"plugins": plugins} if plugins else {})
 
 
-def _strategy(trainer: Any, on_npu: bool, timeout: timedelta) -> Strategy | None:
+def _build_strategy(trainer: Any, on_npu: bool, timeout: timedelta) -> Strategy | None:
     """The strategy of a name; None: Lightning's choice will do."""
     name = trainer.strategy
     if not isinstance(name, str):
         return None
     if name == "auto":
-        if asked_devices(trainer.devices, str(trainer.accelerator)) * (trainer.num_nodes or 1) > 1:
-            name = "ddp_find_unused_parameters_true"  # a batch that shows no image leaves the adapter out
-        else:
+        if count_devices(trainer.devices, str(trainer.accelerator)) * (trainer.num_nodes or 1) == 1:
             return npu.single_device(trainer.devices) if on_npu else None
+        name = "ddp_find_unused_parameters_true"  # a batch that shows no image leaves the adapter out
     entry = StrategyRegistry[name.lower()] if name.lower() in StrategyRegistry else {"strategy": None}
     if entry["strategy"] not in (DDPStrategy, FSDP2Strategy):
         return None
@@ -187,6 +186,6 @@ def _strategy(trainer: Any, on_npu: bool, timeout: timedelta) -> Strategy | None
     return kind(**entry["init_params"], timeout=timeout)
 
 
-def precision_of(trainer: Any) -> str:
-    """A config's precision, as Lightning calls it in full."""
-    return MIXED.get(str(trainer.precision), str(trainer.precision))
+def full_precision(trainer: Any) -> str:
+    """A config's precision by Lightning's full name of it."""
+    return FULL_NAMES.get(str(trainer.precision), str(trainer.precision))

@@ -56,6 +56,6 @@ def peak_of(device: Device, precision: str) -> float:
         return (device.half if "16" in precision else device.single) * 1e12
     import torch
 
-    from training.device_stats import measured_flops_per_second, precision_of
+    from training.device_stats import matrix_dtype, measured_flops_per_second
 
-    return measured_flops_per_second(torch.device("cpu"), precision_of(precision))
+    return measured_flops_per_second(torch.device("cpu"), matrix_dtype(precision))

@@ -1,25 +1,25 @@
-"""Makes a module of the meta device runnable: tensors that pretend to lie on a device and hold nothing.
+"""Runs a module of the meta device: its tensors pretend to lie on a CPU and hold nothing.
 
 A stack of equal layers is cut down to a few while it is measured: each layer more takes as much as the one before it.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-LEAST = 4  # layers that make a stack
+MIN_LAYERS = 4  # that make a stack
 
 
-def stacks_in(module: nn.Module) -> list[list[nn.ModuleList]]:
+def layer_stacks(module: nn.Module) -> list[list[nn.ModuleList]]:
     """Stacks of equal layers, in groups of the same kind and length; none within another."""
     groups: dict[tuple, list[nn.ModuleList]] = {}
     inside: set[int] = set()
     for child in module.modules():
-        if not isinstance(child, nn.ModuleList) or id(child) in inside or len(child) < LEAST:
+        if not isinstance(child, nn.ModuleList) or id(child) in inside or len(child) < MIN_LAYERS:
             continue
         sizes = {(type(layer), sum(p.numel() for p in layer.parameters())) for layer in child}
         if len(sizes) == 1:
@@ -29,7 +29,7 @@ def stacks_in(module: nn.Module) -> list[list[nn.ModuleList]]:
 
 
 @contextmanager
-def cut(group: list[nn.ModuleList], layers: int) -> Iterator[None]:
+def keep_layers(group: list[nn.ModuleList], layers: int) -> Iterator[None]:
     """While it lasts the stacks of a group have only their first layers."""
     whole = [stack._modules for stack in group]
     for stack in group:
@@ -41,63 +41,56 @@ def cut(group: list[nn.ModuleList], layers: int) -> Iterator[None]:
             stack._modules = modules
 
 
-def makes_again(module: nn.Module) -> bool:
-    """Whether any layer makes its activations again."""
-    return any(
-        getattr(child, "gradient_checkpointing", False) or "forward" in child.__dict__
-        for child in module.modules()
-    )
+def _checkpointed(module: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Layers that recompute activations, and the attribute by which they do."""
+    own = [(child, name) for child in module.modules() for name in ("gradient_checkpointing", "forward")]
+    return [(child, name) for child, name in own if child.__dict__.get(name)]  # the second: models/tokenizer's way
+
+
+def recomputes(module: nn.Module) -> bool:
+    """Whether any layer recomputes its activations in the backward pass."""
+    return bool(_checkpointed(module))
 
 
 @contextmanager
-def all_kept(module: nn.Module) -> Iterator[None]:
-    """While it lasts no layer makes its activations again."""
-    flags, wrapped = [], []
-    for child in module.modules():
-        if getattr(child, "gradient_checkpointing", False):
-            flags.append(child)
+def keep_activations(module: nn.Module) -> Iterator[None]:
+    """While it lasts no layer recomputes its activations."""
+    taken = [(child, name, child.__dict__.pop(name)) for child, name in _checkpointed(module)]
+    for child, name, _ in taken:
+        if name == "gradient_checkpointing":
             child.gradient_checkpointing = False
-        if "forward" in child.__dict__:  # as models/tokenizer/pretrained_encoder.py has it
-            wrapped.append((child, child.__dict__.pop("forward")))
     try:
         yield
     finally:
-        for child in flags:
-            child.gradient_checkpointing = True
-        for child, forward in wrapped:
-            child.forward = forward
+        for child, name, value in taken:
+            setattr(child, name, value)
 
 
 @contextmanager
-def hollow(module: nn.Module, dtypes: dict[int, torch.dtype]) -> Iterator[list[Tensor]]:
-    """While it lasts the module's tensors are hollow ones; gives them.
+def fake_weights(module: nn.Module, dtypes: dict[int, torch.dtype]) -> Iterator[list[Tensor]]:
+    """While it lasts the module's tensors are fake ones; gives them.
 
     Args:
         module: on the meta device.
         dtypes: of parameters that are computed in another precision than they are kept in, by id.
     """
-    saved: list[tuple[dict, str, Tensor]] = []
-    made: dict[int, Tensor] = {}
-    with ExitStack() as stack:
-        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        for child in module.modules():
-            for own in (child._parameters, child._buffers):
-                for name, tensor in own.items():
-                    if tensor is None:
-                        continue
-                    saved.append((own, name, tensor))
-                    if id(tensor) not in made:
-                        made[id(tensor)] = _hollow(tensor, dtypes.get(id(tensor), tensor.dtype))
-                    own[name] = made[id(tensor)]
+    tables = [table for child in module.modules() for table in (child._parameters, child._buffers)]
+    before = [dict(table) for table in tables]
+    fakes: dict[int, Tensor] = {}
+    with FakeTensorMode(allow_non_fake_inputs=True):
         try:
-            yield list(made.values())
+            for table in tables:
+                for name, tensor in table.items():
+                    if tensor is not None:
+                        if id(tensor) not in fakes:
+                            fakes[id(tensor)] = _fake(tensor, dtypes.get(id(tensor), tensor.dtype))
+                        table[name] = fakes[id(tensor)]
+            yield list(fakes.values())
         finally:
-            for own, name, tensor in saved:
-                own[name] = tensor
+            for table, own in zip(tables, before, strict=True):
+                table.update(own)
 
 
-def _hollow(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def _fake(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     made = torch.empty(tensor.shape, dtype=dtype, device="cpu")
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(made, requires_grad=tensor.requires_grad)
-    return made
+    return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made

@@ -1,4 +1,4 @@
-"""Counts what a step takes, tensor by tensor and product by product, while it runs on tensors that hold nothing."""
+"""Counts what a step takes, tensor by tensor and product by product, while it runs on fake tensors."""
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
@@ -29,30 +30,28 @@ def _attention_backward(slope: Tensor, query: Tensor, key: Tensor, value: Tensor
 
 
 # What torch's FlopCounterMode counts, and what it leaves out: attention as a CPU runs it, and products added in place.
-WORK: dict[Any, Callable[..., int]] = {
+FLOPS: dict[Any, Callable[..., int]] = {
     **flop_registry,
     aten.addmm_: _added_product,
     aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
 
+BEFORE, FORWARD, BACKWARD = range(3)  # until what learns is at work; from there on; gradients are made
 
-BEFORE, FORWARD, BACKWARD = range(3)  # what learns is at work; gradients are made
 
-
-class Used(NamedTuple):
+class Usage(NamedTuple):
     """What one micro-batch takes of a device: bytes, and floating point operations.
 
-    Peaks are told apart by when they are, for with another number of layers another may be the highest.
+    Peaks are kept by phase, for with another number of layers another may be the highest.
 
     Attributes:
         kept: what the backward pass needs of the forward pass, when that is over.
-        peaks: the most that was there at once beside weights and their gradients: before anything that learns was at
-            work, in the forward pass, and in the backward pass.
+        peaks: the most that was there at once beside weights and their gradients, in each phase.
         copied: weights in another precision, of those in `peaks`.
         forward: operations.
-        backward: operations; what checkpointing makes again is among them.
-        single: of all these, those on numbers of single precision, which are slower where a run's others are halves.
+        backward: operations; those recomputed by checkpointing are among them.
+        float32: of all these, those in single precision, which are slower where a run's others are halves.
     """
 
     kept: float
@@ -60,7 +59,7 @@ class Used(NamedTuple):
     copied: tuple[float, ...]
     forward: float
     backward: float
-    single: float
+    float32: float
 
     @property
     def peak(self) -> float:
@@ -72,31 +71,34 @@ class Used(NamedTuple):
         """Of the peak."""
         return self.copied[self.peaks.index(self.peak)]
 
-    def plus(self, other: "Used", times: float) -> "Used":
+    def plus(self, other: "Usage", times: float) -> "Usage":
         """With `times` another's."""
 
-        def each(one: tuple[float, ...], more: tuple[float, ...]) -> tuple[float, ...]:
-            return tuple(a + times * b for a, b in zip(one, more, strict=True))
+        def add(one: Any, more: Any) -> Any:
+            if isinstance(one, tuple):
+                return tuple(map(add, one, more))
+            return one + times * more
 
-        peaks, copied = each(self.peaks, other.peaks), each(self.copied, other.copied)
-        kept, *operations = each((self.kept, *self[3:]), (other.kept, *other[3:]))
-        return Used(kept, peaks, copied, *operations)
+        return Usage(*map(add, self, other))
 
 
 class Meter(TorchDispatchMode):
     """While it is active, follows every storage from the operation that makes it until nothing holds it.
 
+    What is made of real tensors alone, as indices and masks, is real, so that its values decide shapes as in training;
+    so are new tensors of integers. All other tensors are fake.
+
     Args:
         weights: what is there before; neither they nor their gradients are counted.
 
     Attributes:
-        time: BEFORE, FORWARD or BACKWARD; the last is for the caller to say.
+        phase: BEFORE, FORWARD or BACKWARD; the last is for the caller to set.
     """
 
     def __init__(self, weights: Sequence[Tensor]) -> None:
         super().__init__()
-        self.live = self.live_copies = self.operations = self.single = 0
-        self.time, self.peaks, self.copied = BEFORE, [0, 0, 0], [0, 0, 0]
+        self.live = self.live_copies = self.operations = self.float32 = 0
+        self.phase, self.peaks, self.copied = BEFORE, [0, 0, 0], [0, 0, 0]
         self._weights = [tensor.untyped_storage() for tensor in weights]
         self._own = {storage._cdata for storage in self._weights}
         self._learning = {t.untyped_storage()._cdata for t in weights if t.requires_grad}
@@ -107,20 +109,21 @@ class Meter(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if (work := WORK.get(func._overloadpacket)) is not None:
-            made = int(work(*args, **(kwargs or {}), out_val=out))
+        kwargs = kwargs or {}
+        out = _run(func, args, kwargs)
+        if (count := FLOPS.get(func._overloadpacket)) is not None:
+            made = int(count(*args, **kwargs, out_val=out))
             self.operations += made
             if args[0].dtype == torch.float32:
-                self.single += made
+                self.float32 += made
         is_copy = func._overloadpacket is aten._to_copy and args[0].untyped_storage()._cdata in self._own
-        if self.time == BEFORE and any(
+        if self.phase == BEFORE and any(
             isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata in self._learning for leaf in args
         ):
-            self.time = FORWARD
+            self.phase = FORWARD
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
-                self._see(leaf, is_copy)
+                self._follow(leaf, is_copy)
         return out
 
     def leave_out(self, tensor: Tensor) -> None:
@@ -129,7 +132,7 @@ class Meter(TorchDispatchMode):
         self.live -= self._sizes.get(key, 0)
         self._sizes[key] = 0
 
-    def _see(self, tensor: Tensor, is_copy: bool) -> None:
+    def _follow(self, tensor: Tensor, is_copy: bool) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._sizes:
@@ -140,8 +143,8 @@ class Meter(TorchDispatchMode):
         if is_copy:
             self._copies.add(key)
             self.live_copies += self._sizes[key]
-        if self.live > self.peaks[self.time]:
-            self.peaks[self.time], self.copied[self.time] = self.live, self.live_copies
+        if self.live > self.peaks[self.phase]:
+            self.peaks[self.phase], self.copied[self.phase] = self.live, self.live_copies
 
     def _forget(self, key: int) -> None:
         size = self._sizes.pop(key, 0)
@@ -152,12 +155,24 @@ class Meter(TorchDispatchMode):
         self._watched.pop(key, None)
 
 
+def _run(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    if any(isinstance(tensor, FakeTensor) for tensor in tensors):
+        return func(*args, **kwargs)
+    if not tensors:
+        out = func(*args, **kwargs)
+        if not isinstance(out, Tensor) or out.is_floating_point():
+            return out
+    with unset_fake_temporarily():
+        return func(*args, **kwargs)
+
+
 @contextmanager
 def autocast_of_gpus() -> Iterator[None]:
-    """Has a CPU's autocast keep in single precision what a GPU's does and memory hangs on: norms and softmax.
+    """Has a CPU's autocast keep in single precision what a GPU's does and memory depends on: norms and softmax.
 
-    The functions themselves are changed for a while: a mode would not be heard in the backward pass, where layers whose
-    activations are made anew must do again what they did.
+    The functions themselves are changed for a while: a mode would not reach the backward pass, where layers that
+    recompute their activations must do again what they did.
     """
     own = {name: getattr(F, name) for name in WIDE}
     try:

@@ -1,22 +1,19 @@
-"""A run as it is planned: parts, load, memory of a device, operations of a step, and hours."""
+"""A planned run: components, workload, memory of a device, operations of a step, and hours."""
 
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from lightning.pytorch import LightningModule
-
-from datamodules.document_datamodule import DocumentDataModule
+from lightning_modules.stage_module import StageModule
+from training.plan.components import ComponentSize, component_sizes
 from training.plan.devices import DEVICES, Device, default_device, memory_of, peak_of
-from training.plan.fake_tensors import makes_again
-from training.plan.measure import compute_types, measure
+from training.plan.fake_tensors import recomputes
+from training.plan.measure import Measurement
 from training.plan.memory import Memory, memory_of_step, sharded_parameters
-from training.plan.meter import Used
+from training.plan.meter import Usage
 from training.plan.options import Options
-from training.plan.parts import Part, parts_in
-from training.plan.placing import Placing, placing_of
-from training.plan.samples import Load, largest_load, mean_load
-from training.plan.stand_in import ModulesOnly, Read, StandIn
-from training.plan.steps import Phase, check_known, phases_of
+from training.plan.parallelism import Parallelism, read_parallelism
+from training.plan.predecessors import ModulesOnly, PlannedPredecessors, Read
+from training.plan.workload import Workload, workloads
 
 SPARE = 0.06  # of a device's memory: its context, libraries' workspaces, fragments between tensors (assumed)
 
@@ -26,35 +23,45 @@ class Work(NamedTuple):
 
     forward: float
     backward: float
-    again: float
-    single: float
+    recomputed: float
+    float32: float
 
     @property
     def total(self) -> float:
         """All of them."""
-        return self.forward + self.backward + self.again
+        return self.forward + self.backward + self.recomputed
 
-    def seconds(self, peak: float, single: float) -> float:
+    def seconds(self, peak: float, peak_float32: float) -> float:
         """At a rate for the run's precision and another for single precision, both fully used."""
-        return (self.total - self.single) / peak + self.single / single
+        return (self.total - self.float32) / peak + self.float32 / peak_float32
+
+
+class Speed(NamedTuple):
+    """Operations a second of the device, of which training reaches a share, and what a run comes to."""
+
+    work: Work
+    peak: float
+    peak_float32: float
+    utilisation: float
+    steps: int
+
+    @property
+    def hours(self) -> float:
+        """Of the run."""
+        return self.steps * self.work.seconds(self.peak, self.peak_float32) / self.utilisation / 3600
 
 
 class Plan(NamedTuple):
-    """All that is said of a run; `work` and `hours` are None where only memory was asked for."""
+    """All that is printed of a run; `speed` is None where only memory was asked for."""
 
     name: str
-    parts: list[Part]
-    placing: Placing
-    load: Load
-    tokens: int
+    components: list[ComponentSize]
+    parallelism: Parallelism
+    load: Workload
     memory: Memory
     device: Device
     room: float
-    work: Work | None
-    hours: float | None
-    utilisation: float
-    peak: float
-    single: float
+    speed: Speed | None
     notes: list[str]
 
     @property
@@ -63,12 +70,12 @@ class Plan(NamedTuple):
         return self.memory.total <= (1 - SPARE) * self.room
 
 
-def plan_run(sketch: ModulesOnly, read: Read, options: Options, only_memory: bool = False) -> Plan:
+def plan_run(modules: ModulesOnly, read: Read, options: Options, only_memory: bool = False) -> Plan:
     """Plans a run.
 
     Args:
-        sketch: of its command line.
-        read: makes sketches of other command lines.
+        modules: of its command line.
+        read: builds those of other command lines.
         options: device and utilisation.
         only_memory: leaves out operations and hours.
 
@@ -76,74 +83,83 @@ def plan_run(sketch: ModulesOnly, read: Read, options: Options, only_memory: boo
         FileNotFoundError: what it starts from is not there, and nothing tells what it would be.
         ValueError: settings that do not go with each other.
     """
-    module, data, trainer = sketch.model, sketch.datamodule, sketch.config.trainer
-    placing, notes = configure(sketch, read)
-    sharded = sharded_parameters(module, placing)
-    dtypes = compute_types(module, placing.precision, sharded)
-    phases = phases_of(module, data.image_size, placing.steps)
-    mean, largest = _loads(module, data)
+    stage, data = modules.model, modules.datamodule
+    parallelism, notes = configure(modules, read)
+    sharded = sharded_parameters(stage, parallelism)
+    measurement = Measurement(stage, data.image_size, parallelism.precision, sharded)
+    mean, largest = workloads(data, stage.model)
+    shares = _phase_shares(stage, parallelism.steps)
 
-    def used(phase: Phase, load: Load, checkpointing: bool = True) -> Used:
-        return measure(module, phase, load, placing.precision, dtypes, checkpointing)
+    def usages(load: Workload, checkpointing: bool = True) -> list[Usage]:
+        found = []
+        for start in shares:
+            stage.trainer.global_step = start
+            found.append(measurement.usage(load, checkpointing))
+        return found
 
-    most = [used(phase, largest) for phase in phases]
-    memories = [memory_of_step(module, placing, sharded, each) for each in most]
-    device = DEVICES[options.device or default_device(str(trainer.accelerator))]
-    work = hours = None
-    peak = single = 0.0
+    most = usages(largest)
+    memories = [memory_of_step(stage, parallelism, sharded, usage) for usage in most]
+    device = DEVICES[options.device or default_device(str(modules.config.trainer.accelerator))]
+    speed = None
     if not only_memory:
-        usual = most if mean == largest else [used(phase, mean) for phase in phases]
-        kept = [used(phase, mean, False) for phase in phases] if makes_again(module) else usual
-        work = _work([phase.share for phase in phases], usual, kept, placing.accumulate)
-        peak, single = peak_of(device, placing.precision), peak_of(device, "32-true")
-        hours = placing.steps * work.seconds(peak, single) / options.utilisation / 3600
+        usual = most if mean == largest else usages(mean)
+        kept = usages(mean, checkpointing=False) if recomputes(stage) else usual
+        work = _work(list(shares.values()), usual, kept, parallelism.accumulate)
+        peaks = peak_of(device, parallelism.precision), peak_of(device, "32-true")
+        speed = Speed(work, *peaks, options.utilisation, parallelism.steps)
     return Plan(
-        name=sketch.config.name,
-        parts=parts_in(module),
-        placing=placing,
+        name=modules.config.name,
+        components=component_sizes(stage),
+        parallelism=parallelism,
         load=mean,
-        tokens=mean.rows * mean.length,
         memory=max(memories, key=lambda memory: memory.total),
         device=device,
         room=memory_of(device),
-        work=work,
-        hours=hours,
-        utilisation=options.utilisation,
-        peak=peak,
-        single=single,
+        speed=speed,
         notes=notes,
     )
 
 
-def configure(sketch: ModulesOnly, read: Read) -> tuple[Placing, list[str]]:
-    """Configures a sketch's module on the meta device; gives how it is placed, and what has to be said of its parts."""
-    module, data = sketch.model, sketch.datamodule
-    check_known(module)
-    placing, stand_in = placing_of(sketch.config.trainer, module, data.batches_per_epoch), StandIn(read)
+def configure(modules: ModulesOnly, read: Read) -> tuple[Parallelism, list[str]]:
+    """Configures a stage on the meta device; gives how it is trained, and what is to be noted of its predecessors.
+
+    Raises:
+        ValueError: the stage has no loss that could be planned, or is not trained so.
+    """
+    stage, data = modules.model, modules.datamodule
+    if not isinstance(stage, StageModule) or type(stage).loss is StageModule.loss:
+        raise ValueError(f"a {type(stage).__name__} is not planned: it has no loss(batch)")
+    parallelism = read_parallelism(modules.config.trainer, stage, data.batches_per_epoch)
     trainer = SimpleNamespace(
-        max_steps=placing.steps,
-        precision=placing.precision,
+        max_steps=parallelism.steps,
+        precision=parallelism.precision,
         datamodule=data,
-        world_size=placing.world,
+        world_size=parallelism.world,
         ckpt_path=None,
+        global_step=0,
     )
-    stand_in.build(module, trainer)
-    return placing, stand_in.notes
+    predecessors = PlannedPredecessors(read)
+    predecessors.configure(stage, trainer)
+    return parallelism, predecessors.notes
 
 
-def _loads(module: LightningModule, data: Any) -> tuple[Load, Load]:
-    """The mean micro-batch, and the largest."""
-    if not isinstance(data, DocumentDataModule):
-        images = Load(data.batch_size, 0, 0, 0, data.batch_size, 0, 0, data.batch_size)
-        return images, images
-    return mean_load(data, module.model), largest_load(data, module.model)
+def _phase_shares(stage: StageModule, steps: int) -> dict[int, float]:
+    """The share of a run's steps of each phase, by its first step."""
+    starts = [start for start in stage.phase_starts if start < steps]
+    ends = [*starts[1:], steps]
+    return {start: (end - start) / steps for start, end in zip(starts, ends, strict=True)}
 
 
-def _work(shares: list[float], usual: list[Used], kept: list[Used], times: int) -> Work:
-    """Of a step; what checkpointing makes again is what the backward pass takes more with it than without."""
-    together = list(zip(shares, usual, kept, strict=True))
-    forward = sum(share * used.forward for share, used, _ in together)
-    backward = sum(share * whole.backward for share, _, whole in together)
-    again = sum(share * (used.backward - whole.backward) for share, used, whole in together)
-    single = sum(share * used.single for share, used, _ in together)
-    return Work(times * forward, times * backward, times * again, times * single)
+def _work(shares: list[float], usual: list[Usage], kept: list[Usage], times: int) -> Work:
+    """Of a step; what is recomputed is what the backward pass takes more with checkpointing than without."""
+
+    def mean(numbers: list[float]) -> float:
+        return times * sum(share * number for share, number in zip(shares, numbers, strict=True))
+
+    backward = mean([usage.backward for usage in kept])
+    return Work(
+        forward=mean([usage.forward for usage in usual]),
+        backward=backward,
+        recomputed=mean([usage.backward for usage in usual]) - backward,
+        float32=mean([usage.float32 for usage in usual]),
+    )

@@ -1,52 +1,65 @@
-"""Configs of the published parts that the recipes name, for where the hub is out of reach."""
+"""Configs of the published models that recipes name, for where the hub is out of reach."""
 
 import json
 import os
+import shutil
 import socket
+import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 from huggingface_hub import constants, try_to_load_from_cache
-from transformers import PreTrainedTokenizerBase
-
-from models.language.text_tokenizer import blank_text_tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).parent / "published"
 WAIT = 2.0  # seconds for the hub to be there
-
-
-def kept(name: str) -> dict[str, Any] | None:
-    """What is kept of a published part: its folder here, whence it is, and of a language model the number of pieces."""
-    return json.loads((FOLDER / "index.json").read_text(encoding="utf-8")).get(name)
+TEMPORARY = tempfile.TemporaryDirectory(prefix="illume-plan-")  # of folders with a tokenizer; goes with the process
 
 
 def kept_folder(name: str) -> Path | None:
-    """The folder whose configs stand in for those of a name on the hub; None: the name itself is read.
+    """A folder that stands in for a name on the hub; None: the name itself is read, where it can be.
 
-    It is read where it can be: what is kept is for machines without a network.
+    index.json has of each its folder here, where it is from, and of a language model the number of pieces of its
+    tokenizer, special ones and chat template.
     """
-    said = kept(name)
-    if said is None or Path(name).is_dir() or _is_cached(name) or hub_answers():
+    kept = json.loads((FOLDER / "index.json").read_text(encoding="utf-8")).get(name)
+    if kept is None or Path(name).is_dir() or _is_cached(name) or hub_answers():
         return None
-    return FOLDER / said["folder"]
+    folder = FOLDER / kept["folder"]
+    if "pieces" not in kept:
+        return folder
+    made = Path(TEMPORARY.name, kept["folder"])
+    if not made.is_dir():
+        tokenizer = blank_text_tokenizer(kept["pieces"], kept["special"])
+        tokenizer.chat_template = kept.get("chat_template")
+        shutil.copytree(folder, made)
+        tokenizer.save_pretrained(made)
+    return made
 
 
-def kept_words(name: str) -> PreTrainedTokenizerBase | None:
-    """A text tokenizer of as many pieces as a published one's, which spells a word as one piece."""
-    said = kept(name)
-    if said is None or "pieces" not in said or kept_folder(name) is None:
-        return None
-    words = blank_text_tokenizer(said["pieces"], said["special"])
-    words.chat_template = said.get("chat_template")
-    return words
+def blank_text_tokenizer(size: int, special: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """A tokenizer of `size` pieces to which each word and each mark is one piece, the same.
+
+    Args:
+        size: pieces, the special ones among them.
+        special: pieces that stand for themselves; the first begins a text, the last ends it.
+    """
+    pieces = [*special, *(f"piece {number}" for number in range(size - len(special)))]
+    model = models.WordLevel({piece: id_ for id_, piece in enumerate(pieces)}, unk_token=pieces[-1])
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
+    )
+    ends = {"bos_token": special[0], "eos_token": special[-1]} if special else {}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=[*special], **ends)
 
 
 def _is_cached(name: str) -> bool:
-    return any(
-        isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", "unet/config.json")
-    )
+    files = ("config.json", "unet/config.json")
+    return any(isinstance(try_to_load_from_cache(name, file), str) for file in files)
 
 
 @cache

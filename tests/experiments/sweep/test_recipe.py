@@ -5,9 +5,9 @@ import json
 import pytest
 
 import sweep
-import train
 from experiments.sweep.recipe import read_recipe
 from tests.experiments.sweep.world import SWEEP, error_of, starts
+from training.configs import CONFIGS
 
 LR = "{type: float, low: 1.0e-4, high: 1.0, log: true}"
 
@@ -121,7 +121,7 @@ def test_training_a_sweep_names_the_command_that_runs_it(world, capsys):
 
 @pytest.mark.parametrize(("name", "keys"), [("stage2", 4), ("language", 3)])
 def test_the_sweeps_that_come_along_can_be_read(name, keys):
-    recipe = read_recipe(train.CONFIGS / "sweeps" / f"{name}.yaml")
+    recipe = read_recipe(CONFIGS / "sweeps" / f"{name}.yaml")
     assert recipe.name == name and len(recipe.space) == keys and recipe.objective == {"val/loss": "minimize"}
 
 

@@ -118,8 +118,8 @@ def code(folder):
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (no_file, r"no tokenizer lies in it: tokenizer.json or tokenizer.model"),
-        (config_alone, r"what holds its pieces is missing"),
+        (no_file, r"it has no tokenizer: tokenizer.json or tokenizer.model"),
+        (config_alone, r"its pieces are missing"),
         (tekken, r"\(tekken.json\) does not load: tekken.json needs mistral-common"),
         (qwen_one, r"\(qwen.tiktoken\) does not load: a .tiktoken file is read by its repository's code"),
         (merges_alone, r"\(merges.txt\) does not load: .* tokenizer_config.json with a tokenizer_class"),

@@ -15,11 +15,11 @@ from models.unified import Illume
 from tests.fixtures import make_tiny_illume
 from tests.ranks import forked
 from training.checkpoint import ResumeCheckpoint
-from training.resume_point import find_resume_point, read_resume_point
+from training.eval_mode import eval_mode
 from training.export import ExportModelFolder
 from training.parallel.fsdp2 import FSDP2Strategy
 from training.param_group_metrics import ParamGroupMetrics
-from training.eval_mode import eval_mode
+from training.resume_point import find_resume_point, read_resume_point
 
 RATES = {"trunk": 1e-3, "text": 1e-3, "vision": 1e-3, "adapter": 1e-3, "understanding_encoder": 1e-3}
 

@@ -26,28 +26,29 @@ from lightning.pytorch import Trainer
 from training.device_stats import reset_peak_memory, peak_memory
 from training.step_seed import StepSeed
 from models.device import check_device
-from parallel import placement
-placement.register()
+from training.parallel import strategy
+strategy.register()
 
-def told(**settings):
+def trainer_of(**settings):
     """What the trainer of these settings is, or the line that refuses them."""
     given = {"accelerator": "npu", "devices": 1, "num_nodes": 1, "strategy": "auto", "precision": "bf16-mixed"}
     given |= {"plugins": None} | settings
     try:
-        placement.check(argparse.Namespace(**given))
-        placed = given | placement.arguments(argparse.Namespace(**given), 60)
-        trainer = Trainer(**placed, logger=False, enable_progress_bar=False)
+        strategy.check(argparse.Namespace(**given))
+        arguments = given | strategy.trainer_arguments(argparse.Namespace(**given), 60)
+        trainer = Trainer(**arguments, logger=False, enable_progress_bar=False)
     except ValueError as error:
         return str(error)
-    strategy, precision = trainer.strategy, trainer.precision_plugin
-    backend = getattr(strategy, "_get_process_group_backend", lambda: None)()
-    return [type(strategy).__name__, str(strategy.root_device), backend, type(precision).__name__,
-            getattr(precision, "device", None), trainer.precision, len(getattr(strategy, "parallel_devices", [0])),
+    chosen, precision = trainer.strategy, trainer.precision_plugin
+    backend = getattr(chosen, "_get_process_group_backend", lambda: None)()
+    return [type(chosen).__name__, str(chosen.root_device), backend, type(precision).__name__,
+            getattr(precision, "device", None), trainer.precision, len(getattr(chosen, "parallel_devices", [0])),
             type(trainer.accelerator).__name__]
 
-found = {"one": told(), "third": told(devices="2,"), "true": told(precision="bf16-true"), "auto": told(devices=-1)}
-found |= {name: told(devices=8, strategy=name) for name in ("ddp", "fsdp2", "fsdp", "deepspeed", "ddp_fork")}
-found["many"], found["plain"] = told(devices=9), told(precision=None)
+found = {"one": trainer_of(), "third": trainer_of(devices="2,"), "auto": trainer_of(devices=-1)}
+found["true"] = trainer_of(precision="bf16-true")
+found |= {name: trainer_of(devices=8, strategy=name) for name in ("ddp", "fsdp2", "fsdp", "deepspeed", "ddp_fork")}
+found["many"], found["plain"] = trainer_of(devices=9), trainer_of(precision=None)
 trainer = argparse.Namespace(global_rank=0, current_epoch=0)
 StepSeed(1)._seed(trainer, 2)
 found["seeds"] = len(seeds) and seeds[-1] == torch.initial_seed()
@@ -64,9 +65,9 @@ except ValueError as error:
     found["wrong"] = str(error)
 import training.parallel.npu
 training.parallel.npu.DistributedDataParallel = lambda module, ids, **settings: [ids, settings]
-strategy = NPUDDPStrategy(find_unused_parameters=True, parallel_devices=[device])
-type(strategy).local_rank = 0
-found["wrapped"] = strategy._setup_model(torch.nn.Linear(1, 1))
+ddp = NPUDDPStrategy(find_unused_parameters=True, parallel_devices=[device])
+type(ddp).local_rank = 0
+found["wrapped"] = ddp._setup_model(torch.nn.Linear(1, 1))
 print(json.dumps(found))
 '''
 
@@ -75,9 +76,9 @@ print(json.dumps(found))
 def found() -> dict:
     """What was found in a process of its own, for a device is named once in a process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    said = subprocess.run([sys.executable, "-c", STAND_IN], env=environment, capture_output=True, text=True)
-    assert said.returncode == 0, said.stderr[-2000:]
-    return json.loads(said.stdout.splitlines()[-1])
+    done = subprocess.run([sys.executable, "-c", STAND_IN], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_one_device_is_an_npu_and_not_the_cpu(found: dict) -> None:
@@ -90,7 +91,7 @@ def test_autocast_is_the_npus_and_not_cudas(found: dict) -> None:
     for name in ("one", "ddp", "fsdp2"):
         assert found[name][3:6] == ["MixedPrecision", "npu", "bf16-mixed"]
     assert found["plain"][3:6] == ["Precision", None, "32-true"]
-    assert found["true"].startswith("trainer.precision bf16-true keeps what learns in a half")
+    assert found["true"].startswith("trainer.precision bf16-true keeps trainable weights in a half")
 
 
 def test_several_devices_speak_hccl(found: dict) -> None:

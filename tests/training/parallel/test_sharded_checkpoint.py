@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.distributed import checkpoint as dcp
 
-from training.checkpoint import find_resume_point
 from training.parallel.sharded_checkpoint import META, load_into, read_metadata
+from training.resume_point import find_resume_point
 
 STATE = {"state_dict": {"weight": torch.arange(6.0)}, "optimizer_0": {"lr": 0.1, "names": ["a", "b"]}}
 

@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import DDPStrategy
 import train
 from tests.ranks import torchrun_environment
 from tests.tiny import BASE, error_of, write
-from training.parallel import strategy as placement
+from training.parallel import strategy
 from training.parallel.fsdp2 import FSDP2Strategy
 
 ROOT = Path(train.__file__).parent
@@ -41,7 +41,7 @@ def settings(**changes: object) -> argparse.Namespace:
     [
         (SLURM, ("devices=2", "num_nodes=2"), "trainer.devices is 2, and SLURM was started with --ntasks-per-node=4"),
         (SLURM, ("devices=4",), "trainer.num_nodes is 1, and SLURM was started with --nodes=2"),
-        ({"SLURM_NTASKS": "8"}, ("devices=4",), "SLURM runs 8 tasks: say --ntasks-per-node=4"),
+        ({"SLURM_NTASKS": "8"}, ("devices=4",), "SLURM runs 8 tasks: give it --ntasks-per-node=4"),
         (torchrun_environment(0, 2, 1), ("devices=1",), "trainer.devices is 1, and torchrun was started with"),
         ({}, ("strategy=fsdp",), "trainer.strategy fsdp cannot run on a CPU: give fsdp2"),
         ({}, ("strategy=deepspeed_stage_3",), "trainer.strategy deepspeed_stage_3 cannot run on a CPU"),
@@ -61,22 +61,22 @@ def test_one_line_before_anything_is_built(launcher, given, line, monkeypatch, c
 def test_a_launcher_that_agrees_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    placement.check(settings(devices=4, num_nodes=2))
-    (environment,) = placement.arguments(settings(devices=4, num_nodes=2), 9)["plugins"]
+    strategy.check(settings(devices=4, num_nodes=2))
+    (environment,) = strategy.trainer_arguments(settings(devices=4, num_nodes=2), 9)["plugins"]
     assert not environment.auto_requeue, "our own checkpoint would have a second one beside it"
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "1")  # torchrun under SLURM: its word counts
     for name, value in torchrun_environment(0, 4, 1).items():
         monkeypatch.setenv(name, value)
-    placement.check(settings(devices=4, num_nodes=1))
+    strategy.check(settings(devices=4, num_nodes=1))
 
 
 def test_one_timeout_for_every_strategy_by_name() -> None:
-    placement.register()
+    strategy.register()
     for name, kind in (("ddp", DDPStrategy), ("fsdp2", FSDP2Strategy), ("auto", DDPStrategy)):
-        strategy = placement.arguments(settings(strategy=name, devices=2), 30)["strategy"]
-        assert type(strategy) is kind and strategy._timeout == timedelta(seconds=30 + placement.SLACK)
-    assert strategy._ddp_kwargs == {"find_unused_parameters": True}
-    assert placement.arguments(settings(), 30) == {}
+        chosen = strategy.trainer_arguments(settings(strategy=name, devices=2), 30)["strategy"]
+        assert type(chosen) is kind and chosen._timeout == timedelta(seconds=30 + strategy.SLACK)
+    assert chosen._ddp_kwargs == {"find_unused_parameters": True}
+    assert strategy.trainer_arguments(settings(), 30) == {}
 
 
 BROKEN = "raise ImportError('libhccl.so: cannot open shared object file')\n"
@@ -102,15 +102,15 @@ def test_torch_npu_without_cann_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("on_cpu", [True, False])
 def test_devices_that_are_none_are_named(devices: int | str | list[int], on_cpu: bool) -> None:
     with pytest.raises(ValueError, match="trainer.devices is .*: give"):
-        placement.check_devices(devices, on_cpu)
+        strategy.check_devices(devices, on_cpu)
 
 
 @pytest.mark.parametrize("devices", ["auto", -1, "-1", 1, 2, "2"])
 def test_counts_of_devices_pass(devices: int | str) -> None:
-    placement.check_devices(devices, True)
-    placement.check_devices([0, 3], False)
-    placement.check_devices("0,3", False)
-    placement.check_devices("3,", False)
+    strategy.check_devices(devices, True)
+    strategy.check_devices([0, 3], False)
+    strategy.check_devices("0,3", False)
+    strategy.check_devices("3,", False)
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_counts_of_devices_pass(devices: int | str) -> None:
 )
 def test_a_cpu_bears_a_few_processes_without_numbers(devices: int | str | list[int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        placement.check_devices(devices, True)
+        strategy.check_devices(devices, True)

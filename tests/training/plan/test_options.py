@@ -9,6 +9,7 @@ import yaml
 
 import train
 from tests.tiny import BASE, error_of, write
+from training.configs import CONFIGS
 from training.plan.options import Options, take_plan
 
 
@@ -73,4 +74,4 @@ def test_the_options_are_in_the_help(capsys):
     said = capsys.readouterr().out
     assert stop.value.code == 0
     assert all(f"{option} " in said for option in ("--plan", "--plan_device", "--plan_utilisation"))
-    assert "plan" not in yaml.safe_load(train.CONFIGS.joinpath("playground/base.yaml").read_text())
+    assert "plan" not in yaml.safe_load(CONFIGS.joinpath("playground/base.yaml").read_text())

@@ -1,0 +1,112 @@
+"""What a planned stage starts from: predecessors that need not be there, and published models without their weights."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from transformers import PreTrainedTokenizerFast
+from webdataset.shardlists import expand_urls
+
+from lightning_modules.component_configs import TextTokenizerConfig
+from lightning_modules.predecessor import Predecessors, config_producing
+from lightning_modules.stage_module import StageModule
+from models.model_folder import COMPONENTS, load_components
+from models.prompts import Prompts
+from training.plan.published import blank_text_tokenizer, kept_folder
+
+
+class ModulesOnly(Protocol):
+    """A parsed command line whose module and data are there, with nothing configured.
+
+    Attributes:
+        config: all settings, `trainer` among them.
+        model: the stage.
+        datamodule: its data.
+    """
+
+    config: Any
+    model: StageModule
+    datamodule: LightningDataModule
+
+
+Read = Callable[[list[str]], ModulesOnly]  # a command line, as train.py takes it
+
+
+class PlannedPredecessors(Predecessors):
+    """Gives a stage its components on the meta device.
+
+    A model folder that is there is read by its configs. One that is not is planned from the recipe that makes it, and so
+    on down to published models.
+
+    Args:
+        read: builds the modules of another command line.
+
+    Attributes:
+        notes: what was planned otherwise than by its folder or name.
+    """
+
+    weights = False
+
+    def __init__(self, read: Read) -> None:
+        self.read = read
+        self.notes: list[str] = []
+        self.loaded: dict[str, dict[str, Any]] = {}
+        self.open: list[str] = []
+
+    def load(self, stage: LightningModule, folder: str, *names: str) -> dict[str, Any]:
+        """Components of a model folder, or of what the recipe that makes it would export.
+
+        Raises:
+            FileNotFoundError: it is not there, and no recipe makes it.
+            ValueError: recipes that start from one another.
+        """
+        if folder not in self.loaded:
+            is_there = (Path(folder) / "illume.json").is_file()
+            with torch.device("meta"):
+                self.loaded[folder] = load_components(folder, weights=False) if is_there else self._plan(folder)
+        found = self.loaded[folder]
+        return {name: copy.deepcopy(found[name]) for name in names or found}
+
+    def locate(self, source: str) -> str:
+        """A published model's own name, or the folder that stands in for it."""
+        folder = kept_folder(source)
+        if folder is None:
+            return source
+        self._note(f"{source} is planned by the config kept here: the hub does not answer")
+        return str(folder)
+
+    def train_text_tokenizer(self, config: TextTokenizerConfig, prompts: Prompts) -> PreTrainedTokenizerFast:
+        """The tokenizer, or a blank one of its size where the shards are not here: few words make fewer pieces."""
+        if all(Path(shard).is_file() for shard in expand_urls(config.shards)):
+            return super().train_text_tokenizer(config, prompts)
+        return blank_text_tokenizer(config.size)
+
+    def configure(self, stage: StageModule, trainer: SimpleNamespace | None = None) -> None:
+        """Configures a stage on the meta device, with what it may ask of its trainer."""
+        stage.predecessors, stage._trainer = self, trainer
+        with torch.device("meta"):
+            stage.configure_model()
+
+    def _plan(self, folder: str) -> dict[str, Any]:
+        recipe = config_producing(folder)
+        if recipe in self.open:
+            raise ValueError(f"recipes start from one another: {' -> '.join([*self.open, recipe])}")
+        self.open.append(recipe)
+        try:
+            stage = self.read(["--config", recipe]).model
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{folder} is not there, and no recipe makes it ({recipe})") from error
+        self.configure(stage)
+        self.open.pop()
+        self._note(f"{folder} is not there: planned from {recipe}, which makes it")
+        names = (*COMPONENTS, "text_tokenizer", "generation", "prompts")
+        components = {name: getattr(stage.model, name) for name in names}
+        return {name: component for name, component in components.items() if component is not None}
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
