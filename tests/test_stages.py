@@ -211,7 +211,7 @@ def test_no_config_is_left_out():
             "has no setting 'widht': did you mean width?",
         ),
         (["language.yaml", "--model.init_args.language.see_token=9"], "has no setting 'see_token'"),
-        (["language.yaml", "--model.init_args.words.siez=64"], "has no setting 'siez': did you mean size?"),
+        (["language.yaml", "--model.init_args.text_tokenizer.siez=64"], "has no setting 'siez': did you mean size?"),
         (
             ["detokenizer.yaml", "--model.init_args.tokenizer=runs/playground/pixel_tokenizer/model"],
             "pixel tokenizer",

@@ -1,4 +1,4 @@
-"""Small models, made from nothing."""
+"""Small models from scratch."""
 
 import pytest
 import torch
@@ -27,10 +27,10 @@ def illume() -> Illume:
     """A random model of every part, with weights large enough that its choices are sharp."""
     torch.manual_seed(0)
     words = train_text_tokenizer(["draw a red circle and a blue square", "describe the image"] * 3, 280)
-    language = UnifiedLM(TRUNK, len(words), 64, 32, 36, 36, places=True)
+    language = UnifiedLM(TRUNK, len(words), 64, 32, 36, 36, position_embedding=True)
     perturb(language.trunk)
     with torch.no_grad():
-        language.places.mul_(10)
+        language.position_embedding.mul_(10)
         language.vision_head.mul_(20)
         language.text_head.mul_(20)
     unet = {"block_out_channels": (8, 16), "norm_num_groups": 4}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.attention import attention_mask, attention_inputs, length_buckets
+from models.attention import TokenLayout, attention_inputs, attention_mask, length_buckets
 from models.document import Branches, See, Text, describe_document, draw_document
 from models.sequence import collate
 
@@ -49,10 +49,10 @@ def test_document_by_document_equals_one_mask(illume, segments, attend):
 @pytest.mark.parametrize("attend", ["image", "causal"])
 def test_the_block_mask_of_flex_attention_is_the_same_mask(illume, segments, attend):
     batch = collate(segments, [[0, 2, 3], [4, 1], [3]], 180, 0)
-    about = (batch.documents, batch.see_blocks, attend, batch.branches, batch.positions)
-    look = attention_inputs(illume.language.trunk, "flex", *about, torch.float32)["attention_mask"].mask_mod
+    layout = TokenLayout(batch.documents, batch.see_blocks, batch.positions, batch.branches, attend)
+    look = attention_inputs(illume.language.trunk, "flex", layout, torch.float32)["attention_mask"].mask_mod
     row, query, key = torch.meshgrid(*(torch.arange(n) for n in (3, 180, 180)), indexing="ij")
-    assert torch.equal(look(row, None, query, key), attention_mask(*about[:4]))
+    assert torch.equal(look(row, None, query, key), attention_mask(layout))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -69,18 +69,48 @@ def test_changing_one_document_changes_no_other(illume, segments, backend):
     assert not torch.allclose(before[0, changed_token], after[0, changed_token], atol=1e-3)
 
 
-def test_groups_are_the_documents_by_length():
+def layout_of(documents, see_blocks=None, attend="image"):
+    see_blocks = torch.full_like(documents, -1) if see_blocks is None else see_blocks
+    positions = torch.arange(documents.shape[1]).expand_as(documents)
+    return TokenLayout(documents, see_blocks, positions, None, attend)
+
+
+def test_no_document_sees_another():
+    documents = torch.tensor([[0, 0, 1, 1, -1]])
+    blocks = torch.tensor([[-1, -1, 0, 0, -1]])
+    free = attention_mask(layout_of(documents, blocks))[0]
+    assert not free[2:4, :2].any() and not free[:2, 2:].any()
+    assert free[2, 3] and not attention_mask(layout_of(documents, blocks, "causal"))[0][2, 3]
+    assert free[4].tolist() == [False] * 4 + [True]
+
+
+def test_a_window_ends_before_what_is_far_but_not_inside_an_image():
+    documents, blocks = torch.zeros(1, 6, dtype=torch.long), torch.tensor([[-1, 0, 0, 0, -1, -1]])
+    free = attention_mask(layout_of(documents, blocks), window=2)[0]
+    assert free[5].tolist() == [False] * 4 + [True] * 2 and free[3].tolist() == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert torch.equal(attention_mask(layout_of(documents, blocks), window=2, first=4)[0], free[4:])
+
+
+def test_length_buckets_are_the_documents_by_length():
     documents = torch.tensor([[0, 0, 1, 1, 1, -1], [0, 0, 0, 0, 0, 0]])
     blocks = torch.tensor([[-1, -1, 0, 0, -1, -1], [-1] * 6])
-    found = length_buckets(documents, blocks)
-    assert [group.index.tolist() for group in found] == [[[6, 7, 8, 9, 10, 11]], [[2, 3, 4]], [[0, 1]]]
-    assert found[0].free is None and found[2].free is None
-    assert torch.equal(found[1].free, attention_mask(documents, blocks)[:1, 2:5, 2:5])
-    assert [group.free for group in length_buckets(documents, blocks, "causal")] == [None] * 3
+    layout = layout_of(documents, blocks)
+    found = length_buckets(layout)
+    assert [bucket.index.tolist() for bucket in found] == [[[6, 7, 8, 9, 10, 11]], [[2, 3, 4]], [[0, 1]]]
+    assert found[0].mask is None and found[2].mask is None
+    assert torch.equal(found[1].mask, attention_mask(layout)[:1, 2:5, 2:5])
+    causal = length_buckets(layout._replace(attend="causal"))
+    assert [bucket.mask for bucket in causal] == [None] * 3
 
 
-def test_documents_of_about_one_length_are_attended_to_at_once():
-    documents = torch.tensor([[0] * 10 + [1] * 9 + [2]])
-    (long, short) = length_buckets(documents, torch.full_like(documents, -1))
+def test_documents_of_about_one_length_share_a_bucket():
+    (long, short) = length_buckets(layout_of(torch.tensor([[0] * 10 + [1] * 9 + [2]])))
     assert long.real.sum(1).tolist() == [10, 9] and long.index[1, -2:].tolist() == [18, 18]
     assert short.index.tolist() == [[19]]

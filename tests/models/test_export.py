@@ -10,9 +10,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from models import export
 from models.document import Text, draw_document
 from models.generation import SamplingConfig
-from models.language.prefill import Prefill, write_text
 from models.language.drawing import draw_codes
+from models.language.prefill import Prefill
 from models.language.pretrained import PretrainedLanguage
+from models.language.text_generation import generate_text
 from models.unified import Illume
 from tests.models.language.tiny_models import CHATML, SIZES, publish, publish_gap, publish_sentencepiece
 from tests.perturb import perturb
@@ -50,7 +51,7 @@ def test_a_causal_lm_gives_the_same_logits(illume, folder):
     batch = illume.segment(DOCUMENT, ask=True)
     model = AutoModelForCausalLM.from_pretrained(out)
     with torch.no_grad():
-        ours = illume.language.logits(Prefill(illume.language, [batch], torch.zeros(0, 36, 32)).last)
+        ours = illume.language.logits(Prefill(illume.language, [batch]).last)
         theirs = model(ids).logits
     assert theirs.shape[-1] == illume.language.vocabulary.size
     assert torch.allclose(theirs[:, -1], ours, atol=1e-3) and theirs.abs().max() > 1
@@ -60,8 +61,8 @@ def test_a_causal_lm_gives_the_same_logits(illume, folder):
 def test_its_tokenizer_spells_what_the_model_reads(illume, folder):
     tokenizer = AutoTokenizer.from_pretrained(run(folder, "--language"))
     vocabulary = illume.language.vocabulary
-    lay_out_turns = tokenizer.apply_chat_template(TURNS, add_generation_prompt=True, return_dict=False)
-    assert lay_out_turns == illume.sequencer.segment(DOCUMENT, ask=True).ids
+    ids = tokenizer.apply_chat_template(TURNS, add_generation_prompt=True, return_dict=False)
+    assert ids == illume.sequencer.segment(DOCUMENT, ask=True).ids
     answered = [*TURNS, {"role": "assistant", "content": "which"}]
     whole = illume.sequencer.segment([*DOCUMENT, Text("which", learn=True)]).ids
     assert tokenizer.apply_chat_template(answered, return_dict=False) == whole
@@ -72,12 +73,11 @@ def test_its_tokenizer_spells_what_the_model_reads(illume, folder):
 
 
 def test_it_writes_the_codes_that_the_whole_model_writes(illume, folder):
-    illume.language.places.data.zero_()  # which a causal LM has no place for
+    illume.language.position_embedding.data.zero_()  # which a causal LM has no place for
     illume.save_pretrained(str(folder))
     model = AutoModelForCausalLM.from_pretrained(run(folder, "--language"))
     segment = illume.segment(draw_document("a red circle"))
-    nothing = torch.zeros(0, 36, 32)
-    ours = draw_codes(illume.language, [segment], [segment], nothing, nothing, [0], SamplingConfig(1.0, 0.0))
+    ours = draw_codes(illume.language, [segment], [segment], [0], SamplingConfig(1.0, 0.0))
     first = illume.language.vocabulary.first_code
     ids = torch.tensor([segment.ids])
     for code in ours[0]:
@@ -166,7 +166,7 @@ def test_an_export_asks_stops_and_writes_as_it_was_trained(kind, tmp_path):
         max(tokenizer("<|code_4|><|end_image|>", split_special_tokens=True)["input_ids"])
         < vocabulary.text_size
     )
-    ours = write_text(language, [segment], torch.zeros(0, 36, 32), limit=16)[0]
+    ours = generate_text(language, [segment], limit=16)[0]
     opens = vocabulary.special("begin_image")
     never = [i for i in range(vocabulary.text_size, vocabulary.size) if i not in (opens, language.turns.stop)]
     theirs = causal.generate(

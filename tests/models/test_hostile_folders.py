@@ -208,35 +208,6 @@ def test_a_git_lfs_pointer_is_named(folder: Path, name: str) -> None:
     assert line.startswith(f"{folder / name} is a git-lfs pointer") and "git lfs pull" in line
 
 
-@pytest.mark.parametrize(
-    "change", [{"model": {"type": "BPE2"}}, {"version": "2.0"}, {"normalizer": {"type": "New"}}]
-)
-def test_a_tokenizer_json_of_a_newer_library_is_named(folder: Path, change: dict) -> None:
-    path = folder / "text_tokenizer" / "tokenizer.json"
-    content = json.loads(path.read_text())
-    for key, value in change.items():
-        content[key] = content[key] | value if isinstance(content[key], dict) else value
-    path.write_text(json.dumps(content))
-    line = refusal(folder)
-    assert str(path) in line and "a newer library wrote it, or it is damaged" in line
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[" * 1_000_000, b"[]", b'{"model": 5}', b'{"model": {"vocab": []}}']
-)
-def test_a_tokenizer_json_of_another_shape_is_one_line(folder: Path, content: bytes) -> None:
-    (folder / "text_tokenizer" / "tokenizer.json").write_bytes(content)
-    assert "tokenizer.json" in refusal(folder)
-
-
-def test_a_million_pieces_are_refused_before_the_library_reads_them(folder: Path) -> None:
-    path = folder / "text_tokenizer" / "tokenizer.json"
-    content = json.loads(path.read_text())
-    content["added_tokens"] = [{"id": 10**6 + i, "content": f"<{i}>"} for i in range(50_000)]
-    path.write_text(json.dumps(content))
-    assert "text rows: they are of different runs" in refusal(folder)
-
-
 def another(illume: Illume, folder: Path) -> Path:
     """A model of the same sizes and other weights."""
     with torch.no_grad():

@@ -7,8 +7,13 @@ from models import device
 from models.device import free_memory
 from models.document import describe_document, draw_document, edit_document
 from models.generation import SamplingConfig
-from models.language import cache_memory, decoding, drawing
-from models.language.cache_memory import answers_at_once, bytes_per_drawing, bytes_per_token, drawings_at_once
+from models.language import cache_memory, drawing, text_generation
+from models.language.cache_memory import (
+    answer_batch_size,
+    bytes_per_drawing,
+    bytes_per_token,
+    drawing_batch_size,
+)
 from models.language.unified_lm import UnifiedLM
 from tests.fixtures import make_tiny_illume
 from tests.perturb import perturb
@@ -40,11 +45,11 @@ def test_a_drawing_of_7b_takes_what_its_keys_and_values_take(monkeypatch):
     assert one == 2 * bytes_per_drawing(model, 50, guided=False)
     assert 30 < 100 * one / 2**30 < 40  # what a round of 100 at once took, whatever the device had
     monkeypatch.setattr(cache_memory, "free_memory", lambda device: 24 * 2**30)
-    assert drawings_at_once(model, 50) == int(0.8 * 24 * 2**30 / one) < 100
-    assert drawings_at_once(model, 2000) < drawings_at_once(model, 50)
+    assert drawing_batch_size(model, 50) == int(0.8 * 24 * 2**30 / one) < 100
+    assert drawing_batch_size(model, 2000) < drawing_batch_size(model, 50)
     monkeypatch.setattr(cache_memory, "free_memory", lambda device: 0)
     assert (
-        drawings_at_once(model, 50) == answers_at_once(model, 50, 64) == 1
+        drawing_batch_size(model, 50) == answer_batch_size(model, 50, 64) == 1
     )  # which says for itself that it fails
 
 
@@ -73,23 +78,22 @@ def test_images_are_the_same_however_many_are_written_at_once(most, monkeypatch)
     documents += [draw_document("what colour"), edit_document(images[1], "draw a star")]
     nulls = [draw_document(None), edit_document(images[0], None), draw_document(None)]
     nulls += [edit_document(images[1], None)]
-    prompts, twins = ([model.segment(d) for d in some] for some in (documents, nulls))
-    seen = model.seen(prompts), model.seen(twins)
+    prompts, nulls = model.encode_prompts(documents), model.encode_prompts(nulls)
     rows = zip([1.0, 2.0, 3.0, 1.0], [1.0, 0.0, 0.7, 0.5], strict=True)
     settings = [SamplingConfig(cfg, temperature, 7, 0.9) for cfg, temperature in rows]
 
     def draw():
-        return drawing.draw_codes(model.language, prompts, twins, *seen, [1, 2, 3, 4], settings)
+        return drawing.draw_codes(model.language, prompts, nulls, [1, 2, 3, 4], settings)
 
     def answer():
         return model.understand([describe_document(image) for image in images], limit=12)
 
     codes, answers, sizes = draw(), answer(), []
-    run = drawing._draw_at_once
+    run = drawing._draw_batch
     monkeypatch.setattr(
-        drawing, "_draw_at_once", lambda model, own, *rest: sizes.append(len(own)) or run(model, own, *rest)
+        drawing, "_draw_batch", lambda model, own, *rest: sizes.append(len(own)) or run(model, own, *rest)
     )
-    monkeypatch.setattr(drawing, "drawings_at_once", lambda *_: most)
-    monkeypatch.setattr(decoding, "answers_at_once", lambda *_: most)
+    monkeypatch.setattr(drawing, "drawing_batch_size", lambda *_: most)
+    monkeypatch.setattr(text_generation, "answer_batch_size", lambda *_: most)
     assert torch.equal(draw(), codes) and max(sizes) == most and sum(sizes) == 4
     assert answer() == answers

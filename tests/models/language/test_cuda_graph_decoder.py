@@ -7,12 +7,11 @@ import torch
 
 from models.document import edit_document
 from models.generation import SamplingConfig
-from models.language import fused_decoder as bare_trunk
-from models.language.cuda_graph_decoder import WARM, CudaGraphDecoder, repeat
-from models.language.prefill import Prefill
+from models.language import fused_decoder
+from models.language.cuda_graph_decoder import WARM_UP, CudaGraphDecoder, repeat
 from models.language.drawing import draw_codes
-from models.language.fused_decoder import FusedDecoder
-from tests.models.language.test_drawing import FAMILIES, Waits, prepared, with_trunk
+from models.language.prefill import Prefill
+from tests.models.language.trunks import FAMILIES, Waits, prepare, with_trunk
 
 BY_ROW = [
     SamplingConfig(1.0, 0.0),
@@ -30,82 +29,71 @@ SETTINGS = {
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_it_draws_what_growing_steps_draw(illume, settings, monkeypatch):
-    taken = []
-    step = CudaGraphDecoder.step
-    monkeypatch.setattr(CudaGraphDecoder, "step", lambda self, x: taken.append(1) or step(self, x))
-    arguments = (*prepared(illume), [1, 2, 3, 4])
+    steps, step = [], CudaGraphDecoder.step
+    monkeypatch.setattr(CudaGraphDecoder, "step", lambda self, x: steps.append(1) or step(self, x))
+    arguments = (*prepare(illume), [1, 2, 3, 4])
     growing = draw_codes(*arguments, **SETTINGS[settings])
-    assert not taken
-    assert torch.equal(draw_codes(*arguments, **SETTINGS[settings], fixed=True), growing) and len(taken) == 35
+    assert not steps
+    fixed = draw_codes(*arguments, **SETTINGS[settings], cuda_graph=True)
+    assert torch.equal(fixed, growing) and len(steps) == 35
 
 
 @pytest.mark.parametrize("family", ["grouped", "biased", "qwen3"])
 def test_every_kind_of_trunk_does(illume, family):
-    arguments = (*prepared(with_trunk(illume, FAMILIES[family])), [1, 2, 3, 4], SamplingConfig(2.0))
-    assert torch.equal(draw_codes(*arguments, fixed=True), draw_codes(*arguments))
+    arguments = (*prepare(with_trunk(illume, FAMILIES[family])), [1, 2, 3, 4], SamplingConfig(2.0))
+    assert torch.equal(draw_codes(*arguments, cuda_graph=True), draw_codes(*arguments))
 
 
 def test_images_in_the_prompt_are_seen(illume, images):
-    words = ["make it red", "a red circle and a blue square", "red"]
-    segments = [illume.segment(edit_document(im, w)) for im, w in zip(images[:3], words, strict=True)]
-    features = illume.seen(segments)
-    arguments = (illume.language, segments, segments, features, features, [1, 2, 3])
-    growing = draw_codes(*arguments, SamplingConfig(1.5))
-    assert torch.equal(draw_codes(*arguments, SamplingConfig(1.5), fixed=True), growing)
-    blind = draw_codes(
-        illume.language,
-        segments,
-        segments,
-        0 * features,
-        features,
-        [1, 2, 3],
-        SamplingConfig(1.5),
-        fixed=True,
-    )
-    assert not torch.equal(blind, growing)
+    texts = ["make it red", "a red circle and a blue square", "red"]
+    documents = [edit_document(image, text) for image, text in zip(images[:3], texts, strict=True)]
+    prompts, sampling = illume.encode_prompts(documents), SamplingConfig(1.5)
+    growing = draw_codes(illume.language, prompts, prompts, [1, 2, 3], sampling)
+    fixed = draw_codes(illume.language, prompts, prompts, [1, 2, 3], sampling, cuda_graph=True)
+    assert torch.equal(fixed, growing)
+    blind = [replace(own, features=[0 * own.features[0]]) for own in prompts]
+    fixed = draw_codes(illume.language, blind, prompts, [1, 2, 3], sampling, cuda_graph=True)
+    assert not torch.equal(fixed, growing)
 
 
 def test_hidden_states_agree_whatever_lay_in_memory(illume, monkeypatch):
-    make_room = bare_trunk._with_room
+    with_room = fused_decoder._with_room
 
     def littered(cached, room):
-        buffer = make_room(cached, room)
+        buffer = with_room(cached, room)
         buffer[:, :, cached.shape[2] :] = torch.nan
         return buffer
 
-    monkeypatch.setattr(bare_trunk, "_with_room", littered)
-    language, segments, *_ = prepared(illume)
+    monkeypatch.setattr(fused_decoder, "_with_room", littered)
+    language, segments, _ = prepare(illume)
     with torch.no_grad():
-        begun = Prefill(language, segments, torch.zeros(0, 36, 32))
-        growing, fixed = (begun.bare_trunk(kind, 8) for kind in (FusedDecoder, CudaGraphDecoder))
-        for place in range(8):
-            embedded = language.embed_codes(torch.tensor([place, 3, 5, 7]), place)
+        prefill = Prefill(language, segments)
+        growing, fixed = (prefill.decoder(8, cuda_graph=cuda_graph) for cuda_graph in (False, True))
+        for position in range(8):
+            embedded = language.embed_codes(torch.tensor([position, 3, 5, 7]), position)
             assert torch.allclose(growing.step(embedded), fixed.step(embedded), atol=2e-5)
-    assert int(fixed.at) == 8
+    assert int(fixed.written) == 8
 
 
 def test_no_step_asks_the_host(illume):
-    waited = []
+    settings, waited = [replace(own, top_p=0.9) for own in BY_ROW], []
     for tokens in (4, 36):
         illume.language.draw_tokens = tokens
         with Waits() as waits:
-            draw_codes(
-                *prepared(illume), [1, 2, 3, 4], [replace(own, top_p=0.9) for own in BY_ROW], fixed=True
-            )
+            draw_codes(*prepare(illume), [1, 2, 3, 4], settings, cuda_graph=True)
         waited.append(waits.count)
     assert waited[0] == waited[1]
 
 
-def test_where_there_is_no_graph_a_step_is_taken_as_often():
-    for times in (1, WARM, 10):
+@pytest.mark.parametrize("captured", [False, True])
+def test_without_a_graph_a_step_is_taken_as_often(captured):
+    for times in (1, WARM_UP) if captured else (1, WARM_UP, 10):
         taken = torch.zeros(1)
-        repeat(lambda taken=taken: taken.add_(1), times, torch.device("cpu"))
+        repeat(lambda taken=taken: taken.add_(1), times, captured)
         assert taken == times
 
 
 @pytest.mark.gpu
 def test_a_captured_step_draws_what_growing_steps_draw(illume):
-    illume = illume.cuda()
-    language, segments, nulls, *nothing = prepared(illume)
-    arguments = (language, segments, nulls, *(x.cuda() for x in nothing), [1, 2, 3, 4], SamplingConfig(2.0))
-    assert torch.equal(draw_codes(*arguments), draw_codes(*arguments, fixed=False))
+    arguments = (*prepare(illume.cuda()), [1, 2, 3, 4], SamplingConfig(2.0))
+    assert torch.equal(draw_codes(*arguments), draw_codes(*arguments, cuda_graph=False))

@@ -8,12 +8,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from models.causal_lm import to_causal_lm
 from models.document import Text, draw_document
-from models.language.prefill import Prefill, write_text
 from models.generation import NEUTRAL
 from models.language.drawing import draw_codes
 from models.language.families import FAMILIES, trunk_config
+from models.language.prefill import Prefill
 from models.language.pretrained import PretrainedLanguage
 from models.language.sampling import Sampler, uniform_noise
+from models.language.text_generation import generate_text
 from models.sequence import Segment, collate
 from models.unified import Illume
 from tests.models.language.tiny_models import SIZES, byte_level
@@ -129,41 +130,38 @@ def test_a_family_computes_what_its_library_class_does(name, tmp_path, words):
                 own = found[r, start : start + len(texts[index])]
                 torch.testing.assert_close(own, wanted[index], atol=2e-4, rtol=1e-3)
                 start += len(texts[index])
-    for bare in (True, False):  # continued with a cache, padded on the left, past the window
-        begun = Prefill(language, [of(ids[:4]) for ids in texts], nothing)
-        read, hidden = begun.reader(13, bare), begun.last
-        for place in range(4, 17):
+    for fused in (True, False):  # decoded with a cache, padded on the left, past the window
+        prefill = Prefill(language, [of(ids[:4]) for ids in texts])
+        decoder, hidden = prefill.decoder(13, fused), prefill.last
+        for position in range(4, 17):
             for i in (0, 1, 3):
                 own = language.logits(hidden[i])[: language.vocabulary.text_size]
-                torch.testing.assert_close(own, wanted[i][place - 1], atol=2e-4, rtol=1e-3)
-            hidden = read(
-                language.embed(torch.tensor([[ids[min(place, len(ids) - 1)]] for ids in texts]))[:, 0]
-            )
+                torch.testing.assert_close(own, wanted[i][position - 1], atol=2e-4, rtol=1e-3)
+            ids = torch.tensor([[own[min(position, len(own) - 1)]] for own in texts])
+            hidden = decoder.step(language.embed(ids)[:, 0])
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 @torch.no_grad()
-def test_words_and_codes_of_a_family_are_those_its_exported_class_writes(name, tmp_path, words):
+def test_text_and_codes_of_a_family_are_those_of_its_exported_class(name, tmp_path, words):
     _, language, tokenizer = published(tmp_path, name, words)
     model = Illume(language=language, text_tokenizer=tokenizer).eval()
     exported = to_causal_lm(language).eval()
     asked = model.segment([Text("describe the image")], ask=True)
-    written = write_text(language, [asked], torch.zeros(0, 36, 32), limit=12)[0]
     ids = list(asked.ids)
-    for token in written:
+    for token in generate_text(language, [asked], limit=12)[0]:
         row = logits(exported, ids)[-1]
         chosen = [*range(language.vocabulary.text_size), language.turns.stop]
         chosen.append(language.vocabulary.special("begin_image"))
         assert token == chosen[int(row[chosen].argmax())]
         ids.append(token)
     drawn = model.segment(draw_document("a red circle"))
-    nothing, first = torch.zeros(0, 36, 32), language.vocabulary.first_code
-    choice, noise = Sampler.of([NEUTRAL]), uniform_noise([5], 36)
-    for fixed in (False, True):
-        codes = draw_codes(language, [drawn], [drawn], nothing, nothing, [5], fixed=fixed)
+    first, sampler, noise = language.vocabulary.first_code, Sampler.of([NEUTRAL]), uniform_noise([5], 36)
+    for cuda_graph in (False, True):
+        codes = draw_codes(language, [drawn], [drawn], [5], cuda_graph=cuda_graph)
         assert len(codes.unique()) > 8
         whole = logits(exported, drawn.ids + (codes[0] + first).tolist())[len(drawn) - 1 : -1, first:]
-        wanted = [choice(row[None], noise[:, place]) for place, row in enumerate(whole)]
+        wanted = [sampler(row[None], noise[:, position]) for position, row in enumerate(whole)]
         assert torch.equal(torch.cat(wanted), codes[0])
 
 
@@ -206,7 +204,7 @@ def test_rotary_angles_that_depend_on_the_length_are_held_to_it(tmp_path, words)
         with pytest.raises(ValueError, match=f"sequence_length must be {limit} at most"):
             language.hidden(batch, batch.ids, torch.zeros(0, 36, 32))
         with pytest.raises(ValueError, match=f"are held to {limit}: shorten the prompt"):
-            Prefill(language, [of([1] * 100)], torch.zeros(0, 36, 32)).reader(limit - 99)
+            Prefill(language, [of([1] * 100)]).decoder(limit - 99)
 
 
 # Keys as published configs spell them: what the library class reads, and what it does not.

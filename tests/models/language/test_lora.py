@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from models.language.lora import add_lora, plan_lora
+from models.language.lora import add_lora
 from models.language.pretrained import PretrainedLanguage
 from models.unified import Illume
-from tests.models.language.test_pretrained import SIZES, publish
+from tests.models.language.tiny_models import SIZES, publish
 
 pytest.importorskip("peft")
 
@@ -40,13 +40,16 @@ def test_low_rank_additions_learn_and_the_folder_holds_them_added_up(tmp_path):
 
 
 @pytest.mark.parametrize("targets", [["q_proj", "down_proj"], "all-linear"])
-def test_a_plan_counts_what_peft_adds(tmp_path, targets):
+def test_additions_on_the_meta_device_have_the_same_shapes(tmp_path, targets):
     publish(tmp_path)
     settings = {"r": 4, "lora_alpha": 8, "target_modules": targets}
     shapes = []
-    for add in (add_lora, plan_lora):
-        language, _ = PretrainedLanguage(str(tmp_path), **SIZES).load()
-        add(language, settings)
+    for device in ("cpu", "meta"):
+        published = PretrainedLanguage(str(tmp_path), **SIZES)
+        language, _ = published.load() if device == "cpu" else published.without_weights()
+        with torch.device(device):
+            add_lora(language, settings)
         named = language.trunk.named_parameters()
         shapes.append(sorted(tuple(p.shape) for name, p in named if "lora_" in name and p.requires_grad))
+        assert all(p.device.type == device for p in language.trunk.parameters())
     assert shapes[0] == shapes[1] and len(shapes[0]) >= 8

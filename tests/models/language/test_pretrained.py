@@ -6,16 +6,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from models.document import Text, describe_document, draw_document
+from models.document import describe_document, draw_document
 from models.generation import SamplingConfig
-from models.language.prefill import Prefill, write_text
 from models.language.drawing import draw_codes
 from models.language.pretrained import PretrainedLanguage
 from models.sequence import collate
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
-from tests.models.language.tiny_models import CHATML, FAMILIES, SIZES, publish, publish_gap
+from tests.models.language.tiny_models import FAMILIES, SIZES, publish
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -38,69 +37,6 @@ def test_a_published_model_keeps_its_logits_and_its_folder_loads_again(family, t
         ).last_hidden_state
     assert torch.equal(again.language.logits(hidden), ours)
     assert again.language.turns.stop == tokenizer.convert_tokens_to_ids("<|im_end|>")
-
-
-def test_words_of_ids_with_a_gap_stay_words(tmp_path):
-    publish_gap(tmp_path)
-    language, words = PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()
-    largest = max(words.get_vocab().values())
-    assert language.vocabulary.text_size == largest + 1 > len(words)
-    model = Illume(language=language, text_tokenizer=words)
-    segment = model.sequencer.segment([Text("describe the image"), Text("red", learn=True)])
-    own = [language.vocabulary.special(name) for name in ("begin", "user", "assistant", "end")]
-    spelled = [i for i in segment.ids if i not in own]
-    assert len(spelled) == len(segment.ids) - 4 and max(spelled) >= largest - 5
-    assert words.decode(spelled) == "describe the imagered"
-
-
-def test_turns_are_the_chat_templates(tmp_path):
-    words = publish(tmp_path, template=CHATML)
-    language, tokenizer = PretrainedLanguage(str(tmp_path), **SIZES).load()
-    model = Illume(language=language, text_tokenizer=tokenizer)
-    document = [Text("describe"), Text("red", learn=True), Text("draw"), Text("circle", learn=True)]
-    segment = model.sequencer.segment(document)
-    said = [{"role": ("user", "assistant")[i % 2], "content": part.text} for i, part in enumerate(document)]
-    theirs = words.apply_chat_template(said, tokenize=False)
-    assert words.decode(segment.ids).replace(" ", "") == theirs.replace(" ", "")
-    learned = [i for i, learn in zip(segment.ids, segment.learn, strict=True) if learn]
-    assert words.decode(learned).replace(" ", "") == "red<|im_end|>\ncircle<|im_end|>\n"
-    asked = model.sequencer.segment(document[:1], ask=True)
-    assert asked.ids == segment.ids[: len(asked.ids)]
-    injected = model.sequencer.segment([Text("<|im_end|>")])
-    assert injected.ids.count(words.convert_tokens_to_ids("<|im_end|>")) == 0
-
-
-def test_vicunas_turns_and_our_own(tmp_path):
-    publish(tmp_path, template=None)
-    with pytest.raises(ValueError, match="has no chat template: set `turns` to vicuna"):
-        PretrainedLanguage(str(tmp_path), **SIZES).load()
-    language, words = PretrainedLanguage(str(tmp_path), **SIZES, turns="vicuna").load()
-    segment = Illume(language=language, text_tokenizer=words).sequencer.segment(
-        [Text("draw"), Text("red", learn=True)]
-    )
-    text = words.decode(segment.ids)
-    assert text.startswith("<s>") and text.endswith("</s>")
-    assert language.turns.stop == words.eos_token_id
-    own = PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()[0]
-    assert own.turns.stop == own.vocabulary.special("end")
-
-
-def test_an_answer_ends_where_the_template_ends_it(tmp_path):
-    publish(tmp_path)
-    language, words = PretrainedLanguage(str(tmp_path), **SIZES).load()
-    model = Illume(language=language, text_tokenizer=words).eval()
-    prompt = model.segment([Text("describe")], ask=True)
-    other, seen = words.convert_tokens_to_ids("a"), model.seen([prompt])
-    with torch.no_grad():
-        hidden = Prefill(language, [prompt], seen).last[0]
-        language.vision_head.zero_()
-        for wanted, written in ((language.turns.stop, [language.turns.stop]), (other, [other] * 4)):
-            language.text_head.zero_()
-            language.text_head[wanted] = hidden
-            assert write_text(language, [prompt], seen, limit=4)[0][: len(written)] == written[:1] * len(
-                written
-            )
-    assert model.decode_text([language.turns.stop]) == ""
 
 
 def test_a_sharded_folder_and_one_that_lacks_a_shard(tmp_path):
@@ -147,7 +83,7 @@ def test_a_plan_needs_no_weights(tmp_path):
     publish(tmp_path)
     whole = PretrainedLanguage(str(tmp_path), **SIZES).load()[0]
     (tmp_path / "model.safetensors").unlink()
-    planned = PretrainedLanguage(str(tmp_path), **SIZES).plan()[0]
+    planned = PretrainedLanguage(str(tmp_path), **SIZES).without_weights()[0]
     assert all(p.is_meta for p in planned.parameters())
     assert {n: p.shape for n, p in planned.named_parameters()} == {
         n: p.shape for n, p in whole.named_parameters()
@@ -181,9 +117,8 @@ def test_it_learns_to_draw_and_to_answer_and_draws(family, tmp_path):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
-    prompts = [model.segment(draw_document(words)) for words in ("a red circle", None)]
-    seen = model.seen(prompts[:1])
-    codes = draw_codes(model.eval().language, prompts[:1], prompts[1:], seen, seen, [1], SamplingConfig(2.0))
+    prompt, null = (model.segment(draw_document(caption)) for caption in ("a red circle", None))
+    codes = draw_codes(model.eval().language, [prompt], [null], [1], SamplingConfig(2.0))
     assert codes.shape == (1, 36) and int(codes.max()) < 64
 
 

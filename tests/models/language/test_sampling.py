@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.generation import SamplingConfig
-from models.language.sampling import BLOCK, Sampler, sample_inverse_cdf, uniform_noise
+from models.language.sampling import BLOCK, Sampler, apply_guidance, sample_inverse_cdf, uniform_noise
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.2, 0.3]])).expand(4000, 3)
 NOISE = uniform_noise([0], 4000)[0]
@@ -96,3 +96,11 @@ def test_what_weighs_nothing_is_never_taken():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError):
         Sampler.of([SamplingConfig(**wrong)] * 3)
+
+
+def test_guidance_of_one_is_the_condition_and_logits_are_as_good_as_log_probabilities():
+    c, u = torch.randn(2, 9), torch.randn(2, 9)
+    assert torch.allclose(apply_guidance(c, u, 1.0), c, atol=1e-6)
+    logs = [x.log_softmax(-1) for x in (c, u)]
+    guided = apply_guidance(c, u, 3.0).softmax(-1)
+    assert torch.allclose(guided, apply_guidance(*logs, 3.0).softmax(-1), atol=1e-6)

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from models.language import template_render
+from models.language.chat_template import MARKERS
 from models.language.pretrained import PretrainedLanguage
 from models.language.template_render import TODAY, render_template
-from models.turns import SAID
 from tests.models.language.tiny_models import CHATML, SIZES, publish
 
 DATED = "{{ '<|im_start|>system\nToday is ' + strftime_now('%d %b %Y') + '<|im_end|>\n' }}" + CHATML
@@ -91,7 +91,7 @@ def test_a_date_in_a_template_is_the_recipes(tmp_path):
 
 
 def test_what_is_left_to_chance_in_a_template_is_not():
-    talk = [{"role": "user", "content": SAID[0]}]
+    talk = [{"role": "user", "content": MARKERS[0]}]
     template = "{{ range(1000) | random }} {{ lipsum(1) }} {{ messages[0].content }}"
     texts = {render_template(f"{template}{{# {i} #}}", talk, {}, "some/model") for i in range(2)}
-    assert len(texts) == 1 and SAID[0] in texts.pop()
+    assert len(texts) == 1 and MARKERS[0] in texts.pop()

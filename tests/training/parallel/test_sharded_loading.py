@@ -135,7 +135,7 @@ def chain(tmp_path_factory):
     seen = {name: str(folder / "tokenizer") for name in ("encoder", "tokenizer", "detokenizer")}
     first = {"start": seen, "language": {"from": str(folder / "llm")}}
     own = {name: str(folder / "language") for name in ("language", "text_tokenizer")}
-    sliced = {"slicing": {"most": 2, "size": 48}}
+    sliced = {"slicing": {"max_slices": 2, "size": 48}}
     return {"published": first | sliced, "folder": {"start": seen | own}}
 
 

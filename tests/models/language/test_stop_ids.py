@@ -8,15 +8,11 @@ from transformers import AutoModelForCausalLM
 
 from models.causal_lm import to_causal_lm
 from models.document import Text
-from models.language.prefill import Prefill, write_text
+from models.language.prefill import Prefill
 from models.language.pretrained import PretrainedLanguage
+from models.language.text_generation import generate_text
 from models.unified import Illume
 from tests.models.language.tiny_models import SIZES, publish
-
-WORDED = (
-    "{% for m in messages %}{{ '### ' + m['role'] + ':\n' + m['content'] + '\n\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '### assistant:\n' }}{% endif %}"
-)
 
 
 def as_llama_3(folder, where="generation_config.json", **more):
@@ -39,16 +35,17 @@ def test_an_answer_ends_at_every_end_of_the_published_model(where, turns, tmp_pa
     Illume(language=language, text_tokenizer=tokenizer).save_pretrained(str(tmp_path / "model"))
     model = Illume.from_pretrained(str(tmp_path / "model"))
     language = model.language
-    assert language.turns.stop == language.stop_ids[0] and {*ends, language.turns.stop} == {*language.stop_ids}
+    assert language.turns.stop == language.stop_ids[0] and {*ends, language.turns.stop} == {
+        *language.stop_ids
+    }
     assert 2 not in language.stop_ids  # a class's default, which is a word of this tokenizer
-    prompt = model.segment([Text("describe")], ask=True)
-    nothing = model.seen([prompt])
-    hidden = Prefill(language, [prompt], nothing).last[0]
+    prompts = model.encode_prompts([[Text("describe")]], ask=True)
+    hidden = Prefill(language, prompts).last[0]
     language.vision_head.zero_()
     for end in ends:
         language.text_head.zero_()
         language.text_head[end] = hidden
-        assert write_text(language, [prompt], nothing, limit=4)[0] == [end]
+        assert generate_text(language, prompts, limit=4)[0] == [end]
         assert model.decode_text([words.convert_tokens_to_ids("a"), end]) == "a"
     exported = to_causal_lm(language)
     exported.save_pretrained(tmp_path / "out")
@@ -64,9 +61,3 @@ def test_what_is_no_end_is_one_line(tmp_path):
         PretrainedLanguage(str(tmp_path), **SIZES).load()
     path.unlink()
     PretrainedLanguage(str(tmp_path), **SIZES).load()
-
-
-def test_a_template_that_ends_answers_in_words_is_refused(tmp_path):
-    publish(tmp_path, template=WORDED)
-    with pytest.raises(ValueError, match=r"ends an answer with '\\n\\n', which its tokenizer reads as words"):
-        PretrainedLanguage(str(tmp_path), **SIZES).load()
