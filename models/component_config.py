@@ -1,76 +1,91 @@
-"""A recipe is the settings of a part as a dict: a class is built from one here, and a mistyped key is told."""
+"""Settings as a config gives them, a mapping: objects are built from one here, and a mistyped key is one clear line."""
 
 import inspect
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from common.checks import suggest
 
-Part = TypeVar("Part")
-SIMPLE = (int, float, bool, str)
+Built = TypeVar("Built")
 
 
-def build(part: type[Part], recipe: Mapping[str, Any], where: str) -> Part:
-    """An instance of `part` with the settings of a recipe.
+def build(kind: type[Built], config: Mapping[str, Any], where: str) -> Built:
+    """An instance of a class with the settings of a config.
 
     Raises:
-        ValueError: the recipe has a key that the class does not know, lacks one, or gives a value of another type; it
-            begins with `where`.
+        ValueError: the config has a key that the class does not know, lacks one, or gives a value of another type; the
+            message begins with `where`.
     """
-    parameters = dict(inspect.signature(part.__init__).parameters)
+    parameters = dict(inspect.signature(kind.__init__).parameters)
     parameters.pop("self")
-    check_keys(recipe, parameters, where)
+    check_keys(config, parameters, where)
     for name, parameter in parameters.items():
-        if parameter.default is inspect.Parameter.empty and name not in recipe:
+        if parameter.default is inspect.Parameter.empty and name not in config:
             raise ValueError(f"{where} lacks the setting {name!r}")
-    hints = get_type_hints(part.__init__)
-    for name, value in recipe.items():
-        wanted = hints.get(name, Any)
-        if not _is(value, wanted):
-            raise ValueError(f"{where}: {name} must be {_told(wanted)}, not {value!r}")
-    return part(**recipe)
+    hints = get_type_hints(kind.__init__)
+    for name, value in config.items():
+        if not _is_of(value, hint := hints.get(name, Any)):
+            raise ValueError(f"{where}: {name} must be {_describe(hint)}, not {value!r}")
+    return kind(**config)
 
 
-def check_keys(recipe: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Makes sure that every key is known.
+def override_fields(own: Built, config: Any, where: str) -> Built:
+    """A dataclass with a config's values in place of its own; null leaves one.
 
     Raises:
-        ValueError: one is not; the message says what was meant, or what there is.
+        ValueError: a key is not known, or the dataclass refuses a value; the message begins with `where`.
     """
+    check_keys(check_mapping(config, where), [one.name for one in fields(own)], where)
+    try:
+        return replace(own, **{name: value for name, value in config.items() if value is not None})
+    except ValueError as error:
+        raise ValueError(f"{where}.{error}") from error
+
+
+def check_mapping(config: Any, where: str) -> Mapping[str, Any]:
+    """Returns a config that is a mapping; raises ValueError where it is not."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f"{where} must hold 'key: value' lines, not {config!r}")
+    return config
+
+
+def check_keys(config: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raises ValueError where a key is not known: it says what was meant, or what there is."""
     names = sorted(known)
-    for key in recipe:
+    for key in config:
         if key not in names:
             raise ValueError(f"{where} has no setting {key!r}: {suggest(key, names)}")
 
 
-def _is(value: Any, wanted: Any) -> bool:
-    """Whether a value of JSON or YAML is of a type; of what these do not hold, everything is."""
-    kind, of = get_origin(wanted), get_args(wanted)
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON or YAML is of a type; of types that these do not hold, every value is."""
+    kind, of = get_origin(hint), get_args(hint)
     if kind is Literal:
         return any(type(value) is type(one) and value == one for one in of)
     if kind in (Union, UnionType):
-        return any(_is(value, one) for one in of)
+        return any(_is_of(value, one) for one in of)
     if kind is dict:
-        return isinstance(value, Mapping) and all(_is(k, of[0]) and _is(v, of[1]) for k, v in value.items())
+        return isinstance(value, Mapping) and all(
+            _is_of(k, of[0]) and _is_of(v, of[1]) for k, v in value.items()
+        )
     if kind in (list, tuple):
         inner = [one for one in of if one is not Ellipsis]
-        return isinstance(value, list | tuple) and all(any(_is(v, one) for one in inner) for v in value)
-    if wanted is type(None):
-        return value is None
-    if wanted not in SIMPLE:
-        return True
-    if wanted is not bool and isinstance(value, bool):
+        return isinstance(value, list | tuple) and all(any(_is_of(v, one) for one in inner) for v in value)
+    if hint in (int, float) and isinstance(value, bool):
         return False
-    return isinstance(value, (int, float) if wanted is float else wanted)
+    return hint not in (int, float, bool, str, type(None)) or isinstance(
+        value, (int, float) if hint is float else hint
+    )
 
 
-def _told(wanted: Any) -> str:
+def _describe(hint: Any) -> str:
     """A type as a user reads it."""
-    if get_origin(wanted) is Literal:
-        return "one of " + ", ".join(map(str, get_args(wanted)))
-    if get_origin(wanted) in (Union, UnionType):
-        return " or ".join(map(_told, get_args(wanted)))
-    if wanted is type(None):
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(_describe, get_args(hint)))
+    if hint is type(None):
         return "null"
-    return f"of type {wanted.__name__ if isinstance(wanted, type) and not get_args(wanted) else wanted}"
+    return f"of type {hint.__name__ if isinstance(hint, type) and not get_args(hint) else hint}"

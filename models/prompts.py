@@ -1,66 +1,46 @@
-"""The words of each task, and the null prompts that guidance is away from: a setting of the model folder.
+"""The prompt of each task, and the null prompts of classifier-free guidance: settings of the model folder.
 
-What a model is asked must be what it was asked in training, so the words are the model's own: `prompts` in the
-illume.json of its folder, set by a recipe (`model.init_args.prompts`), inherited by later stages, and used by training,
+What a model is asked must be what it was asked in training, so the prompts are the model's own: `prompts` in the
+illume.json of its folder, set by a config (`model.init_args.prompts`), inherited by later stages, and used by training,
 drawing, evaluation and self-enhancement alike.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from common.checks import suggest
-from models.component_config import check_keys
+from common.checks import check_choice
+from models.component_config import override_fields
 
-PLACEHOLDERS = {
-    "draw": "caption",
-    "edit": "instruction",
-    "assess": "caption",
-    "redraw": "caption",
-}  # what is filled in
+PLACEHOLDERS = {"draw": "caption", "edit": "instruction", "assess": "caption", "redraw": "caption"}
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """One sentence a task; by default the playground's, short, as its text tokenizer has few pieces.
-
-    Args:
-        draw: text to image, with `{caption}`.
-        draw_null: its null prompt, which guidance takes in place of it.
-        describe: captioning.
-        detail: captioning object by object.
-        edit: with `{instruction}`.
-        reconstruct: to draw what is seen: stage 1's task, and the null prompt of editing (ILLUME+).
-        assess: self-enhancement's first turn, with `{caption}`.
-        redraw: its second, with `{caption}`.
-
-    Raises:
-        ValueError: one is empty, or lacks what is filled in.
-    """
+    """One sentence a task; the defaults are the playground's, short, as its text tokenizer has few pieces."""
 
     draw: str = "draw : {caption}"
     draw_null: str = "draw a random image"
     describe: str = "describe the image"
-    detail: str = "describe the image in detail"
+    detail: str = "describe the image in detail"  # object by object
     edit: str = "edit the image : {instruction}"
-    reconstruct: str = "reconstruct the image"
-    assess: str = "does the image show : {caption} ?"
-    redraw: str = "draw it again : {caption}"
+    reconstruct: str = "reconstruct the image"  # stage 1's task, and the null prompt of editing (ILLUME+)
+    assess: str = "does the image show : {caption} ?"  # self-enhancement's first turn
+    redraw: str = "draw it again : {caption}"  # and its second
 
     def __post_init__(self) -> None:
         for name, text in asdict(self).items():
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"{name} must be some words, not {text!r}")
-            place = PLACEHOLDERS.get(name)
-            if place is not None and text.count("{" + place + "}") != 1:
-                raise ValueError(f"{name} {text!r} must hold {{{place}}} once, where the words are filled in")
-            for other in set(PLACEHOLDERS.values()) - {place}:
-                if "{" + other + "}" in text:
-                    raise ValueError(f"{name} {text!r} holds {{{other}}}, which nothing fills in")
+            own = PLACEHOLDERS.get(name)
+            if own is not None and text.count("{" + own + "}") != 1:
+                raise ValueError(f"{name} {text!r} must hold {{{own}}} once, where the words are filled in")
+            if strange := [p for p in PLACEHOLDERS.values() if p != own and "{" + p + "}" in text]:
+                raise ValueError(f"{name} {text!r} holds {{{strange[0]}}}, which nothing fills in")
 
-    def fill(self, name: str, words: str) -> str:
-        """A prompt with the words in it, by replacement: braces in the words stay text."""
-        return getattr(self, name).replace("{" + PLACEHOLDERS[name] + "}", words)
+    def fill(self, name: str, text: str) -> str:
+        """A prompt with a text in its place; braces in the text stay text."""
+        return getattr(self, name).replace("{" + PLACEHOLDERS[name] + "}", text)
 
     def to_dict(self) -> dict[str, str]:
         """As illume.json holds them."""
@@ -68,13 +48,13 @@ class Prompts:
 
     @property
     def texts(self) -> list[str]:
-        """All of them, as a text tokenizer made from scratch reads them."""
+        """All of them, for training a text tokenizer."""
         return list(asdict(self).values())
 
 
 PLAYGROUND = Prompts()
 # Wording of ILLUME+'s released demo, for drawing, editing and their null prompts, without its tags of resolution, which
-# this model has none of. ILLUME prints no prompts; the words for seeing, assessing and drawing again are assumed.
+# this model has none of. ILLUME prints no prompts; those for seeing, assessing and drawing again are assumed.
 ILLUME_PLUS = Prompts(
     draw="Generate an image, the content of image is {caption}",
     draw_null="Generate a random image",
@@ -91,26 +71,13 @@ SETS = {"playground": PLAYGROUND, "illume_plus": ILLUME_PLUS}
 def read_prompts(
     given: str | Mapping[str, Any] | None, own: Prompts = PLAYGROUND, where: str = "prompts"
 ) -> Prompts:
-    """The prompts that a config names or spells out.
-
-    Args:
-        given: a set's name, or prompts by task, laid over `own`; None: `own`.
-        own: those that are there already.
-        where: what messages call it.
+    """The prompts that a config gives: one of SETS by its name, or prompts by task laid over `own`.
 
     Raises:
-        ValueError: there is no such set or task, or a prompt is empty or lacks what is filled in.
+        ValueError: there is no such set or task, or a prompt is empty or lacks its placeholder.
     """
-    if given is None:
-        return own
     if isinstance(given, str):
-        if given not in SETS:
-            raise ValueError(f"{where}: there is no set of prompts {given!r}: {suggest(given, SETS)}")
-        return SETS[given]
-    if not isinstance(given, Mapping):
+        return SETS[check_choice(given, SETS, f"{where}: the set of prompts")]
+    if given is not None and not isinstance(given, Mapping):
         raise ValueError(f"{where} must be one of {', '.join(SETS)}, or 'task: words' lines, not {given!r}")
-    check_keys(given, [one.name for one in fields(own)], where)
-    try:
-        return replace(own, **given)
-    except ValueError as error:
-        raise ValueError(f"{where}.{error}") from error
+    return override_fields(own, given or {}, where)

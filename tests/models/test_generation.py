@@ -28,7 +28,7 @@ def asked(model: Illume, monkeypatch: pytest.MonkeyPatch) -> list[SamplingConfig
         seen.append(rest[-1])
         return torch.zeros(len(prompts), language.draw_tokens, dtype=torch.long)
 
-    monkeypatch.setattr("models.unified.draw_codes", draw_codes)
+    monkeypatch.setattr("models.document_model.draw_codes", draw_codes)
     return seen
 
 

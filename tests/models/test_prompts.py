@@ -1,7 +1,6 @@
 """Prompts are the model's own: in its folder, in training, in drawing and in what guidance is away from."""
 
 import ast
-import inspect
 import random
 import re
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from datamodules.document_datamodule import _segment
+from datamodules.document_datamodule import Segmenter
+from datamodules.templates import TemplateRequest
 from models.document import Text
 from models.generation import SamplingConfig
 from models.prompts import ILLUME_PLUS, PLAYGROUND, Prompts, read_prompts
@@ -47,9 +47,8 @@ def test_a15_training_asks_in_the_models_words(
 ) -> None:
     model = make_tiny_illume()
     model.prompts = ILLUME_PLUS
-    given = {"sequencer": model.sequencer, "template": template, "size": 48, "draw_size": 48, "longest": None}
-    given |= {"drop": drop, "length": 2048, "stamps": {}, "sample": sample, "rng": random.Random(0)}
-    segment = _segment(**{name: given[name] for name in inspect.signature(_segment).parameters})
+    request = TemplateRequest(sample, 48, drop=drop, draw_size=48, prompts=ILLUME_PLUS)
+    segment = Segmenter(model.sequencer, template, request, 2048, {})(sample, random.Random(0))
     filled = {"draw": "a red circle", "edit": "make it blue"}
     words = ILLUME_PLUS.fill(name, filled[name]) if name in filled else getattr(ILLUME_PLUS, name)
     asked = model.sequencer.encode_text(words)
@@ -62,9 +61,9 @@ def test_a15_inference_and_null_prompts_are_the_models_own(monkeypatch: pytest.M
     said: list[str] = []
     segment = model.segment
 
-    def heard(document: list, **rest: Any) -> Any:
+    def heard(document: list, *rest: Any) -> Any:
         said.append(next(part.text for part in document if isinstance(part, Text)))
-        return segment(document, **rest)
+        return segment(document, *rest)
 
     monkeypatch.setattr(model, "segment", heard)
     model.draw_batch(["a cat"], [0])
@@ -100,7 +99,7 @@ def test_a15_nobody_makes_a_document_without_saying_whose_words() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ("illume_pluss", "here: there is no set of prompts 'illume_pluss': did you mean illume_plus?"),
+        ("illume_pluss", "here: the set of prompts 'illume_pluss' is not known: did you mean illume_plus?"),
         ({"draw": "draw it"}, "here.draw 'draw it' must hold {caption} once"),
         ({"draw": "{caption} {caption}"}, "must hold {caption} once"),
         ({"edit": "edit : {caption}"}, "must hold {instruction} once"),
