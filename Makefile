@@ -13,7 +13,7 @@ FIDELITY := .venv/fidelity
 PEERS := .venv/peers
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: install demo reference test bench lint clean
+.PHONY: install demo reference test bench lint docs clean
 
 install: $(STAMP)
 
@@ -41,7 +41,7 @@ reference: install
 test: install $(FIDELITY)/.installed $(PEERS)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 	PYTHONPATH=$(FIDELITY):$(PEERS) $(BIN)/python -m pytest -q -n 2 --dist loadfile \
-	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/benchmarks/test_peers.py tests/models/language/test_lora.py \
+	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/benchmarks/test_quantizer.py tests/benchmarks/test_training.py tests/models/language/test_lora.py \
 	  tests/lightning_modules/test_frozen_dtype.py
 
 # Every benchmark, each in a process of its own; writes docs/results/bench/ and docs/understand/performance.md. Let nothing run beside.
@@ -63,8 +63,13 @@ $(PEERS)/.installed: $(STAMP)
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The documentation site, in site/; a broken link fails.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # Leaves .venv and runs/: they took long to make.
 clean:
-	rm -rf .pytest_cache .ruff_cache build *.egg-info
+	rm -rf .pytest_cache .ruff_cache .mypy_cache build site *.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -not -path './runs/*' -prune -exec rm -rf {} +
