@@ -15,9 +15,9 @@ import torch
 from benchmarks.drawing import CFG, PROMPT, TEXT
 from benchmarks.harness import run, seconds
 from benchmarks.language_models import CODES, LARGE, SEVEN_B, SMALL, Size, llama, random_model, text_segment
-from benchmarks.log_plot import Series, panels
 from benchmarks.roofline import decode_work
 from common.files import write_text
+from evals.reports.plot import COLOURS, SOFT, new_figure, svg_text
 from models.generation import SamplingConfig
 from models.language.drawing import draw_codes
 
@@ -53,17 +53,22 @@ def parameters(size: Size) -> int:
     return layers * (4 * width * width + 3 * width * mlp_width) + CODES * width
 
 
-def drawn(found: dict[str, Any]) -> str:
-    """The curves as SVG, each above the line that the hardware would allow."""
+def plot_costs(found: dict[str, Any]) -> str:
+    """The curves as SVG on logarithmic axes, each above the line that the hardware would allow."""
     labels = {"batch": "images at once", "tokens": "tokens in an image", "parameters": "parameters"}
-    series = {
-        labels[name]: [
-            Series("measured", [(float(x), at["seconds_an_image"]) for x, at in curve.items()]),
-            Series("allowed", [(float(x), at["allowed_an_image"]) for x, at in curve.items()]),
-        ]
-        for name, curve in found.items()
+    styles = {
+        "measured": {"color": COLOURS["a"], "marker": "o"},
+        "allowed": {"color": SOFT, "linestyle": "--"},
     }
-    return panels(series, "seconds an image")
+    figure, panels = new_figure(len(found), width=270, height=290, share_y=True)
+    for axes, (name, curve) in zip(panels, found.items(), strict=True):
+        for kind, style in styles.items():
+            costs = [at[f"{'seconds' if kind == 'measured' else kind}_an_image"] for at in curve.values()]
+            axes.loglog(list(curve), costs, label=kind, markersize=5, gid=f"{name} {kind}", **style)
+        axes.set_xlabel(labels[name])
+    panels[0].set_ylabel("seconds an image")
+    panels[0].legend()
+    return svg_text(figure)
 
 
 def measure(
@@ -92,7 +97,7 @@ def measure(
         found["tokens"] = {n: cost(SMALL, BATCH, n, *how) for n in tokens}
         found["parameters"] = {parameters(one): cost(one, BATCH, COUNT, *how) for one in MODELS}
     if svg is not None:
-        write_text(svg, drawn(found))
+        write_text(svg, plot_costs(found))
     return found | {"device": device}
 
 

@@ -218,7 +218,7 @@ def to_text(assessment: Assessment, words: int | None = None) -> str:
     return " . ".join([*said, f"score : {assessment.score}", f"overall : {_yes(assessment.overall)}"])
 
 
-OPEN_END = "overall :"  # what stands before the last word, whose probability is the model's own confidence
+OVERALL = "overall :"  # before the last verdict, whose probability is the model's own confidence
 
 
 def from_text(text: str) -> Assessment:

@@ -33,6 +33,9 @@ def opinion_from_json(said: Mapping[str, Any]) -> Assessment | Unjudged:
     return Unjudged(said["unjudged"]) if "unjudged" in said else Assessment.model_validate(said)
 
 
+Opinion = Assessment | Unjudged
+
+
 class JudgeUnavailable(OSError):
     """The judge cannot go on for now: its server is gone, or a cap is reached. What it said before is kept."""
 

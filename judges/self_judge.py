@@ -1,77 +1,84 @@
 """The model as the judge of its own drawings."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
-from judges.assessment import OPEN_END, Assessment, Dimension, from_text
-from judges.judge import Judge, Unjudged
+from judges.assessment import OVERALL, Assessment, Dimension, from_text
+from judges.judge import Judge, Opinion, Unjudged
 from models.unified import Illume
 
 BATCH = 100
 
 
-class SelfJudge(Judge):
-    """Asks the model that is watched, in the words of its own training dialogues.
+class SelfAssessment(NamedTuple):
+    """The model's opinion of a drawing, and its probability of "yes" as the overall verdict (0 without an assessment)."""
 
-    Args:
-        dimensions: those of its training.
-    """
+    opinion: Opinion
+    confidence: float
+
+    @property
+    def verdict(self) -> bool | None:
+        """The overall verdict; None where the model wrote no assessment."""
+        return self.opinion.overall if isinstance(self.opinion, Assessment) else None
+
+
+class SelfJudge(Judge):
+    """Has the model assess its drawings in the wording of its own training dialogues, whose dimensions these are."""
 
     name = "self"
 
-    def __init__(self, dimensions: Sequence[Dimension | dict[str, str]] | None = None) -> None:
+    def __init__(self, dimensions: list[Dimension] | None = None) -> None:
         super().__init__(dimensions)
-        self.model: Illume | None = None
+        self._model: Illume | None = None
 
     def set_model(self, model: Illume) -> None:
         """Takes the model."""
-        self.model = model
+        self._model = model
 
-    def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
-        """Its opinions; where it wrote something else, or of other dimensions, none."""
-        return [opinion for opinion, _ in self._written(prompts, images)]
+    @property
+    def model(self) -> Illume:
+        """The model.
 
-    def _of_mine(self, opinion: Assessment | Unjudged) -> Assessment | Unjudged:
-        asked = {dimension.name for dimension in self.dimensions}
-        if isinstance(opinion, Assessment) and set(opinion.verdicts) != asked:
-            return Unjudged(f"the model wrote of other dimensions: {', '.join(opinion.verdicts)}")
-        return opinion
+        Raises:
+            ValueError: none was set.
+        """
+        if self._model is None:
+            raise ValueError("the self judge has no model: call set_model(model) first")
+        return self._model
 
-    def assess_with_confidence(
-        self, prompts: Sequence[str], images: Tensor
-    ) -> list[tuple[Assessment | Unjudged, float]]:
-        """Opinions, and the probability of "yes" against "no" where the overall verdict stands (0 without an opinion)."""
-        written = self._written(prompts, images)
-        sure = [i for i, (opinion, _) in enumerate(written) if isinstance(opinion, Assessment)]
-        chances = [0.0] * len(written)
-        for start in range(0, len(sure), BATCH):
-            part = sure[start : start + BATCH]
-            begun = [written[i][1].rpartition(OPEN_END)[0] + OPEN_END for i in part]
-            found = self._model().confidence(images[part], [prompts[i] for i in part], begun)
-            for i, chance in zip(part, found, strict=True):
-                chances[i] = chance
-        return [(opinion, chance) for (opinion, _), chance in zip(written, chances, strict=True)]
+    def assess(self, prompts: Sequence[str], images: Tensor) -> list[Opinion]:
+        """Its opinions; unjudged where it wrote no assessment, or one of other dimensions."""
+        return [self._read(text) for text in self._write(prompts, images)]
 
-    def _model(self) -> Illume:
-        if self.model is None:
-            raise ValueError("the self judge has no model: set_model(model) first")
-        return self.model
+    def assess_with_confidence(self, prompts: Sequence[str], images: Tensor) -> list[SelfAssessment]:
+        """Opinions, and how confident the model is of each overall verdict."""
+        texts = self._write(prompts, images)
+        opinions = [self._read(text) for text in texts]
+        confidences = [0.0] * len(texts)
+        readable = [i for i, opinion in enumerate(opinions) if isinstance(opinion, Assessment)]
+        for start in range(0, len(readable), BATCH):
+            batch = readable[start : start + BATCH]
+            begun = [texts[i].rpartition(OVERALL)[0] + OVERALL for i in batch]
+            found = self.model.confidence(images[batch], [prompts[i] for i in batch], begun)
+            for i, confidence in zip(batch, found, strict=True):
+                confidences[i] = confidence
+        return list(map(SelfAssessment, opinions, confidences))
 
-    def _written(self, prompts: Sequence[str], images: Tensor) -> list[tuple[Assessment | Unjudged, str]]:
-        """Opinions, and the words that they were read from."""
-        texts = [
+    def _write(self, prompts: Sequence[str], images: Tensor) -> list[str]:
+        """The texts of its assessments."""
+        return [
             text
             for start in range(0, len(prompts), BATCH)
-            for text in self._model().assess_batch(
-                images[start : start + BATCH], prompts[start : start + BATCH]
-            )
+            for text in self.model.assess_batch(images[start : start + BATCH], prompts[start : start + BATCH])
         ]
-        return [(self._of_mine(_read(text)), text) for text in texts]
 
-
-def _read(text: str) -> Assessment | Unjudged:
-    try:
-        return from_text(text)
-    except ValueError as error:
-        return Unjudged(str(error))
+    def _read(self, text: str) -> Opinion:
+        try:
+            assessment = from_text(text)
+        except ValueError as error:
+            return Unjudged(str(error))
+        if set(assessment.verdicts) != {dimension.name for dimension in self.dimensions}:
+            return Unjudged(f"the model wrote of other dimensions: {', '.join(assessment.verdicts)}")
+        return assessment

@@ -1,6 +1,7 @@
-"""Pictures of an evaluation, written as PNG files with a `pictures.json` that says what each shows."""
+"""Example images of an evaluation as PNG files, and a `pictures.json` of what each shows."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +16,38 @@ from evals.playground.reconstruction import Reconstructions
 from judges.pixels import to_numpy
 
 
-def _write(folder: Path, name: str, image: Tensor) -> str:
-    write_bytes(folder / f"{name}.png", encode_image(Image.fromarray(to_numpy(image[None])[0])))
-    return f"{name}.png"
-
-
-def write_pictures(
-    folder: Path, drawings: list[Drawing], rebuilt: Reconstructions, edited: list[EditResult], most: int = 24
+def write_example_images(
+    folder: Path,
+    drawings: list[Drawing],
+    rebuilt: Reconstructions,
+    edits: list[EditResult],
+    count: int = 24,
 ) -> None:
     """Writes the first drawings of each category, reconstructions and edits, as they came: nothing is chosen."""
+
+    def write(name: str, image: Tensor) -> str:
+        write_bytes(folder / f"{name}.png", encode_image(Image.fromarray(to_numpy(image[None])[0])))
+        return f"{name}.png"
+
     folder.mkdir(parents=True, exist_ok=True)
-    shown: dict[str, Any] = {"drawings": [], "reconstructions": [], "edits": []}
-    count: dict[str, int] = {}
-    last = None
-    for d in drawings:
-        category = d.prompt.spec.category
-        if d.prompt == last or count.get(category, 0) >= most // 4:
+    shown: dict[str, list[dict[str, Any]]] = {"drawings": [], "reconstructions": [], "edits": []}
+    numbers: Counter[str] = Counter()
+    previous = None
+    for drawing in drawings:
+        category = drawing.prompt.spec.category
+        if drawing.prompt == previous or numbers[category] >= count // 4:
             continue
-        last = d.prompt
-        number = count[category] = count.get(category, 0) + 1
-        file = _write(folder, f"draw-{category}-{number}", d.image)
-        shown["drawings"].append(
-            {"file": file, "prompt": d.prompt.text, "category": category, "ok": d.ok, "reasons": d.reasons}
-        )
-    for i in range(min(most // 3, len(rebuilt.real))):
-        row = {
-            "real": _write(folder, f"real-{i}", rebuilt.real[i]),
-            "whole": _write(folder, f"whole-{i}", rebuilt.whole[i]),
-        }
-        if rebuilt.stem is not None:
-            row["stem"] = _write(folder, f"stem-{i}", rebuilt.stem[i])
+        previous = drawing.prompt
+        numbers[category] += 1
+        file = write(f"draw-{category}-{numbers[category]}", drawing.image)
+        about = {"prompt": drawing.prompt.text, "category": category}
+        shown["drawings"].append({"file": file, **about, "ok": drawing.ok, "reasons": drawing.reasons})
+    for i in range(min(count // 3, len(rebuilt.real))):
+        images = {"real": rebuilt.real, "whole": rebuilt.whole, "stem": rebuilt.stem}
+        row = {kind: write(f"{kind}-{i}", of[i]) for kind, of in images.items() if of is not None}
         shown["reconstructions"].append(row)
-    for i, e in enumerate(edited[: most // 2]):
-        row = {
-            k: _write(folder, f"edit-{i}-{k}", im)
-            for k, im in (("before", e.before), ("image", e.image), ("truth", e.after))
-        }
-        shown["edits"].append(row | {"instruction": e.edit.instruction, "ok": e.ok})
+    for i, one in enumerate(edits[: count // 2]):
+        images = {"before": one.before, "image": one.image, "truth": one.after}
+        row = {kind: write(f"edit-{i}-{kind}", image) for kind, image in images.items()}
+        shown["edits"].append(row | {"instruction": one.edit.instruction, "ok": one.ok})
     write_text(folder / "pictures.json", json.dumps(shown, indent=1) + "\n")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -19,7 +18,7 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn image (3, H, W), what was asked, and the judge's verdict in words."""
+    """A drawn image (3, H, W), its prompt, and the judge's verdict with reasons."""
 
     prompt: Prompt
     image: Tensor
@@ -28,21 +27,20 @@ class Drawing:
 
 
 def draw_and_judge(
-    model: Illume, per_category: int, seeds: int, seed: int = 0, **sampling: Any
+    model: Illume, per_category: int, seeds: int, seed: int = 0, sampling: SamplingConfig | None = None
 ) -> list[Drawing]:
-    """Draws every evaluation prompt `seeds` times and has each drawing judge_drawings; `sampling` is as in `Illume.draw`."""
+    """Draws every evaluation prompt `seeds` times and judges each drawing."""
     prompts = [p for p in evaluation_prompts(per_category, seed) for _ in range(seeds)]
     drawings: list[Drawing] = []
     for start in range(0, len(prompts), BATCH):
-        part = prompts[start : start + BATCH]
-        own = [seed * 1_000_003 + start + i for i in range(len(part))]
-        images = model.draw_batch([p.text for p in part], own, SamplingConfig(**sampling))
-        drawings += judge_drawings(part, images)
+        batch = prompts[start : start + BATCH]
+        own = [seed * 1_000_003 + start + i for i in range(len(batch))]
+        drawings += judge_drawings(batch, model.draw_batch([p.text for p in batch], own, sampling))
     return drawings
 
 
 def judge_drawings(prompts: Sequence[Prompt], images: Tensor) -> list[Drawing]:
-    """Images (B, 3, H, W), each read back and held against its prompt."""
+    """Images (B, 3, H, W), each read back and compared with its prompt."""
     verdicts = [satisfies(r, p.spec) for r, p in zip(read(to_numpy(images)), prompts, strict=True)]
     return [Drawing(p, i, v.ok, v.reasons) for p, i, v in zip(prompts, images, verdicts, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Sharpness: gradient energy in three spatial bands, over that of the true images. 1 is as sharp as the truth.
+"""Sharpness: gradient energy in three spatial bands, relative to the real images.
 
 The bands are a Laplacian pyramid's: detail finer than two pixels, than four, than eight.
 """
@@ -23,6 +23,6 @@ def band_energies(images: Tensor) -> Tensor:
 
 
 def sharpness(images: Tensor, real: Tensor) -> dict[str, float]:
-    """Energy over the truth's, by band."""
+    """Energy over that of the real images, by band; 1 is as sharp."""
     ratio = band_energies(images) / band_energies(real)
     return dict(zip(BANDS, ratio.tolist(), strict=True))

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,16 @@ from evals.contact_sheet import save_sheet
 from evals.fidelity.frechet import fd_encoder
 from evals.fidelity.inception import check_weights, torch_fidelity
 from evals.fidelity.scores import fid
-from evals.playground import contact_sheets as contact
+from evals.playground import contact_sheets
 from evals.playground.codebook import codebook_scores
 from evals.playground.editing import EditResult, edit_and_judge, editing_scores
-from evals.playground.example_images import write_pictures
+from evals.playground.example_images import write_example_images
 from evals.playground.geneval import Drawing, draw_and_judge, geneval_scores
-from evals.playground.reconstruction import Reconstructions, rebuild, reconstruction_scores
-from evals.playground.self_assessment import assess_drawings, own_assessment_scores
+from evals.playground.reconstruction import Reconstructions, reconstruct, reconstruction_scores
+from evals.playground.self_assessment import assess_drawings, self_assessment_scores
 from evals.playground.vqa import vqa_scores
+from evals.settings import PlaygroundSettings
 from judges.pixels import render_scenes
-from models.generation import SamplingConfig
 from models.folder_hash import folder_hash
 from models.unified import Illume
 from worlds.playground.sampler import scene_for
@@ -33,9 +33,9 @@ from worlds.playground.scene import IMAGE_SIZE
 
 log = logging.getLogger(__name__)
 
-VERSION = "1"  # of prompts, scenes and judge; a change that moves a figure moves it
+VERSION = "1"  # of prompts, scenes and judge; a change that moves a figure changes it
 DRAWS = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer")
-NEEDS = {  # the parts of a model that each measure works with
+NEEDS = {  # the components of a model that each measure works with
     "codebook": ("encoder", "tokenizer"),
     "reconstruction": ("encoder", "tokenizer", "detokenizer"),
     "vqa": ("encoder", "language", "text_tokenizer"),
@@ -45,160 +45,135 @@ NEEDS = {  # the parts of a model that each measure works with
 
 
 @dataclass
-class Shown:
-    """What the measures made that can be looked at."""
+class Results:
+    """Scores by name, and what can be looked at."""
 
-    drawings: list[Drawing]
-    edited: list[EditResult]
+    scores: dict[str, Any] = field(default_factory=dict)
+    drawings: list[Drawing] = field(default_factory=list)
+    edits: list[EditResult] = field(default_factory=list)
     rebuilt: Reconstructions | None = None
 
 
+def missing_components(model: Illume, measure: str) -> list[str]:
+    """The components that a model lacks for a measure."""
+    return [name for name in NEEDS[measure] if getattr(model, name) is None]
+
+
 def supported_measures(model: Illume) -> list[str]:
-    """The measures that a model has the parts for."""
-    return [name for name, parts in NEEDS.items() if all(getattr(model, part) is not None for part in parts)]
+    """The measures that a model has the components for."""
+    return [name for name in NEEDS if not missing_components(model, name)]
 
 
 def select_measures(model: Illume, measures: Sequence[str] | None) -> list[str]:
-    """The measures to run: those asked for, or all that the model has the parts for; the others are told of.
+    """The measures to run: those asked for, or all that the model has the components for; others are logged.
 
     Raises:
-        ValueError: there is no such measure, or the model lacks a part for one that is asked for.
+        ValueError: there is no such measure, or the model lacks a component for one that is asked for.
     """
     for name in measures or ():
-        check_choice(name, tuple(NEEDS), "measure")
-        model.require(*NEEDS[name], does=f"the measure {name}")
+        model.require(*NEEDS[check_choice(name, NEEDS, "measure")], does=f"the measure {name}")
     if measures is not None:
         return list(measures)
-    able = supported_measures(model)
-    for name in [name for name in NEEDS if able and name not in able]:
-        lacks = " and no ".join(part for part in NEEDS[name] if getattr(model, part) is None)
-        log.warning("%s is not measured: the model has no %s", name, lacks)
-    return able
+    supported = supported_measures(model)
+    for name in NEEDS if supported else ():
+        if name not in supported:
+            missing = " and no ".join(missing_components(model, name))
+            log.warning("%s is not measured: the model has no %s", name, missing)
+    return supported
 
 
 def playground_suite(
     model: Illume,
-    seed: int = 0,
-    per_category: int = 50,
-    seeds: int = 4,
-    samples: int = 600,
+    settings: PlaygroundSettings,
     images: Path | None = None,
     folder: Path | None = None,
-    inception: Path | None = None,
-    assess: bool = False,
     measures: Sequence[str] | None = None,
-    edit_sampling: Mapping[str, Any] | None = None,
-    **sampling: Any,
 ) -> dict[str, Any]:
-    """Runs every evaluation that the model has the parts for, on held-out combinations.
-
-    Drawings and edits are sampled as the model's own settings say; the report says how.
+    """Runs every evaluation that the model has the components for, on held-out combinations.
 
     Args:
         model: in eval mode.
-        seed: of prompts, scenes and drawings.
-        per_category: GenEval prompts a category.
-        seeds: drawings a prompt.
-        samples: scenes rebuilt, questions asked (as many and a third more) and edits made (a third).
-        images: folder for pictures and contact sheets, or None.
+        settings: sizes, seed and sampling; the report says how images were sampled.
+        images: folder for example images and contact sheets, or None.
         folder: the model's folder, for its hash.
-        inception: file of Inception weights, for FID.
-        assess: whether the model assesses GenEval's drawings itself, as one taught by self-enhancement can.
-        measures: which of them to run, of NEEDS; None: those that the model has the parts for; it is told which not.
-        edit_sampling: cfg, temperature, top_k and top_p of edits, where they are not the model's own.
-        sampling: the same of GenEval's drawings.
+        measures: which of them to run, of NEEDS; None: those that the model has the components for.
 
     Raises:
-        ValueError: the model can do none of the measures, or not those that are asked for, or takes images of another
+        ValueError: the model supports none of the measures, or not those that are asked for, or takes images of another
             size; or a setting is out of range.
     """
-    start, able = time.monotonic(), select_measures(model, measures)
-    _check(model, able, inception)
-    draw = model.generation.draw.override(SamplingConfig(**sampling))
-    edit = model.generation.edit.override(SamplingConfig(**(edit_sampling or {})))
-    scores: dict[str, Any] = {}
-    shown = Shown([], [])
-    for name in able:
+    start, measures = time.monotonic(), select_measures(model, measures)
+    if not measures:
+        present = ", ".join(name for name in DRAWS if getattr(model, name) is not None) or "no components"
+        raise ValueError(f"there is nothing to evaluate: the model has only {present}")
+    check_size(model)
+    if settings.inception is not None:
+        torch_fidelity()
+        check_weights(settings.inception)
+    results, seed = Results(), settings.seed
+    draw = model.generation.draw.override(settings.sampling)
+    edit = model.generation.edit.override(settings.edit_sampling)
+    for name in measures:
         if name == "codebook":
-            scores |= codebook_scores(model, seed)
+            results.scores |= codebook_scores(model, seed)
         elif name == "reconstruction":
-            scores |= _reconstruct(model, shown, samples, seed, inception)
+            _reconstruct(model, results, settings)
         elif name == "vqa":
-            scores |= vqa_scores(model, max(4, samples * 4 // 3), seed)
+            results.scores |= vqa_scores(model, max(4, settings.samples * 4 // 3), seed)
         elif name == "geneval":
-            shown.drawings = draw_and_judge(model, per_category, seeds, seed, **asdict(draw))
-            scores |= geneval_scores(shown.drawings) | _likeness(model, shown.drawings, seed, inception)
-            if assess:
-                opinions = assess_drawings(model, shown.drawings)
-                scores |= own_assessment_scores(shown.drawings, opinions, seeds)
+            results.drawings = draw_and_judge(model, settings.per_category, settings.seeds, seed, draw)
+            _score_drawings(model, results, settings)
         else:
-            shown.edited = edit_and_judge(model, max(1, samples // 3), seed, **asdict(edit))
-            scores |= editing_scores(shown.edited)
+            results.edits = edit_and_judge(model, max(1, settings.samples // 3), seed, edit)
+            results.scores |= editing_scores(results.edits)
         log.info("%s done after %.0f s", name, time.monotonic() - start)
     if images is not None:
-        _show(model, shown, Path(images), seed)
-    count = len(shown.drawings) or samples
-    about = {"seed": seed, "samples": count, "seconds": round(time.monotonic() - start, 1)}
-    about |= asdict(draw) if "geneval" in able else {}
-    about |= {f"edit_{name}": value for name, value in asdict(edit).items()} if "editing" in able else {}
-    return scores | about | ({"model": folder_hash(folder)} if folder is not None else {})
+        _write_images(model, results, Path(images), seed)
+    report = results.scores | {"seed": seed, "samples": len(results.drawings) or settings.samples}
+    report["seconds"] = round(time.monotonic() - start, 1)
+    report |= asdict(draw) if "geneval" in measures else {}
+    report |= {f"edit_{name}": value for name, value in asdict(edit).items()} if "editing" in measures else {}
+    return report | ({"model": folder_hash(folder)} if folder is not None else {})
 
 
 def check_size(model: Illume) -> None:
-    """Makes sure that a model takes images of the playground's size.
-
-    Raises:
-        ValueError: it takes others.
-    """
+    """Raises ValueError where a model takes images of another size than the playground's."""
     if model.encoder.image_size != IMAGE_SIZE:
         raise ValueError(
             f"the model takes images of {model.encoder.image_size} pixels, the playground's have {IMAGE_SIZE}"
         )
 
 
-def _check(model: Illume, able: list[str], inception: Path | None) -> None:
-    if not able:
-        there = [part for part in DRAWS if getattr(model, part) is not None]
-        raise ValueError(f"there is nothing to evaluate: the model has only {', '.join(there) or 'no parts'}")
-    check_size(model)
-    if inception is not None:
-        torch_fidelity()
-        check_weights(inception)
+def _reconstruct(model: Illume, results: Results, settings: PlaygroundSettings) -> None:
+    results.rebuilt = rebuilt = reconstruct(model, max(2, settings.samples), settings.seed)
+    results.scores |= reconstruction_scores(model, rebuilt)
+    if settings.inception is not None:
+        results.scores["reconstruction/fid"] = fid(rebuilt.whole, rebuilt.real, settings.inception)
 
 
-def _reconstruct(
-    model: Illume, shown: Shown, samples: int, seed: int, inception: Path | None
-) -> dict[str, float]:
-    shown.rebuilt = rebuild(model, max(2, samples), seed)
-    scores = reconstruction_scores(model, shown.rebuilt)
-    if inception is not None:
-        scores["reconstruction/fid"] = fid(shown.rebuilt.whole, shown.rebuilt.real, inception)
-    return scores
-
-
-def _likeness(model: Illume, drawings: list[Drawing], seed: int, inception: Path | None) -> dict[str, float]:
-    """Frechet distances of drawings to scenes that the playground itself draws for the same prompts."""
-    rng = np.random.default_rng([seed, 44])
+def _score_drawings(model: Illume, results: Results, settings: PlaygroundSettings) -> None:
+    """GenEval, and Frechet distances to scenes that the playground itself draws for the same prompts."""
+    drawings, scores = results.drawings, results.scores
+    scores |= geneval_scores(drawings)
+    rng = np.random.default_rng([settings.seed, 44])
     real = render_scenes([scene_for(rng, d.prompt.spec) for d in drawings])
-    images = _stacked(drawings)
-    scores = {"fd_encoder": fd_encoder(model, images, real)}
-    return scores | ({"fid": fid(images, real, inception)} if inception is not None else {})
+    images: Tensor = torch.stack([d.image.cpu() for d in drawings])  # (B, 3, H, W)
+    scores["fd_encoder"] = fd_encoder(model, images, real)
+    if settings.inception is not None:
+        scores["fid"] = fid(images, real, settings.inception)
+    if settings.assess:
+        scores |= self_assessment_scores(drawings, assess_drawings(model, drawings), settings.seeds)
 
 
-def _stacked(drawings: list[Drawing]) -> Tensor:
-    """The drawn images (B, 3, H, W)."""
-    return torch.stack([d.image.cpu() for d in drawings])
-
-
-def _show(model: Illume, shown: Shown, folder: Path, seed: int) -> None:
-    """Writes single pictures, where there is one of everything, and a contact sheet of each kind."""
-    sheets = {f"sheet-{name}": sheet for name, sheet in contact.drawing_sheets(shown.drawings).items()}
-    if shown.rebuilt is not None:
-        sheets["sheet-reconstructions"] = contact.reconstruction_sheet(shown.rebuilt)
-    if shown.edited:
-        write_pictures(folder, shown.drawings, shown.rebuilt, shown.edited)
-        sheets["sheet-edits"] = contact.edit_sheet(shown.edited)
-        if (stories := contact.story_sheet(model, seed=seed)) is not None:
-            sheets["sheet-stories"] = stories
+def _write_images(model: Illume, results: Results, folder: Path, seed: int) -> None:
+    """Writes example images, where there is one of everything, and a contact sheet of each kind."""
+    sheets = contact_sheets.drawing_sheets(results.drawings)
+    if results.rebuilt is not None:
+        sheets["reconstructions"] = contact_sheets.reconstruction_sheet(results.rebuilt)
+    if results.edits:
+        write_example_images(folder, results.drawings, results.rebuilt, results.edits)
+        sheets["edits"] = contact_sheets.edit_sheet(results.edits)
+        if (stories := contact_sheets.story_sheet(model, seed=seed)) is not None:
+            sheets["stories"] = stories
     for name, sheet in sheets.items():
-        save_sheet(sheet, folder / f"{name}.png")
+        save_sheet(sheet, folder / f"sheet-{name}.png")

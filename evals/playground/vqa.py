@@ -10,13 +10,13 @@ BATCH = 100
 
 
 def vqa_scores(model: Illume, samples: int = 800, seed: int = 0) -> dict[str, float]:
-    """The share answered right in each kind, and the mean of the kinds."""
-    asked = evaluation_questions(samples, seed)
+    """The accuracy of each kind of question, and the mean of the kinds."""
+    questions = evaluation_questions(samples, seed)
     right: dict[str, list[bool]] = {kind: [] for kind in KINDS}
-    for start in range(0, len(asked), BATCH):
-        part = asked[start : start + BATCH]
-        answers = model.ask_batch(render_scenes([scene for scene, _ in part]), [q.text for _, q in part])
-        for answer, (_, question) in zip(answers, part, strict=True):
+    for start in range(0, len(questions), BATCH):
+        batch = questions[start : start + BATCH]
+        answers = model.ask_batch(render_scenes([scene for scene, _ in batch]), [q.text for _, q in batch])
+        for answer, (_, question) in zip(answers, batch, strict=True):
             right[question.kind].append(answer == question.answer)
     scores = {f"vqa/{kind}": float(np.mean(values)) for kind, values in right.items() if values}
     return {"vqa/accuracy": float(np.mean(list(scores.values()))), **scores}

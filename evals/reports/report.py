@@ -1,4 +1,4 @@
-"""One page to send to a friend: scores beside their bounds, drawings, reconstructions, edits, curves, every figure.
+"""One page on a model: scores beside their bounds, drawings, reconstructions, edits, curves, every figure.
 
 The page holds its pictures and curves itself and needs no network. Its pictures are those of `example_images`; of any
 other folder, all PNGs are shown.
@@ -6,7 +6,7 @@ other folder, all PNGs are shown.
 
 import re
 from collections.abc import Mapping
-from itertools import groupby
+from itertools import cycle, groupby
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +16,14 @@ from markupsafe import Markup
 from common.images import open_image
 from common.json_files import read_object
 from common.pages import data_url, fragment, join, write_page
-from evals.reports.curves import chart, read_curves
+from evals.reports.curves import Curve, read_losses
+from evals.reports.plot import COLOURS, Line, chart, draw_lines, inline_svg, new_figure
 
-MOST = 96  # pictures of a kind: what a page can hold
+MAX_PICTURES = 96  # of a kind
 
 
 class Headline(NamedTuple):
-    """A score that matters most: its figure's name, and by scale the least that is asked and the goal."""
+    """A score that matters most: its figure's name, and by scale the lower bound and the goal."""
 
     title: str
     figure: str
@@ -39,25 +40,22 @@ HEADLINES = (
 
 
 class Picture(NamedTuple):
-    """Images side by side, the words under them, the verdict if there is one, and a remark."""
+    """Images side by side, the caption under them, the verdict if there is one, and a remark."""
 
     files: list[str]
-    words: str = ""
+    caption: str = ""
     ok: bool | None = None
     note: str = ""
 
 
 def write_report(folder: Path, metrics: Mapping[str, Any], runs: Mapping[str, Path], images: Path) -> Path:
-    """Writes report.html.
+    """Writes report.html into `folder`; returns its path.
 
     Args:
         folder: where the page goes.
         metrics: every figure, flat, as in report.json.
         runs: the run folder of each stage, for the curves of its metrics.csv.
-        images: a folder of pictures, as this module's docstring has it.
-
-    Returns:
-        The page's path.
+        images: a folder of pictures.
     """
     body = [
         _opening(metrics),
@@ -72,10 +70,10 @@ def write_report(folder: Path, metrics: Mapping[str, Any], runs: Mapping[str, Pa
 
 def _opening(metrics: Mapping[str, Any]) -> Markup:
     return fragment(
-        """<h1>A small ILLUME,<br>grown from nothing</h1><p class="lead">One language model reads words and pictures, and
+        """<h1>A small ILLUME,<br>trained from scratch</h1><p class="lead">One language model reads text and pictures, and
 writes both. It learned everything{% if cpus %} on {{ cpus }} CPU cores{% endif %}{% if time %} in {{ time }}{% endif %},
 from a world of coloured shapes that draws itself: to see, to answer, to draw and to edit. Below it is asked for
-combinations that were kept from all its training (only prompts of one object were not), and every drawing is judged by
+combinations that were held out of all its training (only prompts of one object were not), and every drawing is judged by
 its pixels.</p>""",
         cpus=metrics.get("cpus"),
         time=_duration(metrics["seconds"]) if "seconds" in metrics else "",
@@ -88,12 +86,12 @@ def _duration(seconds: Any) -> str:
 
 
 def _cards(metrics: Mapping[str, Any]) -> Markup:
-    cards = [_card(h, metrics) for h in HEADLINES if h.figure in metrics]
-    return fragment('<div class="cards">{{ cards }}</div>', cards=join(cards))
+    cards = [_card(headline, metrics) for headline in HEADLINES if headline.figure in metrics]
+    return Markup('<div class="cards">{}</div>').format(join(cards))
 
 
 def _card(headline: Headline, metrics: Mapping[str, Any]) -> Markup:
-    """A score, a bar with ticks at its bounds, and the bounds in words. A score that is no number reaches nothing."""
+    """A score, a bar with ticks at its bounds, and the bounds as text. A score that is no number reaches nothing."""
     score = float(metrics[headline.figure])
     bounds = headline.bounds.get(str(metrics.get("scale", "demo")))
     least, goal = bounds or (0.0, 0.0)
@@ -102,14 +100,14 @@ def _card(headline: Headline, metrics: Mapping[str, Any]) -> Markup:
         """<div class="card {{ kind }}"><div class="name">{{ title }}</div><div class="score">{{ score }}</div>{# -#}
 <div class="bar"><i style="width:{{ width }}%"></i>
 {%- for tick in ticks %}<u style="left:calc({{ tick }}% - 1px)"></u>{% endfor %}</div><div class="bound">
-{%- if words %}{{ words }}<br><span class="{{ mark }}">{{ verdict }}</span>
+{%- if text %}{{ text }}<br><span class="{{ mark }}">{{ verdict }}</span>
 {%- else %}reported,<br>without a bound{% endif %}</div></div>""",
         kind="plain" if not bounds else "reached" if reached else "below",
         title=headline.title,
         score=f"{score:.2f}",
         width=f"{100 * min(max(score, 0), 1):.1f}" if isfinite(score) else "0",
         ticks=[f"{100 * b:.0f}" for b in sorted(set(bounds or ()))],
-        words=bounds and f"at least {least:.2f}" + (f", goal {goal:.2f}" if goal > least else ""),
+        text=bounds and f"at least {least:.2f}" + (f", goal {goal:.2f}" if goal > least else ""),
         mark="good" if reached else "bad",
         verdict=("goal reached" if score >= goal > least else "reached") if reached else "below the bound",
     )
@@ -128,24 +126,24 @@ def _galleries(images: Path) -> list[Markup]:
         ]
         edits = [Picture([e["before"], e["image"]], e["instruction"], e["ok"]) for e in shown["edits"]]
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"{index} is not what `python -m evals --images` wrote: make it again") from error
+        raise ValueError(f"{index} is not what `python -m evals --images` wrote: run it again") from error
     steps = "a scene, what the stem alone makes of its codes, and what diffusion makes of them"
     if any(len(picture.files) < 3 for picture in rebuilt):  # a detokenizer without a stem
-        steps = "a scene, and what was drawn back from its codes"
+        steps = "a scene, and what was decoded from its codes"
     hints = (
-        "Each from its words alone, and judged from its pixels.",
+        "Each from its text alone, and judged from its pixels.",
         f"From the left: {steps}.",
-        "Before and after; right is what did as told and changed nothing else.",
+        "Before and after; right is what follows the instruction and changes nothing else.",
     )
     return [
-        _gallery(images, "Drawn from words", "", hints[0], drawings),
-        _gallery(images, "Seen and drawn again", "trios", hints[1], rebuilt),
+        _gallery(images, "Drawn from text", "", hints[0], drawings),
+        _gallery(images, "Reconstructed", "trios", hints[1], rebuilt),
         _gallery(images, "Edited", "pairs", hints[2], edits),
     ]
 
 
 def _remark(drawing: Mapping[str, Any]) -> str:
-    """What the judge saw in a drawing that is wrong, without the places."""
+    """What the judge saw in a drawing that is wrong, without positions."""
     return "" if drawing["ok"] else re.sub(r" at \([^)]*\)", "", drawing["reasons"][0])
 
 
@@ -161,51 +159,69 @@ def _gallery(images: Path, title: str, style: str, hint: str, pictures: list[Pic
         style=style,
         judged=len(judged),
         right=sum(map(bool, judged)),
-        figures=join([_figure(images, p) for p in pictures[:MOST]], "\n"),
+        figures=join([_figure(images, p) for p in pictures[:MAX_PICTURES]], "\n"),
     )
 
 
 def _figure(images: Path, picture: Picture) -> Markup:
     return fragment(
         """<figure><div>{% for source in sources %}<img alt="" src="{{ source }}">{% endfor %}</div>
-{%- if words or ok is not none %}<figcaption>
+{%- if caption or ok is not none %}<figcaption>
 {%- if ok is not none %}<span class="{{ 'good' if ok else 'bad' }}">{{ '✓' if ok else '✗' }}</span> {% endif %}
-{{- words }}{% if note %}<small>{{ note }}</small>{% endif %}</figcaption>{% endif %}</figure>""",
-        sources=[data_url(picture_of(images, name)) for name in picture.files],
-        words=picture.words,
+{{- caption }}{% if note %}<small>{{ note }}</small>{% endif %}</figcaption>{% endif %}</figure>""",
+        sources=[data_url(read_picture(images, name)) for name in picture.files],
+        caption=picture.caption,
         ok=picture.ok,
         note=picture.note,
     )
 
 
-def picture_of(folder: Path, name: Any) -> bytes:
-    """The file of a picture that stands in a folder itself, and nowhere else.
+def read_picture(folder: Path, name: Any) -> bytes:
+    """The content of an image file that lies directly in a folder.
 
     Raises:
-        ValueError: it stands elsewhere, or is no image.
+        ValueError: it lies elsewhere, or is no image.
         FileNotFoundError: it is not there.
     """
     path = folder / str(name)
     if not isinstance(name, str) or not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{folder / 'pictures.json'} names {name!r}, which is not in {folder}")
     content = path.read_bytes()
-    try:
-        open_image(content)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    open_image(content, str(path))
     return content
 
 
 def _curves(runs: Mapping[str, Path]) -> Markup:
-    curves = {stage: read_curves(Path(folder) / "metrics.csv") for stage, folder in runs.items()}
+    curves = {stage: read_losses(Path(folder) / "metrics.csv") for stage, folder in runs.items()}
     return fragment(
         """{% if charts %}<h2>How it learned</h2>
 <p class="hint">The loss of each stage: thin on what it trains on, bold on a validation set
 that stays the same.</p><div class="charts">
 {{ charts }}
 </div>{% endif %}""",
-        charts=join([chart(stage, lines) for stage, lines in curves.items() if lines], "\n"),
+        charts=join([loss_chart(stage, of) for stage, of in curves.items() if of], "\n"),
     )
+
+
+def loss_chart(title: str, curves: Mapping[str, Curve]) -> Markup:
+    """The losses of one stage: a colour for each, its last value, and its curves over steps."""
+    losses: dict[str, dict[str, Curve]] = {}
+    for column, curve in sorted(curves.items(), reverse=True):  # text before draw, val before train
+        split, _, loss = column.partition("/")
+        losses.setdefault(loss.removeprefix("loss").removeprefix("_") or "loss", {})[split] = curve
+    colours = dict(zip(losses, cycle(COLOURS), strict=False))
+    lines = [
+        Line(curve, colours[loss], bold=split == "val")
+        for split in ("train", "val")
+        for loss, by_split in losses.items()
+        if (curve := by_split.get(split))
+    ]
+    figure, (axes,) = new_figure()
+    draw_lines(axes, lines, "step")
+    legend = [
+        (colours[loss], f"{loss} {(of.get('val') or of['train'])[-1][1]:.3g}") for loss, of in losses.items()
+    ]
+    return chart(title, legend, inline_svg(figure, title))
 
 
 def _figures(metrics: Mapping[str, Any]) -> Markup:

@@ -1,4 +1,4 @@
-"""A run as its folder tells it: settings, curves, scores, and whether its model can draw."""
+"""A run as read from its folder: settings, curves, scores, and its model folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,27 +11,13 @@ from evals.reports.curves import Curve, read_metrics
 from models.sampling_options import NAMES
 
 FILES = ("metrics.csv", "machine.csv")
-ABOUT = (
-    "seed",
-    "samples",
-    "prompts",
-    "seconds",
-    "cpus",
-    *NAMES,
-    *(f"edit_{name}" for name in NAMES),
-)  # of a report: numbers that are no score
+# Numbers of a report that are no score.
+METADATA = ("seed", "samples", "prompts", "seconds", "cpus", *NAMES, *(f"edit_{name}" for name in NAMES))
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run.
-
-    Attributes:
-        name: by which a page calls it.
-        settings: of its config.yaml, by flat dotted keys.
-        curves: points by metric.
-        report: of its report.json, if there is one.
-    """
+    """One run: its name on a page, its config.yaml by flat dotted keys, points by metric, and its report.json if any."""
 
     folder: Path
     name: str
@@ -41,11 +27,11 @@ class RunFolder:
 
     @property
     def stage(self) -> str:
-        """What it trains: the module's class, and for a language model the parts that learn (ILLUME's table 5)."""
+        """What it trains: the module's class, and for a language model the components that learn (ILLUME's table 5)."""
         kind = str(self.settings.get("model.class_path", "unknown")).rpartition(".")[2]
-        rates = {key.rpartition(".")[2]: rate for key, rate in self.settings.items() if ".rates." in key}
-        parts = sorted(part for part, rate in rates.items() if rate)
-        return f"{kind} with {', '.join(parts)}" if parts else kind
+        rates = {key.rpartition(".")[2]: rate for key, rate in self.settings.items() if ".learning_rates." in key}
+        components = sorted(name for name, rate in rates.items() if rate)
+        return f"{kind} with {', '.join(components)}" if components else kind
 
     @property
     def model(self) -> Path | None:
@@ -59,7 +45,7 @@ class RunFolder:
         measured = {
             name: float(value)
             for name, value in self.report.items()
-            if isinstance(value, (int, float)) and name not in ABOUT
+            if isinstance(value, (int, float)) and name not in METADATA
         }
         return last | {f"report: {name}": value for name, value in measured.items()}
 
@@ -77,7 +63,10 @@ def read_run(folder: Path) -> RunFolder:
         inside = sorted(path.parent.name for path in folder.glob("*/config.yaml"))
         hint = f"; there are runs in it: {', '.join(inside[:8])}" if inside else ""
         raise FileNotFoundError(f"{folder} is no run: there is no config.yaml in it{hint}")
-    settings = flatten(_settings(folder / "config.yaml"))
+    config = read_yaml(folder / "config.yaml")
+    if not isinstance(config, dict):
+        raise ValueError(f"{folder / 'config.yaml'} cannot be read: it holds no 'key: value' pairs")
+    settings = flatten(config)
     curves = {name: curve for file in FILES for name, curve in read_metrics(folder / file).items()}
     if not curves:
         raise ValueError(f"{folder} has logged nothing yet: there is no row in its metrics.csv")
@@ -87,10 +76,3 @@ def read_run(folder: Path) -> RunFolder:
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     return RunFolder(folder, str(settings.get("name") or folder.name), settings, curves, report)
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} cannot be read: it holds no 'key: value' pairs")
-    return content

@@ -1,11 +1,9 @@
 """The same prompts drawn by two models under the same seeds, each drawing judged where a judge can read it."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from markupsafe import Markup
 from PIL import Image
@@ -31,35 +29,35 @@ class Drawn:
     ok: bool | None
 
 
-def prompts_of(count: int, seed: int) -> list[Prompt]:
+def balanced_prompts(count: int, seed: int) -> list[Prompt]:
     """So many held-out prompts of the playground, from every category in turn."""
     each = -(-count // len(CATEGORIES))
-    found = evaluation_prompts(each, seed)
-    return [found[category * each + turn] for turn in range(each) for category in range(len(CATEGORIES))][
-        :count
-    ]
+    prompts = evaluation_prompts(each, seed)
+    return [prompts[category * each + i] for i in range(each) for category in range(len(CATEGORIES))][:count]
 
 
 def draw(
-    folder: Path, prompts: list[Prompt], seed: int, device: str, sampling: Mapping[str, Any]
+    folder: Path, prompts: list[Prompt], seed: int, device: str, sampling: SamplingConfig
 ) -> list[Drawn] | None:
-    """What the model in a folder draws, prompt number i under seed + i; None if it has not the parts to draw.
-
-    `sampling` is laid over the model's own settings.
-    """
+    """Draws with the model of a folder, prompt number i under seed + i; None if the model cannot draw."""
     model = Illume.from_pretrained(folder).to(device)
     if "geneval" not in supported_measures(model):
         return None
     with torch.no_grad():
         seeds = [seed + i for i in range(len(prompts))]
-        images = model.draw_batch([prompt.text for prompt in prompts], seeds, SamplingConfig(**sampling))
+        images = model.draw_batch([prompt.text for prompt in prompts], seeds, sampling)
     readable = model.encoder.image_size == IMAGE_SIZE
     verdicts = [one.ok for one in judge_drawings(prompts, images)] if readable else [None] * len(prompts)
-    return [Drawn(_png(pixels), ok) for pixels, ok in zip(to_numpy(images), verdicts, strict=True)]
+    drawn = []
+    for pixels, ok in zip(to_numpy(images), verdicts, strict=True):
+        picture = Image.fromarray(pixels)
+        picture.thumbnail((SIDE, SIDE))
+        drawn.append(Drawn(encode_image(picture), ok))
+    return drawn
 
 
-def pairs(prompts: list[Prompt], names: tuple[str, str], drawn: tuple[list[Drawn], list[Drawn]]) -> Markup:
-    """A figure a prompt: what the first model drew, what the second, and the verdicts."""
+def pair_figures(prompts: list[Prompt], names: tuple[str, str], drawn: Sequence[list[Drawn]]) -> Markup:
+    """A figure a prompt: the first model's drawing, the second's, and the verdicts."""
     figures = [
         (prompt.text, [(name, data_url(one.png), one.ok) for name, one in zip(names, both, strict=True)])
         for prompt, *both in zip(prompts, *drawn, strict=True)
@@ -73,10 +71,3 @@ def pairs(prompts: list[Prompt], names: tuple[str, str], drawn: tuple[list[Drawn
 </div>""",
         figures=figures,
     )
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """An image (H, W, 3) as PNG."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((SIDE, SIDE))
-    return encode_image(picture)

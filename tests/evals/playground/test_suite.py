@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from PIL import Image
 
 from evals.__main__ import main
-from evals.contact_sheet import RIGHT, WRONG, Cell, contact_sheet
-from evals.playground.suite import supported_measures, playground_suite
+from evals.playground.suite import playground_suite, supported_measures
+from evals.settings import PlaygroundSettings
 from models.folder_hash import folder_hash
 from models.unified import Illume
 
@@ -34,7 +32,8 @@ def test_a_report_with_pictures_from_a_model_folder(
 
 def test_a_seed_fixes_the_scores(tiny_illume: Illume) -> None:
     first, second, other = (
-        playground_suite(tiny_illume, seed, per_category=1, seeds=1, samples=6) for seed in (3, 3, 4)
+        playground_suite(tiny_illume, PlaygroundSettings(seed=seed, per_category=1, seeds=1, samples=6))
+        for seed in (3, 3, 4)
     )
     for scores in (first, second, other):
         scores.pop("seconds")
@@ -42,14 +41,14 @@ def test_a_seed_fixes_the_scores(tiny_illume: Illume) -> None:
     assert first["fd_encoder"] != other["fd_encoder"]
 
 
-def test_a_model_is_measured_in_what_it_has_parts_for(tiny_illume: Illume) -> None:
+def test_a_model_is_measured_in_what_it_has_components_for(tiny_illume: Illume) -> None:
     sees = Illume(encoder=tiny_illume.encoder, tokenizer=tiny_illume.tokenizer)
     assert supported_measures(sees) == ["codebook"]
-    assert {name.split("/")[0] for name in playground_suite(sees, samples=6)} == {
+    assert {name.split("/")[0] for name in playground_suite(sees, PlaygroundSettings(samples=6))} == {
         "codebook", "seed", "samples", "seconds",
     }  # fmt: skip
     with pytest.raises(ValueError, match="nothing to evaluate"):
-        playground_suite(Illume(language=tiny_illume.language))
+        playground_suite(Illume(language=tiny_illume.language), PlaygroundSettings())
 
 
 @pytest.mark.parametrize(
@@ -76,11 +75,3 @@ def test_what_a_user_gets_wrong_is_one_line(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert says in line
     assert not list(tmp_path.iterdir())
-
-
-def test_a_sheet_frames_right_and_wrong() -> None:
-    cells = [Cell(torch.zeros(3, 48, 48, dtype=torch.uint8), "a red circle", ok) for ok in (True, False)]
-    sheet: Image.Image = contact_sheet(cells, 1)
-    colours = {colour for _, colour in sheet.getcolors(1 << 20)}
-    assert {RIGHT, WRONG} <= colours
-    assert sheet.height > 2 * sheet.width - 40

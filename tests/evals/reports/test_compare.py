@@ -17,7 +17,7 @@ CONFIG = {
     "name": "one",
     "model": {
         "class_path": "lightning_modules.language.LanguageModule",
-        "init_args": {"rates": {"trunk": 0.1}},
+        "init_args": {"learning_rates": {"trunk": 0.1}},
     },
     "trainer": {"max_steps": 4},
 }
@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(name: str, rates: dict[str, float], loss: str = "3.25", model: Illume | None = None) -> None:
     folder = Path(name)
     folder.mkdir()
-    config = CONFIG | {"name": name, "model": CONFIG["model"] | {"init_args": {"rates": rates}}}
+    config = CONFIG | {"name": name, "model": CONFIG["model"] | {"init_args": {"learning_rates": rates}}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "metrics.csv").write_text(METRICS.replace("3.25", loss))
     if model is not None:
@@ -57,8 +57,8 @@ def test_the_page_has_curves_scores_settings_and_the_same_prompts(tiny_illume: I
     main(["one", "two", "--prompts", "6", "--out", "page/both.html"])
     html = Path("page/both.html").read_text()
     page = Page(html)
-    assert "3.25 2.5" in page.text and html.count("<polyline") == 4  # two metrics of two runs
-    assert "model.init_args.rates.trunk" in page.text and "0.1" in page.text and "0.2" in page.text
+    assert "3.25 2.5" in page.text and html.count('class="curve"') == 4  # two metrics of two runs
+    assert "model.init_args.learning_rates.trunk" in page.text and "0.1" in page.text and "0.2" in page.text
     assert "report: geneval/overall" in page.text and "report: fid" in page.text and "-0.75" in page.text
     assert not re.search("seconds|samples", page.text.split("Settings")[0].split("Scores")[1])
     assert len(page.sources) == 12 and len(set(page.sources)) > 6
