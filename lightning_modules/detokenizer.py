@@ -14,8 +14,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from common.files import write_text
 from common.json_files import read_object
 from lightning_modules.batch import ImageBatch, coded
-from lightning_modules.optimization import RunLength, adamw
-from lightning_modules.predecessor import PLANNED, parts_of
+from lightning_modules.component_configs import DetokenizerConfig
+from lightning_modules.optimization import RunLength, build_optimizer
 from lightning_modules.stage_module import ImageStage
 from models.component_config import build
 from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels
@@ -48,7 +48,7 @@ class DetokenizerModule(ImageStage):
     def __init__(
         self,
         tokenizer: str,
-        detokenizer: dict[str, Any] | None = None,
+        detokenizer: DetokenizerConfig | None = None,
         stem_steps: int = 1000,
         stem_lr: float = 2e-3,
         lr: float = 1.5e-3,
@@ -58,14 +58,14 @@ class DetokenizerModule(ImageStage):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.folder, self.sizes, self.stem_steps = tokenizer, detokenizer or {}, stem_steps
+        self.folder, self.config, self.stem_steps = tokenizer, detokenizer or DetokenizerConfig(), stem_steps
         self.stem_lr, self.lr, self.warmup_steps, self.ema_decay = stem_lr, lr, warmup_steps, ema
         self.learns, self.gradient_checkpointing = learns, gradient_checkpointing
-        self.automatic_optimization = "from" in self.sizes or not self.sizes.get("stem", True)
+        self.automatic_optimization = self.config.path is not None or self.config.stem is False
 
     def build_model(self) -> None:
         """Loads encoder and tokenizer and builds the detokenizer."""
-        parts = parts_of(self, self.folder, "encoder", "tokenizer")
+        parts = self.predecessors.load(self, self.folder, "encoder", "tokenizer")
         if parts["tokenizer"].reads != "features":
             raise ValueError(
                 f"{self.folder} holds a pixel tokenizer, which brings a decoder of its own: "
@@ -76,7 +76,7 @@ class DetokenizerModule(ImageStage):
         self._check_sizes(parts["encoder"])
         detokenizer = self._new_detokenizer(parts["encoder"])
         if self.learns == "attention":
-            detokenizer.learn_attention_alone()
+            detokenizer.train_attention_only()
         if self.gradient_checkpointing:
             detokenizer.unet.enable_gradient_checkpointing()
         if self.ema_decay:
@@ -99,33 +99,34 @@ class DetokenizerModule(ImageStage):
 
     def _check_sizes(self, encoder: VisionEncoder) -> None:
         """Makes sure that the recipe and the data are of the sizes of the encoder, before anything is loaded."""
-        stable = "from" in self.sizes
+        stable, given = self.config.path is not None, self.config.given
         if self.learns == "attention" and not stable:
-            raise ValueError("model.init_args.learns: attention is for a detokenizer `from` Stable Diffusion")
+            raise ValueError(
+                "model.init_args.learns: attention is for published Stable Diffusion: give detokenizer.path"
+            )
         for name, theirs in (("feature_width", encoder.width), ("grid", encoder.grid)):
-            if self.sizes.get(name, theirs) != theirs:
+            if given.get(name, theirs) != theirs:
                 raise ValueError(
-                    f"model.init_args.detokenizer.{name} is {self.sizes[name]}, the encoder's in {self.folder} is "
+                    f"model.init_args.detokenizer.{name} is {given[name]}, the encoder's in {self.folder} is "
                     f"{theirs}: leave it out"
                 )
-        size = self.sizes.get("image_size", IMAGE_SIZE if stable else encoder.image_size)
+        size = given.get("image_size", IMAGE_SIZE if stable else encoder.image_size)
         self.check_image_size(size, "detokenizer makes")
 
     def _new_detokenizer(self, encoder: VisionEncoder) -> DiffusionDetokenizer | StableDiffusionDetokenizer:
-        sizes = {"feature_width": encoder.width, "grid": encoder.grid} | self.sizes
-        where = "model.init_args.detokenizer"
-        if "from" not in sizes:
-            return build(DiffusionDetokenizer, {"image_size": encoder.image_size} | sizes, where)
-        if (planned := PLANNED.get()) is not None:
-            source = planned.source(sizes.pop("from"))
-            return StableDiffusionDetokenizer.from_diffusers(source, weights=False, **sizes)
+        sizes = {"feature_width": encoder.width, "grid": encoder.grid} | self.config.settings
+        if self.config.path is None:
+            sizes = {"image_size": encoder.image_size} | sizes
+            return build(DiffusionDetokenizer, sizes, "model.init_args.detokenizer")
+        source, weights = self.predecessors.locate(self.config.path), self.predecessors.weights
         trainer = self._trainer
-        kept = Path(trainer.default_root_dir) / "predecessors" / "detokenizer.json" if trainer else None
+        run = getattr(trainer, "default_root_dir", None)  # None where a module is used alone, and in a plan
+        kept = Path(run) / "predecessors" / "detokenizer.json" if run else None
         if kept and trainer.ckpt_path and kept.is_file():  # the weights are in the checkpoint
             return StableDiffusionDetokenizer.empty(read_object(kept), str(kept))
-        made = StableDiffusionDetokenizer.from_diffusers(sizes.pop("from"), **sizes)
-        if kept and trainer.is_global_zero and not trainer.fast_dev_run:
-            write_text(kept, json.dumps(made._hub_mixin_config, indent=2) + "\n")
+        made = StableDiffusionDetokenizer.from_diffusers(source, weights=weights, **sizes)
+        if kept and weights and trainer.is_global_zero and not trainer.fast_dev_run:
+            write_text(kept, json.dumps(made.config, indent=2) + "\n")
         return made
 
     @torch.no_grad()
@@ -184,10 +185,10 @@ class DetokenizerModule(ImageStage):
         """One AdamW for the stem, one for the rest."""
         model, total = self.model.detokenizer, RunLength(self.trainer, less=self.stem_steps)
         rest = [p for p in (*model.condition.parameters(), *model.unet.parameters()) if p.requires_grad]
-        both = [adamw({"unet": rest}, {"unet": self.lr}, total, self.warmup_steps)]
+        both = [build_optimizer({"unet": rest}, {"unet": self.lr}, total, self.warmup_steps)]
         if model.stem is not None:
             stem = {"stem": list(model.stem.parameters())}
-            both.insert(0, adamw(stem, {"stem": self.stem_lr}, self.stem_steps, self.warmup_steps))
+            both.insert(0, build_optimizer(stem, {"stem": self.stem_lr}, self.stem_steps, self.warmup_steps))
         return both
 
     def export(self, folder: str | Path) -> None:

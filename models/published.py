@@ -1,10 +1,9 @@
-"""Reads what others published, by local folder or by a name on the Hugging Face hub: no code of theirs is run."""
+"""Published models, by local folder or by a name on the Hugging Face hub: no code of theirs is run."""
 
 from collections.abc import Callable, Collection
 from functools import reduce
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from huggingface_hub import snapshot_download
@@ -17,11 +16,11 @@ from models.weights import INDEX, read_tensors, weight_files
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 PICKLED = "pytorch_model*.bin"
-SAFE = "model*.safetensors*"
+SAFETENSORS = "model*.safetensors*"
 
 
 def read_published(read: Callable[..., Any], source: str, revision: str, **options: Any) -> Any:
-    """Calls a `from_pretrained`, with one line for whatever is wrong.
+    """The result of a `from_pretrained`, with one line for whatever is wrong.
 
     Raises:
         FileNotFoundError: there is no such folder, nor such a name on the hub.
@@ -34,29 +33,26 @@ def read_published(read: Callable[..., Any], source: str, revision: str, **optio
         return read(source, revision=revision, trust_remote_code=False, **options)
     except Exception as error:  # noqa: BLE001 - foreign files lead the libraries into any
         kind = "" if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: "
-        words = kind + " ".join(str(error).split())[:300]
+        message = kind + " ".join(str(error).split())[:300]
         if Path(source).is_dir():
-            raise ValueError(f"{source} does not load: {words}") from error
+            raise ValueError(f"{source} does not load: {message}") from error
         raise FileNotFoundError(
-            f"{source} is no folder here, and the hub does not give it: {words}"
+            f"{source} is no folder here, and the hub does not give it: {message}"
         ) from error
 
 
 def find_file(source: str, revision: str, name: str) -> Path | None:
     """A file of a local folder, or of a name on the hub; None: it has none."""
-    options = {
-        "_raise_exceptions_for_missing_entries": False,
-        "_raise_exceptions_for_connection_errors": False,
-    }
+    quiet = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")}
     try:
-        found = cached_file(source, name, revision=revision, **options)
+        found = cached_file(source, name, revision=revision, **quiet)
     except OSError:
         return None
     return None if found is None else Path(found)
 
 
 def check_files(source: str, revision: str, pickled: bool) -> None:
-    """Looks over a local folder before minutes of loading, or, of a name on the hub, whether its weights fit on the disk.
+    """Checks a local folder's weights before minutes of loading, or, of a name on the hub, that they fit on the disk.
 
     Raises:
         FileNotFoundError: files that its index names are not there.
@@ -64,7 +60,7 @@ def check_files(source: str, revision: str, pickled: bool) -> None:
     """
     folder = Path(source)
     if not folder.is_dir():
-        check_room(source, revision, _weights(pickled))
+        check_download(source, revision, _patterns(pickled))
         return
     pickles = [name for name in PICKLES if (folder / name).is_file()]
     try:
@@ -79,53 +75,49 @@ def check_files(source: str, revision: str, pickled: bool) -> None:
             ) from None
 
 
-def _weights(pickled: bool) -> list[str]:
-    """What the hub is asked for: safetensors, and pickles where they will do."""
-    return [SAFE, *([f"{PICKLED}*"] if pickled else [])]
+def _patterns(pickled: bool) -> list[str]:
+    """The files that the hub is asked for."""
+    return [SAFETENSORS, *([f"{PICKLED}*"] if pickled else [])]
 
 
-def check_room(source: str, revision: str, patterns: Collection[str]) -> None:
-    """Makes sure that what the hub has of some files, and this machine has not, fits on the disk.
-
-    Raises:
-        ValueError: it does not.
-    """
+def check_download(source: str, revision: str, patterns: Collection[str]) -> None:
+    """Raises ValueError where what the hub has of some files, and this machine has not, does not fit on the disk."""
     if Path(source).expanduser().is_dir():
         return
     try:
         files = snapshot_download(source, revision=revision, allow_patterns=list(patterns), dry_run=True)
-    except (OSError, ValueError):  # whoever reads them next says what is wrong, or has them from before
+    except (OSError, ValueError):  # whoever reads them next reports it, or has them from before
         return
     safe = [file for file in files if file.filename.endswith(".safetensors")]
     taken = safe or files  # where both kinds are there, pickles are not read
-    wanted = sum(file.file_size or 0 for file in taken if file.will_download)
+    needed = sum(file.file_size or 0 for file in taken if file.will_download)
     cache = Path(HF_HUB_CACHE)
-    if wanted > (free := free_bytes(cache)):
+    if needed > (free := free_bytes(cache)):
         raise ValueError(
-            f"{source} has {gigabytes(wanted)} of weights to download, and the disk of {cache} has "
+            f"{source} has {gigabytes(needed)} of weights to download, and the disk of {cache} has "
             f"{gigabytes(free)} free: make room, or set HF_HOME to a folder on a larger disk"
         )
 
 
 def stored_dtype(source: str, revision: str, pickled: bool) -> torch.dtype:
-    """The type of a published model's weights; where they are of several, the least that holds each exactly.
+    """The dtype of a published model's weights; of several, the least that holds each exactly.
 
     Raises:
         FileNotFoundError: files are missing, or the name is not on the hub.
         ValueError: they do not load.
     """
-    return read_published(_type_on_disk, source, revision, pickled=pickled)
+    return read_published(_stored_dtype, source, revision, pickled=pickled)
 
 
-def _type_on_disk(source: str, revision: str, pickled: bool, trust_remote_code: bool) -> torch.dtype:
+def _stored_dtype(source: str, revision: str, pickled: bool, trust_remote_code: bool) -> torch.dtype:
     folder = Path(source)
     if not folder.is_dir():
-        folder = Path(snapshot_download(source, revision=revision, allow_patterns=_weights(pickled)))
-    files = sorted(folder.glob(PICKLED))
-    if pickled and files and not list(folder.glob("model*.safetensors")):
-        read = (torch.load(file, mmap=is_zipfile(file), weights_only=True) for file in files)
-        tensors = [tensor for named in read for tensor in named.values()]
-    else:
-        tensors = [tensor for _, tensor in read_tensors(weight_files(folder))]
-    types = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
-    return reduce(torch.promote_types, types)
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=_patterns(pickled)))
+    dtypes = {tensor.dtype for _, tensor in read_tensors(published_files(folder, pickled))}
+    return reduce(torch.promote_types, (dtype for dtype in dtypes if dtype.is_floating_point))
+
+
+def published_files(folder: Path, pickled: bool) -> list[Path]:
+    """The files of weights in a published folder: pickles where these are asked for and nothing else is there."""
+    pickles = sorted(folder.glob(PICKLED))
+    return pickles if pickled and pickles and not any(folder.glob(SAFETENSORS)) else weight_files(folder)

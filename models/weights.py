@@ -1,22 +1,25 @@
-"""A part's weights on disk: safetensors in shards, written from and read into memory once.
+"""A component's weights on disk: safetensors in shards, written from and read into memory once.
 
-A part is built on the meta device, where it has shapes and no numbers, and then given its tensors as they are read: so
-loading never holds two copies, and no time goes to random numbers that are thrown away. On a CPU a tensor that was read
-is a view of its mapped file: it takes memory of its own only once it is written to.
+A component is built on the meta device, where it has shapes and no numbers, and then given its tensors as they are read:
+loading never holds two copies, and draws no random numbers. On a CPU a tensor that was read is a view of its mapped file:
+it takes memory of its own only once it is written to.
 """
 
 import errno
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
+from zipfile import is_zipfile
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from common.files import write_text
 from common.foreign_files import check_file
@@ -26,23 +29,20 @@ from models.bounds import bounded_by, read_shapes
 Module = TypeVar("Module", bound=nn.Module)
 NAME = "model.safetensors"
 INDEX = f"{NAME}.index.json"
-SHARD = "5GB"  # what the hub's own tools write, too
+SHARD_SIZE = "5GB"  # what the hub's own tools write, too
 MAX_LISTED = 5  # names in a message
 FINGERPRINT = "fingerprint"  # what a file's own metadata calls it
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def save_weights(tensors: dict[str, Tensor], folder: Path, shard: str = SHARD) -> str:
-    """Writes tensors into `folder`, as one file or, where they are large, as several with an index.
-
-    Returns:
-        Their fingerprint, which each file holds, too.
+def save_weights(tensors: Mapping[str, Tensor], folder: Path, shard_size: str = SHARD_SIZE) -> str:
+    """Writes tensors into a folder, as one file or as several with an index; returns their fingerprint.
 
     Raises:
-        OSError: the disk is full, or does not do as it is told.
+        OSError: the disk is full or fails.
     """
     plan = split_torch_state_dict_into_shards(
-        tensors, filename_pattern="model{suffix}.safetensors", max_shard_size=shard
+        dict(tensors), filename_pattern="model{suffix}.safetensors", max_shard_size=shard_size
     )
     fingerprint = hash_tensors(tensors)
     for name, keys in plan.filename_to_tensors.items():
@@ -57,15 +57,23 @@ def save_weights(tensors: dict[str, Tensor], folder: Path, shard: str = SHARD) -
     return fingerprint
 
 
+def _write(tensors: dict[str, Tensor], path: Path, fingerprint: str) -> None:
+    try:  # metadata of a single key: of several the order would differ each time
+        save_file(tensors, path, {FINGERPRINT: fingerprint})
+    except SafetensorError as error:  # the library hides the system's error
+        full = f"os error {errno.ENOSPC}" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
+
+
 def open_to_readers(folder: Path, like: str = "config.json") -> None:
-    """Lets whoever may read one file of a folder read its weights: safetensors makes them their writer's alone."""
+    """Gives a folder's weights the permissions of one of its files: safetensors makes them their writer's alone."""
     mode = (folder / like).stat().st_mode
     for path in folder.glob("*.safetensors"):
         path.chmod(mode)
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """Sixteen hex digits that name tensors: their names, types, shapes and numbers."""
+    """Sixteen hex digits for tensors: their names, dtypes, shapes and numbers."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -74,13 +82,7 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 
 def check_fingerprint(folder: Path, fingerprint: str) -> None:
-    """Makes sure that weights are those that were written together with what says their fingerprint.
-
-    Files that say none, as those that another program wrote, are not held against it.
-
-    Raises:
-        ValueError: they are of another model.
-    """
+    """Raises ValueError where a folder's weights hold another fingerprint; those of other programs hold none."""
     for path in weight_files(folder):
         with safe_open(path, framework="pt") as opened:
             found = (opened.metadata() or {}).get(FINGERPRINT, fingerprint)
@@ -91,16 +93,6 @@ def check_fingerprint(folder: Path, fingerprint: str) -> None:
             )
 
 
-def _write(tensors: dict[str, Tensor], path: Path, fingerprint: str) -> None:
-    try:
-        save_file(
-            tensors, path, {FINGERPRINT: fingerprint}
-        )  # of several keys the order would differ each time
-    except SafetensorError as error:  # the library hides what the system said
-        full = f"os error {errno.ENOSPC}" in str(error)
-        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
-
-
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold a folder's weights.
 
@@ -108,53 +100,60 @@ def weight_files(folder: Path) -> list[Path]:
         FileNotFoundError: there are none, or some that the index names are missing; the message names and counts them.
         ValueError: one is a pointer of git-lfs or no file at all, or the index is damaged.
     """
-    index = folder / INDEX
-    if not index.is_file():
-        if not (folder / NAME).exists() and not (folder / NAME).is_symlink():
-            raise FileNotFoundError(f"{folder} has no weights: neither {NAME} nor {INDEX} is in it")
-        check_file(folder / NAME)
-        return [folder / NAME]
+    if (folder / INDEX).is_file():
+        return indexed_files(folder / INDEX)
+    if not (folder / NAME).exists() and not (folder / NAME).is_symlink():
+        raise FileNotFoundError(f"{folder} has no weights: neither {NAME} nor {INDEX} is in it")
+    check_file(folder / NAME)
+    return [folder / NAME]
+
+
+def indexed_files(index: Path) -> list[Path]:
+    """The files of weights that an index names; errors as of `weight_files`."""
     named = read_object(index).get("weight_map")
     if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
         raise ValueError(f"{index} is no index of weights: it lacks a weight_map from tensors to files")
     names = sorted(set(named.values()))
-    if any(Path(name).name != name for name in names):
-        raise ValueError(f"{index} names files outside its folder")
-    missing = [name for name in names if not (folder / name).exists()]
+    if strange := [name for name in names if Path(name).name != name]:
+        raise ValueError(f"{index} names files outside its folder: {strange[0]}")
+    missing = [name for name in names if not (index.parent / name).exists()]
     if missing:
-        raise FileNotFoundError(f"{folder} lacks {len(missing)} of {len(names)} files: {list_names(missing)}")
+        raise FileNotFoundError(
+            f"{index.parent} lacks {len(missing)} of {len(names)} files: {list_names(missing)}"
+        )
     for name in names:
-        check_file(folder / name)
-    return [folder / name for name in names]
+        check_file(index.parent / name)
+    return [index.parent / name for name in names]
 
 
-def list_names(names: list[str]) -> str:
+def list_names(names: Iterable[str]) -> str:
     """A few of the names, and how many more there are."""
+    names = list(names)
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return ", ".join(names[:MAX_LISTED]) + more
 
 
-def read_tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
-    """Each tensor of safetensors files under its name, one at a time."""
+def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of files, one at a time; one that is no safetensors file is a pickle, read with weights_only.
+
+    Raises:
+        ValueError: a file is broken, or holds more than tensors.
+    """
     for path in files:
-        with safe_open(path, framework="pt") as opened:
-            for key in opened.keys():  # noqa: SIM118 (it is no dict)
-                yield key, opened.get_tensor(key)
+        try:
+            if path.suffix == ".safetensors":
+                with safe_open(path, framework="pt") as opened:
+                    yield from ((key, opened.get_tensor(key)) for key in opened.keys())  # noqa: SIM118 (it is no dict)
+            else:
+                yield from torch.load(
+                    path, map_location="cpu", mmap=is_zipfile(path), weights_only=True
+                ).items()
+        except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+            raise ValueError(f"{path} does not load: {' '.join(str(error).split())[:200]}") from error
 
 
 def load_weights(build: Callable[[], Module], folder: Path, as_stored: bool = False) -> Module:
-    """Builds a part without weights and gives it those of `folder`.
-
-    Args:
-        build: makes it, here on the meta device.
-        folder: that has the weights.
-        as_stored: whether halves stay halves, as a large language model's do; else all is brought to single precision.
-
-    Raises:
-        FileNotFoundError: files are missing.
-        ValueError: tensors are missing, unknown, of another shape or kind, or hold what is no number; the message names
-            them.
-    """
+    """Builds a component on the meta device and gives it the weights of a folder; errors as of `set_tensors`."""
     files = weight_files(folder)
     with torch.device("meta"), bounded_by(read_shapes(files), str(folder / "config.json")):
         module = build()
@@ -164,55 +163,64 @@ def load_weights(build: Callable[[], Module], folder: Path, as_stored: bool = Fa
 
 
 def set_tensors(
-    module: nn.Module, tensors: Iterator[tuple[str, Tensor]], source: object, as_stored: bool = True
+    module: nn.Module, tensors: Iterable[tuple[str, Tensor]], source: object, as_stored: bool = True
 ) -> None:
-    """Puts tensors in the places of a module's own, on whatever device and of whatever type they are.
+    """Puts tensors in the places of a module's own, on whatever device and of whatever dtype they are.
 
     Args:
         module: to fill.
         tensors: by name.
-        source: what an error calls it.
-        as_stored: whether halves stay halves; double precision never stays, as nothing here computes in it.
+        source: of the tensors, for messages.
+        as_stored: whether halves stay halves, else all is brought to single precision; double precision never stays, as
+            nothing here computes in it.
 
     Raises:
-        ValueError: tensors are missing, unknown, of another shape or kind, or hold what is no number; the message names
+        ValueError: tensors are missing, unknown, of another shape or kind, or hold NaN or infinity; the message names
             and counts them.
     """
-    wanted, unknown, unlike, broken = module.state_dict(), [], [], []
+    wanted = module.state_dict()
+    unknown, misshapen, broken = [], [], []
     for name, tensor in tensors:
         if name not in wanted:
             unknown.append(name)
-        elif (there := wanted.pop(name)).shape != tensor.shape:
-            unlike.append(f"{name} {tuple(tensor.shape)} for {tuple(there.shape)}")
-        elif there.is_floating_point() != (tensor.dtype in FLOATS):
-            unlike.append(f"{name} {tensor.dtype} for {there.dtype}")
+        elif (own := wanted.pop(name)).shape != tensor.shape:
+            misshapen.append(f"{name} {tuple(tensor.shape)} for {tuple(own.shape)}")
+        elif own.is_floating_point() != (tensor.dtype in FLOATS):
+            misshapen.append(f"{name} {tensor.dtype} for {own.dtype}")
         else:
             if tensor.dtype in FLOATS and (not as_stored or tensor.dtype == torch.float64):
                 tensor = tensor.float()
             if not is_finite(tensor):
                 broken.append(name)
-            _place(module, name, _laid_out_as(there, tensor))
-    for names, what in ((list(wanted), "lacks"), (unknown, "has unknown"), (unlike, "has misshapen")):
+            if own.stride() != tensor.stride():  # convolutions for a CPU have a layout of their own
+                tensor = torch.empty_strided(own.shape, own.stride(), dtype=tensor.dtype).copy_(tensor)
+            _set_tensor(module, name, tensor)
+    for names, what in ((list(wanted), "lacks"), (unknown, "has unknown"), (misshapen, "has misshapen")):
         if names:
             raise ValueError(f"{source} {what} {len(names)} tensors: {list_names(names)}")
     check_finite(broken, source)
 
 
-def check_finite(broken: list[str], source: object) -> None:
-    """Refuses weights of which some hold NaN or infinity.
+def _set_tensor(module: nn.Module, name: str, tensor: Tensor) -> None:
+    owner_name, _, own = name.rpartition(".")
+    owner = module.get_submodule(owner_name)
+    if own in owner._parameters:
+        owner._parameters[own] = nn.Parameter(tensor, owner._parameters[own].requires_grad)
+    else:
+        owner._buffers[own] = tensor
 
-    Raises:
-        ValueError: there are such; the message names and counts the tensors.
-    """
+
+def check_finite(broken: list[str], source: object) -> None:
+    """Raises ValueError where there are tensors with NaN or infinity: the message names and counts them."""
     if broken:
         raise ValueError(
-            f"{source} holds NaN or infinity in {len(broken)} tensors: {list_names(broken)}; its training diverged: take an "
-            "earlier checkpoint or folder"
+            f"{source} holds NaN or infinity in {len(broken)} tensors: {list_names(broken)}; its training diverged: "
+            "take an earlier checkpoint or folder"
         )
 
 
 def check_finite_module(module: nn.Module, source: object) -> None:
-    """Refuses weights that a library has loaded, as `check_finite` does."""
+    """`check_finite` for weights that a library has loaded."""
     check_finite([name for name, tensor in module.state_dict().items() if not is_finite(tensor)], source)
 
 
@@ -223,30 +231,14 @@ def is_finite(tensor: Tensor) -> bool:
     return all(bool(end.isfinite()) for end in tensor.detach().aminmax())
 
 
-def _laid_out_as(meta: Tensor, tensor: Tensor) -> Tensor:
-    """The tensor with the strides of another, as convolutions for a CPU have their own."""
-    if meta.stride() == tensor.stride():
-        return tensor
-    return torch.empty_strided(meta.shape, meta.stride(), dtype=tensor.dtype).copy_(tensor)
-
-
-def _place(module: nn.Module, name: str, tensor: Tensor) -> None:
-    owner_name, _, own = name.rpartition(".")
-    owner = module.get_submodule(owner_name)
-    if own in owner._parameters:
-        owner._parameters[own] = nn.Parameter(tensor, owner._parameters[own].requires_grad)
-    else:
-        owner._buffers[own] = tensor
-
-
 def materialize(module: nn.Module, device: torch.device) -> None:
-    """Gives what is on the meta device memory without numbers, for a checkpoint to fill; what is in none is made anew."""
+    """Gives what is on the meta device memory for a checkpoint to fill; buffers that no file holds are recomputed."""
     fill_buffers(module)
     module._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)
 
 
 def fill_buffers(module: nn.Module) -> None:
-    """Makes anew what is in no file: rotary frequencies and place numbers of `transformers`' modules.
+    """Recomputes buffers that no file holds: rotary frequencies and position ids of `transformers`' modules.
 
     Raises:
         ValueError: a buffer is of a module that cannot be made from its config.
@@ -257,9 +249,9 @@ def fill_buffers(module: nn.Module) -> None:
         if not empty:
             continue
         config = getattr(owner, "config", None)
-        if config is None:
+        if not isinstance(config, PretrainedConfig):
             raise ValueError(
-                f"{name or 'the part'} ({type(owner).__name__}) has {empty}, which no file holds"
+                f"{name or 'the module'} ({type(owner).__name__}) has {empty}, which no file holds"
             )
         fresh = type(owner)(config)
         for key in empty:

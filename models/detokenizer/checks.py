@@ -1,4 +1,4 @@
-"""Whether UNet, VAE and features fit each other: told from their sizes, before any weights are loaded."""
+"""Whether UNet, VAE and features fit each other: checked by their sizes, before any weights are loaded."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -10,48 +10,39 @@ MAX_ENLARGEMENT = 64  # times the grid's side that an image may have; 32 in the 
 
 
 def check_numbers(kind: type, sizes: Mapping[str, Any], what: str) -> None:
-    """Makes sure that a config has a network's keys, and numbers above zero where these are sizes.
-
-    Raises:
-        ValueError: a key is not known, or a size is no whole number above zero.
-    """
+    """Raises ValueError where a network has no such key, or a size is no whole number above zero."""
     known = inspect.signature(kind.__init__).parameters
     check_keys(sizes, known, what)
     for name, value in sizes.items():
-        is_size = all(type(number) is int and number > 0 for number in _flat(known[name].default))
-        if is_size and value is not None and not all(type(n) is int and n > 0 for n in _flat(value)):
+        if value is not None and _are_sizes(known[name].default) and not _are_sizes(value):
             raise ValueError(f"{what}'s {name} must be of whole numbers above 0, not {value!r}")
 
 
-def check_drawing(image_size: int, grid: int, steps: int, most_steps: int) -> None:
-    """Makes sure of what no weight tells: with other numbers drawing would fail, or never end.
+def _are_sizes(value: Any) -> bool:
+    return all(type(number) is int and number > 0 for number in _flatten(value))
 
-    Raises:
-        ValueError: one is out of range.
-    """
+
+def _flatten(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _flatten(inner)
+    else:
+        yield value
+
+
+def check_drawing(image_size: int, grid: int, steps: int, max_steps: int) -> None:
+    """Raises ValueError where a number that no weight bears out would make drawing fail, or never end."""
     for name, value in (("image_size", image_size), ("grid", grid), ("steps", steps)):
         if value < 1:
             raise ValueError(f"{name} is {value}: it must be at least 1")
     if image_size > MAX_ENLARGEMENT * grid:
         raise ValueError(f"image_size {image_size} is more than {MAX_ENLARGEMENT} times the grid's {grid}")
-    if steps > most_steps:
-        raise ValueError(f"steps is {steps}, and the noise schedule has {most_steps}")
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    if isinstance(value, list | tuple):
-        for inner in value:
-            yield from _flat(inner)
-    else:
-        yield value
+    if steps > max_steps:
+        raise ValueError(f"steps is {steps}, and the noise schedule has {max_steps}")
 
 
 def check_latents(unet: Mapping[str, Any], channels: int) -> None:
-    """Makes sure that a published UNet is for a VAE's latents.
-
-    Raises:
-        ValueError: it takes or gives another number of channels.
-    """
+    """Raises ValueError where a published UNet is not for latents of so many channels."""
     takes, gives = unet.get("in_channels", 4), unet.get("out_channels", 4)
     if takes != channels or gives != channels:
         raise ValueError(
@@ -61,13 +52,13 @@ def check_latents(unet: Mapping[str, Any], channels: int) -> None:
 
 
 def check_sizes(unet: Any, vae: Any, image_size: int, grid: int | None) -> None:
-    """Makes sure that images divide down to the UNet's lowest level, and that the features are all that it asks for.
+    """Makes sure that images divide down to the UNet's lowest level, and that the features are all that it needs.
 
     Args:
         unet: its diffusers config.
         vae: its diffusers config.
         image_size: side of the image.
-        grid: side of the features that are laid over the latents, if they are.
+        grid: side of the features that are concatenated to the latents, if they are.
 
     Raises:
         ValueError: something does not fit.
@@ -88,7 +79,7 @@ def check_sizes(unet: Any, vae: Any, image_size: int, grid: int | None) -> None:
 
 
 def pooled_width(unet: Any) -> int:
-    """Of SDXL's pooled text: what its projection takes, less the six sizes beside it; 0 where there is none.
+    """Width of SDXL's pooled text: what its projection takes, less the six sizes beside it; 0 where there is none.
 
     Raises:
         ValueError: nothing is left for it.

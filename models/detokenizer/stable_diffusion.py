@@ -30,7 +30,6 @@ from models.detokenizer.checks import check_drawing, check_latents, check_number
 from models.detokenizer.condition import Concatenation, Condition, CrossAttention
 from models.detokenizer.diffusers_folder import (
     CONFIGS,
-    fill,
     find_folder,
     read_config,
     read_weights,
@@ -39,23 +38,18 @@ from models.detokenizer.diffusers_folder import (
 )
 from models.detokenizer.diffusion import TIMESTEPS, seeded_noise, to_uint8
 from models.detokenizer.latents import from_latents, to_latents
-from models.published import check_room
+from models.published import check_download
+from models.weights import set_tensors
 
 IMAGE_SIZE = 512  # 32 times the grid's 16
-PIXELS_AT_ONCE = 16 * 512**2  # of images that the UNet makes at once: 16 of the usual size
-Way = Literal["cross_attention", "concat"]
+MAX_PIXELS = 16 * 512**2  # of images that the UNet makes at once: 16 of the usual size
+WEIGHTED = ("unet", "vae")  # subfolders of a diffusers folder whose weights are read
+ConditionKind = Literal["cross_attention", "concat"]
 SOLVERS = {"dpm": DPMSolverMultistepScheduler, "euler": EulerDiscreteScheduler}
 # What of a scheduler's config says how noise was added in training, and at which steps a solver looks.
 SCHEDULE = (
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "prediction_type",
-    "timestep_spacing",
-    "steps_offset",
-    "rescale_betas_zero_snr",
+    *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type"),
+    *("timestep_spacing", "steps_offset", "rescale_betas_zero_snr"),
 )
 SCHEDULERS = {kind.name for kind in KarrasDiffusionSchedulers} - {"EDMEulerScheduler"}  # of such noise
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -71,7 +65,7 @@ class StableDiffusionDetokenizer(Component):
         image_size: side of the image; 32 times the grid's in the paper.
         feature_width: D of the features.
         grid: side of the feature grid.
-        condition: the way of the features into the UNet: cross_attention (LaVIT) or concat (ILLUME+).
+        condition: how features reach the UNet: cross_attention (LaVIT) or concat (ILLUME+).
         condition_width: channels that concat adds to the latents (64: those of ILLUME+'s two codes; assumed).
         drop: share of the conditions that training replaces by zeros (assumed, ILLUME+ masks as many).
         guidance: pull away from what those zeros give; 1: none (2.0 is ILLUME+'s, assumed).
@@ -93,7 +87,7 @@ class StableDiffusionDetokenizer(Component):
         image_size: int = IMAGE_SIZE,
         feature_width: int = 1280,
         grid: int = 16,
-        condition: Way = "concat",
+        condition: ConditionKind = "concat",
         condition_width: int = 64,
         drop: float = 0.1,
         guidance: float = 2.0,
@@ -104,7 +98,7 @@ class StableDiffusionDetokenizer(Component):
         super().__init__()
         self.image_size, self.feature_width, self.grid = image_size, feature_width, grid
         self.drop, self.guidance, self.steps, self.vae_batch = drop, guidance, steps, vae_batch
-        self.way, self.condition_width = condition, condition_width
+        self.condition_kind, self.condition_width = condition, condition_width
         self.scheduler, self.solver = scheduler, solver
         self._check_choices()
         check_numbers(UNet2DConditionModel, unet, "the UNet")
@@ -115,9 +109,7 @@ class StableDiffusionDetokenizer(Component):
         check_latents(unet, self.channels)
         wider = self.channels + (condition_width if condition == "concat" else 0)
         self.unet = UNet2DConditionModel(**unet | {"in_channels": wider})
-        nn.init.zeros_(
-            self.unet.conv_in.weight[:, self.channels :]
-        )  # at first what is laid beside has no say
+        nn.init.zeros_(self.unet.conv_in.weight[:, self.channels :])  # at first the condition has no effect
         self.side = image_size // 2 ** (len(self.vae.config.block_out_channels) - 1)
         check_sizes(self.unet.config, self.vae.config, image_size, grid if condition == "concat" else None)
         self.condition = self._new_condition()
@@ -132,53 +124,52 @@ class StableDiffusionDetokenizer(Component):
 
         Args:
             name: a folder with `unet/`, `vae/` and `scheduler/`, or OWNER/MODEL.
-            pickled: whether pickled weights will do where there are no safetensors (they are read with weights_only).
+            pickled: whether pickles are taken where there are no safetensors (they are read with weights_only).
             variant: of the weights, such as fp16.
             weights: without them it is made on the meta device, and only configs are read.
             settings: of the class; those of `unet`, `vae` and `scheduler` are laid over the folder's.
 
         Raises:
-            FileNotFoundError: folder, part or weights are not there.
+            FileNotFoundError: folder, component or weights are not there.
             ValueError: they do not fit each other or the settings, or are pickled.
         """
-        check_keys(settings, inspect.signature(cls.__init__).parameters, f"a detokenizer from {name}")
+        where = f"a detokenizer from {name}"
+        check_keys(settings, inspect.signature(cls.__init__).parameters, where)
         folder = find_folder(name, CONFIGS)
-        recipe = settings | _recipe(folder, settings)
-        with (
-            torch.device("meta"),
-            _bounded(folder, variant, pickled),
-        ):  # sizes that do not fit are told before all
-            made = build(cls, recipe, f"a detokenizer from {name}")
+        config = settings | _read_configs(folder, settings)
+        with torch.device("meta"), _bounded(folder, variant, pickled):  # sizes that do not fit fail first
+            detokenizer = build(cls, config, where)
         if not weights:
-            return made
-        patterns = [word for part in ("unet", "vae") for word in weight_patterns(part, variant, pickled)]
-        check_room(name, "main", patterns)
+            return detokenizer
+        patterns = [pattern for own in WEIGHTED for pattern in weight_patterns(own, variant, pickled)]
+        check_download(name, "main", patterns)
         folder = find_folder(name, patterns)
-        files = {part: weight_files(folder, part, variant, pickled) for part in ("unet", "vae")}
-        more = made.unet.config.in_channels - made.channels
-        fill(made.unet, _grown(read_weights(files["unet"]), more), f"{folder}/unet")
-        fill(made.vae, read_weights(files["vae"]), f"{folder}/vae")
-        made.condition = made._new_condition()
-        return made
+        more = detokenizer.unet.config.in_channels - detokenizer.channels
+        for own in WEIGHTED:
+            tensors = read_weights(weight_files(folder, own, variant, pickled))
+            tensors = _pad_first_convolution(tensors, more) if own == "unet" else tensors
+            set_tensors(getattr(detokenizer, own), tensors, f"{folder}/{own}")
+        detokenizer.condition = detokenizer._new_condition()
+        return detokenizer
 
     @classmethod
-    def empty(cls, recipe: Mapping[str, Any], where: str) -> "StableDiffusionDetokenizer":
-        """One whose weights are still to be loaded: nothing is drawn at random, which takes minutes at SDXL's size."""
+    def empty(cls, config: Mapping[str, Any], where: str) -> "StableDiffusionDetokenizer":
+        """One with uninitialized weights, for a checkpoint to fill: random ones take minutes at SDXL's size."""
         with torch.device("meta"):
-            made = build(cls, recipe, where)
-        return made.to_empty(device=torch.get_default_device())
+            detokenizer = build(cls, config, where)
+        return detokenizer.to_empty(device=torch.get_default_device())
 
     def _new_condition(self) -> CrossAttention | Concatenation:
         unet = self.unet.config
         width = unet.cross_attention_dim
         pooled = pooled_width(unet)
-        if self.way == "cross_attention":
+        if self.condition_kind == "cross_attention":
             return CrossAttention(self.feature_width, self.grid**2, width, pooled)
         return Concatenation(self.feature_width, self.grid, self.side, self.condition_width, width, pooled)
 
     def _check_choices(self) -> None:
         for name, value, known in (
-            ("condition", self.way, get_args(Way)),
+            ("condition", self.condition_kind, get_args(ConditionKind)),
             ("solver", self.solver, tuple(SOLVERS)),
             ("prediction_type", self.scheduler.get("prediction_type", "epsilon"), PREDICTIONS),
         ):
@@ -192,9 +183,9 @@ class StableDiffusionDetokenizer(Component):
         if min(self.steps, self.vae_batch, self.condition_width) < 1:
             raise ValueError("the detokenizer's steps, vae_batch and condition_width are at least 1")
 
-    def learn_attention_alone(self) -> None:
+    def train_attention_only(self) -> None:
         """Freezes all of the UNet but its attention layers and those that the condition enters by."""
-        enters = r"^conv_in\." if self.way == "concat" else r"^add_embedding\."
+        enters = r"^conv_in\." if self.condition_kind == "concat" else r"^add_embedding\."
         for name, parameter in self.unet.named_parameters():
             parameter.requires_grad_(bool(re.search(rf"\.attn\d\.|{enters}", name)))
 
@@ -207,20 +198,16 @@ class StableDiffusionDetokenizer(Component):
         return self.condition(features.to(self.unet.dtype))
 
     def _predict(self, noisy: Tensor, timestep: Tensor, condition: Condition) -> Tensor:
-        """What the UNet says of noisy latents (B, C, h, w), in single precision."""
-        inputs = noisy if condition.laid is None else torch.cat([noisy, condition.laid], 1)
+        """The UNet's prediction for noisy latents (B, C, h, w), in single precision."""
+        extra = condition.concatenated
+        inputs = noisy if extra is None else torch.cat([noisy, extra], 1)
         added = None
         if condition.pooled is not None:  # SDXL: an image of this size that nothing was cut from
             size = float(self.image_size)
             sizes = noisy.new_tensor([[size, size, 0.0, 0.0, size, size]])
             added = {"text_embeds": condition.pooled, "time_ids": sizes.expand(len(noisy), -1)}
-        out = self.unet(
-            inputs.to(self.unet.dtype),
-            timestep,
-            encoder_hidden_states=condition.tokens,
-            added_cond_kwargs=added,
-        )
-        return out.sample.float()
+        inputs = inputs.to(self.unet.dtype)
+        return self.unet(inputs, timestep, condition.tokens, added_cond_kwargs=added).sample.float()
 
     def loss(self, features: Tensor, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Mean squared error of the prediction on images (B, 3, H, W) in -1 to 1, each at a timestep of its own."""
@@ -230,28 +217,26 @@ class StableDiffusionDetokenizer(Component):
                 f"set data.init_args.image_size to {self.image_size}"
             )
         latents = to_latents(self.vae, pixels, self.vae_batch)
-        drawn = {"generator": generator, "device": latents.device}
-        noise = torch.randn(latents.shape, dtype=latents.dtype, **drawn)
-        steps = torch.randint(self.schedule.config.num_train_timesteps, (len(latents),), **drawn)
+        random: dict[str, Any] = {"generator": generator, "device": latents.device}
+        noise = torch.randn(latents.shape, dtype=latents.dtype, **random)
+        steps = torch.randint(self.schedule.config.num_train_timesteps, (len(latents),), **random)
         condition = self._conditions(features)
         if self.training and self.drop:
-            condition = condition.kept(torch.rand(len(latents), **drawn) >= self.drop)
+            condition = condition.mask(torch.rand(len(latents), **random) >= self.drop)
         prediction = self._predict(self.schedule.add_noise(latents, noise, steps), steps, condition)
-        target = {
-            "epsilon": lambda: noise,
-            "v_prediction": lambda: self.schedule.get_velocity(latents, noise, steps),
-            "sample": lambda: latents,
-        }[self.schedule.config.prediction_type]()
-        return F.mse_loss(prediction, target)
+        kind = self.schedule.config.prediction_type
+        if kind == "v_prediction":
+            return F.mse_loss(prediction, self.schedule.get_velocity(latents, noise, steps))
+        return F.mse_loss(prediction, noise if kind == "epsilon" else latents)
 
     @torch.no_grad()
     def decode(self, features: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
         """Features (B, N, D) -> images (B, 3, H, W) uint8. A seed fixes its image whatever the batch around it."""
-        most = max(1, PIXELS_AT_ONCE // self.image_size**2)
-        parts = (slice(first, first + most) for first in range(0, len(seeds), most))
-        return torch.cat([self._decode_at_once(features[part], seeds[part], steps) for part in parts])
+        size = max(1, MAX_PIXELS // self.image_size**2)
+        batches = (slice(first, first + size) for first in range(0, len(seeds), size))
+        return torch.cat([self._decode_batch(features[own], seeds[own], steps) for own in batches])
 
-    def _decode_at_once(self, features: Tensor, seeds: list[int], steps: int | None) -> Tensor:
+    def _decode_batch(self, features: Tensor, seeds: list[int], steps: int | None) -> Tensor:
         with torch.device("cpu"):
             solver = SOLVERS[self.solver](**self.scheduler)
         solver.set_timesteps(steps or self.steps, device=features.device)
@@ -259,22 +244,22 @@ class StableDiffusionDetokenizer(Component):
         x = x * solver.init_noise_sigma
         condition, guided = self._conditions(features), self.guidance != 1
         if guided:
-            condition = condition.after_null()
+            condition = condition.prepend_null()
         for t in solver.timesteps:
             inputs = solver.scale_model_input(x, t)
-            said = self._predict(torch.cat([inputs, inputs]) if guided else inputs, t, condition)
+            prediction = self._predict(torch.cat([inputs, inputs]) if guided else inputs, t, condition)
             if guided:
-                null, wanted = said.chunk(2)
-                said = null + self.guidance * (wanted - null)
-            x = solver.step(said, t, x).prev_sample
+                null, conditional = prediction.chunk(2)
+                prediction = null + self.guidance * (conditional - null)
+            x = solver.step(prediction, t, x).prev_sample
         return to_uint8(from_latents(self.vae, x, self.vae_batch))
 
 
 def _bounded(folder: Path, variant: str, pickled: bool) -> AbstractContextManager[None]:
     """Builds no more than the weights of a folder hold, as far as they are here and are no pickles."""
     try:
-        files = [file for part in ("unet", "vae") for file in weight_files(folder, part, variant, pickled)]
-    except FileNotFoundError:  # the hub has them; or they are missing, which is told when they are read
+        files = [file for own in WEIGHTED for file in weight_files(folder, own, variant, pickled)]
+    except FileNotFoundError:  # they are on the hub; or missing, which is an error where they are read
         return nullcontext()
     if any(file.suffix != ".safetensors" for file in files):
         return nullcontext()
@@ -282,20 +267,20 @@ def _bounded(folder: Path, variant: str, pickled: bool) -> AbstractContextManage
     return bounded_by(shapes, f"{folder}/unet/config.json or {folder}/vae/config.json")
 
 
-def _recipe(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The sizes in a diffusers folder, with what the settings say otherwise."""
-    sizes = {
+def _read_configs(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes in a diffusers folder, with the settings laid over them."""
+    schedule = read_config(folder, "scheduler", sorted(SCHEDULERS))
+    configs = {
         "unet": read_config(folder, "unet", ["UNet2DConditionModel"]),
         "vae": read_config(folder, "vae", ["AutoencoderKL"]),
+        "scheduler": {name: schedule[name] for name in SCHEDULE if schedule.get(name) is not None},
     }
-    schedule = read_config(folder, "scheduler", sorted(SCHEDULERS))
-    sizes["scheduler"] = {name: schedule[name] for name in SCHEDULE if schedule.get(name) is not None}
-    return {part: sizes[part] | settings.get(part, {}) for part in sizes}
+    return {name: own | settings.get(name, {}) for name, own in configs.items()}
 
 
-def _grown(shards: Iterable[dict[str, Tensor]], channels: int) -> Iterator[dict[str, Tensor]]:
-    """A UNet's weights, its first convolution with so many more channels of zeros."""
-    for shard in shards:
-        if channels and "conv_in.weight" in shard:
-            shard = shard | {"conv_in.weight": F.pad(shard["conv_in.weight"], (0, 0, 0, 0, 0, channels))}
-        yield shard
+def _pad_first_convolution(
+    tensors: Iterable[tuple[str, Tensor]], channels: int
+) -> Iterator[tuple[str, Tensor]]:
+    """A UNet's tensors, its first convolution with so many more input channels of zeros."""
+    for name, tensor in tensors:
+        yield name, F.pad(tensor, (0, 0, 0, 0, 0, channels)) if name == "conv_in.weight" else tensor

@@ -1,7 +1,7 @@
-"""The stem: a deterministic decoder that turns reconstructed features into a coarse image.
+"""The stem: a deterministic decoder from reconstructed features to a coarse image.
 
-It draws what the features settle; light, grain and edges are left to diffusion. Small models need it, Stable
-Diffusion does not (there it is off).
+It draws what the features settle; light, grain and edges are left to diffusion. Small models need it, Stable Diffusion
+does not.
 """
 
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models.tokenizer.blocks import TransformerBlock
 
 
-class _Up(nn.Module):
+class _Upsample(nn.Module):
     """Doubles the side by pixel shuffle, then one residual convolution."""
 
     def __init__(self, inside: int, outside: int) -> None:
@@ -27,20 +27,16 @@ class _Up(nn.Module):
 
 
 class Stem(nn.Module):
-    """Features (B, N, D) -> a coarse image (B, 3, H, W) in about -1 to 1, eight times the grid's side.
-
-    Args:
-        feature_width: D.
-        grid: side of the feature grid, N = grid^2.
-        channels: of the three doublings.
-    """
+    """Features (B, grid^2, D) -> a coarse image (B, 3, 8 grid, 8 grid) in about -1 to 1, by three doublings."""
 
     def __init__(self, feature_width: int, grid: int, channels: tuple[int, int, int] = (96, 48, 24)) -> None:
         super().__init__()
         self.grid = grid
         self.block = TransformerBlock(feature_width, 4)
         wide, middle, narrow = channels
-        self.ups = nn.Sequential(_Up(feature_width, wide), _Up(wide, middle), _Up(middle, narrow))
+        self.ups = nn.Sequential(
+            _Upsample(feature_width, wide), _Upsample(wide, middle), _Upsample(middle, narrow)
+        )
         self.rgb = nn.Conv2d(narrow, 3, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """Low-rank additions to the trunk's matrices (LoRA, arXiv 2106.09685), by peft: what one GPU can train of a 7B model."""
 
 import importlib.util
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -55,44 +54,3 @@ def merged_state_dict(trunk: nn.Module, prefix: str = "") -> dict[str, Tensor]:
                 base, delta = base.cpu().to(delta.dtype), delta.cpu()
             tensors[key] = base + delta.to(base.dtype)
     return {prefix + name.replace(".base_layer.", "."): tensor for name, tensor in tensors.items()}
-
-
-class Addition(nn.Module):
-    """A matrix with a low-rank addition, shaped as peft shapes it: for plans, which need no peft."""
-
-    def __init__(self, base: nn.Linear, rank: int, scale: float) -> None:
-        super().__init__()
-        self.base_layer, self.scale = base, scale
-        self.lora_A = nn.Linear(base.in_features, rank, bias=False)
-        self.lora_B = nn.Linear(rank, base.out_features, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., E)."""
-        added = self.lora_B(self.lora_A(x.to(self.lora_A.weight.dtype)))
-        return self.base_layer(x) + (added * self.scale).to(x.dtype)
-
-
-def plan_lora(language: UnifiedLM, settings: Mapping[str, Any]) -> None:
-    """As `add_lora`, without peft; `r`, `lora_alpha` and `target_modules` alone say what there is to count.
-
-    Raises:
-        ValueError: the settings name no module of the trunk.
-    """
-    targets, rank = settings.get("target_modules") or ("q_proj", "v_proj"), settings.get("r", 8)
-    trunk = language.trunk.requires_grad_(False)
-    found = [
-        (parent, name, layer)
-        for path, parent in trunk.named_modules()
-        for name, layer in parent.named_children()
-        if isinstance(layer, nn.Linear) and _is_target(f"{path}.{name}", targets)
-    ]
-    if not found:
-        raise ValueError(f"model.init_args.lora: target_modules {targets} names no matrix of the trunk")
-    for parent, name, layer in found:
-        setattr(parent, name, Addition(layer, rank, settings.get("lora_alpha", 8) / rank))
-
-
-def _is_target(path: str, targets: str | Sequence[str]) -> bool:
-    if isinstance(targets, str):
-        return targets == "all-linear" or re.fullmatch(targets, path) is not None
-    return any(path == target or path.endswith(f".{target}") for target in targets)

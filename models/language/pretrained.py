@@ -111,13 +111,9 @@ class PretrainedLanguage:
         _begin_new(model, kept)
         return model, tokenizer
 
-    def plan(self, words: PreTrainedTokenizerBase | None = None) -> Language:
-        """The same without weights, on the meta device: only config and tokenizer are read.
-
-        Args:
-            words: a tokenizer that stands in for the model's own.
-        """
-        config, tokenizer = self.config(), self.tokenizer(words)
+    def without_weights(self) -> Language:
+        """The same on the meta device: only config and tokenizer are read."""
+        config, tokenizer = self.config(), self.tokenizer()
         with torch.device("meta"):
             model = self._build(config, tokenizer)
         return model.to(getattr(torch, self.dtype)), tokenizer
@@ -130,9 +126,9 @@ class PretrainedLanguage:
         """
         return read_config(self.source, self.revision)
 
-    def tokenizer(self, words: PreTrainedTokenizerBase | None = None) -> PreTrainedTokenizerBase:
-        """The published model's tokenizer or what stands in for it, with the chat template that the turns are of."""
-        tokenizer = words or read_published_tokenizer(self.source, self.revision)
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The published model's tokenizer, with the chat template that the turns are of."""
+        tokenizer = read_published_tokenizer(self.source, self.revision)
         if self.turns == "vicuna":
             tokenizer.chat_template = VICUNA
         return tokenizer

@@ -1,6 +1,6 @@
 """Word pieces for a language model made from nothing: byte-level BPE, so that any text can be written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -44,20 +44,3 @@ def train_text_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizer
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-
-
-def blank_text_tokenizer(size: int, special: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    """One of `size` pieces that has learned nothing, for a plan: each word and each mark is one piece, the same.
-
-    Args:
-        size: pieces, the special ones among them.
-        special: pieces that stand for themselves; the first begins a text, the last ends it.
-    """
-    pieces = [*special, *(f"piece {number}" for number in range(size - len(special)))]
-    model = models.WordLevel({piece: place for place, piece in enumerate(pieces)}, unk_token=pieces[-1])
-    tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
-    )
-    ends = {"bos_token": special[0], "eos_token": special[-1]} if special else {}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=[*special], **ends)

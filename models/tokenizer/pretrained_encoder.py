@@ -23,6 +23,7 @@ from transformers import (
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from common.checks import check_choice
 from models.component import Component
 from models.component_config import check_keys
 from models.precision import ComputeDtype, FullPrecision
@@ -37,17 +38,23 @@ FAMILIES: dict[str, type[PreTrainedModel]] = {
     "dinov2": Dinov2Model,
     "radio": RadioModel,
 }
-WHOLE = {
-    "clip": "clip_vision_model",
-    "siglip": "siglip_vision_model",
-}  # models of both towers, by their vision's
+TWO_TOWERS = {"clip": "clip_vision_model", "siglip": "siglip_vision_model"}  # and their vision tower
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PIXELS = {  # mean and deviation that the published weights of each family expect
     "clip_vision_model": CLIP,
     "siglip_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "dinov2": IMAGENET,
-    "radio": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # it does so itself
+    "radio": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # it normalizes by itself
+}
+ABOUT_FILES = {
+    "architectures",
+    "dtype",
+    "transformers_version",
+    "_name_or_path",
+    "id2label",
+    "label2id",
+    "model_type",
 }
 
 
@@ -86,27 +93,20 @@ class PretrainedEncoder(FullPrecision, Component):
         compute_dtype: ComputeDtype = "float32",
     ) -> None:
         super().__init__()
-        if compute_dtype not in get_args(ComputeDtype):
-            raise ValueError(
-                f"the encoder's compute_dtype is {compute_dtype!r}; there is {', '.join(get_args(ComputeDtype))}"
-            )
-        self.compute_dtype = compute_dtype
+        self.compute_dtype = check_choice(
+            compute_dtype, get_args(ComputeDtype), "the encoder's compute_dtype"
+        )
         config = _vision_config(model, drop_layers)
         self.patch, self.width = config.patch_size, config.hidden_size
         self.set_input(image_size, reduce)
-        self.model = _without_unread_norm(FAMILIES[config.model_type](config), drop_layers)
+        self.model = _drop_unread_norm(FAMILIES[config.model_type](config), drop_layers)
         self.final_norm = nn.LayerNorm(self.width, eps=1e-6) if final_norm else None
         self.norm = nn.LayerNorm(self.width, elementwise_affine=False) if norm else nn.Identity()
-        self.mean, self.std = (
-            list(given or usual) for given, usual in zip((mean, std), PIXELS[config.model_type], strict=True)
-        )
+        usual_mean, usual_std = PIXELS[config.model_type]
+        self.mean, self.std = list(mean or usual_mean), list(std or usual_std)
 
     def set_input(self, image_size: int, reduce: int = 1) -> None:
-        """Makes it take images of another size, or average other squares; the weights are the same.
-
-        Raises:
-            ValueError: they do not go with the patch.
-        """
+        """Sets another image size or reduction, with the same weights; raises ValueError where the patch does not fit."""
         if image_size % (self.patch * reduce):
             raise ValueError(
                 f"the encoder's image_size {image_size} is not a multiple of patch {self.patch} x reduce {reduce}"
@@ -121,9 +121,9 @@ class PretrainedEncoder(FullPrecision, Component):
         return self.grid * self.grid
 
     def activation_checkpointing_enable(self) -> None:
-        """Keeps activations by layer alone, in eval mode too: so an encoder learns in stage 3.
+        """Recomputes activations by layer, in eval mode too, in which an encoder is trained in stage 3.
 
-        The library's own checkpointing would look at the training mode, and keep everything.
+        The library's own checkpointing is off in eval mode.
         """
         for layer in self.model.modules():
             if isinstance(layer, GradientCheckpointingLayer):
@@ -175,33 +175,21 @@ def _vision_config(model: dict[str, Any], drop_layers: int) -> PretrainedConfig:
     return config
 
 
-def vision_recipe(config: PretrainedConfig, source: str) -> dict[str, Any]:
-    """What of a published config, of the encoder alone or of both towers, makes the encoder.
+def vision_config(config: PretrainedConfig, source: str) -> dict[str, Any]:
+    """The encoder's settings in a published config, of the encoder alone or of both towers.
 
     Raises:
         ValueError: it is no encoder that is known here.
     """
-    vision = config.vision_config if config.model_type in WHOLE else config
-    kind = WHOLE.get(config.model_type, config.model_type)
+    vision = config.vision_config if config.model_type in TWO_TOWERS else config
+    kind = TWO_TOWERS.get(config.model_type, config.model_type)
     if kind not in FAMILIES:
-        known = ", ".join([*FAMILIES, *WHOLE])
+        known = ", ".join([*FAMILIES, *TWO_TOWERS])
         raise ValueError(
             f"{source} is a {config.model_type}, which is no encoder known here; there is {known}"
         )
-    known = AutoConfig.for_model(kind).to_dict()
-    own = {key: value for key, value in vision.to_dict().items() if key in known}
-    return {"model_type": kind} | {key: value for key, value in own.items() if key not in ABOUT_FILES}
-
-
-ABOUT_FILES = {
-    "architectures",
-    "dtype",
-    "transformers_version",
-    "_name_or_path",
-    "id2label",
-    "label2id",
-    "model_type",
-}
+    keys = AutoConfig.for_model(kind).to_dict().keys() - ABOUT_FILES
+    return {"model_type": kind} | {key: value for key, value in vision.to_dict().items() if key in keys}
 
 
 def read_encoder(
@@ -221,16 +209,16 @@ def read_encoder(
         ValueError: it is no encoder known here, or tensors are missing.
     """
     config = read_config(source, revision)
-    recipe = vision_recipe(config, source)
+    model_config = vision_config(config, source)
     known = inspect.signature(PretrainedEncoder.__init__).parameters.keys() - {"self", "model"}
     check_keys(settings, known, "the encoder")
     with torch.device("meta"):
-        encoder = PretrainedEncoder(recipe, **settings)
+        encoder = PretrainedEncoder(model_config, **settings)
     if not weights:
         return encoder
     check_files(source, revision, pickled)
     model, found = read_published(
-        FAMILIES[recipe["model_type"]].from_pretrained,
+        FAMILIES[model_config["model_type"]].from_pretrained,
         source,
         revision,
         config=encoder.model.config,
@@ -240,13 +228,13 @@ def read_encoder(
     )
     if names := sorted(map(str, found["missing_keys"])):
         raise ValueError(f"{source} lacks {len(names)} tensors: {list_names(names)}")
-    encoder.model = _without_unread_norm(model, settings.get("drop_layers", 0))
+    encoder.model = _drop_unread_norm(model, settings.get("drop_layers", 0))
     check_finite_module(encoder, source)
     return encoder
 
 
-def _without_unread_norm(model: PreTrainedModel, drop_layers: int) -> PreTrainedModel:
-    """Without the norm of CLIP's pooled token, which nobody reads, or of a last layer that is left out."""
+def _drop_unread_norm(model: PreTrainedModel, drop_layers: int) -> PreTrainedModel:
+    """The model without the norm of CLIP's pooled token, which nothing reads, or of a last layer that is left out."""
     for name in ("post_layernorm", "layernorm"):
         if hasattr(model, name) and (drop_layers or isinstance(model, CLIPVisionModel)):
             setattr(model, name, nn.Identity())

@@ -7,7 +7,7 @@ authors call crucial before a language model follows that.
 This loader has never been run on the published weights, only on folders that tests lay out by the published code's names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from common.json_files import read_object
-from models.published import PICKLES, check_files
+from models.published import check_files, published_files
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
-from models.weights import fill_buffers, read_tensors, set_tensors, weight_files
+from models.weights import fill_buffers, read_tensors, set_tensors
 
 PREFIX = "unit_model."
 NAMES = {  # of the published folder, and of RadioModel
@@ -49,7 +49,7 @@ def read_unit(
         source: the folder.
         weights: without them it is made on the meta device; shapes are read off the tensors even so.
         pickled: reads weights that are only there as a pickle, with `weights_only=True`.
-        heads: attention heads, which no tensor tells.
+        heads: attention heads, which no tensor shows.
         settings: of `PretrainedEncoder`.
 
     Raises:
@@ -58,31 +58,23 @@ def read_unit(
     """
     folder = Path(source)
     check_files(source, "main", pickled)
-    tensors = dict(_renamed(_tensors(folder)))
+    tensors = dict(_rename(read_tensors(published_files(folder, pickled))))
     with torch.device("meta"):
-        encoder = PretrainedEncoder(_recipe(tensors, folder, heads), final_norm=True, **settings)
+        encoder = PretrainedEncoder(_config(tensors, folder, heads), final_norm=True, **settings)
     if not weights:
         return encoder
-    for layer in range(encoder.model.config.num_hidden_layers):  # RADIO's scales, which UNIT does not have
+    config = encoder.model.config
+    for layer in range(config.num_hidden_layers):  # RADIO's scales, which UNIT does not have
         for scale in ("layer_scale1", "layer_scale2"):
             tensors[f"model.encoder.layer.{layer}.{scale}.lambda1"] = torch.ones(encoder.width)
-    tensors["model.summary_idxs"] = torch.tensor(encoder.model.config.summary_idxs)
-    set_tensors(encoder, iter(tensors.items()), folder, as_stored=False)
+    tensors["model.summary_idxs"] = torch.tensor(config.summary_idxs)
+    set_tensors(encoder, tensors.items(), folder, as_stored=False)
     fill_buffers(encoder)
     return encoder
 
 
-def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    try:
-        files = weight_files(folder)
-    except FileNotFoundError:  # asked for as a pickle, or `check_files` had refused it
-        yield from torch.load(folder / PICKLES[0], map_location="cpu", weights_only=True, mmap=True).items()
-        return
-    yield from read_tensors(files)
-
-
-def _renamed(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-    """Published names to this encoder's; what queries, keys and values share is parted."""
+def _rename(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """Published names to this encoder's; the shared projection of queries, keys and values is split."""
     for name, tensor in tensors:
         own = name.removeprefix(PREFIX)
         if own in NAMES:
@@ -92,25 +84,25 @@ def _renamed(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tenso
         elif own.startswith("model.blocks."):
             own = own.replace("model.blocks.", "model.encoder.layer.")
             if ".attn.qkv." in own:
-                for part, piece in zip("qkv", tensor.chunk(3), strict=True):
-                    yield own.replace(".attn.qkv.", f".attention.{part}_proj."), piece
+                for letter, chunk in zip("qkv", tensor.chunk(3), strict=True):
+                    yield own.replace(".attn.qkv.", f".attention.{letter}_proj."), chunk
             else:
                 yield own.replace(".attn.proj.", ".attention.o_proj."), tensor
         else:
             yield name, tensor
 
 
-def _recipe(tensors: dict[str, Tensor], folder: Path, heads: int) -> dict[str, Any]:
+def _config(tensors: dict[str, Tensor], folder: Path, heads: int) -> dict[str, Any]:
     """RadioModel's config, read off the shapes."""
     try:
         width, flat = tensors["model.embeddings.patch_projection.weight"].shape
-        places = tensors["model.embeddings.position_embedding"].shape[1]
+        positions = tensors["model.embeddings.position_embedding"].shape[1]
         prefix = len(tensors["model.embeddings.cls_register_token"])
         inner = len(tensors["model.encoder.layer.0.mlp.fc1.weight"])
     except KeyError as error:
         raise ValueError(f"{folder} is not laid out as UNIT's: it lacks {error.args[0]}") from error
     layers = sum(name.endswith("mlp.fc1.weight") for name in tensors)
-    patch, side = round((flat / 3) ** 0.5), round(places**0.5)
+    patch, side = round((flat / 3) ** 0.5), round(positions**0.5)
     return {
         "model_type": "radio",
         "hidden_size": width,

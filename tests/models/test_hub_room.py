@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import snapshot_download
 
 from models import published
-from models.published import check_files, check_room
+from models.published import check_download, check_files
 
 SHA = "0" * 40
 SIZES = {"config.json": 1000, "model-1.safetensors": 6 * 10**9, "model-2.safetensors": 7 * 10**9}
@@ -93,4 +93,4 @@ def test_a_hub_that_does_not_answer_is_left_to_who_reads(hub, monkeypatch):
     give(monkeypatch, 0)
     hub.shutdown()
     hub.server_close()
-    check_room("lab/model", "main", ["model*"])
+    check_download("lab/model", "main", ["model*"])

@@ -192,7 +192,7 @@ def test_sixteen_features_a_side_would_be_512_pixels(tmp_path):
 def test_attention_alone(tmp_path):
     for way, enters in (("cross_attention", "add_embedding"), ("concat", "conv_in")):
         made = detokenizer(tmp_path / way, "xl", way)
-        made.learn_attention_alone()
+        made.train_attention_only()
         names = {name.split(".")[0] for name, p in made.unet.named_parameters() if p.requires_grad}
         assert names == {"down_blocks", "mid_block", "up_blocks", enters}
         within = [n for n, p in made.unet.named_parameters() if p.requires_grad and not n.startswith(enters)]

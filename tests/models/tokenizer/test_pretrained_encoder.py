@@ -16,7 +16,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from lightning_modules.language_start import keep_little
+from lightning_modules.language_start import enable_gradient_checkpointing
 from models.tokenizer.pretrained_encoder import PretrainedEncoder, read_encoder
 from models.tokenizer.unit import read_unit
 from models.unified import Illume
@@ -272,7 +272,7 @@ def test_checkpointing_keeps_little_of_an_encoder_in_eval_mode(kind, tmp_path, p
     illume = Illume(understanding_encoder=encoder)
     illume.language = torch.nn.Module()
     illume.language.trunk = AutoModel.from_config(AutoConfig.for_model("llama", **SMALL_TRUNK))
-    keep_little(illume, learns=True)
+    enable_gradient_checkpointing(illume, encoder_learns=True)
     for one in (encoder, copy.deepcopy(encoder)):
         little, gradients = kept_and_gradients(one, pictures)
         assert little < 0.5 * all_of_it

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from models.tokenizer import quantizer
+from models.tokenizer.augmentation import augment_view
 from models.tokenizer.losses import feature_loss
 from models.tokenizer.quantizer import Quantizer, nearest_codes, perplexity
 from models.tokenizer.semantic import SemanticTokenizer
-from models.tokenizer.augmentation import augment_view
 from worlds.playground.judge import read, same_scene
 from worlds.playground.render import render
 from worlds.playground.sampler import sample_scene
