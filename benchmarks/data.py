@@ -24,9 +24,10 @@ from PIL import Image
 
 from benchmarks.harness import alternate, run
 from benchmarks.packing import pack, stage3_mix
-from datamodules.packing import Packer
-from datamodules.stream import OPEN_SHARDS, MixedStream, Source
-from datamodules.templates import TEMPLATES
+from datamodules.packing import PackedReader
+from datamodules.source_stream import OPEN_SHARDS, Source
+from datamodules.stream import MixedStream
+from datamodules.templates import TEMPLATES, TemplateRequest
 
 SIDE = 224
 
@@ -62,13 +63,13 @@ def bare(shards: list[str], seconds: float) -> float:
 
 def _document(sample: dict[str, Any], rng: random.Random) -> list[Any]:
     """A document that takes as many tokens as its caption has letters, and 258 for its image."""
-    document = TEMPLATES["draw"](sample, SIDE, rng, 0.1)
+    document = TEMPLATES["draw"](TemplateRequest(sample, SIDE, rng, 0.1))
     return [document] * (258 + len(document[0].text))
 
 
-def packer_of(shards: Sequence[str]) -> Packer:
+def packer_of(shards: Sequence[str]) -> PackedReader:
     """Packs documents of the shards into rows."""
-    return Packer(MixedStream({"pairs": Source(list(shards), 1.0, _document)}, 0), 4096)
+    return PackedReader(MixedStream({"pairs": Source(list(shards), 1.0, _document)}, 0), 4096)
 
 
 def pipeline(shards: list[str], seconds: float) -> float:
@@ -108,7 +109,7 @@ def resume(shards: int = 1000, samples: int = 20) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         paths = make_shards(Path(folder), shards + 50, samples, 64)
         packer = packer_of(paths)
-        while packer.stream.places["pairs"]["next"] < shards:
+        while packer.stream.streams["pairs"].position["next"] < shards:
             packer.row()
         state = packer.state_dict()
         start = time.perf_counter()

@@ -20,7 +20,7 @@ allow_cpu_torchvision()  # before anything imports what looks for it: transforme
 from evals.fidelity.extractor import features_of  # noqa: E402
 from evals.fidelity.frechet import frechet_distance  # noqa: E402
 from evals.fidelity.inception import LAYERS, load_inception, torch_fidelity  # noqa: E402
-from evals.image_sets import pictures_in  # noqa: E402
+from evals.image_sets import image_files  # noqa: E402
 
 
 def random_features(count: int, width: int, seed: int) -> Tensor:
@@ -86,7 +86,7 @@ def measure(
         sets = {f"{n} images": [random_features(n, width, seed) for seed in (0, 1)] for n in counts}
     else:
         extractor = load_inception(inception, layers=LAYERS[:1])
-        sides = [pictures_in(path) for path in (images, real)]
+        sides = [image_files(path) for path in (images, real)]
         sets = {"images": [features_of(side, extractor)[LAYERS[0]] for side in sides]}
     return {name: compare(*pair, rounds) for name, pair in sets.items()}
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from training.plan.placing import Placing
+from training.plan.steps import Phase
 
 from benchmarks.gpu_models import Setting, batch_of, eyes_of, language_of, load_of
 from lightning_modules.language import LanguageModule
@@ -30,8 +32,6 @@ from training.plan import steps
 from training.plan.measure import compute_types, measure
 from training.plan.memory import memory_of_step, optimizers_of
 from training.plan.meter import Used
-from training.plan.placing import Placing
-from training.plan.steps import Phase
 
 RATES = {"trunk": 1e-4, "text": 1e-4, "adapter": 1e-4, "vision": 1e-4}
 LORA = {"r": 64, "lora_alpha": 16, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}

@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from training.plan.samples import Load
 
-from benchmarks.sizes import SEVEN_B, llama
+from benchmarks.language_models import SEVEN_B, llama
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from training.plan import steps
-from training.plan.samples import Load
 
 
 class Size(NamedTuple):

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import docstring_parser
 
 from common.errors import Parser, user_errors
+from common.paths import path_or_name, user_path
 from common.settings import flatten
 
 
@@ -29,12 +31,12 @@ def run(
     parser = Parser(prog=f"python -m {name}", description=module.__doc__.splitlines()[0], allow_abbrev=False)
     helps = {one.arg_name: one.description for one in docstring_parser.parse(measure.__doc__).params}
     for option in inspect.signature(measure, eval_str=True).parameters.values():
-        text = f"{helps[option.name]} (default: %(default)s)".replace("\n", " ")
+        text = f"{helps[option.name].removesuffix('.')} (default: %(default)s)".replace("\n", " ")
         parser.add_argument(f"--{option.name.replace('_', '-')}", help=text, **_argument(option))
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = vars(parser.parse_args(arguments))
     as_json = options.pop("json")
-    with user_errors(name.split(".")[-1]):
+    with user_errors(name):
         found = measure(**options) | environment(*packages)
     if as_json:
         print(json.dumps(found, indent=1))
@@ -48,11 +50,13 @@ def _argument(option: inspect.Parameter) -> dict[str, Any]:
     kind, default = option.annotation, option.default
     if kind is bool:
         return {"action": "store_true"}
+    if default is None:
+        return {"type": user_path, "metavar": "PATH"}
     if get_origin(kind) is Literal:
         return {"choices": get_args(kind), "default": default}
     if isinstance(default, tuple):
         return {"type": get_args(kind)[0], "nargs": "+", "default": default}
-    return {"type": kind, "default": default}
+    return {"type": {Path: user_path, str: path_or_name}.get(kind, kind), "default": default}
 
 
 def environment(*packages: str) -> dict[str, Any]:
@@ -117,3 +121,15 @@ def median_of(figures: Sequence[float], name: str, digits: int) -> dict[str, Any
         name: round(statistics.median(figures), digits),
         "spread": [round(min(figures), digits), round(max(figures), digits)],
     }
+
+
+def reset_peak() -> int:
+    """Sets the peak of this process's memory back to what it takes now, which is returned in bytes (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most bytes that this process took since its start or `reset_peak` (Linux)."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024

@@ -1,10 +1,10 @@
-"""Damaged images and metadata of every format through the one opener: `python -m benchmarks.image_fuzz`.
+"""Fuzzes the opener of images with damaged files of every format: `python -m benchmarks.image_fuzz`.
 
-Each image is a whole one of `benchmarks/image_seeds.py` with something done to it, fixed by its seed and number. It must
-open to the pixels that PIL decodes (read here a second time and otherwise: PIL's own transposition and conversion, and
-the documented scaling in numpy), or be refused by the opener's own exception. What PIL decodes may be refused for
-MAY_REFUSE alone. Prints JSON: refusals by reason, the most seconds and memory of one image, and every fault with the
-number that makes it again (`--first N --images 1`). Exit code 1 where there is a fault.
+Each image is a whole one of `benchmarks/image_seeds.py` that was damaged, fixed by its seed and number. It must open to
+the pixels that PIL decodes (computed here in another way: PIL's own transposition and conversion, and the documented
+scaling in numpy), or be refused by the opener's own exception. What PIL decodes may be refused for MAY_REFUSE alone.
+Prints JSON: refusals by reason, the most seconds and memory of one image, and every fault with the number that reproduces
+it (`--first N --images 1`). Exit code 1 where there is a fault.
 """
 
 import argparse
@@ -19,39 +19,39 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from benchmarks.image_seeds import exif_block, seeds
+from benchmarks.harness import peak_bytes, reset_peak
+from benchmarks.image_seeds import exif_block, png_chunk, seeds
 from common.images import FORMATS, UnreadableImage, open_image
 
 IMAGES = 10_000
-MOST_SECONDS, MOST_MEMORY = 5.0, 500.0  # of one image; MB
+MAX_SECONDS, MAX_MEMORY = 5.0, 500.0  # of one image; MB
 MAY_REFUSE = {"too many pixels", "values of no known range", "no pixels"}  # though PIL decodes it
 INTEGERS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFF, 60_000_000)
 
 
-def damaged(number: int, seed: int, whole: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
+def damage(number: int, seed: int, whole: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
     """The image of a number: what it was made of and how, and its bytes."""
     rng = random.Random(f"{seed} {number}")
     name, data = rng.choice(whole)
-    ways = rng.choices(list(DAMAGES), k=rng.choice((0, 1, 1, 1, 2, 4)))
-    for way in ways:
-        data = DAMAGES[way](data, rng) if data else data
-    return f"{name}: {', '.join(ways) or 'whole'}", data
+    kinds = rng.choices(list(DAMAGES), k=rng.choice((0, 1, 1, 1, 2, 4)))
+    for kind in kinds:
+        data = DAMAGES[kind](data, rng) if data else data
+    return f"{name}: {', '.join(kinds) or 'whole'}", data
 
 
 def _flip(data: bytes, rng: random.Random) -> bytes:
     out = bytearray(data)
     for _ in range(rng.choice((1, 3, 20))):
-        out[_place(out, rng)] = rng.randrange(256)
+        out[_position(out, rng)] = rng.randrange(256)
     return bytes(out)
 
 
-def _place(data: bytes | bytearray, rng: random.Random) -> int:
+def _position(data: bytes | bytearray, rng: random.Random) -> int:
     """Anywhere, and half the time in the first bytes, where the headers are."""
     return rng.randrange(min(len(data), rng.choice((64, 600, len(data), len(data)))))
 
@@ -64,78 +64,60 @@ def _integer(data: bytes, rng: random.Random) -> bytes:
     kind = rng.choice(("<H", ">H", "<I", ">I"))
     size = struct.calcsize(kind)
     value = struct.pack(kind, rng.choice(INTEGERS) & (256**size - 1))
-    start = _place(data, rng)
+    start = _position(data, rng)
     return data[:start] + value + data[start + size :]
 
 
 def _zeros(data: bytes, rng: random.Random) -> bytes:
-    start, size = _place(data, rng), rng.randrange(1, 200)
+    start, size = _position(data, rng), rng.randrange(1, 200)
     return data[:start] + bytes(size) + data[start + size :]
 
 
 def _insert(data: bytes, rng: random.Random) -> bytes:
-    start = _place(data, rng)
+    start = _position(data, rng)
     return data[:start] + rng.randbytes(rng.randrange(1, 40)) + data[start:]
 
 
 def _drop(data: bytes, rng: random.Random) -> bytes:
-    start = _place(data, rng)
+    start = _position(data, rng)
     return data[:start] + data[start + rng.randrange(1, 40) :]
 
 
 def _repeat(data: bytes, rng: random.Random) -> bytes:
-    start, size = _place(data, rng), rng.randrange(1, 400)
+    start, size = _position(data, rng), rng.randrange(1, 400)
     return data[:start] + data[start : start + size] * rng.choice((2, 50)) + data[start + size :]
 
 
 def _metadata(data: bytes, rng: random.Random) -> bytes:
     """Random tags of random types where the format keeps its own: a JPEG's segment, a PNG's chunk."""
     tags = (0x0112, 0x011A, 0x0100, 0x010F, 0x8769, 0x8825, 0x9201, 0x927C, 0x0201, rng.randrange(65536))
-    entries = [
-        (
-            rng.choice(tags),
-            rng.randrange(14),
-            rng.choice((0, 1, 2, 8, 2**31)),
-            rng.randbytes(rng.choice((2, 4, 8))),
-        )
-        for _ in range(rng.randrange(1, 6))
-    ]
+    entries = []
+    for _ in range(rng.randrange(1, 6)):
+        count = rng.choice(tags), rng.randrange(14), rng.choice((0, 1, 2, 8, 2**31))
+        entries.append((*count, rng.randbytes(rng.choice((2, 4, 8)))))
     block = exif_block((0x0112, 3, 1, struct.pack("<H", rng.randrange(12))), *entries)
     if data.startswith(b"\xff\xd8"):
-        kind, body = rng.choice(
-            ((0xE1, block), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + rng.randbytes(60)))
-        )
-        kind, body = rng.choice(
-            ((kind, body), (0xE2, b"ICC_PROFILE\0\1\1" + rng.randbytes(99)), (0xED, block))
-        )
+        xmp = b"http://ns.adobe.com/xap/1.0/\0" + rng.randbytes(60)
+        profile = b"ICC_PROFILE\0\1\1" + rng.randbytes(99)
+        segments = ((0xE1, block), (0xE1, xmp), (0xE2, profile), (0xED, block))
+        kind, body = rng.choices(segments, (1, 1, 2, 2))[0]
         return data[:2] + bytes((0xFF, kind)) + struct.pack(">H", len(body) + 2) + body + data[2:]
     if data.startswith(b"\x89PNG"):
         text = b"note\0\0" + zlib.compress(bytes(rng.choice((9, 2**21))))
-        some = (
-            (b"eXIf", block[6:]),
-            (b"zTXt", text),
-            (b"iCCP", text),
-            (b"tEXt", rng.randbytes(30)),
-            (b"pHYs", b"1"),
-        )
-        name, body = rng.choice(some)
-        chunk = struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        place = data.find(rng.choice((b"IDAT", b"IEND"))) - 4
-        return data[:place] + chunk + data[place:] if place > 0 else data
+        chunks = {
+            b"eXIf": block[6:], b"zTXt": text, b"iCCP": text, b"tEXt": rng.randbytes(30), b"pHYs": b"1"
+        }  # fmt: skip
+        chunk = png_chunk(*rng.choice(list(chunks.items())))
+        start = data.find(rng.choice((b"IDAT", b"IEND"))) - 4
+        return data[:start] + chunk + data[start:] if start > 0 else data
     found = data.find(b"II*\0", 8)  # an EXIF block in WebP or AVIF, of the same length
     made = block[6:][: len(data) - found]
     return data[:found] + made + data[found + len(made) :] if found > 0 else _flip(data, rng)
 
 
 DAMAGES: dict[str, Callable[[bytes, random.Random], bytes]] = {
-    "flip": _flip,
-    "cut": _cut,
-    "integer": _integer,
-    "zeros": _zeros,
-    "insert": _insert,
-    "drop": _drop,
-    "repeat": _repeat,
-    "metadata": _metadata,
+    function.__name__[1:]: function
+    for function in (_flip, _cut, _integer, _zeros, _insert, _drop, _repeat, _metadata)
 }
 
 
@@ -151,23 +133,22 @@ def reference(data: bytes) -> np.ndarray | None:
         try:
             image = ImageOps.exif_transpose(image)
         except Exception:  # it writes the tags anew, and fails on what it cannot write
-            return _converted(_turned(image))
-        return _converted(image)
+            return _convert(_turn(image))
+        return _convert(image)
 
 
-def _turned(image: Image.Image) -> Image.Image:
+def _turn(image: Image.Image) -> Image.Image:
     try:
         turn = image.getexif().get(0x0112)
     except Exception:
         return image
-    pixels = {2: "h", 3: "hv", 4: "v", 5: "t", 6: "th", 7: "thv", 8: "tv"}.get(turn, "")
-    for step in pixels:
-        way = {"h": Image.Transpose.FLIP_LEFT_RIGHT, "v": Image.Transpose.FLIP_TOP_BOTTOM}
-        image = image.transpose(way.get(step, Image.Transpose.TRANSPOSE))
+    flips = {"h": Image.Transpose.FLIP_LEFT_RIGHT, "v": Image.Transpose.FLIP_TOP_BOTTOM}
+    for step in {2: "h", 3: "hv", 4: "v", 5: "t", 6: "th", 7: "thv", 8: "tv"}.get(turn, ""):
+        image = image.transpose(flips.get(step, Image.Transpose.TRANSPOSE))
     return image
 
 
-def _converted(image: Image.Image) -> np.ndarray:
+def _convert(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image).astype(np.float64)
         most = values.max()
@@ -194,10 +175,9 @@ def _converted(image: Image.Image) -> np.ndarray:
     return (layers[..., :3] * share + 255 * (1 - share) + 0.5).astype(np.uint8)
 
 
-def measured(data: bytes) -> tuple[np.ndarray | str | Exception, float, float]:
-    """What the opener makes of an image (its pixels, the reason of a refusal, or a fault), seconds, and MB at most."""
-    before = _reset_peak()
-    start = time.perf_counter()
+def try_opening(data: bytes) -> tuple[np.ndarray | str | Exception, float, float]:
+    """What the opener returns (pixels, the reason of a refusal, or a fault), its seconds, and its peak memory in MB."""
+    before, start = reset_peak(), time.perf_counter()
     found: np.ndarray | str | Exception
     try:
         image = open_image(data)
@@ -206,56 +186,49 @@ def measured(data: bytes) -> tuple[np.ndarray | str | Exception, float, float]:
         found = error.reason
     except Exception as error:
         found = error
-    return found, time.perf_counter() - start, (_peak() - before) / 1000
+    return found, time.perf_counter() - start, (peak_bytes() - before) / 1e6
 
 
-def _reset_peak() -> float:
-    Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
-
-
-def _peak() -> float:
-    """The most memory since the last reset, in kB."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return float(status.split("VmHWM:")[1].split()[0]) * 1.024
+def find_fault(found: np.ndarray | str | Exception, data: bytes) -> str:
+    """What is wrong with what the opener returned, by PIL alone; empty if nothing is."""
+    if isinstance(found, Exception):
+        return f"{type(found).__name__}: {found}"
+    if isinstance(found, str):
+        decoded = found not in MAY_REFUSE and reference(data) is not None
+        return f"refused as {found}, and PIL decodes it" if decoded else ""
+    wanted = reference(data)
+    if wanted is None:
+        return ""
+    same = found.shape == wanted.shape and np.abs(found.astype(int) - wanted).max(initial=0) <= 1
+    return "" if same else "other pixels than PIL's"
 
 
 def fuzz(images: int, seed: int = 0, first: int = 0) -> dict[str, Any]:
-    """Opens so many images; what was found, as the command prints it."""
+    """Opens so many damaged images; returns the findings that the command prints."""
     whole = list(seeds())
     for _, data in whole:  # so that what a decoder loads once is no image's memory
-        measured(data)
-    kept, equal = 0, 0
-    refused, formats, faults = Counter(), Counter(), []
+        try_opening(data)
+    counts, refused, formats, faults = Counter(), Counter(), Counter(), []
     slowest, largest = (0.0, ""), (0.0, "")
     for number in range(first, first + images):
-        name, data = damaged(number, seed, whole)
-        found, seconds, memory = measured(data)
+        name, data = damage(number, seed, whole)
+        found, seconds, memory = try_opening(data)
         slowest, largest = max(slowest, (seconds, name)), max(largest, (memory, name))
         formats[name.split()[0].rstrip(":")] += 1
-        wanted = None if isinstance(found, str) and found in MAY_REFUSE else reference(data)
+        problems = [find_fault(found, data)]
         if isinstance(found, str):
             refused[found] += 1
-            if wanted is not None:
-                faults.append(
-                    {"number": number, "image": name, "fault": f"refused as {found}, and PIL decodes it"}
-                )
-        elif isinstance(found, Exception):
-            faults.append({"number": number, "image": name, "fault": f"{type(found).__name__}: {found}"})
-        elif wanted is None:
-            kept += 1
-        elif found.shape != wanted.shape or np.abs(found.astype(int) - wanted).max(initial=0) > 1:
-            faults.append({"number": number, "image": name, "fault": "other pixels than PIL's"})
-        else:
-            equal += 1
-        if seconds > MOST_SECONDS or memory > MOST_MEMORY:
-            faults.append({"number": number, "image": name, "fault": f"{seconds:.1f} s, {memory:.0f} MB"})
+        elif isinstance(found, np.ndarray) and not problems[0]:
+            counts["equal" if reference(data) is not None else "alone"] += 1
+        if seconds > MAX_SECONDS or memory > MAX_MEMORY:
+            problems.append(f"{seconds:.1f} s, {memory:.0f} MB")
+        faults += [{"number": number, "image": name, "fault": problem} for problem in problems if problem]
     return {
         "images": images,
         "seed": seed,
         "first": first,
-        "equal_to_pil": equal,
-        "opened_where_pil_raises": kept,
+        "equal_to_pil": counts["equal"],
+        "opened_where_pil_raises": counts["alone"],
         "refused": dict(refused.most_common()),
         "faults": faults,
         "worst_seconds": {"value": round(slowest[0], 3), "image": slowest[1]},

@@ -1,7 +1,9 @@
 """Whole images of every format that the opener reads, small, for `benchmarks.image_fuzz` to damage."""
 
+import contextlib
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image, ImageCms
 
 SIDE = 24
 MODES = ("RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "YCbCr", "I;16", "I", "F", "LAB")
-WAYS: dict[str, tuple[dict[str, object], ...]] = {  # of writing a format, beside the plain one
+OPTIONS: dict[str, tuple[dict[str, object], ...]] = {  # with which a format is written, beside none
     "JPEG": ({"progressive": True}, {"subsampling": 0, "quality": 30}, {"comment": b"hello"}),
     "PNG": ({"optimize": True}, {"transparency": 3}, {"dpi": (72, 72)}),
     "TIFF": tuple(
@@ -24,7 +26,24 @@ WAYS: dict[str, tuple[dict[str, object], ...]] = {  # of writing a format, besid
     "ICO": ({"bitmap_format": "bmp"},),
     "SGI": ({"bpc": 2},),
 }
+WRITTEN = tuple(
+    """
+    AVIF BLP BMP DDS DIB GIF ICNS ICO IM JPEG JPEG2000 MPO MSP PCX PNG PPM QOI SGI SPIDER TGA TIFF WEBP XBM
+    """.split()
+)
 ANIMATED = ("PNG", "GIF", "WEBP", "TIFF", "AVIF", "MPO")
+
+
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    """An image in a format."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def exif_block(*entries: tuple[int, int, int, bytes]) -> bytes:
@@ -47,28 +66,12 @@ EXIF = exif_block(
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of whole images: formats PIL writes, in every mode and way it can, and the rest by hand."""
+    """Names and bytes of whole images: formats that PIL writes, in every mode and with all OPTIONS, and others."""
     Image.init()
-    kinds = {mode: _picture(mode) for mode in MODES}
-    for kind in (
-        "AVIF",
-        "BLP",
-        "BMP",
-        "DDS",
-        "DIB",
-        "GIF",
-        "ICNS",
-        "ICO",
-        "IM",
-        "JPEG",
-        "JPEG2000",
-        "MPO",
-        "MSP",
-    ):
-        yield from _saved(kind, kinds)
-    for kind in ("PCX", "PNG", "PPM", "QOI", "SGI", "SPIDER", "TGA", "TIFF", "WEBP", "XBM"):
-        yield from _saved(kind, kinds)
-    yield from _by_hand(kinds["RGB"])
+    pictures = {mode: _picture(mode) for mode in MODES}
+    for kind in WRITTEN:
+        yield from _written(kind, pictures)
+    yield from _by_hand(pictures["RGB"])
 
 
 def _picture(mode: str) -> Image.Image:
@@ -85,25 +88,20 @@ def _picture(mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _saved(kind: str, pictures: dict[str, Image.Image]) -> Iterator[tuple[str, bytes]]:
+def _written(kind: str, pictures: dict[str, Image.Image]) -> Iterator[tuple[str, bytes]]:
     for mode, image in pictures.items():
-        ways: list[dict[str, object]] = [{}, *WAYS.get(kind, ())]
+        options: list[dict[str, object]] = [{}, *OPTIONS.get(kind, ())]
         if kind in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "MPO"):
             profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-            ways += [{"exif": EXIF}, {"icc_profile": profile}]
+            options += [{"exif": EXIF}, {"icc_profile": profile}]
         if kind in ("JPEG", "WEBP"):
-            ways.append({"xmp": b'<x:xmpmeta tiff:Orientation="3"/>'})
+            options.append({"xmp": b'<x:xmpmeta tiff:Orientation="3"/>'})
         if kind in ANIMATED:
-            ways.append(
-                {"save_all": True, "append_images": [image, image.transpose(Image.Transpose.ROTATE_180)]}
-            )
-        for number, way in enumerate(ways):
-            buffer = io.BytesIO()
-            try:
-                image.save(buffer, kind, **way)
-            except Exception:  # not every mode goes into every format in every way
-                continue
-            yield f"{kind} {mode} {number}", buffer.getvalue()
+            turned = image.transpose(Image.Transpose.ROTATE_180)
+            options.append({"save_all": True, "append_images": [image, turned]})
+        for number, chosen in enumerate(options):
+            with contextlib.suppress(Exception):  # not every mode goes into every format with every option
+                yield f"{kind} {mode} {number}", encode(image, kind, **chosen)
 
 
 def _by_hand(image: Image.Image) -> Iterator[tuple[str, bytes]]:
@@ -125,11 +123,9 @@ def _by_hand(image: Image.Image) -> Iterator[tuple[str, bytes]]:
     pixar = b"\200\350\0\0".ljust(416, b"\0") + struct.pack("<HH4xHH", height, width, 14, 2)
     yield "PIXAR", pixar.ljust(1024, b"\0") + pixels
     yield "PCD", (bytes(2048) + b"PCD_").ljust(96 * 2048, b"\0") + bytes(range(256)) * (768 * 512 * 3 // 512)
-    page, icon = io.BytesIO(), io.BytesIO()
-    image.save(page, "PCX")
-    yield "DCX", struct.pack("<III", 987654321, 12, 0) + page.getvalue()
-    image.save(icon, "ICO", bitmap_format="bmp")
-    yield "CUR", icon.getvalue()[:2] + b"\2\0" + icon.getvalue()[4:]
+    yield "DCX", struct.pack("<III", 987654321, 12, 0) + encode(image, "PCX")
+    icon = encode(image, "ICO", bitmap_format="bmp")
+    yield "CUR", icon[:2] + b"\2\0" + icon[4:]
     frame = struct.pack("<IHH8x", 22 + len(planes[0]), 0xF1FA, 1)
     frame += struct.pack("<IH", 6 + len(planes[0]), 16) + planes[0]
     fli = struct.pack("<IHHHHHHI", 128 + len(frame), 0xAF11, 1, width, height, 8, 0, 1)

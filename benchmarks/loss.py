@@ -6,18 +6,17 @@ side.
 
 import multiprocessing
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.harness import alternate, run
-from benchmarks.language_models import CODES, TEXT
+from benchmarks.harness import alternate, peak_bytes, reset_peak, run
 from benchmarks.roofline import Work
 from models.language import chunked_loss
 
+TEXT, CODES = 32_000, 16_384  # rows of the heads
 Loss = Callable[[Tensor, list[Tensor], Tensor], Tensor]
 
 
@@ -45,18 +44,11 @@ def step(side: str, data: tuple[Tensor, list[Tensor], Tensor]) -> list[Tensor]:
 
 
 def memory_growth(side: str, tokens: int, width: int) -> int:
-    """Bytes by which this process grows at most in one step (Linux)."""
+    """Bytes by which this process grows at most in one step."""
     data = inputs(tokens, width)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
-    before = _peak()
+    before = reset_peak()
     step(side, data)
-    return _peak() - before
-
-
-def _peak() -> int:
-    """The most bytes that this process had since its peak was set back."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+    return peak_bytes() - before
 
 
 def measure(rounds: int = 5, tokens: int = 4096, width: int = 1024) -> dict[str, Any]:

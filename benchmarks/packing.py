@@ -16,7 +16,7 @@ import torch
 from benchmarks.harness import alternate, run
 from benchmarks.language_models import llama, random_model
 from common.json_files import read_object
-from datamodules.packing import Packer
+from datamodules.packing import PackedReader
 from models.language.unified_lm import UnifiedLM
 from models.sequence import SEE, PackedBatch, Segment, collate
 
@@ -70,7 +70,7 @@ class Documents:
 
 def pack(mix: dict[str, Any], rows: int, count: int) -> Iterator[list[list[Segment]]]:
     """Yields batches of packed rows of documents."""
-    packer = Packer(Documents(mix, 0), mix["sequence_length"])
+    packer = PackedReader(Documents(mix, 0), mix["sequence_length"])
     for _ in range(count):
         yield [[item.value for item in packer.row()] for _ in range(rows)]
 

@@ -8,14 +8,16 @@ model which fits into the caches is compared to the caches.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from benchmarks.harness import seconds as seconds_of
 from models.language.packed_linear import can_pack, packed_linear
-from models.language.unified_lm import UnifiedLM
 from training.device_stats import measured_flops_per_second
+
+if TYPE_CHECKING:  # it imports transformers, which the processes of benchmarks/loss.py need not
+    from models.language.unified_lm import UnifiedLM
 
 SIDE = 1024  # of the matrices that a CPU multiplies
 ROUNDS = 7
@@ -90,19 +92,19 @@ def _best(work: Callable[[], Any], device: str) -> float:
         return min(seconds_of(run) for _ in range(ROUNDS))
 
 
-def trunk_weights(model: UnifiedLM) -> int:
+def trunk_weights(model: "UnifiedLM") -> int:
     """Numbers in the matrices that every token is multiplied by: those of the trunk, without heads and norms."""
     return sum(p.numel() for p in model.param_groups()["trunk"] if p.ndim == 2)
 
 
-def prefill_work(model: UnifiedLM, tokens: int, itemsize: int = 4) -> Work:
+def prefill_work(model: "UnifiedLM", tokens: int, itemsize: int = 4) -> Work:
     """Reading so many tokens of prompts at once, attention apart."""
     weights = trunk_weights(model)
     return Work(itemsize * weights, 2 * tokens * weights, working_set=itemsize * weights)
 
 
 def decode_work(
-    model: UnifiedLM, rows: int, sampled_rows: int, head: int, prompt: int, tokens: int, itemsize: int = 4
+    model: "UnifiedLM", rows: int, sampled_rows: int, head: int, prompt: int, tokens: int, itemsize: int = 4
 ) -> Work:
     """Writing `tokens` tokens a row, one after the other; each step reads weights, head, keys and values once.
 

@@ -1,11 +1,9 @@
-"""The page of all benchmarks: aims reached and missed, rooflines, and words that stay."""
+"""The page of all benchmarks: aims reached and missed, rooflines, and text that stays."""
 
 import json
-import subprocess
 
 import pytest
 
-from benchmarks import __main__ as command
 from benchmarks.performance import BEGIN, END, write_performance
 
 LINE = {
@@ -28,8 +26,8 @@ ABOUT = {
 
 def keep(folder, **found):
     folder.mkdir(exist_ok=True)
-    for name, said in found.items():
-        (folder / f"{name}.json").write_text(json.dumps(ABOUT | said))
+    for name, content in found.items():
+        (folder / f"{name}.json").write_text(json.dumps(ABOUT | content))
 
 
 def rows(page, start):
@@ -59,7 +57,7 @@ def test_figures_stand_beside_their_aims(tmp_path):
     )
 
 
-def test_what_people_wrote_stays(tmp_path):
+def test_text_around_the_marks_stays(tmp_path):
     keep(tmp_path / "kept", loss={"found": {"memory_over_full": 0.5}})
     page = tmp_path / "page.md"
     page.write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\n\n## Why\n\nBecause.\n")
@@ -72,7 +70,7 @@ def test_what_people_wrote_stays(tmp_path):
         write_performance(tmp_path / "kept", page)
 
 
-def test_costs_are_told_and_shown(tmp_path):
+def test_costs_are_listed_and_shown(tmp_path):
     at = {"seconds_an_image": 0.1, "allowed_an_image": 0.05, "share": 0.5, "bound_by": "bytes"}
     keep(tmp_path / "kept", cost={"found": {"batch": {"8": at}, "parameters": {"7000000": at}}})
     write_performance(tmp_path / "kept", tmp_path / "page.md")
@@ -80,26 +78,3 @@ def test_costs_are_told_and_shown(tmp_path):
         rows(tmp_path / "page.md", "7,000,000 parameters")
         and "cost.svg" in (tmp_path / "page.md").read_text()
     )
-
-
-@pytest.mark.parametrize(("code", "said"), [(0, "found"), (2, "not_run")])
-def test_each_runs_in_a_process_of_its_own_and_is_kept(code, said, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "KEPT", tmp_path / "kept")
-    monkeypatch.setattr(command, "PAGE", tmp_path / "page.md")
-    done = subprocess.CompletedProcess([], code, '{"speedup": 1}', "a line\nwhat to do")
-    seen = []
-    monkeypatch.setattr(subprocess, "run", lambda words, **how: seen.append(words[1:]) or done)
-    command.main(["--only", "training", "cost"])
-    assert seen[0] == ["-m", "benchmarks.training", "--json"] and "--svg" in seen[1]
-    kept = json.loads((tmp_path / "kept" / "training.json").read_text())
-    assert kept[said] == {"found": {"speedup": 1}, "not_run": "what to do"}[said]
-    assert (tmp_path / "page.md").is_file()
-
-
-def test_a_benchmark_that_breaks_is_not_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "KEPT", tmp_path)
-    monkeypatch.setattr(
-        subprocess, "run", lambda words, **how: subprocess.CompletedProcess(words, 1, "", "oh")
-    )
-    with pytest.raises(subprocess.CalledProcessError):
-        command.main(["--only", "loss"])
