@@ -41,7 +41,7 @@ from training.trainer_settings import check_trainer
 from training.progress import StageProgress
 from training.resume_point import ResumePoint, find_resume_point
 from training.run_config import SaveRunConfig, check_same_config
-from training.setting_errors import setting_errors
+from common.setting_errors import setting_errors
 from training.speed import Speed
 from training.step_seed import StepSeed
 
