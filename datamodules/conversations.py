@@ -1,16 +1,16 @@
-"""A dialogue as others write it, read into parts of a document: by `datamodules.convert`, the doctor and training alike.
+"""Published forms of dialogues, read into parts of a document: by `datamodules.convert`, the doctor and training alike.
 
-What is read: LLaVA's and ShareGPT's `conversations` (`from`, `value`), OpenAI's `messages` (`role`, `content`, which is
+These are LLaVA's and ShareGPT's `conversations` (`from`, `value`), OpenAI's `messages` (`role`, `content`, which is
 text or a list of parts), the Cauldron's `texts` (`user`, `assistant`), each also as a string of JSON, or as columns.
 
-- Every `<image>` in what the user says, and every part of type "image", is one image, in order. Where images have no
-  mark at all they stand first, as LLaVA puts them. Where marks and images are not equally many, the row is refused.
+- Every `<image>` in a user's turn, and every part of type "image", is one image, in order. Images without any mark come
+  first, as LLaVA puts them. A row with more or fewer marks than images is refused.
 - `<image>` in an answer or in a system turn is text.
 - A system turn opens the user's turn that follows it, on lines of its own: the sequence has no turn for it.
 - Texts of one side that follow one another are lines of one text.
 
-What a model cannot learn from is a ValueError whose words up to a colon are its kind: video, sound, tools, an answer
-that is empty, images that are missing.
+What a model cannot learn from is a ValueError, which up to its first colon is a kind: video, sound, tools, an answer that
+is empty, images that are missing.
 """
 
 import json
@@ -42,12 +42,14 @@ OTHER_MARKS = re.compile(
     r"<\|?image[_ -]?\d+\|?>|<ImageHere>|<image_placeholder>|<\|(?:image|image_pad|vision_start)\|>"
     r"|<img>[^<>\n]{1,300}</img>|\[IMG\]|<(?!image>)(?i:image|picture)s?>"
 )
+IN_ANSWER = "a conversation has an image in an answer: what is drawn is written as parts"
+NO_TEXT = "a turn of a conversation is neither text nor a list of parts"
 SHAPE = 'a conversation is of another shape: it is {"conversations": [{"from", "value"}, ...]} or {"messages": [...]}'
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where an image stands in a turn; `source` names it where the turn itself does, `index` numbers it."""
+    """An image of a turn; `source` names it where the turn itself does, `index` numbers it."""
 
     source: Any = None
     index: int | None = None
@@ -55,7 +57,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one side says: pieces of text, and slots of images."""
+    """One side's text and images, in order."""
 
     role: str
     pieces: tuple[str | Slot, ...]
@@ -70,14 +72,14 @@ class Dialogue:
 
     @property
     def slots(self) -> list[Slot]:
-        """Where images stand, in order."""
+        """The images, in order."""
         return [piece for turn in self.turns for piece in turn.pieces if isinstance(piece, Slot)]
 
     def sources(self) -> list[Any]:
         """The images as the row names them, in the order in which they are seen.
 
         Raises:
-            ValueError: there are more or fewer than places for them.
+            ValueError: there are more or fewer than marks.
         """
         own = [slot.source for slot in self.slots if slot.source is not None]
         self._check(len(own) + len(self.named))
@@ -87,13 +89,10 @@ class Dialogue:
         return [next(named) if slot.source is None else slot.source for slot in self.slots]
 
     def parts(self, images: Sequence[Any]) -> list[Part]:
-        """The document of it.
-
-        Args:
-            images: what stands in each `See`, in the order in which they are seen.
+        """Its document, with `images` in its `See`s, in this order.
 
         Raises:
-            ValueError: there are more or fewer than the dialogue names, or has places for.
+            ValueError: there are more or fewer than the dialogue names, or than marks.
         """
         declared = len(self.named) + sum(slot.source is not None for slot in self.slots)
         if declared and declared != len(images):
@@ -112,17 +111,16 @@ class Dialogue:
         return parts
 
     def _check(self, images: int) -> None:
-        places = len(self.slots)
-        if places == images:
+        marks = len(self.slots)
+        if marks == images:
             return
         answers = [p for t in self.turns if t.role == "assistant" for p in t.pieces if isinstance(p, str)]
         in_answers = sum(text.count(IMAGE_MARK) for text in answers)
-        if images and in_answers and places + in_answers >= images > places:
-            raise ValueError("a conversation has an image in an answer: what is drawn is written as parts")
-        if places > images:
-            raise ValueError(f"a conversation has more places for images than images: {places} for {images}")
-        if places:
-            raise ValueError(f"a conversation has fewer places for images than images: {places} for {images}")
+        if images and in_answers and marks + in_answers >= images > marks:
+            raise ValueError(IN_ANSWER)
+        if marks:
+            few = "more" if marks > images else "fewer"
+            raise ValueError(f"a conversation has {few} image marks than images: {marks} for {images}")
 
 
 def read_dialogue(row: Any) -> Dialogue:
@@ -138,8 +136,12 @@ def read_dialogue(row: Any) -> Dialogue:
     if row.get("tools") and row["tools"] != "[]":
         raise ValueError("a conversation has tools")
     opening = [{"role": "system", "content": row["system"]}] if isinstance(row.get("system"), str) else []
-    read = tuple(turn for given in [*opening, *_listed(turns)] if (turn := _turn(given)) is not None)
-    _check_order(read)
+    read = tuple(turn for given in [*opening, *_list_turns(turns)] if (turn := _turn(given)) is not None)
+    roles = [turn.role for turn in read if turn.role != "system"]
+    if "assistant" not in roles:
+        raise ValueError("a conversation has no answer")
+    if roles[0] == "assistant":
+        raise ValueError("a conversation begins with an answer")
     dialogue = Dialogue(read, tuple(_images(row)))
     numbers = [slot.index for slot in dialogue.slots]
     if any(n is not None for n in numbers) and numbers != list(range(len(numbers))):
@@ -147,12 +149,12 @@ def read_dialogue(row: Any) -> Dialogue:
     if not dialogue.slots and any(
         isinstance(p, str) and OTHER_MARKS.search(p) for t in read if t.role == "user" for p in t.pieces
     ):
-        raise ValueError(f"a conversation marks its images otherwise than by {IMAGE_MARK}")
+        raise ValueError(f"a conversation has other image marks than {IMAGE_MARK}")
     return dialogue
 
 
 def has_dialogue(row: Any) -> bool:
-    """Whether a row has turns under a name that is known."""
+    """Whether a row has turns under one of TURNS."""
     return isinstance(row, Mapping) and any(row.get(key) for key in TURNS)
 
 
@@ -165,8 +167,8 @@ def _turns(row: Any) -> Any:
     return turns
 
 
-def _listed(turns: Any) -> list[Mapping[str, Any]]:
-    """Turns one by one: out of a string of JSON, out of columns, out of pairs of a user's and an assistant's words."""
+def _list_turns(turns: Any) -> list[Mapping[str, Any]]:
+    """Turns one by one: of a string of JSON, of columns, of pairs of a user's and an assistant's text."""
     if isinstance(turns, str):
         try:
             turns = json.loads(turns)
@@ -189,7 +191,7 @@ def _listed(turns: Any) -> list[Mapping[str, Any]]:
 
 
 def _turn(turn: Mapping[str, Any]) -> Turn | None:
-    """One turn; None for a system's that says nothing."""
+    """One turn; None for a system's that is empty."""
     given = turn.get("from") or turn.get("role")
     role = ROLES.get(given.lower().strip()) if isinstance(given, str) else None
     if role is None:
@@ -215,16 +217,16 @@ def _pieces(content: Any, role: str) -> list[str | Slot]:
     if content is None:
         return []
     if not isinstance(content, (str, list)):
-        raise ValueError("a turn of a conversation is neither text nor a list of parts")
+        raise ValueError(NO_TEXT)
     pieces: list[str | Slot] = []
     for part in [content] if isinstance(content, str) else content:
         if isinstance(part, Mapping) and not _is_text(part):
             pieces.append(_slot(part))
             continue
         text = part.get("text") if isinstance(part, Mapping) else part
-        pieces += _marked(_whole(text), role)
+        pieces += _split_marks(_check_text(text), role)
     if role != "user" and any(isinstance(piece, Slot) for piece in pieces):
-        raise ValueError("a conversation has an image in an answer: what is drawn is written as parts")
+        raise ValueError(IN_ANSWER)
     return pieces
 
 
@@ -234,9 +236,9 @@ def _is_text(part: Mapping[str, Any]) -> bool:
     return isinstance(part.get("text"), str) and (not isinstance(kind, str) or kind in TEXT_TYPES)
 
 
-def _whole(text: Any) -> str:
+def _check_text(text: Any) -> str:
     if not isinstance(text, str):
-        raise ValueError("a turn of a conversation is neither text nor a list of parts")
+        raise ValueError(NO_TEXT)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -244,8 +246,8 @@ def _whole(text: Any) -> str:
     return text
 
 
-def _marked(text: str, role: str) -> list[str | Slot]:
-    """A text with its marks as slots, where it is the user's."""
+def _split_marks(text: str, role: str) -> list[str | Slot]:
+    """A text with its marks as slots, where it is of the user's turn."""
     if role != "user":
         return [text]
     for name, what in (("video", "a video"), ("audio", "a sound"), ("speech", "a sound")):
@@ -280,14 +282,6 @@ def _images(row: Mapping[str, Any]) -> list[Any]:
     if any(images != found[0] for images in found):
         raise ValueError("a row names its images twice, and not alike")
     return found[0] if found else []
-
-
-def _check_order(turns: Sequence[Turn]) -> None:
-    said = [turn.role for turn in turns if turn.role != "system"]
-    if "assistant" not in said:
-        raise ValueError("a conversation has no answer")
-    if said[0] == "assistant":
-        raise ValueError("a conversation begins with an answer")
 
 
 def _add_text(parts: list[Part], text: str, learn: bool) -> None:

@@ -14,47 +14,39 @@
 
 Every row becomes a sample, or is counted by its reason in summary.json and at the end. Of several captions of an image,
 each is a sample. Of a folder with splits, train is taken. Restartable: a shard bears its name only when it is whole, and
-one that is there is not made again. docs/use/data.md tells what is read and what is refused.
+one that is there is kept. docs/use/data.md lists what is read and what is refused.
 """
 
 import argparse
+import hashlib
 import json
 import os
-import signal
 import sys
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import chain
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 from typing import Any
-
-from rich.progress import Progress
 
 from common.errors import Parser, user_errors
 from common.files import atomic, write_text
 from common.folder_lock import FolderLock
 from common.json_files import read_object
 from common.paths import user_path
+from common.process_pool import map_processes
 from common.terminal import printable
-from datamodules.conversion_plan import note_plan
-from datamodules.published_formats import FORMATS, Chunk, Made, Options, Refused
+from datamodules.published_formats import FORMATS, Chunk, Listing, Members, Options, Rejected
 from datamodules.shard import add_member
 
-EXAMPLES = 3  # of each reason
+MAX_EXAMPLES = 3  # of each reason
 
 
 @dataclass(frozen=True)
 class Task:
     """One shard to write."""
 
-    format: str
     options: Options
     chunk: Chunk
     path: Path
@@ -69,57 +61,56 @@ class Tally:
     skipped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
-    def refuse(self, refused: Refused) -> None:
+    def reject(self, rejected: Rejected) -> None:
         """Counts one thing that was left out."""
-        detail = refused.reason.partition(":")[2]
-        self.add({refused.kind: 1}, {refused.kind: [refused.what + (f":{detail}" if detail else "")]})
+        detail = rejected.reason.partition(":")[2]
+        self.add({rejected.kind: 1}, {rejected.kind: [rejected.what + (f":{detail}" if detail else "")]})
 
     def add(self, skipped: dict[str, int], examples: dict[str, list[str]]) -> None:
-        """Counts what another tally has."""
+        """Adds another tally's counts."""
         self.skipped.update(skipped)
         for reason, found in examples.items():
             known = self.examples.setdefault(reason, [])
-            known += found[: EXAMPLES - len(known)]
+            known += found[: MAX_EXAMPLES - len(known)]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it, the most frequent reason first."""
         skipped = dict(self.skipped.most_common())
-        return {
-            "samples": self.samples,
-            "skipped": skipped,
-            "examples": {r: self.examples[r] for r in skipped},
-        }
+        examples = {reason: self.examples[reason] for reason in skipped}
+        return {"samples": self.samples, "skipped": skipped, "examples": examples}
 
 
-def write(task: Task) -> None:
+def write_shard(task: Task) -> None:
     """Writes one shard, and before it gets its name a note of what was skipped; of no samples, the note alone."""
-    done = Tally()
-    found = FORMATS[task.format].samples(task.options, task.chunk)
-    first = next((made for made in found if not _is_refused(made, done)), None)
+    tally = Tally()
+    samples = _accepted(task.chunk.samples(task.options), tally)
+    first = next(samples, None)
     if first is None:
-        _write_note(task.path, done)
+        _write_note(task.path, tally)
         return
     with atomic(task.path) as scratch:
         with tarfile.open(scratch, "w", format=tarfile.PAX_FORMAT) as tar:
-            for made in chain([first], (made for made in found if not _is_refused(made, done))):
-                for ending, content in made.members.items():
-                    add_member(tar, f"{task.number:06d}{done.samples:06d}.{ending}", content)
-                done.samples += 1
-        _write_note(task.path, done)
+            for members in chain([first], samples):
+                for ending, content in members.items():
+                    add_member(tar, f"{task.number:06d}{tally.samples:06d}.{ending}", content)
+                tally.samples += 1
+        _write_note(task.path, tally)
 
 
-def _is_refused(made: Made | Refused, done: Tally) -> bool:
-    if isinstance(made, Refused):
-        done.refuse(made)
-    return isinstance(made, Refused)
+def _accepted(samples: Iterable[Members | Rejected], tally: Tally) -> Iterator[Members]:
+    for sample in samples:
+        if isinstance(sample, Rejected):
+            tally.reject(sample)
+        else:
+            yield sample
 
 
-def _write_note(shard: Path, done: Tally) -> None:
-    write_text(shard.with_suffix(".json"), json.dumps(done.to_dict()) + "\n")
+def _write_note(shard: Path, tally: Tally) -> None:
+    write_text(shard.with_suffix(".json"), json.dumps(tally.to_dict()) + "\n")
 
 
 def _is_done(shard: Path) -> bool:
-    """Whether a shard is there, or a note that says that none will be."""
+    """Whether a shard is there, or a note that there will be none."""
     note = shard.with_suffix(".json")
     return shard.exists() or (note.is_file() and read_object(note).get("samples") == 0)
 
@@ -135,81 +126,71 @@ def convert(name: str, options: Options, out: Path, workers: int) -> dict[str, A
         raise FileNotFoundError(f"{options.source} is not there")
     if out.resolve() == options.source.resolve():
         raise ValueError(f"--out {out} is the source itself: name another folder")
-    listing = FORMATS[name].listing(options)
+    listing = FORMATS[name](options)
     if not listing.chunks:
-        raise ValueError(f"{options.source} holds nothing that format {name!r} knows{_most(listing.left)}")
+        kinds = Counter(rejected.kind for rejected in listing.rejected).most_common(1)
+        most = f": {kinds[0][0]} ({kinds[0][1]})" if kinds else ""
+        raise ValueError(f"{options.source} holds nothing that format {name!r} knows{most}")
     with FolderLock(out):
-        note_plan(out, name, options, listing.chunks)
+        _note_source(out, name, options, listing.chunks)
         paths = [out / f"shard-{number:06d}.tar" for number in range(len(listing.chunks))]
         tasks = [
-            Task(name, options, chunk, path, number)
+            Task(options, chunk, path, number)
             for number, (chunk, path) in enumerate(zip(listing.chunks, paths, strict=True))
             if not _is_done(path)
         ]
-        _write_all(tasks, workers)
-        return _summary(out, paths, listing.template, listing.left)
+        for _ in map_processes(write_shard, tasks, workers, "shards written"):
+            pass
+        return _summarize(out, paths, listing)
 
 
-def _write_all(tasks: list[Task], workers: int) -> None:
-    workers = min(workers, len(tasks))
-    with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
-        if workers <= 1:  # which needs no other process
-            for task in bar.track(tasks, description="shards"):
-                write(task)
-            return
-        with _pool(workers) as pool:
-            written = as_completed([pool.submit(write, task) for task in tasks])
-            for done in bar.track(written, total=len(tasks), description="shards"):
-                done.result()
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that write shards; what is not begun is left when one fails.
+def _note_source(out: Path, name: str, options: Options, chunks: Sequence[Chunk]) -> None:
+    """Notes in source.json what the folder will hold, so that a run that is cut off is only resumed as it began.
 
     Raises:
-        ValueError: one was killed.
+        ValueError: something else was begun there, or a file of the source was changed since.
     """
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_follow_parent)
-    try:
-        yield pool
-    except BrokenProcessPool as error:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        versions = [_version(path) for path in chunk.files(options)]
+        digest.update(json.dumps([vars(chunk), versions], default=str).encode())
+    settings = {key: value and str(value) for key, value in asdict(options).items() if key != "out"}
+    settings |= {"source": str(options.source.resolve())}
+    settings |= {"images": str(options.images.resolve()) if options.images else None}
+    source = {"format": name, **settings, "shards": len(chunks), "listing": digest.hexdigest()}
+    note = out / "source.json"
+    if not note.is_file():
+        write_text(note, json.dumps(source, indent=1) + "\n")
+    elif read_object(note) != source:
         raise ValueError(
-            "a process that wrote a shard was killed, as where memory ends: "
-            "the same command goes on; give it fewer --workers"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+            f"{out} was begun from something else, or with other settings, or its files have changed since: "
+            f"name another folder, or remove {out}"
+        )
 
 
-def _follow_parent() -> None:
-    """Makes a worker end when what began it is gone, and leave Ctrl-C to that."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+def _version(path: Path) -> list[int] | None:
+    """A file's size and time of change, which differ once it has changed."""
+    try:
+        stat = path.stat()
+    except OSError:  # which is counted where the file is to be read
+        return None
+    return [stat.st_size, stat.st_mtime_ns]
 
 
-def _summary(out: Path, paths: Iterable[Path], template: str, left: Iterable[Refused]) -> dict[str, Any]:
-    samples, all_of = {}, Tally()
+def _summarize(out: Path, paths: Iterable[Path], listing: Listing) -> dict[str, Any]:
+    samples, tally = {}, Tally()
     for path in paths:
         note = read_object(path.with_suffix(".json"))
         samples |= {path.name: note["samples"]} if note["samples"] else {}
-        all_of.add(note["skipped"], note.get("examples", {}))
-    for refused in left:
-        all_of.refuse(refused)
-    all_of.samples = sum(samples.values())
-    index = {"by": "datamodules.convert", "samples": all_of.samples, "shards": samples}
+        tally.add(note["skipped"], note.get("examples", {}))
+    for rejected in listing.rejected:
+        tally.reject(rejected)
+    tally.samples = sum(samples.values())
+    index = {"by": "datamodules.convert", "samples": tally.samples, "shards": samples}
     write_text(out / "index.json", json.dumps(index, indent=1) + "\n")
-    found = {"shards": len(samples), "template": template, **all_of.to_dict()}
-    write_text(out / "summary.json", json.dumps(found, indent=1) + "\n")
-    return found
-
-
-def _most(left: list[Refused]) -> str:
-    """What most of a source is that was left out whole."""
-    kinds = Counter(refused.kind for refused in left).most_common(1)
-    return f": {kinds[0][0]} ({kinds[0][1]})" if kinds else ""
+    summary = {"shards": len(samples), "template": listing.template, **tally.to_dict()}
+    write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    return summary
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -219,18 +200,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("format", choices=tuple(FORMATS))
-    parser.add_argument("source", type=user_path)
-    parser.add_argument("--out", type=user_path, required=True, help="folder that takes the shards")
-    parser.add_argument("--images", type=user_path, help="folder that the source's image paths start from")
-    parser.add_argument(
-        "--caption", metavar="KEY", help="key or column of captions, where several are known or none"
-    )
-    parser.add_argument(
-        "--split", help="train, validation, test or all; default: train, where there are splits"
-    )
-    parser.add_argument("--samples-per-shard", type=int, default=2000, help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default: %(default)s")
+    add = parser.add_argument
+    add("format", choices=tuple(FORMATS))
+    add("source", type=user_path)
+    add("--out", type=user_path, required=True, help="folder that takes the shards")
+    add("--images", type=user_path, help="folder that the source's image paths start from")
+    add("--caption", metavar="KEY", help="key or column of captions, where several are known or none")
+    add("--split", help="train, validation, test or all; default: train, where there are splits")
+    add("--samples-per-shard", type=int, default=2000, help="default: %(default)s")
+    add("--workers", type=int, default=os.cpu_count() or 1, help="default: %(default)s")
     return parser
 
 
@@ -252,12 +230,11 @@ def main(arguments: list[str] | None = None) -> int:
     except RecursionError:
         print(f"convert: {given.source} has a row that is nested too deep", file=sys.stderr)
         return 2
-    _report(found, given.out)
+    _print(found, given.out)
     return 0 if found["samples"] else 2
 
 
-def _report(found: dict[str, Any], out: Path) -> None:
-    """Prints what became of everything."""
+def _print(found: dict[str, Any], out: Path) -> None:
     for reason, count in found["skipped"].items():
         examples = "; ".join(found["examples"][reason])
         print(printable(f"convert: skipped {count}: {reason} ({examples})"))

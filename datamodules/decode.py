@@ -1,4 +1,4 @@
-"""Bytes to pixels and words, with care: what stands in shards is not to be trusted."""
+"""Decodes the members of a sample: images, texts and JSON, none of which is trusted."""
 
 import json
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from common.images import IMAGE_EXTENSIONS, has_image_extension, open_image
 from common.text import decode_text
 from models.image_input import ImageInput
 
-MOST_TEXT = 2**16  # bytes of a caption
-MOST_PLAIN_TEXT = 2**24  # of a text that is a document of its own
-MOST_JSON = 2**22
+MAX_TEXT_BYTES = 2**16  # bytes of a caption
+MAX_PLAIN_TEXT_BYTES = 2**24  # of a text that is a document of its own
+MAX_JSON_BYTES = 2**22
 
 
 def decode_image(data: bytes, size: int, longest: int | None = None) -> Tensor:
@@ -41,15 +41,6 @@ def image_ending(sample: Mapping[str, Any]) -> str | None:
     return min(found, key=lambda ending: IMAGE_EXTENSIONS.index(ending.lower()), default=None)
 
 
-def sample_image(sample: Mapping[str, Any], size: int, longest: int | None = None) -> Tensor:
-    """The image of a raw pair; sizes as in `decode_image`.
-
-    Raises:
-        ValueError: the sample has none, or it cannot be read.
-    """
-    return ImageInput(size, longest)(open_sample_image(sample))
-
-
 def open_sample_image(sample: Mapping[str, Any]) -> Image.Image:
     """The image of a raw pair, in RGB and of its own size.
 
@@ -62,35 +53,35 @@ def open_sample_image(sample: Mapping[str, Any]) -> Image.Image:
     return open_image(sample[ending])
 
 
-def sample_text(sample: Mapping[str, Any], ending: str, most: int = MOST_TEXT) -> str:
-    """The words of a member, of no more than `most` bytes.
+def sample_text(sample: Mapping[str, Any], ending: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """The text of a member, of no more than `max_bytes` bytes.
 
     Raises:
         ValueError: there is none, it is empty, too long, or in an encoding that is not read.
     """
     if ending not in sample:
         raise ValueError(f"a sample has no {ending}")
-    if len(sample[ending]) > most:
-        raise ValueError(f"a text is longer than {most >> 10} KiB")
+    if len(sample[ending]) > max_bytes:
+        raise ValueError(f"a text is longer than {max_bytes >> 10} KiB")
     try:
-        words = decode_text(sample[ending], ending).strip()
+        text = decode_text(sample[ending], ending).strip()
     except ValueError as error:
         raise ValueError(f"a text is not UTF-8: {error}") from error
-    if not words:
+    if not text:
         raise ValueError("a text is empty")
-    return words
+    return text
 
 
 def sample_json(sample: Mapping[str, Any]) -> Any:
-    """What the `json` member says.
+    """The value of the `json` member.
 
     Raises:
         ValueError: there is none, or it is no JSON.
     """
     if "json" not in sample:
         raise ValueError("a sample has no json")
-    if len(sample["json"]) > MOST_JSON:
-        raise ValueError(f"a json is longer than {MOST_JSON >> 20} MiB")
+    if len(sample["json"]) > MAX_JSON_BYTES:
+        raise ValueError(f"a json is longer than {MAX_JSON_BYTES >> 20} MiB")
     try:
         return json.loads(sample["json"])
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Looks at every sample of a shard: is it whole, would training with a template use it, is it unlike the others?"""
+"""Examines every sample of a shard: is it whole, would training with a template use it, is it unlike the others?"""
 
 import hashlib
 import io
@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from random import Random
 
 from PIL import Image
 
@@ -15,14 +14,15 @@ from common.urls import masked_urls
 from datamodules.conversations import has_dialogue
 from datamodules.decode import decode_image, image_endings, sample_json, sample_text
 from datamodules.fitting import learns
+from datamodules.remote import local_copy
 from datamodules.shard import BrokenShard, Sample, Shard
-from datamodules.shard_paths import declared, local
-from datamodules.stream import WHAT_BREAKS
-from datamodules.templates import TEMPLATES
+from datamodules.shard_paths import declared_samples
+from datamodules.source_stream import SAMPLE_ERRORS
+from datamodules.templates import TEMPLATES, TemplateRequest
 
-LOOK = 96  # pixels that images are decoded to for the check, and that odd ones are shown at
-ODD_RATIO = 3.0  # of the sides
-ODD_SIDE = 32  # pixels
+SIDE = 96  # pixels that images are decoded to for the check, and that thumbnails have
+MAX_RATIO = 3.0  # of the sides of a usual image
+MIN_SIDE = 32  # pixels of a usual image
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Fault:
 
 
 @dataclass
-class Odd:
+class Unusual:
     """A sample that can be read and yet is unlike the others; `thumbnail` is a small JPEG where one was asked for."""
 
     shard: str
@@ -55,126 +55,118 @@ class Examined:
     sha256: str = ""
     endings: Counter[str] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
-    odd: list[Odd] = field(default_factory=list)
+    unusual: list[Unusual] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
-def examine(shard: str, thumbnails: bool = False, template: str | None = None) -> Examined:
+def examine(path: str, thumbnails: bool = False, template: str | None = None) -> Examined:
     """Reads all of a shard, decodes every image and every text; with a template, makes training's documents of it."""
-    place, shard = shard, masked_urls(shard)
-    found = Examined(shard)
+    name = masked_urls(path)
+    found = Examined(name)
     try:
-        with local(place) as path:
-            opened = Shard(path)
-            found.bytes, found.sha256 = os.path.getsize(path), _sha256(path)
+        with local_copy(path) as local:
+            shard = Shard(local)
+            with open(local, "rb") as file:
+                found.bytes, found.sha256 = (
+                    os.path.getsize(local),
+                    hashlib.file_digest(file, "sha256").hexdigest(),
+                )
     except (BrokenShard, OSError) as error:
-        found.faults.append(Fault(shard, "", str(error)))
+        found.faults.append(Fault(name, "", str(error)))
         return found
-    found.samples = len(opened)
-    bare: list[str] = []  # keys of samples that are words alone
-    for number, entry in enumerate(opened.entries):
+    found.samples = len(shard)
+    without_image: list[str] = []
+    for number, entry in enumerate(shard.entries):
         try:
-            sample = opened.read(number)
-            check(sample, template)
-        except WHAT_BREAKS as error:
-            if not opened.may_be_a_part(number):
-                found.faults.append(Fault(shard, entry.key, str(error) or type(error).__name__))
+            sample = shard.read(number)
+            check_sample(sample, template)
+        except SAMPLE_ERRORS as error:
+            if not shard.may_be_cut(number):
+                found.faults.append(Fault(name, entry.key, str(error) or type(error).__name__))
             continue
         found.good += 1
-        found.endings.update(name for name in sample if not name.startswith("__"))
-        found.odd += [Odd(shard, entry.key, why, picture) for why, picture in _odd(sample, thumbnails)]
+        found.endings.update(ending for ending in sample if not ending.startswith("__"))
+        found.unusual += [Unusual(name, entry.key, *what) for what in _unusual_images(sample, thumbnails)]
         if not image_endings(sample):
-            bare.append(entry.key)
-    if len(bare) < found.good / 2:  # in a set of images, not of text
-        found.odd += [Odd(shard, key, "no image, where most samples have one") for key in bare]
-    if opened.cut is not None:
-        found.faults.append(Fault(shard, "", opened.cut))
-    promised = declared(shard)
-    if promised is not None and opened.cut is None and promised > len(opened):
-        lost = f"the shard holds fewer samples than its index.json says: {len(opened)} of {promised}"
-        found.faults.append(Fault(shard, "", lost))
-    found.remarks = list(_remarks(opened, promised))
-    opened.close()
+            without_image.append(entry.key)
+    if len(without_image) < found.good / 2:  # in a set of images, not of text
+        why = "no image, where most samples have one"
+        found.unusual += [Unusual(name, key, why) for key in without_image]
+    declared = declared_samples(name)
+    if shard.cut is not None:
+        found.faults.append(Fault(name, "", shard.cut))
+    elif declared is not None and declared > len(shard):
+        lost = f"the shard holds fewer samples than its index.json says: {len(shard)} of {declared}"
+        found.faults.append(Fault(name, "", lost))
+    found.remarks = list(_remarks(shard, declared))
+    shard.close()
     return found
 
 
-def _remarks(shard: Shard, promised: int | None) -> Iterator[str]:
-    """What is no fault, and is not passed over in silence."""
+def _remarks(shard: Shard, declared: int | None) -> Iterator[str]:
+    """What is no fault, and is reported."""
     if shard.dotted:
         yield (
             f"{len(shard.dotted)} samples have dots in their names, as {shard.dotted[0]!r}, and are read whole: other "
             "readers of WebDataset cut at the first dot"
         )
     if shard.ignored:
-        yield f"{len(shard.ignored)} members are what a file manager leaves, and are ignored, as {shard.ignored[0]!r}"
-    if promised is not None and promised < len(shard):
-        yield f"index.json is of another shard: it says {promised} samples, and there are {len(shard)}"
+        yield f"{len(shard.ignored)} members are left by a file manager, and are ignored, as {shard.ignored[0]!r}"
+    if declared is not None and declared < len(shard):
+        yield f"index.json is of another shard: it says {declared} samples, and there are {len(shard)}"
 
 
-def check(sample: Sample, template: str | None = None) -> None:
-    """Whether a sample is whole: a document, a conversation, or a pair of image and words, or words alone.
+def check_sample(sample: Sample, template: str | None = None) -> None:
+    """Makes sure that a sample is whole: a document, a dialogue, a pair of image and text, or text alone.
 
     Args:
         sample: bytes by ending.
-        template: whose document it must make; None: as what is in it suggests.
+        template: whose document it must make; None: the one that its content suggests.
 
     Raises:
-        ValueError: it is not, and why; anything of WHAT_BREAKS.
+        ValueError: it is not, and why; any of SAMPLE_ERRORS.
     """
-    said = sample_json(sample) if "json" in sample else None
-    if template is None and isinstance(said, dict) and "parts" in said:
+    content = sample_json(sample) if "json" in sample else None
+    if template is None and isinstance(content, dict) and "parts" in content:
         template = "document"
-    elif template is None and has_dialogue(said):
+    elif template is None and has_dialogue(content):
         template = "conversation"
     if template is not None:
-        if not learns(TEMPLATES[template](sample, LOOK, Random(0), 0.0)):
+        if not learns(TEMPLATES[template](TemplateRequest(sample, SIDE))):
             raise ValueError("the document has nothing to learn")
         return
     images = image_endings(sample)
     for ending in images:
-        decode_image(sample[ending], LOOK)
+        decode_image(sample[ending], SIDE)
     texts = [ending for ending in sample if ending.rsplit(".", 1)[-1] == "txt"]
     for ending in texts:
         sample_text(sample, ending)
-    if not texts and said is None:
-        raise ValueError(
-            "a sample has no words: neither txt nor json"
-            if images
-            else "a sample has neither image nor words"
-        )
+    if not texts and content is None:
+        missing = "no text: neither txt nor json" if images else "neither image nor text"
+        raise ValueError(f"a sample has {missing}")
 
 
-def _odd(sample: Sample, thumbnails: bool) -> Iterator[tuple[str, bytes | None]]:
+def _unusual_images(sample: Sample, thumbnails: bool) -> Iterator[tuple[str, bytes | None]]:
+    several = len({ending for ending in image_endings(sample) if "." not in ending}) > 1
     for ending in image_endings(sample):
         image = image_info(sample[ending])
-        why = []
-        sides = image.width, image.height
-        if min(sides) < ODD_SIDE:
-            why.append(f"only {image.width} x {image.height} pixels")
-        if max(sides) > ODD_RATIO * min(sides):
-            why.append(f"{image.width} x {image.height}, a narrow strip")
-        if image.mode not in ("RGB", "L"):
-            why.append(f"mode {image.mode}")
-        if image.frames > 1:
-            why.append(f"{image.frames} frames, of which the first is used")
-        if image.turned:
-            why.append("rotated by its EXIF")
-        if len({end for end in image_endings(sample) if "." not in end}) > 1 and "." not in ending:
-            why.append("more than one image, of which one is used")
-        if why:
-            yield ", ".join(why), _thumbnail(sample[ending]) if thumbnails else None
+        small, large = sorted((image.width, image.height))
+        size = f"{image.width} x {image.height}"
+        why = {
+            f"only {size} pixels": small < MIN_SIDE,
+            f"{size}, a narrow strip": large > MAX_RATIO * small,
+            f"mode {image.mode}": image.mode not in ("RGB", "L"),
+            f"{image.frames} frames, of which the first is used": image.frames > 1,
+            "rotated by its EXIF": image.turned,
+            "more than one image, of which one is used": several and "." not in ending,
+        }
+        if any(why.values()):
+            shown = _thumbnail(sample[ending]) if thumbnails else None
+            yield ", ".join(what for what, holds in why.items() if holds), shown
 
 
 def _thumbnail(content: bytes) -> bytes:
-    pixels = decode_image(content, LOOK).permute(1, 2, 0).numpy()
+    pixels = decode_image(content, SIDE).permute(1, 2, 0).numpy()
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "jpeg", quality=80)
     return buffer.getvalue()
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

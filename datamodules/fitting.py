@@ -1,6 +1,6 @@
-"""Documents that are longer than a row are made to fit it, where that costs words alone.
+"""Documents that are longer than a row are truncated to it, where that costs text alone.
 
-- Plain text gives a piece as long as a row, which begins somewhere else at each turn of its source.
+- Plain text gives a piece as long as a row, which begins somewhere else in each epoch of its source.
 - A dialogue loses whole turns from its end, and of branches the last ones; at least one answer stays.
 - Where the first answer alone is too long, it ends in the middle, and the model does not learn to stop there.
 - What would lose an image, or all that there is to learn, is refused.
@@ -9,15 +9,17 @@
 import random
 from collections.abc import Sequence
 
-from datamodules.stream import Cut
+from datamodules.source_stream import Truncated
 from models.document import Branches, Document, Draw, Part, See, Text
 from models.sequence import Segment, Sequencer
 
-LETTERS = 32  # for each token of a row: more than that of a plain text are not looked at
+MAX_LETTERS_PER_TOKEN = 32  # of a plain text: more are not encoded for a row
 
 
-def fit_document(sequencer: Sequencer, document: Document, length: int, rng: random.Random) -> Segment | Cut:
-    """The segment of a document, or `Cut` where words were left out to make it fit.
+def fit_document(
+    sequencer: Sequencer, document: Document, length: int, rng: random.Random
+) -> Segment | Truncated:
+    """The segment of a document, or `Truncated` where text was left out to make it fit.
 
     Args:
         sequencer: of the model.
@@ -28,25 +30,26 @@ def fit_document(sequencer: Sequencer, document: Document, length: int, rng: ran
     Raises:
         ValueError: it does not fit, or has nothing to learn.
     """
-    plain = len(document) == 1 and isinstance(document[0], Text) and document[0].learn
-    letters = length * LETTERS
+    plain = (
+        document[0] if len(document) == 1 and isinstance(document[0], Text) and document[0].learn else None
+    )
+    letters = length * MAX_LETTERS_PER_TOKEN
     left_out = 0
-    if plain and len(document[0].text) > 2 * letters:  # a book takes longer to encode than to read
-        text = document[0].text
-        start = rng.randrange(len(text) - letters)
-        left_out = (len(text) - letters) // 4  # about as many tokens
-        document = [Text(text[start : start + letters], learn=True)]
+    if plain is not None and len(plain.text) > 2 * letters:  # a book takes longer to encode than to read
+        start = rng.randrange(len(plain.text) - letters)
+        left_out = (len(plain.text) - letters) // 4  # about as many tokens
+        document = [Text(plain.text[start : start + letters], learn=True)]
     whole = sequencer.segment(document)
     if not any(whole.learn):
         raise ValueError("the document has nothing to learn")
     if len(whole) > length:
-        fitted = _piece(whole, length, rng) if plain else _shortened(sequencer, document, whole, length)
-        return Cut(fitted, len(whole) - len(fitted) + left_out)
-    return Cut(whole, left_out) if left_out else whole
+        short = _piece(whole, length, rng) if plain else _shortened(sequencer, document, whole, length)
+        return Truncated(short, len(whole) - len(short) + left_out)
+    return Truncated(whole, left_out) if left_out else whole
 
 
 def _piece(whole: Segment, length: int, rng: random.Random) -> Segment:
-    """A row's worth of a plain text: what opens it, and what stands somewhere in it."""
+    """A row's worth of a plain text: its opening tokens, and a piece from somewhere in it."""
     head = whole.learn.index(True)
     room = length - head
     if room < 1:
@@ -114,5 +117,7 @@ def learns(document: Document) -> bool:
 
 def _images(document: Document) -> int:
     """How many images a document has, those of its branches too."""
-    within = sum(_images(way) for part in document if isinstance(part, Branches) for way in part.branches)
+    within = sum(
+        _images(branch) for part in document if isinstance(part, Branches) for branch in part.branches
+    )
     return within + sum(isinstance(part, (See, Draw)) for part in document)

@@ -1,10 +1,8 @@
-"""Codes and features made ahead of time.
+"""Precomputed codes and features of images, as members of the samples.
 
-They are members of the samples: `codes.STAMP.npy` of a raw pair, `0.codes.STAMP.npy` of a document's image 0.png, and the
-same with `features`.
-
-The stamp names the parts that made them, and the way in which images came to these, so stale ones are refused wherever
-the shard came from.
+`codes.FINGERPRINT.npy` of a raw pair, `0.codes.FINGERPRINT.npy` of a document's image 0.png, and so with `features`. The
+fingerprint is of the components that computed them and of how images came to these, so that stale ones are refused
+wherever the shard came from.
 """
 
 import io
@@ -15,20 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 
-MEMBER = re.compile(r"(?:(?P<name>.+)\.)?(?P<kind>codes|features)\.(?P<stamp>[0-9a-f]{12})\.npy")
+MEMBER = re.compile(r"(?:(?P<name>.+)\.)?(?P<kind>codes|features)\.(?P<fingerprint>[0-9a-f]{12})\.npy")
 
 
 class StaleCodes(Exception):
-    """What was made ahead is of another tokenizer or encoder: the run must stop, for all of it will be."""
+    """Precomputed codes or features are of another tokenizer or encoder: all of the shards' will be, so the run stops."""
 
 
-def member_name(image: str, kind: str, stamp: str) -> str:
-    """The ending of the codes or features of an image: "png" of a raw pair, or "0.png" of a document."""
+def member_name(image: str, kind: str) -> str:
+    """The name of an image's codes or features: "codes" of a raw pair's "png", "0.codes" of a document's "0.png"."""
     name = image.rpartition(".")[0]
-    return f"{name}.{kind}.{stamp}.npy" if name else f"{kind}.{stamp}.npy"
+    return f"{name}.{kind}" if name else kind
 
 
-def packed(values: np.ndarray) -> bytes:
+def to_npy(values: np.ndarray) -> bytes:
     """Codes (N,) or features (N, D) as the bytes of a member; codes in as few as hold them."""
     if values.dtype.kind == "i":
         values = values.astype(np.uint16 if values.max(initial=0) < 2**16 else np.int32)
@@ -37,40 +35,34 @@ def packed(values: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def made_ahead(sample: Mapping[str, Any], image: str, kind: str) -> Any | None:
-    """What `with_made_ahead` has read for an image, if there was something."""
-    name = image.rpartition(".")[0]
-    return sample.get(f"{name}.{kind}" if name else kind)
-
-
-def with_made_ahead(sample: Mapping[str, Any], stamps: Mapping[str, str]) -> dict[str, Any]:
-    """The sample with its codes (lists) and features (tensors) read, for `made_ahead` to find.
+def read_precomputed(sample: Mapping[str, Any], fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    """The sample with its codes (lists) and features (tensors) read, under `member_name`.
 
     Args:
         sample: bytes by ending.
-        stamps: what each kind must bear; a kind that is not here is left alone.
+        fingerprints: what each kind must bear; a kind that is missing is left alone.
 
     Raises:
-        StaleCodes: it bears another stamp.
+        StaleCodes: it bears another.
         ValueError: it cannot be read.
     """
     read = dict(sample)
     for ending in sample:
         found = MEMBER.fullmatch(ending)
-        if found is None or found["kind"] not in stamps:
+        if found is None or found["kind"] not in fingerprints:
             continue
-        wanted = stamps[found["kind"]]
-        if found["stamp"] != wanted:
+        kind, wanted = found["kind"], fingerprints[found["kind"]]
+        if found["fingerprint"] != wanted:
             raise StaleCodes(
-                f"{sample['__url__']} has {found['kind']} of another model or an older version (stamp {found['stamp']}, "
-                f"this run's is {wanted}): make them anew with `python -m datamodules.tokenize`"
+                f"{sample['__url__']} has {kind} of another model or an older version "
+                f"(fingerprint {found['fingerprint']}, this run's is {wanted}): "
+                "compute them again with `python -m datamodules.tokenize`"
             )
-        name = f"{found['name']}.{found['kind']}" if found["name"] else found["kind"]
-        read[name] = _read(sample[ending], found["kind"])
+        read[f"{found['name']}.{kind}" if found["name"] else kind] = _from_npy(sample[ending], kind)
     return read
 
 
-def _read(content: bytes, kind: str) -> Any:
+def _from_npy(content: bytes, kind: str) -> list[int] | torch.Tensor:
     try:
         values = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:

@@ -13,12 +13,12 @@ from typing import NamedTuple
 from common.images import has_image_extension
 from common.tar_members import FOLDER, LABEL, LINK, OTHER, PLAIN, SYMLINK, Member
 
-MOST_BYTES = 256 * 2**20  # of one member: larger ones are no sample of ours
-WORDS = ("txt", "json")
-# What a Mac, a Windows or a file manager leaves beside the files, and its folders.
+MAX_MEMBER_BYTES = 256 * 2**20  # of one member: larger ones are no sample of ours
+TEXT_ENDINGS = ("txt", "json")
+# What macOS, Windows and file managers leave in folders.
 LEFTOVERS = {".ds_store", "thumbs.db", "desktop.ini", ".directory"}
 LEFTOVER_FOLDER = "__MACOSX"
-HOPS = 40  # of links that lead to links
+MAX_HOPS = 40  # of links that lead to links
 
 
 class Content(NamedTuple):
@@ -48,7 +48,7 @@ class Grouped:
 
 
 @dataclass
-class _Found:
+class _Part:
     """A member of a sample: its number in the shard, its name, what follows the dot, and why it cannot be read."""
 
     number: int
@@ -60,7 +60,7 @@ class _Found:
 
 def group_members(members: Iterable[Member]) -> Grouped:
     """Samples out of a shard's members."""
-    by_key: dict[str, list[_Found]] = {}
+    by_key: dict[str, list[_Part]] = {}
     ignored: list[str] = []
     number = 0
     for member in members:
@@ -69,13 +69,15 @@ def group_members(members: Iterable[Member]) -> Grouped:
         if _is_leftover(member.name):
             ignored.append(member.name)
             continue
-        key, found = _found(number, member)
-        by_key.setdefault(key, []).append(found)
+        key, part = _split_name(number, member)
+        by_key.setdefault(key, []).append(part)
         number += 1
-    _follow_links([found for group in by_key.values() for found in group])
-    groups = [(own, key, own_key) for key, group in by_key.items() for own_key, own in _at_dots(key, group)]
+    _follow_links([part for group in by_key.values() for part in group])
+    groups = [
+        (parts, key, own_key) for key, group in by_key.items() for own_key, parts in _at_dots(key, group)
+    ]
     groups.sort(key=lambda group: group[0][0].number)
-    entries = [_entry(own_key, own) for own, _, own_key in groups]
+    entries = [_entry(own_key, parts) for parts, _, own_key in groups]
     return Grouped(entries, [own_key for _, key, own_key in groups if own_key != key], ignored)
 
 
@@ -84,97 +86,93 @@ def _is_leftover(name: str) -> bool:
     return base.startswith("._") or base.lower() in LEFTOVERS or LEFTOVER_FOLDER in name.split("/")
 
 
-def _found(number: int, member: Member) -> tuple[str, _Found]:
+def _split_name(number: int, member: Member) -> tuple[str, _Part]:
     """A member, and its name up to the first dot."""
     if member.name.startswith("/") or ".." in member.name.split("/"):
         fault = "a member's name leads out of the shard"
-        return member.name, _Found(number, member.name, "", member, fault)
+        return member.name, _Part(number, member.name, "", member, fault)
     name = posixpath.normpath(member.name)  # tar -C folder . writes ./a.jpg
     folder, base = posixpath.split(name)
     stem, _, ending = base.partition(".")
-    if not stem:
-        return name, _Found(number, name, "", member, "a member's name begins with a dot")
-    if not ending:
-        return name, _Found(number, name, "", member, "a member's name has no ending")
-    return posixpath.join(folder, stem), _Found(number, name, ending, member)
+    if stem and ending:
+        return posixpath.join(folder, stem), _Part(number, name, ending, member)
+    fault = "a member's name has no ending" if stem else "a member's name begins with a dot"
+    return name, _Part(number, name, "", member, fault)
 
 
-def _follow_links(members: Sequence[_Found]) -> None:
-    """Puts what links lead to in their place, where it is in the same shard."""
-    links = [found for found in members if found.member.kind in (LINK, SYMLINK)]
-    if not links:
-        return
-    named = {found.name: found.member for found in members}
-    for found in links:
-        member: Member | None = found.member
-        name = found.name
-        for _ in range(HOPS):
+def _follow_links(parts: Sequence[_Part]) -> None:
+    """Replaces links by what they lead to, where it is in the same shard."""
+    links = [part for part in parts if part.member.kind in (LINK, SYMLINK)]
+    named = {part.name: part.member for part in parts} if links else {}
+    for part in links:
+        member: Member | None = part.member
+        name = part.name
+        for _ in range(MAX_HOPS):
             if member is None or member.kind not in (LINK, SYMLINK):
                 break
             folder = posixpath.dirname(name) if member.kind == SYMLINK else ""
             name = posixpath.normpath(posixpath.join(folder, member.target))
             member = named.get(name)
         if member is not None and member.kind == PLAIN:
-            found.member = member
+            part.member = member
 
 
-def _at_dots(key: str, members: list[_Found]) -> list[tuple[str, list[_Found]]]:
+def _at_dots(key: str, parts: list[_Part]) -> list[tuple[str, list[_Part]]]:
     """The samples of members that are alike up to a dot, by their keys."""
-    whole, waiting = [], [(key, members)]
+    whole, waiting = [], [(key, parts)]
     while waiting:
-        key, members = waiting.pop()
-        if any("." not in found.ending for found in members):
-            whole.append((key, members))
+        key, parts = waiting.pop()
+        if any("." not in part.ending for part in parts):
+            whole.append((key, parts))
             continue
-        deeper: dict[str, list[_Found]] = {}
-        for found in members:
-            more, _, found.ending = found.ending.partition(".")
-            deeper.setdefault(f"{key}.{more}", []).append(found)
+        deeper: dict[str, list[_Part]] = {}
+        for part in parts:
+            more, _, part.ending = part.ending.partition(".")
+            deeper.setdefault(f"{key}.{more}", []).append(part)
         waiting += deeper.items()
     return whole
 
 
-def _entry(key: str, members: list[_Found]) -> Entry:
+def _entry(key: str, parts: list[_Part]) -> Entry:
     entry = Entry(key)
-    for found in members:
-        found.ending = found.ending.lower()
-        if fault := found.fault or _fault(found, entry):
-            entry.fault = entry.fault or fault
+    faults = []
+    for part in parts:
+        part.ending = part.ending.lower()
+        if fault := part.fault or _fault(part, entry):
+            faults.append(fault)
             continue
-        member = found.member
-        entry.members[found.ending] = Content(member.offset, member.size, member.pieces)
-    if members[-1].number - members[0].number != len(members) - 1:
-        entry.fault = entry.fault or "its members do not stand together"
-    if merged := _merged(members):
-        entry.fault = (
-            entry.fault or f"a name with dots may be of a sample of its own: {merged}; rename it without"
-        )
+        entry.members[part.ending] = Content(part.member.offset, part.member.size, part.member.pieces)
+    if parts[-1].number - parts[0].number != len(parts) - 1:
+        faults.append("its members do not stand together")
+    if merged := _merged(parts):
+        faults.append(f"a name with dots may be of a sample of its own: {merged}; rename it without")
+    entry.fault = next(iter(faults), None)
     return entry
 
 
-def _fault(found: _Found, entry: Entry) -> str | None:
-    member = found.member
+def _fault(part: _Part, entry: Entry) -> str | None:
+    member = part.member
     if member.kind in (LINK, SYMLINK):
         return f"a member is no plain file: a link to {member.target}, which is not in the shard"
     if member.kind == OTHER:
         return "a member is no plain file"
-    if not found.ending:
+    if not part.ending:
         return "a member's name has no ending"
-    if member.size > MOST_BYTES:
-        return f"a member is larger than {MOST_BYTES >> 20} MiB"
-    if found.ending in entry.members:
-        return f"two members have one name: {found.name}"
+    if member.size > MAX_MEMBER_BYTES:
+        return f"a member is larger than {MAX_MEMBER_BYTES >> 20} MiB"
+    if part.ending in entry.members:
+        return f"two members have one name: {part.name}"
     return None
 
 
-def _merged(members: list[_Found]) -> str | None:
+def _merged(parts: list[_Part]) -> str | None:
     """The name of a member that has, with another, all that a sample has, and more before its ending than theirs."""
-    words: set[str] = set()
+    texts: set[str] = set()
     images: dict[str, str] = {}
-    for found in members:
-        more, dot, _ = found.ending.partition(".")
-        if dot and found.ending.rpartition(".")[2] in WORDS:
-            words.add(more)
-        elif dot and has_image_extension(found.ending):
-            images.setdefault(more, found.name)
-    return next((name for more, name in images.items() if more in words), None)
+    for part in parts:
+        more, dot, _ = part.ending.partition(".")
+        if dot and part.ending.rpartition(".")[2] in TEXT_ENDINGS:
+            texts.add(more)
+        elif dot and has_image_extension(part.ending):
+            images.setdefault(more, part.name)
+    return next((name for more, name in images.items() if more in texts), None)

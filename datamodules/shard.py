@@ -1,7 +1,6 @@
-"""One shard: which samples stand in it, and any of them by its number, whatever was done to the file.
+"""One shard, a WebDataset tar: its samples by number, whatever was done to the file.
 
-A shard is a WebDataset tar. Only its headers are read at first; a sample is read when its turn comes, so any order
-costs no more memory than one sample does, however large the shard is.
+Only the headers are read at first, and a sample when it is asked for, so any order costs the memory of one sample.
 """
 
 import io
@@ -13,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from common.foreign_files import POINTER
 from common.tar_members import BLOCK, DamagedTar, Member, read_members
-from datamodules.sample_keys import Content, Entry, group_members
+from datamodules.sample_keys import Content, group_members
 
-PACKED = {
+PACKERS = {
     b"\x1f\x8b": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PK\x03\x04": "zip",
@@ -25,7 +25,6 @@ PACKED = {
     b"\x04\x22\x4d\x18": "lz4",
     b"7z\xbc\xaf": "7z",
 }
-POINTER = b"version https://git-lfs"
 
 Sample = dict[str, Any]
 
@@ -46,44 +45,34 @@ class Shard:
 
     Attributes:
         entries: the samples, in the order of their first members.
-        cut: what is wrong with the file's end, where it has none; the last sample may then be a part of one.
+        cut: what is wrong with the file's end, where it is damaged; the last sample may then be incomplete.
         dotted: keys that have dots of their own (`datamodules/sample_keys.py`).
-        ignored: names of what a Mac or a Windows leaves beside the files, which is no sample.
+        ignored: names of files that macOS or Windows leave in folders, which are no samples.
 
     Raises:
         BrokenShard: it is missing, empty, packed, or no tar.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path, self.cut = str(path), None
-        self.entries: list[Entry] = []
-        self.dotted: list[str] = []
-        self.ignored: list[str] = []
+        self.path = str(path)
+        self.cut: str | None = None
+        self.file = _open(path)
         try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe waits for whoever writes into it
-                raise BrokenShard("the shard cannot be opened: it is no plain file")
-            self.file: BinaryIO = open(path, "rb")  # noqa: SIM115 - it lives as long as the shard
-        except FileNotFoundError:
-            raise BrokenShard("the shard is missing") from None
-        except BrokenShard:
-            raise
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise BrokenShard(f"the shard cannot be opened: {reason}") from error
-        try:
-            self._index()
-        except OSError as error:  # a folder, or a disk that fails
+            grouped = group_members(self._members())
+            if not grouped.entries:
+                raise BrokenShard(self.cut or "the shard holds no samples")
+        except BaseException as error:
             self.close()
-            raise BrokenShard(f"the shard cannot be read: {error.strerror}") from error
-        except BaseException:
-            self.close()
+            if isinstance(error, OSError):  # a disk that fails
+                raise BrokenShard(f"the shard cannot be read: {error.strerror}") from error
             raise
+        self.entries, self.dotted, self.ignored = grouped.entries, grouped.dotted, grouped.ignored
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self.file.close()
 
     def read(self, number: int) -> Sample:
@@ -100,16 +89,35 @@ class Shard:
             sample[ending] = self._content(content)
         return sample
 
-    def may_be_a_part(self, number: int) -> bool:
-        """Whether what is missing from a sample went with the shard's own end, and is counted there."""
+    def may_be_cut(self, number: int) -> bool:
+        """Whether what is missing from a sample was lost with the shard's end, and is counted there."""
         return self.cut is not None and number == len(self.entries) - 1
 
+    def faults(self, declared: int | None) -> tuple[list[tuple[str, int]], int]:
+        """What is wrong beside single samples, as (reason, samples lost by it), and the samples that are missing in all.
+
+        Args:
+            declared: samples by the index.json beside the shard; None where it has none.
+        """
+        faults: list[tuple[str, int]] = []
+        missing = 0 if declared is None else declared - len(self)
+        if self.dotted:
+            what = f"{len(self.dotted)} samples, as {self.dotted[0]!r}"
+            faults.append((f"names with dots are read whole, as samples of their own: {what}", 0))
+        if missing < 0:
+            what = f"{len(self)}, and not {declared}: run the doctor"
+            faults.append((f"the shard holds more samples than its index.json says: {what}", 0))
+        if self.cut is not None:
+            missing = max(1, missing)
+            faults.append((self.cut, missing))
+        elif missing > 0:
+            faults.append(("the shard holds fewer samples than its index.json says", missing))
+        return faults, max(0, missing)
+
     def fingerprint(self) -> int:
-        """A number of the samples' keys and sizes, which another shard of the same name will hardly have."""
-        of = [
-            (e.key, [(ending, content.size) for ending, content in e.members.items()]) for e in self.entries
-        ]
-        return zlib.crc32(repr(of).encode("utf-8", "backslashreplace"))
+        """A checksum of the samples' keys and sizes."""
+        sizes = [(entry.key, [(name, m.size) for name, m in entry.members.items()]) for entry in self.entries]
+        return zlib.crc32(repr(sizes).encode("utf-8", "backslashreplace"))
 
     def _content(self, content: Content) -> bytes:
         if content.pieces is None:
@@ -126,30 +134,42 @@ class Shard:
             raise BrokenSample("the shard has become shorter since it was opened")
         return content
 
-    def _index(self) -> None:
+    def _members(self) -> Iterator[Member]:
+        """The file's members up to its end, or to where it is damaged, which `cut` then describes."""
         start = self.file.read(BLOCK)
         if not start:
             raise BrokenShard("the shard is an empty file")
-        for magic, name in PACKED.items():
-            if start.startswith(magic):
-                raise BrokenShard(
-                    f"the shard is packed: unpack {name} first, so that samples can be read in any order"
-                )
+        if packed := packed_by(start):
+            raise BrokenShard(
+                f"the shard is packed: unpack {packed} first, so that samples can be read in any order"
+            )
         if start.startswith(POINTER):
             raise BrokenShard("the shard is a pointer of git-lfs: fetch the file itself with `git lfs pull`")
-        grouped = group_members(self._members())
-        self.entries, self.dotted, self.ignored = grouped.entries, grouped.dotted, grouped.ignored
-        if not self.entries:
-            raise BrokenShard(self.cut or "the shard holds no samples")
-
-    def _members(self) -> Iterator[Member]:
-        """What stands in the file, up to its end or to where it is damaged, which `cut` then tells."""
         try:
             yield from read_members(self.file)
         except DamagedTar as error:
             if error.start:
                 raise BrokenShard(f"the shard is not a tar file: {error.__cause__}") from error
             self.cut = f"the shard is cut short or damaged: {error}"
+
+
+def _open(path: str | Path) -> BinaryIO:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe waits for whoever writes into it
+            raise BrokenShard("the shard cannot be opened: it is no plain file")
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise BrokenShard("the shard is missing") from None
+    except BrokenShard:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BrokenShard(f"the shard cannot be opened: {reason}") from error
+
+
+def packed_by(start: bytes) -> str | None:
+    """The program that packed a file which begins with these bytes; None: it is not packed."""
+    return next((name for magic, name in PACKERS.items() if start.startswith(magic)), None)
 
 
 def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:

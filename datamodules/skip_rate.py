@@ -1,26 +1,26 @@
-"""The share of what was read that was skipped: good and bad from the same readers, over all ranks, with an interval.
+"""The share of samples that were skipped, of all that were read: over all ranks, with a confidence interval.
 
-What has been read ahead counts with the samples that were read beside it, and not against those that have arrived. A run
-stops where more than the limit is skipped beyond doubt: few samples say little, and broken samples that stand in one
-shard of many say little of the others.
+Skips and samples are counted by the same readers, so what a worker has read ahead counts on both sides. A run stops
+where the share is above the limit beyond doubt: few samples prove little, and broken samples in one shard of many prove
+little about the others.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
-from datamodules.skipped import TooManySkipped
+from datamodules.skips import TooManySkipped
 
-LEAST = 100  # samples that must have been read before their share says anything
-CERTAIN = 4.0  # standard errors between what was skipped and the limit; it is looked at again and again
-SLACK = 0.1  # of a turn: by how much some readers may be ahead of others
+MIN_SAMPLES = 100  # that must have been read before their share proves anything
+STANDARD_ERRORS = 4.0  # between the share and the limit; many, as it is tested again and again
+SLACK = 0.1  # of an epoch: by how much some readers may be ahead of others
 
 
 @dataclass
-class ShardReads:
-    """What was read of a shard: how many samples it has, were read, were skipped; the share of it that is lost."""
+class ShardCounts:
+    """What was read of a shard: samples it has, that were read, that were skipped; the share of it that is lost."""
 
     size: int = 0
     samples: int = 0
@@ -29,49 +29,47 @@ class ShardReads:
 
 
 @dataclass
-class Reads:
+class ReadCounts:
     """What was read of a source.
 
     Attributes:
-        count: shards that it has.
+        num_shards: that it has.
         shards: by their numbers.
-        cut, cut_tokens: samples of which not all was used, and how much was not.
+        truncated, lost_tokens: samples of which not all was used, and how much was not.
     """
 
-    count: int
-    shards: defaultdict[int, ShardReads] = field(default_factory=lambda: defaultdict(ShardReads))
-    cut: int = 0
-    cut_tokens: int = 0
+    num_shards: int
+    shards: defaultdict[int, ShardCounts] = field(default_factory=lambda: defaultdict(ShardCounts))
+    truncated: int = 0
+    lost_tokens: int = 0
 
-    def add_cut(self, tokens: int) -> None:
+    def add_truncated(self, tokens: int) -> None:
         """Counts a sample of which not all was used."""
-        self.cut += 1
-        self.cut_tokens += tokens
+        self.truncated += 1
+        self.lost_tokens += tokens
 
-    def add(self, more: "Reads") -> None:
+    def add(self, more: "ReadCounts") -> None:
         """Adds what was read since, or elsewhere."""
-        self.count = more.count
-        self.cut += more.cut
-        self.cut_tokens += more.cut_tokens
+        self.num_shards = more.num_shards
+        self.truncated += more.truncated
+        self.lost_tokens += more.lost_tokens
         for number, read in more.shards.items():
-            known = self.shards[number]
+            counts = self.shards[number]
             if read.size or read.lost:  # it was opened, or could not be
-                known.size, known.lost = max(known.size, read.size), read.lost
-            known.samples += read.samples
-            known.skipped += read.skipped
+                counts.size, counts.lost = max(counts.size, read.size), read.lost
+            counts.samples += read.samples
+            counts.skipped += read.skipped
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as plain numbers."""
-        shards = [[n, r.size, r.samples, r.skipped, r.lost] for n, r in self.shards.items()]
-        return {"count": self.count, "shards": shards, "cut": self.cut, "cut_tokens": self.cut_tokens}
+        shards = [[number, *astuple(counts)] for number, counts in self.shards.items()]
+        return {**vars(self), "shards": shards}
 
-    @staticmethod
-    def of(state: Mapping[str, Any]) -> "Reads":
-        """What `state_dict` gave."""
-        reads = Reads(state["count"], cut=state["cut"], cut_tokens=state["cut_tokens"])
-        for number, *read in state["shards"]:
-            reads.shards[number] = ShardReads(*read)
-        return reads
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> "ReadCounts":
+        """The counts whose `state_dict` is given."""
+        shards = {number: ShardCounts(*counts) for number, *counts in state["shards"]}
+        return cls(**{**state, "shards": defaultdict(ShardCounts, shards)})
 
     def totals(self) -> tuple[float, float, float]:
         """Samples that were read or would have been, those of them that were skipped, and the variance of these."""
@@ -80,43 +78,40 @@ class Reads:
         if not samples:
             return 0.0, 0.0, 0.0
         # a shard that is lost would have given as many samples as the others have
-        lost = min(sum(s.lost for s in shards) / self.count, 0.99)
+        lost = min(sum(s.lost for s in shards) / self.num_shards, 0.99)
         missing = samples * lost / (1 - lost)
         rate = skipped / samples
-        return (
-            samples + missing,
-            skipped + missing,
-            max(self._scattered(samples, rate), self._in_shards(rate)),
-        )
+        variance = max(self._variance_if_scattered(samples, rate), self._variance_by_shard(rate))
+        return samples + missing, skipped + missing, variance
 
-    def _scattered(self, samples: int, rate: float) -> float:
-        """Variance where broken samples lie anywhere: that of a turn that is half read, as whole turns have none."""
+    def _variance_if_scattered(self, samples: int, rate: float) -> float:
+        """Variance where broken samples lie anywhere: of an epoch that is half read, as whole epochs have none."""
         sizes = [s.size for s in self.shards.values() if s.size]
-        turn = max(1.0, sum(sizes) / len(sizes) * self.count)
-        over = samples % turn
-        return rate * (1 - rate) * max(over * (1 - over / turn), SLACK * min(samples, turn))
+        epoch = max(1.0, sum(sizes) / len(sizes) * self.num_shards)
+        over = samples % epoch
+        return rate * (1 - rate) * max(over * (1 - over / epoch), SLACK * min(samples, epoch))
 
-    def _in_shards(self, rate: float) -> float:
-        """Variance where they lie in some shards and not in others: that of the shards which were read yet."""
+    def _variance_by_shard(self, rate: float) -> float:
+        """Variance where they lie in some shards and not in others: of the shards that were read so far."""
         read = [s for s in self.shards.values() if s.samples]
-        if len(read) >= self.count:
+        if len(read) >= self.num_shards:
             return 0.0
         if len(read) < 2:
             return math.inf
         squares = sum((s.skipped - rate * s.samples) ** 2 for s in read)
-        return squares * len(read) / (len(read) - 1) * (1 - len(read) / self.count)
+        return squares * len(read) / (len(read) - 1) * (1 - len(read) / self.num_shards)
 
 
 class SkipRate:
     """What all readers of a run have read, by source."""
 
     def __init__(self) -> None:
-        self.sources: dict[str, Reads] = {}
+        self.sources: dict[str, ReadCounts] = {}
 
-    def add(self, reads: Mapping[str, Reads]) -> None:
+    def add(self, reads: Mapping[str, ReadCounts]) -> None:
         """Adds what was read since, or elsewhere."""
         for name, more in reads.items():
-            self.sources.setdefault(name, Reads(more.count)).add(more)
+            self.sources.setdefault(name, ReadCounts(more.num_shards)).add(more)
 
     @property
     def fraction(self) -> float:
@@ -125,40 +120,37 @@ class SkipRate:
         return skipped / samples if samples else 0.0
 
     @property
-    def least(self) -> float:
+    def lower_bound(self) -> float:
         """What the share is at least, beyond doubt."""
         samples, skipped, variance = self._totals()
-        return max(0.0, skipped - CERTAIN * math.sqrt(variance)) / samples if samples >= LEAST else 0.0
+        if samples < MIN_SAMPLES:
+            return 0.0
+        return max(0.0, skipped - STANDARD_ERRORS * math.sqrt(variance)) / samples
 
-    def check(self, limit: float, most: str = "") -> None:
-        """Stops a run that loses too much.
-
-        Args:
-            limit: the largest share that may be skipped.
-            most: the most frequent reason, for the message.
+    def check(self, limit: float, most_frequent: str = "") -> None:
+        """Stops a run that loses more than `limit`, a share; `most_frequent` is a reason, for the message.
 
         Raises:
-            TooManySkipped: it was more.
+            TooManySkipped: it does.
         """
-        if limit >= 1 or self.least <= limit:
+        if limit >= 1 or self.lower_bound <= limit:
             return
         samples, skipped, _ = self._totals()
         raise TooManySkipped(
             f"{skipped:.0f} of {samples:.0f} samples were skipped ({skipped / samples:.1%}, and surely more than "
-            f"max_skipped_fraction {limit:.1%} allows){most and '; most often '}{most}. "
+            f"max_skipped_fraction {limit:.1%} allows){most_frequent and '; most often '}{most_frequent}. "
             "`python -m datamodules.doctor` on its shards names each one"
         )
 
-    def _totals(self) -> tuple[float, ...]:
-        return (
-            tuple(map(sum, zip(*(reads.totals() for reads in self.sources.values()), strict=True)))
-            or (0.0,) * 3
-        )
+    def _totals(self) -> tuple[float, float, float]:
+        totals = [reads.totals() for reads in self.sources.values()] or [(0.0, 0.0, 0.0)]
+        samples, skipped, variance = map(sum, zip(*totals, strict=True))
+        return samples, skipped, variance
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as plain numbers."""
         return {name: reads.state_dict() for name, reads in self.sources.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on counting after `state`."""
-        self.sources = {name: Reads.of(reads) for name, reads in state.items()}
+        """Continues counting after `state`."""
+        self.sources = {name: ReadCounts.of_state(reads) for name, reads in state.items()}

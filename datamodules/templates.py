@@ -1,28 +1,23 @@
-"""Templates: how a sample of a source becomes a document. Each is a function (sample, size, rng, drop) -> Document.
-
-`drop` is the share of captions and instructions replaced by the null prompt, for classifier-free guidance
-(0.1 in ILLUME+; assumed for ILLUME); `prompts` are the words of the model's tasks. A document that draws nothing sees
-its images whole where `longest` is given (for the sequencer to slice), with sides of no more than that; all others are
-squares of `size`. What is drawn is a square of `draw_size`, which the tokenizer's encoder takes (None: `size`).
-"""
+"""Templates: each makes a document of one sample of a source."""
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from torch import Tensor
+from PIL import Image
 
+from common.images import open_image
 from datamodules.conversations import read_dialogue
 from datamodules.decode import (
-    MOST_PLAIN_TEXT,
-    decode_image,
+    MAX_PLAIN_TEXT_BYTES,
     image_endings,
-    sample_image,
+    open_sample_image,
     sample_json,
     sample_text,
 )
-from datamodules.precomputed import made_ahead
+from datamodules.precomputed import member_name
 from models.document import (
     Branches,
     Document,
@@ -34,192 +29,164 @@ from models.document import (
     draw_document,
     draws,
     edit_document,
-    reconstruct_document,
 )
+from models.image_input import ImageInput
 from models.prompts import PLAYGROUND, Prompts
 
-Sample = dict[str, Any]
 
+@dataclass(frozen=True)
+class TemplateRequest:
+    """A sample, and how it becomes a document.
 
-def _drawn(sample: Sample, name: str, size: int, image: Tensor | None = None) -> Draw:
-    """An image to be drawn, by its codes if they were made ahead of time; `name` is "" for a raw pair's.
-
-    An image that is decoded already is given, not decoded again.
+    Attributes:
+        sample: bytes by ending, and what `datamodules/precomputed.py` has read.
+        image_size: side of the square that an image is seen as.
+        rng: decides what is dropped.
+        drop: share of captions and instructions replaced by the null prompt, for classifier-free guidance (0.1 in
+            ILLUME+; assumed for ILLUME).
+        longest: where the sequencer slices, the longest side of images in documents that draw nothing; None: squares.
+        draw_size: side of the square of an image to draw, which the tokenizer's encoder takes; None: `image_size`.
+        prompts: of the model.
     """
-    codes = made_ahead(sample, name, "codes")
-    if codes is not None:
-        return Draw(codes=codes)
-    return Draw(_image(sample, name, size) if image is None else image)
+
+    sample: Mapping[str, Any]
+    image_size: int
+    rng: Random = field(default_factory=lambda: Random(0))
+    drop: float = 0.0
+    longest: int | None = None
+    draw_size: int | None = None
+    prompts: Prompts = PLAYGROUND
+
+    def drop_text(self) -> bool:
+        """Whether the null prompt takes the place of this sample's text."""
+        return self.rng.random() < self.drop
+
+    def see(self, name: str = "", whole: bool = True) -> See:
+        """An image to see, by its precomputed features if there are any.
+
+        Args:
+            name: of the member; "": the image of a raw pair.
+            whole: whether it may be sliced; precomputed features are of the square.
+        """
+        longest = self.longest if whole else None
+        features = self.sample.get(member_name(name, "features")) if longest is None else None
+        if features is not None:
+            return See(features=features)
+        return See(ImageInput(self.image_size, longest)(self._open(name)))
+
+    def draw(self, name: str = "", seen: See | None = None) -> Draw:
+        """An image to draw, by its precomputed codes if there are any; `seen` is the same image, where it was seen."""
+        codes = self.sample.get(member_name(name, "codes"))
+        if codes is not None:
+            return Draw(codes=codes)
+        size = self.draw_size or self.image_size
+        if seen is not None and seen.image is not None and seen.image.shape[-1] == size:
+            return Draw(seen.image)  # one tensor: a batch holds it once
+        return Draw(ImageInput(size)(self._open(name)))
+
+    def _open(self, name: str) -> Image.Image:
+        if not name:
+            return open_sample_image(self.sample)
+        if name.startswith("__") or not isinstance(self.sample.get(name), bytes):
+            raise ValueError("a document names an image that is not in its sample")
+        return open_image(self.sample[name])
 
 
-def _seen(sample: Sample, name: str, size: int, longest: int | None = None) -> See:
-    """An image to be seen, by its features if they were made ahead of time; `name` is "" for a raw pair's.
-
-    Features made ahead are the square's: an image that is seen whole does without.
-    """
-    features = made_ahead(sample, name, "features") if longest is None else None
-    return See(_image(sample, name, size, longest)) if features is None else See(features=features)
-
-
-def _image(sample: Sample, name: str, size: int, longest: int | None = None) -> Tensor:
-    return _member(name, sample, size, longest) if name else sample_image(sample, size, longest)
-
-
-def _about(seen: See, document: Document) -> Document:
-    """A document that begins with an image, about this one."""
-    return [seen, *document[1:]]
-
-
-def draw(
-    sample: Sample,
-    size: int,
-    rng: Random,
-    drop: float,
-    longest: int | None = None,
-    prompts: Prompts = PLAYGROUND,
-    draw_size: int | None = None,
-) -> Document:
+def draw(request: TemplateRequest) -> Document:
     """Text-to-image from a raw pair."""
-    caption = None if rng.random() < drop else sample_text(sample, "txt")
-    return [*draw_document(caption, prompts=prompts)[:-1], _drawn(sample, "", draw_size or size)]
+    caption = None if request.drop_text() else sample_text(request.sample, "txt")
+    return draw_document(caption, request.draw(), request.prompts)
 
 
-def describe(
-    sample: Sample,
-    size: int,
-    rng: Random,
-    drop: float,
-    longest: int | None = None,
-    prompts: Prompts = PLAYGROUND,
-    draw_size: int | None = None,
-) -> Document:
+def describe(request: TemplateRequest) -> Document:
     """Captioning from a raw pair."""
-    return _about(
-        _seen(sample, "", size, longest), describe_document(None, sample_text(sample, "txt"), prompts=prompts)
-    )
+    caption = sample_text(request.sample, "txt")
+    return describe_document(request.see(), caption, prompts=request.prompts)
 
 
-def detail(
-    sample: Sample,
-    size: int,
-    rng: Random,
-    drop: float,
-    longest: int | None = None,
-    prompts: Prompts = PLAYGROUND,
-    draw_size: int | None = None,
-) -> Document:
+def detail(request: TemplateRequest) -> Document:
     """Captioning object by object, from a raw pair that has a `dense.txt`."""
-    words = sample_text(sample, "dense.txt")
-    return _about(
-        _seen(sample, "", size, longest), describe_document(None, words, detail=True, prompts=prompts)
-    )
+    caption = sample_text(request.sample, "dense.txt")
+    return describe_document(request.see(), caption, detail=True, prompts=request.prompts)
 
 
-def reconstruct(
-    sample: Sample,
-    size: int,
-    rng: Random,
-    drop: float,
-    longest: int | None = None,
-    prompts: Prompts = PLAYGROUND,
-    draw_size: int | None = None,
-) -> Document:
+def reconstruct(request: TemplateRequest) -> Document:
     """Image reconstruction from a raw pair (stage 1)."""
-    return _rebuilt(_seen(sample, "", size), sample, "", draw_size or size, prompts)
+    seen = request.see(whole=False)
+    return edit_document(seen, None, request.draw(seen=seen), request.prompts)
 
 
-def _rebuilt(seen: See, sample: Sample, name: str, size: int, prompts: Prompts) -> Document:
-    """Image reconstruction of a seen image, one in memory where both uses are of one size and neither was made ahead."""
-    fits = seen.image is not None and seen.image.shape[-1] == size
-    drawn = _drawn(sample, name, size, seen.image if fits else None)
-    return [seen, *reconstruct_document(None, prompts)[1:-1], drawn]
+def document(request: TemplateRequest) -> Document:
+    """A document as it is written: questions, interleaved stories, plain text."""
+    parts = _named_parts(request.sample)
+    return _load_images(parts, request, whole=not draws(parts))
 
 
-def document(
-    sample: Sample,
-    size: int,
-    rng: Random,
-    drop: float,
-    longest: int | None = None,
-    prompts: Prompts = PLAYGROUND,
-    draw_size: int | None = None,
-) -> Document:
-    """A document as it stands: questions, interleaved stories, plain text."""
-    said = sample_json(sample)
-    parts = said.get("parts") if isinstance(said, Mapping) else None
-    if not isinstance(parts, list) or not parts:
-        raise ValueError('a json is of another shape: a document is {"parts": [...]}')
-    named = [_part(part) for part in parts]
-    return _loaded(named, sample, size, draw_size or size, None if draws(named) else longest)
-
-
-def _part(part: Any) -> Part:
-    """A part whose image is still its name."""
-    if not isinstance(part, Mapping):
-        raise ValueError("a part of a document is no object")
-    if isinstance(part.get("text"), str):
-        return Text(part["text"], bool(part.get("learn", False)))
-    if isinstance(part.get("see"), str):
-        return See(part["see"])
-    if isinstance(part.get("draw"), str):
-        return Draw(part["draw"])
-    if isinstance(part.get("branches"), list) and all(isinstance(way, list) for way in part["branches"]):
-        return Branches(tuple(tuple(map(_part, way)) for way in part["branches"]))
-    raise ValueError("a part of a document has none of text, see, draw, branches")
-
-
-def _loaded(parts: Document, sample: Sample, size: int, draw_size: int, longest: int | None) -> list[Part]:
-    """The parts with their images in place of the images' names."""
-    found: list[Part] = []
-    for part in parts:
-        if isinstance(part, See):
-            part = _seen(sample, part.image, size, longest)
-        elif isinstance(part, Draw):
-            part = _drawn(sample, part.image, draw_size)
-        elif isinstance(part, Branches):
-            ways = (_loaded(way, sample, size, draw_size, longest) for way in part.ways)
-            part = Branches(tuple(map(tuple, ways)))
-        found.append(part)
-    return found
-
-
-def _member(name: str, sample: Sample, size: int, longest: int | None) -> Tensor:
-    if name.startswith("__") or not isinstance(sample.get(name), bytes):
-        raise ValueError("a document names an image that is not in its sample")
-    return decode_image(sample[name], size, longest)
-
-
-def text(
-    sample: Sample,
-    size: int,
-    rng: Random,
-    drop: float,
-    longest: int | None = None,
-    prompts: Prompts = PLAYGROUND,
-    draw_size: int | None = None,
-) -> Document:
+def text(request: TemplateRequest) -> Document:
     """Plain text, all of it to be learned, from the `txt` of a sample."""
-    return [Text(sample_text(sample, "txt", MOST_PLAIN_TEXT), learn=True)]
+    return [Text(sample_text(request.sample, "txt", MAX_PLAIN_TEXT_BYTES), learn=True)]
 
 
-def conversation(
-    sample: Sample,
-    size: int,
-    rng: Random,
-    drop: float,
-    longest: int | None = None,
-    prompts: Prompts = PLAYGROUND,
-    draw_size: int | None = None,
-) -> Document:
-    """A dialogue as others write it (`datamodules/conversations.py`), or a document as `datamodules.convert` writes it.
+def conversation(request: TemplateRequest) -> Document:
+    """A dialogue (`datamodules/conversations.py`), or a document as `datamodules.convert` writes it.
 
     Its images are the members that are images, in the order of their names: `jpg` alone, or `0.jpg`, `1.jpg`, ...
     """
-    said = sample_json(sample)
-    if isinstance(said, Mapping) and "parts" in said:
-        return document(sample, size, rng, drop, longest, prompts, draw_size)
-    named = read_dialogue(said).parts(sorted(image_endings(sample), key=_by_number))
-    return [_seen(sample, part.image, size, longest) if isinstance(part, See) else part for part in named]
+    content = sample_json(request.sample)
+    if isinstance(content, Mapping) and "parts" in content:
+        return document(request)
+    names = sorted(image_endings(request.sample), key=_by_number)
+    return _load_images(read_dialogue(content).parts(names), request, whole=True)
+
+
+def edit(request: TemplateRequest) -> Document:
+    """An editing triple: see, instruction, draw; without its instruction, the reconstruction of what is seen."""
+    named = _named_parts(request.sample)
+    match _load_images(named, request, whole=False):
+        case [See() as before, Text(instruction), Draw() as after]:
+            if request.drop_text():
+                instruction, after = None, request.draw(named[0].image, before)
+            return edit_document(before, instruction, after, request.prompts)
+    raise ValueError("an edit is see, text, draw")
+
+
+def _named_parts(sample: Mapping[str, Any]) -> Document:
+    """The parts of a sample's document, with the names of images in place of images."""
+    content = sample_json(sample)
+    parts = content.get("parts") if isinstance(content, Mapping) else None
+    if not isinstance(parts, list) or not parts:
+        raise ValueError('a json is of another shape: a document is {"parts": [...]}')
+    return [_parse_part(part) for part in parts]
+
+
+def _parse_part(part: Any) -> Part:
+    match part:
+        case {"text": str(text)}:
+            return Text(text, bool(part.get("learn", False)))
+        case {"see": str(name)}:
+            return See(name)
+        case {"draw": str(name)}:
+            return Draw(name)
+        case {"branches": [*branches]} if all(isinstance(branch, list) for branch in branches):
+            return Branches(tuple(tuple(map(_parse_part, branch)) for branch in branches))
+        case Mapping():
+            raise ValueError("a part of a document has none of text, see, draw, branches")
+    raise ValueError("a part of a document is no object")
+
+
+def _load_images(parts: Document, request: TemplateRequest, whole: bool) -> list[Part]:
+    """The parts with images in place of their names."""
+    loaded: list[Part] = []
+    for part in parts:
+        match part:
+            case See():
+                part = request.see(part.image, whole)
+            case Draw():
+                part = request.draw(part.image)
+            case Branches():
+                part = Branches(tuple(tuple(_load_images(b, request, whole)) for b in part.branches))
+        loaded.append(part)
+    return loaded
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
@@ -227,26 +194,6 @@ def _by_number(name: str) -> list[tuple[int, str]]:
     return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", name)]
 
 
-def edit(
-    sample: Sample,
-    size: int,
-    rng: Random,
-    drop: float,
-    longest: int | None = None,
-    prompts: Prompts = PLAYGROUND,
-    draw_size: int | None = None,
-) -> Document:
-    """An editing triple: see, instruction, draw."""
-    parts = document(sample, size, rng, drop, draw_size=draw_size)
-    if [type(p) for p in parts] != [See, Text, Draw]:
-        raise ValueError("an edit is see, text, draw")
-    before, words, after = parts
-    if rng.random() >= drop:
-        return [before, *edit_document(None, words.text, prompts=prompts)[1:-1], after]
-    name = sample_json(sample)["parts"][0]["see"]
-    return _rebuilt(before, sample, name, draw_size or size, prompts)
-
-
-TEMPLATES: dict[str, Callable[..., Document]] = {
+TEMPLATES: dict[str, Callable[[TemplateRequest], Document]] = {
     f.__name__: f for f in (draw, describe, detail, reconstruct, document, text, conversation, edit)
 }

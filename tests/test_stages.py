@@ -370,7 +370,7 @@ def test_self_enhancement_teaches_what_it_drew_and_goes_on_wherever_it_is_cut(
     rounds = sorted((whole.folder / "self_enhancement").iterdir())
     summaries = [json.loads((r / "summary.json").read_text()) for r in rounds]
     assert [(s["good"], s["bad"], s["second_turns"]) for s in summaries] == [(4, 4, 4)] * 2
-    weights = {name: c["weight"] for name, c in whole.datamodule.sources.items() if "enhancement" in name}
+    weights = {name: c.weight for name, c in whole.datamodule.sources.items() if "enhancement" in name}
     assert sum(weights.values()) == pytest.approx(0.25 / 0.75, abs=1e-6) and len(weights) == 2
     told = [row for row in rows(whole.folder) if row.get("self_enhancement/good")]
     assert [row["self_enhancement/dialogues"] for row in told] == ["24.0", "24.0"]

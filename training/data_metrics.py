@@ -15,7 +15,7 @@ EVERY = 50  # steps between two records
 class DataMetrics(Callback):
     """Logs `data/skipped` (samples so far), `data/packed` (real tokens over all) and `data/tokens_<source>`.
 
-    `data/cut` is how many documents were cut to fit a row, on all ranks. What was skipped, and why, and what was cut is
+    `data/truncated` is how many documents were cut to fit a row, on all ranks. What was skipped and why, and cut, is
     in `skipped.json`.
 
     The rest is of each rank: rank 0's is logged, and every rank that skipped something writes a file of its own.
@@ -50,7 +50,7 @@ class DataMetrics(Callback):
         metrics = {"data/skipped": float(loader.skipped.total)}
         if loader.capacity:  # images are not packed
             metrics["data/packed"] = loader.tokens.total() / loader.capacity
-            metrics["data/cut"] = float(sum(documents for documents, _ in loader.truncated().values()))
+            metrics["data/truncated"] = float(sum(documents for documents, _ in loader.truncated().values()))
             metrics |= {f"data/tokens_{name}": float(n) for name, n in sorted(loader.tokens.items())}
         loader.tokens.clear()
         loader.capacity = 0
@@ -62,14 +62,15 @@ class DataMetrics(Callback):
         loader = trainer.train_dataloader
         if not isinstance(loader, RankLoader) or trainer.fast_dev_run:
             return None
-        cut = {name: {"documents": n, "tokens": tokens} for name, (n, tokens) in loader.truncated().items()}
-        if loader.skipped.total or cut:
+        counts = loader.truncated().items()
+        truncated = {name: {"documents": n, "tokens": tokens} for name, (n, tokens) in counts}
+        if loader.skipped.total or truncated:
             name = "skipped.json" if trainer.world_size == 1 else f"skipped-{trainer.global_rank}.json"
             content = {
                 "skipped": loader.skipped.total,
-                "given": dict(sorted(loader.skipped.delivered.items())),
+                "delivered": dict(sorted(loader.skipped.delivered.items())),
                 "fraction": round(loader.rate.fraction, 6),
-                "cut": cut,
+                "truncated": truncated,
                 "reasons": loader.skipped.rows(),
             }
             write_text(Path(trainer.default_root_dir) / name, json.dumps(content, indent=1) + "\n")

@@ -1,14 +1,16 @@
-"""Ways in: how each published format is listed, and how its records become samples of shards."""
+"""Published formats: how the source of each is listed, in chunks that make the samples of shards."""
+
+from collections.abc import Callable
 
 from datamodules.published_formats import edits, folder, img2dataset, llava, tables
-from datamodules.published_formats.record import Chunk, Format, Listing, Made, Options, Refused
+from datamodules.published_formats.listing import Chunk, Listing, Members, Options, Rejected
 
-FORMATS: dict[str, Format] = {
-    "folder": Format(folder.listing, folder.samples, folder.files),
-    "img2dataset": Format(img2dataset.listing, img2dataset.samples, img2dataset.files),
-    "parquet": Format(tables.listing, tables.samples, tables.files),
-    "llava": Format(llava.listing, llava.samples, llava.files),
-    "edits": Format(edits.listing, edits.samples, edits.files),
+FORMATS: dict[str, Callable[[Options], Listing]] = {
+    "folder": folder.listing,
+    "img2dataset": img2dataset.listing,
+    "parquet": tables.listing,
+    "llava": llava.listing,
+    "edits": edits.listing,
 }
 
-__all__ = ["FORMATS", "Chunk", "Format", "Listing", "Made", "Options", "Refused"]
+__all__ = ["FORMATS", "Chunk", "Listing", "Members", "Options", "Rejected"]

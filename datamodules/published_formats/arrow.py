@@ -9,10 +9,10 @@ from typing import Any
 
 from common.foreign_files import check_file
 from common.json_files import read_object
-from datamodules.published_formats.keys import WORDS
-from datamodules.published_formats.record import Refused
+from datamodules.published_formats.keys import TEXT_KEYS
+from datamodules.published_formats.listing import Rejected
 
-ROWS = 64  # that are in memory at once: each may hold a photo
+BATCH_ROWS = 64  # that are in memory at once: each may hold a photo
 CACHES = ("cache-", "tmp")  # what map, filter and their like leave beside a data set: its rows again, changed
 
 
@@ -69,13 +69,12 @@ def pieces(path: Path, size: int) -> list[tuple[Piece, int]]:
 def read_piece(piece: Piece) -> Iterator[dict[str, Any]]:
     """The rows of a piece."""
     if piece.path.suffix.lower() == ".arrow":
-        batches = _arrow_batches(piece.path)
-        for batch in batches:
-            for start in range(0, len(batch), ROWS):
-                yield from batch.slice(start, ROWS).to_pylist()
+        for batch in _arrow_batches(piece.path):
+            for start in range(0, len(batch), BATCH_ROWS):
+                yield from batch.slice(start, BATCH_ROWS).to_pylist()
         return
     with _named(piece.path) as arrow, arrow.parquet.ParquetFile(piece.path) as file:
-        for batch in file.iter_batches(ROWS, row_groups=list(piece.groups)):
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=list(piece.groups)):
             yield from batch.to_pylist()
 
 
@@ -85,7 +84,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
 
 def column_kinds(path: Path) -> dict[str, str]:
-    """What each column holds: "image" (bytes, or {"bytes", "path"}), "text", "list", "words" or "other"."""
+    """What each column holds: "image" (bytes, or {"bytes", "path"}), "images", "text", "texts", "list" or "other"."""
     with _named(path) as arrow:
         if path.suffix.lower() == ".arrow":
             with arrow.memory_map(str(path)) as file:
@@ -98,17 +97,18 @@ def column_kinds(path: Path) -> dict[str, str]:
 def _kind(types: Any, kind: Any) -> str:
     if types.is_dictionary(kind):
         return _kind(types, kind.value_type)
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return "image"
-    if types.is_binary_view(kind):
+    if _is(types, kind, "binary", "large_binary", "fixed_size_binary", "binary_view"):
         return "image"
     if types.is_struct(kind):
         names = {field.name for field in kind}
-        return "image" if {"bytes", "path"} <= names else "words" if names & set(WORDS) else "other"
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return "image" if {"bytes", "path"} <= names else "texts" if names & set(TEXT_KEYS) else "other"
+    if _is(types, kind, "list", "large_list", "fixed_size_list"):
         return "images" if _kind(types, kind.value_type) == "image" else "list"
-    texts = (types.is_string, types.is_large_string, types.is_string_view)
-    return "text" if any(is_text(kind) for is_text in texts) else "other"
+    return "text" if _is(types, kind, "string", "large_string", "string_view") else "other"
+
+
+def _is(types: Any, kind: Any, *names: str) -> bool:
+    return any(getattr(types, f"is_{name}")(kind) for name in names)
 
 
 def _reader(arrow: Any, file: Any) -> Any:
@@ -129,7 +129,7 @@ def _arrow_batches(path: Path) -> Iterator[Any]:
             yield from reader
 
 
-def saved_files(folder: Path, left: list[Refused]) -> list[Path]:
+def saved_files(folder: Path, rejected: list[Rejected]) -> list[Path]:
     """The tables of a data set that `save_to_disk` wrote, as its state.json names them.
 
     Raises:
@@ -148,7 +148,7 @@ def saved_files(folder: Path, left: list[Refused]) -> list[Path]:
     for name in names:
         check_file(folder / name)
     beside = sorted(path for path in folder.glob("*.arrow") if path.name not in names)
-    left += [Refused(str(path), "a table that state.json does not name is left out") for path in beside]
+    rejected += [Rejected(str(path), "a table that state.json does not name is left out") for path in beside]
     return [folder / name for name in names]
 
 

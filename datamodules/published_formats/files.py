@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from common.images import has_image_extension
-from datamodules.published_formats.record import Options, Refused
+from datamodules.published_formats.listing import Options, Rejected
 
 # As a hub's files, folders and rows name them; "restval" is Karpathy's, and COCO captions are trained on it.
 SPLITS = {
@@ -14,51 +14,46 @@ SPLITS = {
     **dict.fromkeys(("validation", "val", "valid", "dev", "eval", "evaluation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_NAME = (
-    rf"(?:mini)?({'|'.join(SPLITS)})(?:mini|dev|std|seen|unseen|[ab])?"  # testmini, testA, minival, test-dev
-)
+# testmini, testA, minival, test-dev
+_NAME = rf"(?:mini)?({'|'.join(SPLITS)})(?:mini|dev|std|seen|unseen|[ab])?"
 IN_NAME = re.compile(rf"(?:^|[-_.]){_NAME}(?:$|[-_.\d])", re.IGNORECASE)
-FOLDER = re.compile(
-    rf"(?:partial-)?{_NAME}\d*", re.IGNORECASE
-)  # train2017; the hub's own conversions are "partial"
+# train2017; the hub's own conversions are "partial"
+FOLDER = re.compile(rf"(?:partial-)?{_NAME}\d*", re.IGNORECASE)
 ALL = "all"
 
 
-def walk(root: Path, left: list[Refused], out: Path | None = None) -> list[Path]:
+def walk(root: Path, rejected: list[Rejected], out: Path | None = None) -> list[Path]:
     """The files below a folder, relative to it and sorted; links are followed, but not in circles.
 
     Args:
         root: a folder.
-        left: takes what was left out.
-        out: a folder that is left out without a word, as it holds what is being made.
+        rejected: takes what was left out.
+        out: a folder that is left out and not counted, as it holds what is being made.
     """
     skip = None if out is None else os.path.realpath(out)
-    return list(_walk(root, PurePath(), (), left, skip))
 
+    def files(at: PurePath, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+        folder = root / at
+        stat = folder.stat()
+        inode = (stat.st_dev, stat.st_ino)
+        if inode in above:
+            rejected.append(Rejected(str(at), "a linked folder leads back to one that holds it"))
+            return
+        for name in sorted(os.listdir(folder)):
+            path = at / name
+            if name.startswith("."):
+                if not name.endswith(".lock"):
+                    rejected.append(Rejected(str(path), "a hidden file or folder is left out"))
+            elif not (folder / name).is_dir():
+                yield Path(path)
+            elif os.path.realpath(folder / name) != skip:
+                yield from files(path, (*above, inode))
 
-def _walk(
-    root: Path, at: PurePath, above: tuple[tuple[int, int], ...], left: list[Refused], skip: str | None
-) -> Iterator[Path]:
-    folder = root / at
-    about = folder.stat()
-    here = (about.st_dev, about.st_ino)
-    if here in above:
-        left.append(Refused(str(at), "a linked folder leads back to one that holds it"))
-        return
-    for name in sorted(os.listdir(folder)):
-        path = at / name
-        if name.startswith("."):
-            if not name.endswith(".lock"):
-                left.append(Refused(str(path), "a hidden file or folder is left out"))
-        elif (folder / name).is_dir():
-            if os.path.realpath(folder / name) != skip:
-                yield from _walk(root, path, (*above, here), left, skip)
-        else:
-            yield Path(path)
+    return list(files(PurePath(), ()))
 
 
 def split_of(path: PurePath) -> str | None:
-    """The split that a file's name or a folder above it says; None where none does. An image's own name says nothing."""
+    """The split by a file's name or a folder above it; None where none names one. An image's own name does not count."""
     if not has_image_extension(path.name) and (found := IN_NAME.search(path.name)):
         return SPLITS[found[1].lower()]
     return next((split for folder in reversed(path.parent.parts) if (split := named_split(folder))), None)
@@ -82,7 +77,7 @@ def check_split(options: Options) -> str:
     return SPLITS.get(asked, asked)
 
 
-def of_split(paths: Sequence[Path], options: Options, left: list[Refused]) -> list[Path]:
+def of_split(paths: Sequence[Path], options: Options, rejected: list[Rejected]) -> list[Path]:
     """The files of the split that was asked for, and by default those of no split at all too.
 
     Raises:
@@ -97,15 +92,10 @@ def of_split(paths: Sequence[Path], options: Options, left: list[Refused]) -> li
     if paths and not chosen:
         there = f"its splits are {' and '.join(others)}" if others else "its files name no split"
         raise ValueError(f"{options.source} has no split {asked}: {there}; choose one with --split, or all")
-    left += [Refused(str(path), left_out(split)) for path, split in splits.items() if split not in mine]
+    rejected += [Rejected(str(path), left_out(split)) for path, split in splits.items() if split not in mine]
     return chosen
 
 
 def left_out(split: str | None) -> str:
     """Why something of another split is in no shard."""
     return f"the split {split} is left out (--split {split} takes it)" if split else "of no split, left out"
-
-
-def plain(options: Options) -> Path:
-    """The folder of a source, itself or the one that it lies in."""
-    return options.source if options.source.is_dir() else options.source.parent

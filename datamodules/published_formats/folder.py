@@ -1,32 +1,33 @@
 """folder: images, each with a .txt of its name, or all with their captions in one file, as ImageFolder and COCO."""
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from common.foreign_files import check_file
 from common.images import has_image_extension
 from common.text import read_text
-from datamodules.published_formats import keys, tables
-from datamodules.published_formats.files import check_split, of_split, plain, split_of, walk
-from datamodules.published_formats.pictures import read_file
-from datamodules.published_formats.record import (
+from datamodules.published_formats import keys
+from datamodules.published_formats.files import check_split, of_split, split_of, walk
+from datamodules.published_formats.listing import (
     Chunk,
     Listing,
-    Made,
     Members,
     Options,
-    Refused,
-    attempt,
-    check_unused,
-    slices,
+    Rejected,
+    in_chunks,
+    try_samples,
 )
+from datamodules.published_formats.pictures import read_file
+from datamodules.published_formats.row_samples import PAIRS, ListedRow, RowChunk, pair_members
 from datamodules.published_formats.rows import JSON_ENDINGS, LISTS, Row, read_rows, rows_of_split
-from datamodules.published_formats.samples import pair_files, pair_members, pairs
 
-LISTED = tuple(f"metadata{ending}" for ending in (*JSON_ENDINGS, ".csv", ".tsv", ".parquet"))
-LISTED += tuple(f"captions{ending}" for ending in LISTS)
-MOST_BYTES = 1 << 20  # of a text beside an image: a caption is far shorter
+LISTED = {f"metadata{ending}" for ending in (*JSON_ENDINGS, ".csv", ".tsv", ".parquet")}
+LISTED |= {f"captions{ending}" for ending in LISTS}
+MAX_CAPTION_BYTES = 1 << 20  # of a text beside an image: a caption is far shorter
 BESIDE = (".txt", ".caption")  # the second is what trainers of Stable Diffusion write
 
 
@@ -36,31 +37,56 @@ def listing(options: Options) -> Listing:
     Raises:
         ValueError: two files list captions in one folder, or captions are under several keys.
     """
-    left: list[Refused] = []
-    if options.source.is_file():
-        return _of_lists([Path(options.source.name)], options, left)
-    names = walk(options.source, left, options.out)
+    rejected: list[Rejected] = []
+    names = [] if options.source.is_file() else walk(options.source, rejected, options.out)
     lists = [name for name in names if name.name.lower() in LISTED and not _is_beside(name, names)]
-    if lists:
-        found = _of_lists(of_split(lists, options, left), options, left)
-        _count_unlisted(names, found.chunks, options, left)
-        return found
-    check_unused(options, images=True, caption=True)
+    if options.source.is_file() or lists:
+        lists = of_split(lists, options, rejected) if lists else [Path(options.source.name)]
+        rows = _listed_rows(lists, options, rejected)
+        rejected += _unlisted(names, rows, options)
+        chunks = [RowChunk(PAIRS, chunk) for chunk in in_chunks(rows, options.size)]
+        return Listing(chunks, PAIRS, rejected)
+    options.check_unused("images", "caption")
     images = [name for name in names if has_image_extension(name.name)]
-    beside = {name for name in names if name.suffix.lower() in BESIDE}
-    used: set[Path] = set()
-    records = []
-    for image in of_split(images, options, left):
-        text = next((path for path in _texts(image) if path in beside), None)
-        used |= {text} if text else set()
-        records.append([str(image), str(text) if text else None])
-    used |= {text for image in images for text in _texts(image)}  # those of images that were left out, too
-    left += [Refused(str(name), "a text has no image beside it") for name in sorted(beside - used)]
-    others = [name for name in names if name not in beside and not has_image_extension(name.name)]
-    left += [
-        Refused(str(name), f"a file that ends in {name.suffix or 'nothing'} is not read") for name in others
+    texts = {name for name in names if name.suffix.lower() in BESIDE}
+    pairs = []
+    for image in of_split(images, options, rejected):
+        text = next((path for path in _texts(image) if path in texts), None)
+        pairs.append((str(image), str(text) if text else None))
+    unused = texts - {text for image in images for text in _texts(image)}
+    rejected += [Rejected(str(name), "a text has no image beside it") for name in sorted(unused)]
+    rejected += [
+        Rejected(str(name), f"a file that ends in {name.suffix or 'nothing'} is not read")
+        for name in names
+        if name not in texts and not has_image_extension(name.name)
     ]
-    return Listing(slices(records, options.size), tables.PAIRS, left)
+    return Listing([CaptionedImages(chunk) for chunk in in_chunks(pairs, options.size)], PAIRS, rejected)
+
+
+@dataclass(frozen=True)
+class CaptionedImages(Chunk):
+    """Names of images with those of the texts beside them."""
+
+    pairs: list[tuple[str, str | None]]
+
+    def samples(self, options: Options) -> Iterator[Members | Rejected]:
+        for image, text in self.pairs:
+            yield from try_samples(image, partial(_pair, options.source, image, text))
+
+    def files(self, options: Options) -> Iterator[Path]:
+        yield from (options.source / name for pair in self.pairs for name in pair if name is not None)
+
+
+def _pair(source: Path, image: str, text: str | None) -> Iterator[Members | str]:
+    if text is None:
+        raise ValueError("an image has no caption beside it")
+    picture = read_file(source / image)
+    try:
+        check_file(source / text, MAX_CAPTION_BYTES)
+        caption = read_text(source / text)
+    except ValueError as error:
+        raise ValueError(f"a caption cannot be read: {error}") from error
+    return pair_members(picture, caption)
 
 
 def _texts(image: Path) -> list[Path]:
@@ -69,7 +95,7 @@ def _texts(image: Path) -> list[Path]:
     return [path for e in endings for path in (image.with_suffix(e), image.with_name(image.name + e))]
 
 
-def _is_beside(name: Path, names: list[Path]) -> bool:
+def _is_beside(name: Path, names: Sequence[Path]) -> bool:
     """Whether captions.txt is the caption of an image named captions.jpg."""
     return name.suffix.lower() == ".txt" and any(
         other.stem == name.stem and other.parent == name.parent and has_image_extension(other.name)
@@ -77,87 +103,44 @@ def _is_beside(name: Path, names: list[Path]) -> bool:
     )
 
 
-def _of_lists(lists: list[Path], options: Options, left: list[Refused]) -> Listing:
-    root = plain(options)
-    for one, other in zip(lists, lists[1:], strict=False):
+def _listed_rows(lists: Sequence[Path], options: Options, rejected: list[Rejected]) -> list[ListedRow]:
+    root = options.folder
+    for one, other in pairwise(lists):
         if one.parent == other.parent:
             raise ValueError(
                 f"{root / one.parent} lists captions in {one.name} and in {other.name}: name one of the two, "
                 f"as {root / other}, with --images {root / one.parent}"
             )
-    records = []
+    listed = []
     for path in lists:
-        rows = rows_of_split(read_rows(root / path), check_split(options), left)
+        rows = rows_of_split(read_rows(root / path), check_split(options), rejected)
         _check_keys(rows, root / path, options.caption)
         folder = str(path.parent)
-        records += [[where if folder == "." else f"{folder}/{where}", row, folder] for where, row in rows]
-    return Listing(slices(records, options.size), tables.PAIRS, left)
+        listed += [ListedRow(str(path.parent / where), row, folder) for where, row in rows]
+    return listed
 
 
-def _count_unlisted(names: list[Path], chunks: list[Chunk], options: Options, left: list[Refused]) -> None:
-    """Counts the images of the folder that no row names."""
-    if options.images is not None:  # the rows speak of another folder
-        return
-    records = [record for chunk in chunks for record in chunk]
-    named = [(keys.named_image(row), folder) for _, row, folder in records]
+def _unlisted(names: Sequence[Path], rows: Sequence[ListedRow], options: Options) -> Iterator[Rejected]:
+    """The images of the folder that no row names; none where the rows speak of another folder."""
+    named = [(keys.named_image(row), folder) for _, row, folder in rows]
     known = {
-        posixpath.normpath(path) for name, folder in named if name for path in (name, f"{folder}/{name}")
+        posixpath.normpath(path) for name, folder in named for path in (name, f"{folder}/{name}") if name
     }
-    taken = (None, check_split(options))
-    left += [
-        Refused(str(name), "no row names an image")
-        for name in names
-        if has_image_extension(name.name) and str(name) not in known and split_of(name) in taken
-    ]
+    splits = (None, check_split(options))
+    for name in names if options.images is None else ():
+        if has_image_extension(name.name) and str(name) not in known and split_of(name) in splits:
+            yield Rejected(str(name), "no row names an image")
 
 
-def _check_keys(rows: list[Row], path: Path, asked: str | None) -> None:
+def _check_keys(rows: Sequence[Row], path: Path, asked: str | None) -> None:
     """Makes sure that captions are under one key.
 
     Raises:
         ValueError: some row has several, or no row has any.
     """
-    objects = [row for _, row in rows if isinstance(row, dict)]
-    found = [
-        keys.caption_key(row, asked, f"{path.parent / where}") for where, row in rows if isinstance(row, dict)
-    ]
+    objects = [(where, row) for where, row in rows if isinstance(row, dict)]
+    found = [keys.caption_key(row, asked, f"{path.parent / where}") for where, row in objects]
     if rows and not any(found):
-        known = ", ".join(dict.fromkeys(str(key) for row in objects[:100] for key in row)) or "none"
+        known = ", ".join(dict.fromkeys(str(key) for _, row in objects[:100] for key in row)) or "none"
         what = f"no key {asked!r}" if asked else "no key of captions that is known"
         raise ValueError(f"{path} has {what}, among {known}: choose with --caption")
-
-
-def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:
-    """The samples of some images or rows."""
-    root = options.images or plain(options)
-    for record in chunk:
-        if len(record) == 2:
-            image, text = record
-            yield from attempt(image, lambda image=image, text=text: _beside(options.source, image, text))
-        else:
-            where, row, folder = record
-            roots = [root / folder, root]
-            yield from attempt(where, lambda row=row, roots=roots: pairs(row, roots, options.caption))
-
-
-def files(options: Options, chunk: Chunk) -> Iterator[Path]:
-    """Images with their captions, or the images that rows name."""
-    root = options.images or plain(options)
-    for record in chunk:
-        if len(record) == 2:
-            yield from (options.source / name for name in record if name is not None)
-        else:
-            _, row, folder = record
-            yield from pair_files(row, [root / folder, root])
-
-
-def _beside(source: Path, image: str, text: str | None) -> Iterator[Members | str]:
-    if text is None:
-        raise ValueError("an image has no caption beside it")
-    picture = read_file(source / image)
-    try:
-        check_file(source / text, MOST_BYTES)
-        caption = read_text(source / text)
-    except ValueError as error:
-        raise ValueError(f"a caption cannot be read: {error}") from error
-    return pair_members(picture, caption)

@@ -1,72 +1,64 @@
 """img2dataset: shards of jpg, txt and json already, some of them without an image."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from datamodules.decode import image_endings, sample_json, sample_text
-from datamodules.published_formats import keys, tables
+from datamodules.published_formats import keys
+from datamodules.published_formats.listing import Chunk, Listing, Members, Options, Rejected, try_samples
 from datamodules.published_formats.pictures import read_picture
-from datamodules.published_formats.record import (
-    Chunk,
-    Listing,
-    Made,
-    Members,
-    Options,
-    Refused,
-    attempt,
-    check_unused,
-)
-from datamodules.published_formats.samples import pair_members
+from datamodules.published_formats.row_samples import PAIRS, pair_members
 from datamodules.shard import BrokenShard, Sample, Shard
 from datamodules.shard_paths import find_shards
 
 
 def listing(options: Options) -> Listing:
     """The shards, each of which becomes one."""
-    check_unused(options, images=True, split=True)
+    options.check_unused("images", "split")
     out = None if options.out is None else options.out.resolve()
     shards = [shard for shard in find_shards(str(options.source)) if out not in Path(shard).resolve().parents]
-    return Listing(shards, tables.PAIRS)
+    return Listing([ShardChunk(shard) for shard in shards], PAIRS)
 
 
-def files(options: Options, chunk: Chunk) -> Iterator[Path]:
-    """The shard."""
-    yield Path(chunk)
+@dataclass(frozen=True)
+class ShardChunk(Chunk):
+    """One shard."""
+
+    path: str
+
+    def files(self, options: Options) -> Iterator[Path]:
+        yield Path(self.path)
+
+    def samples(self, options: Options) -> Iterator[Members | Rejected]:
+        try:
+            shard = Shard(self.path)
+        except BrokenShard as error:
+            yield Rejected(self.path, str(error))
+            return
+        for number, entry in enumerate(shard.entries):
+            make = partial(_pairs, shard, number, options.caption)
+            yield from try_samples(f"{self.path} {entry.key}", make)
+        if shard.cut is not None:
+            yield Rejected(self.path, shard.cut)
+        shard.close()
 
 
-def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:
-    """The samples of a shard."""
-    try:
-        shard = Shard(chunk)
-    except BrokenShard as error:
-        yield Refused(chunk, str(error))
-        return
-    for number, entry in enumerate(shard.entries):
-        yield from attempt(
-            f"{chunk} {entry.key}", lambda number=number: _of_shard(shard.read(number), options.caption)
-        )
-    if shard.cut is not None:
-        yield Refused(chunk, shard.cut)
-    shard.close()
-
-
-def _of_shard(sample: Sample, caption: str | None) -> Iterator[Members | str]:
+def _pairs(shard: Shard, number: int, caption: str | None) -> Iterator[Members | str]:
+    sample = shard.read(number)
     images = image_endings(sample)
-    if not images:
-        raise ValueError("a sample has no image")
-    if len(images) > 1:
-        raise ValueError("a sample has several images")
-    picture = read_picture(sample[images[0]], ())
-    return pair_members(picture, _caption(sample, caption))
+    if len(images) != 1:
+        raise ValueError(f"a sample has {'several images' if images else 'no image'}")
+    return pair_members(read_picture(sample[images[0]], ()), _captions(sample, caption))
 
 
-def _caption(sample: Sample, caption: str | None) -> object:
-    """The words of a sample: its txt, or what its json says where that is asked for, or all there is."""
+def _captions(sample: Sample, caption: str | None) -> Any:
+    """A sample's txt, or what is in its json where a key of that is asked for, or where it is all there is."""
     if "txt" in sample and caption is None:
         return sample_text(sample, "txt")
-    if "json" not in sample:
-        raise ValueError("a sample has no caption")
-    row = sample_json(sample)
+    row = sample_json(sample) if "json" in sample else None
     key = keys.caption_key(row, caption, "a sample's json") if isinstance(row, dict) else None
     if key is None:
         raise ValueError("a sample has no caption")

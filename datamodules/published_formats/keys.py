@@ -1,85 +1,27 @@
-"""Which key of a row, or column of a table, is what: by the names that published sets give it, in any case of letters."""
+"""What the keys of a row, or columns of a table, hold: by the names that published sets use, in any case of letters."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from common.images import has_image_extension
 
-IMAGE = (
-    "image",
-    "img",
-    "images",
-    "picture",
-    "jpg",
-    "jpeg",
-    "png",
-    "webp",
-    "image_bytes",
-    "image_data",
-    "bytes",
-)
-IMAGE_PATH = (
-    "file_name",
-    "filename",
-    "image_file_name",
-    "image_path",
-    "img_path",
-    "image_file",
-    "image_name",
-)
-IMAGE_PATH += ("filepath", "file_path", "file", "path")
-CAPTION = (
-    "text",
-    "texts",
-    "txt",
-    "prompt",
-    "description",
-    "descriptions",
-    "sentence",
-    "sentences",
-    "comment",
-)
-CAPTION += ("raw", "sentence_raw", "alt_text", "alttext", "alt", "en")
-NO_CAPTION = (
-    "id",
-    "ids",
-    "url",
-    "score",
-    "scores",
-    "len",
-    "length",
-    "lang",
-    "language",
-    "source",
-    "model",
-    "type",
-)
-WORDS = ("raw", "caption", "text")  # where an object holds a caption
-SOURCE = (
-    "source_img",
-    "source_image",
-    "original_image",
-    "input_image",
-    "src_img",
-    "src_image",
-    "before_image",
-)
-SOURCE += ("before", "source", "input", "image_file", "input_img", "original_img")
-TARGET = (
-    "target_img",
-    "target_image",
-    "edited_image",
-    "output_image",
-    "edited_img",
-    "tgt_img",
-    "after_image",
-)
-TARGET += ("after", "target", "output", "edited_file", "output_img")
-INSTRUCTION = ("instruction", "edit_prompt", "edit_instruction", "editing_instruction", "editing_prompt")
-INSTRUCTION += ("instructions", "edit", "edited_prompt_list", "prompt", "text")
+# The first of these that a row has is taken.
+IMAGE = "image img images picture jpg jpeg png webp image_bytes image_data bytes".split()
+IMAGE_PATH = """file_name filename image_file_name image_path img_path image_file image_name filepath file_path
+    file path""".split()
+SOURCE = """source_img source_image original_image input_image src_img src_image before_image before source input
+    image_file input_img original_img""".split()
+TARGET = """target_img target_image edited_image output_image edited_img tgt_img after_image after target output
+    edited_file output_img""".split()
+INSTRUCTION = """instruction edit_prompt edit_instruction editing_instruction editing_prompt instructions edit
+    edited_prompt_list prompt text""".split()
+CAPTION = """text texts txt prompt description descriptions sentence sentences comment raw sentence_raw alt_text
+    alttext alt en""".split()
+NO_CAPTION = "id ids url score scores len length lang language source model type".split()  # after "caption"
+TEXT_KEYS = ("raw", "caption", "text")  # where an object holds a caption
 
 
-def first(names: tuple[str, ...], keys: Mapping[str, Any]) -> str | None:
+def first_key(names: list[str], keys: Mapping[str, Any]) -> str | None:
     """The key that bears the first of these names that any does."""
     lower = {key.lower(): key for key in keys if isinstance(key, str)}
     return next((lower[name] for name in names if name in lower), None)
@@ -90,7 +32,7 @@ def image_key(row: Mapping[str, Any]) -> str | None:
     given = {
         key: value for key, value in row.items() if value and isinstance(value, (str, bytes, dict, list))
     }
-    return first((*IMAGE, *IMAGE_PATH), given)
+    return first_key(IMAGE + IMAGE_PATH, given)
 
 
 def named_image(row: Any) -> str:
@@ -118,7 +60,9 @@ def caption_key(row: Mapping[str, Any], asked: str | None, where: str) -> str | 
     if asked is not None:
         return asked if row.get(asked) not in (None, "", []) else None
     image = image_key(row)
-    found = [k for k, v in row.items() if isinstance(k, str) and k != image and is_caption(k) and _is_text(v)]
+    found = [
+        k for k, v in row.items() if isinstance(k, str) and k != image and is_caption(k) and _has_text(v)
+    ]
     if len(found) > 1:
         raise ValueError(
             f"{where} has captions in {', '.join(found[:-1])} and {found[-1]}: choose with --caption {found[0]}"
@@ -126,11 +70,11 @@ def caption_key(row: Mapping[str, Any], asked: str | None, where: str) -> str | 
     return found[0] if found else None
 
 
-def _is_text(value: Any) -> bool:
+def _has_text(value: Any) -> bool:
     if isinstance(value, list):
-        return any(map(_is_text, value))
+        return any(map(_has_text, value))
     if isinstance(value, dict):
-        return any(isinstance(value.get(key), str) for key in WORDS)
+        return any(isinstance(value.get(key), str) for key in TEXT_KEYS)
     return isinstance(value, str) and bool(value)
 
 
@@ -140,7 +84,7 @@ def captions(value: Any) -> Iterator[Any]:
         for item in value:
             yield from captions(item)
     elif isinstance(value, dict):
-        yield from captions(next((value[key] for key in WORDS if key in value), None))
+        yield from captions(next((value[key] for key in TEXT_KEYS if key in value), None))
     else:
         yield value
 
@@ -149,18 +93,24 @@ def _names_image(value: Any) -> bool:
     return isinstance(value, str) and (has_image_extension(value) or value.startswith("data:"))
 
 
-def edit_keys(row: Mapping[str, Any], instruction: str | None) -> tuple[str, str, str] | None:
+def edit_keys(row: Any, instruction: str | None) -> tuple[str, str, str] | None:
     """The keys of an edit: the image before, the instruction, the image after; None where one of them is missing.
 
     Columns that hold images come before those that name them, and texts that name none are no images: HQ-Edit has
     `input` and `output` in words beside `input_image` and `output_image`, and instructions without images have them too.
     """
+    if not isinstance(row, Mapping):
+        return None
     images = {k: v for k, v in row.items() if isinstance(v, (bytes, dict, list))}
     texts = {k: v for k, v in row.items() if isinstance(v, (str, list))}
     for pictures in (images, {k: v for k, v in row.items() if k in images or _names_image(v)}):
-        before, after = first(SOURCE, pictures), first(TARGET, pictures)
-        words = {k: v for k, v in texts.items() if k not in (before, after)}
-        said = (instruction if instruction in words else None) if instruction else first(INSTRUCTION, words)
-        if before and after and said:
-            return before, said, after
+        before, after = first_key(SOURCE, pictures), first_key(TARGET, pictures)
+        others = {k: v for k, v in texts.items() if k not in (before, after)}
+        asked = (
+            (instruction if instruction in others else None)
+            if instruction
+            else first_key(INSTRUCTION, others)
+        )
+        if before and after and asked:
+            return before, asked, after
     return None

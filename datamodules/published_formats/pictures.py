@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from common.images import IMAGE_EXTENSIONS, UnreadableImage, has_image_extension, open_image
 from common.urls import masked_urls
-from datamodules.sample_keys import MOST_BYTES
+from datamodules.sample_keys import MAX_MEMBER_BYTES
 
 SIGNATURES = {
     b"\xff\xd8": "jpg",
@@ -88,7 +88,7 @@ def _held(source: Any) -> bytes | str:
 
 
 def find(name: str, roots: Sequence[Path]) -> Path:
-    """The file that a name means: below the first of the folders that has it. Links are followed, wherever they lead.
+    """The file of a name, below the first of the folders that has it. Links are followed, wherever they lead.
 
     Raises:
         ValueError: the name itself leads out of the folders, or none has it.
@@ -135,8 +135,8 @@ def read_file(path: Path) -> Picture:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
             raise ValueError(f"an image is no plain file: {path.name}")
-        if about.st_size > MOST_BYTES:
-            raise ValueError(f"an image is larger than {MOST_BYTES >> 20} MiB")
+        if about.st_size > MAX_MEMBER_BYTES:
+            raise ValueError(f"an image is larger than {MAX_MEMBER_BYTES >> 20} MiB")
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"an image is missing: {path.name}: {error.strerror}") from error
@@ -144,8 +144,8 @@ def read_file(path: Path) -> Picture:
 
 
 def _checked(content: bytes, ending: str) -> Picture:
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"an image is larger than {MOST_BYTES >> 20} MiB")
+    if len(content) > MAX_MEMBER_BYTES:
+        raise ValueError(f"an image is larger than {MAX_MEMBER_BYTES >> 20} MiB")
     open_image(content)
     if ending not in IMAGE_EXTENSIONS:
         ending = next((name for start, name in SIGNATURES.items() if content.startswith(start)), "jpg")

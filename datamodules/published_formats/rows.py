@@ -13,8 +13,8 @@ from datamodules.conversations import has_dialogue
 from datamodules.published_formats.arrow import read_table
 from datamodules.published_formats.files import ALL, left_out, named_split
 from datamodules.published_formats.keys import edit_keys, image_key
-from datamodules.published_formats.record import Refused
-from datamodules.shard import PACKED
+from datamodules.published_formats.listing import Rejected
+from datamodules.shard import packed_by
 
 Row = tuple[str, Any]  # where it stands, and what it holds
 JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
@@ -32,21 +32,16 @@ def read_rows(path: Path) -> list[Row]:
     check_file(path)
     if path.suffix.lower() == ".parquet":
         return [(f"{path.name}, row {n}", row) for n, row in enumerate(read_table(path), 1)]
-    text = _text(path)
+    content = path.read_bytes()
+    if packed := packed_by(content):
+        raise ValueError(f"{path} is packed: unpack {packed} first")
+    text = decode_text(content, str(path))
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         return list(_csv_rows(text, path))
     value, lines = parse_json_or_lines(text, str(path))
     if lines is not None:
         return [(f"{path.name}, line {number}", row) for number, row in lines]
     return [(f"{path.name}, row {number}", row) for number, row in enumerate(_listed(value, path), 1)]
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    for magic, name in PACKED.items():
-        if content.startswith(magic):
-            raise ValueError(f"{path} is packed: unpack {name} first")
-    return decode_text(content, str(path))
 
 
 def _csv_rows(text: str, path: Path) -> Iterator[Row]:
@@ -106,14 +101,14 @@ def _names_image(row: dict[str, Any]) -> bool:
 def _coco(images: list[Any], annotations: list[Any], path: Path) -> list[Any]:
     """COCO's captions: one row an annotation, and one for an image that has none."""
     named = {_id(i, "id"): i.get("file_name") for i in images if isinstance(i, dict)}
-    told = [a for a in annotations if isinstance(a, dict) and "caption" in a]
-    if annotations and not told:
+    captioned = [a for a in annotations if isinstance(a, dict) and "caption" in a]
+    if annotations and not captioned:
         raise ValueError(
             f"{path} has annotations without captions: COCO's captions_*.json is the file that has them"
         )
-    rows: list[Any] = [{"image": named.get(_id(a, "image_id")), "caption": a["caption"]} for a in told]
+    rows: list[Any] = [{"image": named.get(_id(a, "image_id")), "caption": a["caption"]} for a in captioned]
     rows += [a for a in annotations if not (isinstance(a, dict) and "caption" in a)]
-    bare = named.keys() - {_id(a, "image_id") for a in told}
+    bare = named.keys() - {_id(a, "image_id") for a in captioned}
     return rows + [{"image": named[i]} for i in sorted(bare)]
 
 
@@ -123,15 +118,15 @@ def _id(row: dict[str, Any], key: str) -> str:
 
 
 def _karpathy(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of Karpathy's dataset_coco.json has its folder apart, and more about each sentence than its words."""
+    """A row of Karpathy's dataset_coco.json has its folder apart, and more about each sentence than its text."""
     if isinstance(row.get("sentences"), list) and isinstance(row.get("filename"), str):
         name = "/".join(str(part) for part in (row.get("filepath"), row["filename"]) if part)
         return {"image": name, "sentences": row["sentences"], "split": row.get("split")}
     return row
 
 
-def rows_of_split(rows: Sequence[Row], asked: str, left: list[Refused]) -> list[Row]:
-    """Rows but those that say that they are of another split."""
+def rows_of_split(rows: Sequence[Row], asked: str, rejected: list[Rejected]) -> list[Row]:
+    """Rows but those whose `split` is another than the asked one."""
     kept = []
     for where, row in rows:
         named = row.get("split") if isinstance(row, dict) else None
@@ -139,5 +134,5 @@ def rows_of_split(rows: Sequence[Row], asked: str, left: list[Refused]) -> list[
         if split is None or asked in (split, ALL):
             kept.append((where, row))
         else:
-            left.append(Refused(where, left_out(split)))
+            rejected.append(Rejected(where, left_out(split)))
     return kept

@@ -4,6 +4,8 @@ Of a folder, the split train is taken; `cache-*.arrow`, which `map` leaves, is n
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,16 @@ from datamodules.published_formats.arrow import (
     saved_splits,
 )
 from datamodules.published_formats.files import ALL, check_split, left_out, named_split, of_split, walk
-from datamodules.published_formats.record import Chunk, Listing, Made, Options, Refused, attempt, check_unused
+from datamodules.published_formats.listing import Chunk, Listing, Members, Options, Rejected, try_samples
+from datamodules.published_formats.row_samples import DIALOGUES, EDITS, PAIRS, row_samples
 from datamodules.published_formats.rows import rows_of_split
-from datamodules.published_formats.samples import dialogue, edits, pairs
 
-TABLES = (".parquet", ".arrow")
-PAIRS, DIALOGUES, EDITS = "describe, draw, ...", "conversation", "edit"
+ENDINGS = (".parquet", ".arrow")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is one, by its ending."""
+    return path.suffix.lower() in ENDINGS
 
 
 def listing(options: Options) -> Listing:
@@ -34,8 +40,8 @@ def listing(options: Options) -> Listing:
         FileNotFoundError: there are none.
         ValueError: one has no columns that are known, or they are of several kinds.
     """
-    left: list[Refused] = []
-    files = table_files(options, left)
+    rejected: list[Rejected] = []
+    files = table_files(options, rejected)
     kinds = {path: table_kind(path, options.caption) for path in files}
     if len(set(kinds.values())) > 1:
         one, other = list(dict.fromkeys(kinds.values()))[:2]
@@ -43,47 +49,61 @@ def listing(options: Options) -> Listing:
         raise ValueError(
             f"{examples[0]} is for template {one}, and {examples[1]} for {other}: convert them one by one"
         )
-    chunks: list[Chunk] = [
-        [str(piece.path), list(piece.groups), rows]
+    chunks = [
+        TableChunk(str(path), kinds[path], list(piece.groups), rows)
         for path in files
         for piece, rows in pieces(path, options.size)
     ]
-    return Listing(chunks, kinds[files[0]], left)
+    return Listing(chunks, kinds[files[0]], rejected)
 
 
-def samples(options: Options, chunk: Chunk) -> Iterator[Made | Refused]:
-    """The samples of a piece of a table."""
-    name, groups, _ = chunk
-    path = Path(name)
-    kind = table_kind(path, options.caption)
-    make = {PAIRS: pairs, DIALOGUES: dialogue, EDITS: edits}[kind]
-    roots = [options.images] if options.images else [path.parent]
-    columns = column_kinds(path)
-    first = f" of row group {groups[0]}" if groups and groups[0] else ""
-    number, asked = 0, ALL if options.split in _own_splits(options) else check_split(options)
-    try:
-        for number, row in enumerate(read_piece(Piece(path, tuple(groups))), 1):
-            left: list[Refused] = []
-            rows = [(f"{path.name}, row {number}{first}", _readable(row, columns))]
-            for where, readable in rows_of_split(rows, asked, left):
-                yield from attempt(where, lambda row=readable: make(row, roots, options.caption))
-            yield from left
-    except (ValueError, OSError) as error:
-        yield Refused(f"{path.name}, after row {number}{first}", f"a table is damaged: {error}")
+def listing_of(kind: str, options: Options) -> Listing:
+    """As `listing`, of tables of one kind.
+
+    Raises:
+        ValueError: they are of another.
+    """
+    found = listing(options)
+    if found.template != kind:
+        what = {DIALOGUES: "dialogues", EDITS: "edits"}[kind]
+        raise ValueError(f"{options.source} holds no {what}: convert it as parquet")
+    return found
 
 
-def files(options: Options, chunk: Chunk) -> Iterator[Path]:
-    """The table of a piece; images that its rows name by path are known only once they are read."""
-    yield Path(chunk[0])
+@dataclass(frozen=True)
+class TableChunk(Chunk):
+    """A piece of a table, by its row groups and its number of rows."""
 
+    path: str
+    kind: str
+    groups: list[int]
+    rows: int
 
-def is_chunk(chunk: Chunk) -> bool:
-    """Whether a chunk is one of these."""
-    return len(chunk) == 3 and isinstance(chunk[0], str) and isinstance(chunk[1], list)
+    def samples(self, options: Options) -> Iterator[Members | Rejected]:
+        path = Path(self.path)
+        roots = [options.images or path.parent]
+        columns = column_kinds(path)
+        group = f" of row group {self.groups[0]}" if self.groups and self.groups[0] else ""
+        number, asked = 0, ALL if options.split in _own_splits(options) else check_split(options)
+        try:
+            for number, row in enumerate(read_piece(Piece(path, tuple(self.groups))), 1):
+                rejected: list[Rejected] = []
+                rows = [(f"{path.name}, row {number}{group}", _readable(row, columns))]
+                for where, kept in rows_of_split(rows, asked, rejected):
+                    yield from try_samples(
+                        where, partial(row_samples, self.kind, kept, roots, options.caption)
+                    )
+                yield from rejected
+        except (ValueError, OSError) as error:
+            yield Rejected(f"{path.name}, after row {number}{group}", f"a table is damaged: {error}")
+
+    def files(self, options: Options) -> Iterator[Path]:
+        """The table; images that its rows name by path are known only once they are read."""
+        yield Path(self.path)
 
 
 def _readable(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
-    """A row without what can be neither image nor words, so that a number in `image_id` is not taken for one."""
+    """A row without what can be neither image nor text, so that a number in `image_id` is not taken for one."""
     return {
         name: value for name, value in row.items() if columns.get(name) != "other" or isinstance(value, dict)
     }
@@ -120,19 +140,19 @@ def _typical(path: Path, columns: dict[str, str]) -> dict[str, Any]:
         "images": [b"x"],
         "text": "x",
         "list": ["x"],
-        "words": {"text": "x"},
+        "texts": {"text": "x"},
         "other": None,
     }
     found = pieces(path, 1)
-    row = next(read_piece(found[0][0]), {}) if found else {}
-    row = {name: row.get(name) or blank[kind] for name, kind in columns.items()}
+    first = next(read_piece(found[0][0]), {}) if found else {}
+    row = {name: first.get(name) or blank[kind] for name, kind in columns.items()}
     texts = row.get("texts")  # the Cauldron's turns, or captions
     if isinstance(texts, list) and not isinstance(texts[0], dict):
         row["captions"] = row.pop("texts")
     return _readable(row, columns)
 
 
-def table_files(options: Options, left: list[Refused]) -> list[Path]:
+def table_files(options: Options, rejected: list[Rejected]) -> list[Path]:
     """The tables of the source, of the split that was asked for.
 
     Raises:
@@ -140,34 +160,31 @@ def table_files(options: Options, left: list[Refused]) -> list[Path]:
     """
     source = options.source
     if source.is_file():
-        if source.suffix.lower() not in TABLES:
+        if not is_table(source):
             raise ValueError(f"{source} is no table: it ends neither in .parquet nor in .arrow")
-        return (
-            [source.parent / path for path in of_split([Path(source.name)], options, left)]
-            if options.split
-            else [source]
-        )
+        if not options.split:
+            return [source]
+        return [source.parent / path for path in of_split([Path(source.name)], options, rejected)]
     if (source / "dataset_dict.json").is_file():
-        return [path for split in _asked(options, left) for path in saved_files(source / split, left)]
+        return [path for split in _asked(options, rejected) for path in saved_files(source / split, rejected)]
     if (source / "state.json").is_file():
-        check_unused(options, split=True)
-        return saved_files(source, left)
-    names = walk(source, left, options.out)
+        options.check_unused("split")
+        return saved_files(source, rejected)
+    names = walk(source, rejected, options.out)
     caches = [name for name in names if name.suffix.lower() == ".arrow" and name.name.startswith(CACHES)]
-    left += [Refused(str(name), "what map or filter has left is no data, left out") for name in caches]
-    tables = [name for name in names if name.suffix.lower() in TABLES and name not in caches]
+    rejected += [Rejected(str(name), "what map or filter has left is no data, left out") for name in caches]
+    tables = [name for name in names if is_table(name) and name not in caches]
     if not tables:
         raise FileNotFoundError(f"no parquet or arrow files at {source}")
-    return [source / name for name in of_split(tables, options, left)]
+    return [source / name for name in of_split(tables, options, rejected)]
 
 
 def _own_splits(options: Options) -> list[str]:
     """The splits of a DatasetDict, whose names are its own."""
-    whole = (options.source / "dataset_dict.json").is_file()
-    return saved_splits(options.source) if whole else []
+    return saved_splits(options.source) if (options.source / "dataset_dict.json").is_file() else []
 
 
-def _asked(options: Options, left: list[Refused]) -> list[str]:
+def _asked(options: Options, rejected: list[Rejected]) -> list[str]:
     """The splits of a DatasetDict that are taken; one of a name of its own is taken where it is asked for by it."""
     splits = saved_splits(options.source)
     if options.split in splits:
@@ -179,5 +196,5 @@ def _asked(options: Options, left: list[Refused]) -> list[str]:
         raise ValueError(
             f"{options.source} has the splits {', '.join(splits)}: choose one with --split, or all"
         )
-    left += [Refused(split, left_out(split)) for split in splits if split not in chosen]
+    rejected += [Rejected(split, left_out(split)) for split in splits if split not in chosen]
     return chosen

@@ -1,12 +1,11 @@
 """Conversions in tests: run one in this process, and read what it wrote."""
 
 import json
-import random
 from pathlib import Path
 
 from datamodules import convert
 from datamodules.shard import Shard
-from datamodules.templates import TEMPLATES
+from datamodules.templates import TEMPLATES, TemplateRequest
 from models.document import Document
 
 
@@ -20,7 +19,7 @@ def documents(folder: Path, template: str) -> list[Document]:
     found: list[Document] = []
     for path in sorted(Path(folder).glob("*.tar")):
         shard = Shard(path)
-        found += [TEMPLATES[template](shard.read(i), 16, random.Random(0), 0.0) for i in range(len(shard))]
+        found += [TEMPLATES[template](TemplateRequest(shard.read(i), 16)) for i in range(len(shard))]
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from datamodules import doctor
-from datamodules.shard_paths import declared
+from datamodules.shard_paths import declared_samples
 from tests.datamodules.tars import png, write_samples, write_tar
 from worlds.playground import shards
 
@@ -48,12 +48,12 @@ def test_it_finds_what_is_broken(folder, tmp_path, capsys):
     assert code == 1 and found["shards"] == 4
     assert [(Path(f["shard"]).name, f["key"], f["reason"].partition(":")[0]) for f in found["faults"]] == [
         ("0.tar", "cut", "not a readable image, cut short"),
-        ("0.tar", "mute", "a sample has no words"),
+        ("0.tar", "mute", "a sample has no text"),
         ("0.tar", "story", "a document names an image that is not in its sample"),
         ("2.tar", "", "the shard is cut short or damaged"),
         ("3.tar", "", "the shard is an empty file"),
     ]
-    assert {o["key"]: o["why"] for o in found["odd"]} == {
+    assert {o["key"]: o["why"] for o in found["unusual"]} == {
         "thin": "200 x 40, a narrow strip",
         "cmyk": "mode CMYK",
         "bare": "no image, where most samples have one",
@@ -68,7 +68,7 @@ def test_its_index_tells_later_what_is_missing(folder):
     doctor.main([str(folder), "--workers", "1"])
     index = json.loads((folder / "index.json").read_text())
     assert index["shards"]["0.tar"]["samples"] == 11 and index["shards"]["0.tar"]["good"] == 8
-    assert len(index["shards"]["1.tar"]["sha256"]) == 64 and declared(str(folder / "1.tar")) == 5
+    assert len(index["shards"]["1.tar"]["sha256"]) == 64 and declared_samples(str(folder / "1.tar")) == 5
     write_samples(folder / "1.tar", {"0": {"png": png(), "txt": b"alone"}})
     faults = doctor.examine(str(folder / "1.tar")).faults
     assert [fault.reason for fault in faults] == [
@@ -209,14 +209,14 @@ def test_dots_leftovers_and_a_stale_index_are_remarked(tmp_path, capsys):
     assert doctor.main([str(tmp_path), "--workers", "1"]) == 0
     told = capsys.readouterr().out
     assert "8 samples have dots in their names, as 'shop 2.0 final', and are read whole" in told
-    assert "1 members are what a file manager leaves" in told and "8 of 8 samples" in told
+    assert "1 members are left by a file manager" in told and "8 of 8 samples" in told
     assert "index.json is of another shard: it says 5 samples, and there are 8" in told
     (tmp_path / "val").mkdir()
     (tmp_path / "0.tar").rename(tmp_path / "val/0.tar")
     write_tar(tmp_path / "1.tar", [("a.jpg", png()), ("a.png", png()), ("a.txt", b"x")])
     assert doctor.main([str(tmp_path), "--workers", "1", "--report", str(tmp_path / "out")]) == 0
     assert "val is held out by its name, and was not looked at" in capsys.readouterr().out
-    odd = json.loads((tmp_path / "out/doctor.json").read_text())["odd"]
+    odd = json.loads((tmp_path / "out/doctor.json").read_text())["unusual"]
     assert {o["why"] for o in odd} == {"more than one image, of which one is used"}
 
 

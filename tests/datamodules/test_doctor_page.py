@@ -3,7 +3,7 @@
 import pytest
 
 from datamodules.doctor_page import page
-from datamodules.examine import Examined, Fault, Odd
+from datamodules.examine import Examined, Fault, Unusual
 from tests.evals.page import Page
 
 EVIL = "<script>document.title='PWNED'</script>\" onload=x \x1b[2J\u202e"
@@ -11,7 +11,7 @@ EVIL = "<script>document.title='PWNED'</script>\" onload=x \x1b[2J\u202e"
 
 @pytest.mark.parametrize("thumbnail", [None, b"\xff\xd8"])
 def test_hostile_names_stay_words(thumbnail: bytes | None) -> None:
-    one = Examined(EVIL, faults=[Fault(EVIL, EVIL, EVIL)], odd=[Odd(EVIL, EVIL, EVIL, thumbnail)])
+    one = Examined(EVIL, faults=[Fault(EVIL, EVIL, EVIL)], unusual=[Unusual(EVIL, EVIL, EVIL, thumbnail)])
     found = {"good": 1, "samples": 2, "shards": 1, "broken": 1, "reasons": {EVIL: 1}}
     text = page(found, [one])
     assert "<script" not in text and "\x1b" not in text and "Content-Security-Policy" in text

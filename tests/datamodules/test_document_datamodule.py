@@ -14,11 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.document_datamodule import DocumentDataModule
+from datamodules.document_datamodule import DocumentDataModule, SourceConfig
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.loader import RankLoader
-from datamodules.precomputed import packed
+from datamodules.precomputed import to_npy
 from models.slices import Slicing
+from models.unified import Illume
 from tests.datamodules.tars import png, write_samples
 from tests.fixtures import FixedStage, tiny_illume
 from worlds.playground import shards
@@ -38,13 +39,13 @@ def data(tmp_path_factory):
 @pytest.fixture
 def module(data, tiny_illume):
     def make(workers=0, sources=None, sequence_length=600, **options):
+        configs = sources or {
+            "draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 0.5},
+            "questions": {"shards": str(data / "questions"), "template": "document", "weight": 0.3},
+            "edits": {"shards": str(data / "edits"), "template": "edit", "weight": 0.2},
+        }
         made = DocumentDataModule(
-            sources
-            or {
-                "draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 0.5},
-                "questions": {"shards": str(data / "questions"), "template": "document", "weight": 0.3},
-                "edits": {"shards": str(data / "edits"), "template": "edit", "weight": 0.2},
-            },
+            {name: SourceConfig(**config) for name, config in configs.items()},
             sequences_per_batch=3,
             batches_per_epoch=5,
             sequence_length=sequence_length,
@@ -87,7 +88,7 @@ def test_rows_are_full_and_of_one_length(module):
     batches = list(loader)
     assert {batch.ids.shape for batch in batches} == {(3, 600)}
     real = sum(int((batch.documents >= 0).sum()) for batch in batches)
-    assert loader.room == 15 * 600 and loader.tokens.total() == real > 0.95 * loader.room
+    assert loader.capacity == 15 * 600 and loader.tokens.total() == real > 0.95 * loader.capacity
     assert set(loader.tokens) == {"draw", "questions", "edits"}
 
 
@@ -97,7 +98,7 @@ def test_a_document_too_long_is_counted_and_not_cut(module, data):
     batches = list(loader)
     assert all(int(batch.draw_mask.sum()) % 36 == 0 for batch in batches)
     kinds = {reason for _, reason in loader.skipped.counts}
-    assert kinds == {"an image would be cut"} and not loader.cut()
+    assert kinds == {"an image would be cut"} and not loader.truncated()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -110,14 +111,14 @@ def test_long_texts_are_cut_and_counted_and_a_resume_cuts_them_alike(module, tmp
     sources = {"text": {"shards": str(tmp_path / "text"), "template": "text", "weight": 1.0}}
     whole = module(0, sources, sequence_length=200).train_dataloader()
     batches = [batch for _ in range(2) for batch in whole]
-    (documents, tokens) = whole.cut()["text"]
+    (documents, tokens) = whole.truncated()["text"]
     assert documents > 10 and tokens > 500 * documents and not whole.skipped.total
     first, again = (module(workers, sources, sequence_length=200).train_dataloader() for _ in range(2))
     head = list(itertools.islice(first, 3))
     again.load_state_dict(json.loads(json.dumps(first.state_dict()), object_hook=_numbers))
     rest = [batch for _ in range(2) for batch in again][:7]
     assert all(same(a, b) for a, b in zip(head + rest, batches, strict=True))
-    assert again.cut() == whole.cut()
+    assert again.truncated() == whole.truncated()
 
 
 def _numbers(found):
@@ -181,7 +182,7 @@ def test_it_goes_to_a_process_that_shares_no_memory(module, data, kind, tiny_ill
         images.setup()
         loader = images.train_dataloader()
     first = next(iter(loader))
-    copied = RankLoader(pickle.loads(pickle.dumps(loader.deliveries.open_reader)), 2)
+    copied = RankLoader(pickle.loads(pickle.dumps(loader.dataset.open_reader)), 2)
     again = next(iter(copied))
     assert torch.equal(first.images, again.images)
 
@@ -199,9 +200,8 @@ def test_a_source_of_nothing_but_broken_samples_is_one_line(module, tmp_path, wo
 
 @pytest.mark.parametrize("weights", [(0.0, 0.0), (-1.0, 2.0), (math.inf, 1.0), (math.nan, 1.0)])
 def test_weights_that_make_no_sense_are_refused(weights):
-    sources = {str(i): {"shards": "x", "template": "draw", "weight": w} for i, w in enumerate(weights)}
-    with pytest.raises(ValueError, match="weights of the sources"):
-        DocumentDataModule(sources)
+    with pytest.raises(ValueError, match="data: .* weight"):
+        DocumentDataModule({str(i): SourceConfig("x", "draw", w) for i, w in enumerate(weights)})
 
 
 def picture(width, height):
@@ -221,7 +221,9 @@ def slicing(module, tiny_illume):
             tiny_illume.sequencer, encode_text=lambda text: words(text) or [0], slicing=Slicing(4, size)
         )
         stamps = {"features": "0" * 12}
-        made.trainer.lightning_module = SimpleNamespace(sequencer=sliced, stamps=stamps)
+        made.trainer.lightning_module = SimpleNamespace(
+            sequencer=sliced, fingerprints=stamps, model=Illume(), models=[]
+        )
         return made
 
     return make
@@ -229,7 +231,7 @@ def slicing(module, tiny_illume):
 
 def test_images_of_mixed_sizes_are_sliced_where_nothing_is_drawn(slicing, tmp_path, tiny_illume):
     sizes = [(48, 48), (100, 50), (20, 20), (90, 190), (400, 30)]  # 1, 2, 1, 2 and 4 slices
-    ahead = {f"features.{'0' * 12}.npy": packed(np.zeros((36, 32), np.float32))}
+    ahead = {f"features.{'0' * 12}.npy": to_npy(np.zeros((36, 32), np.float32))}
     pairs = {str(i): {"png": picture(*size), "txt": b"noise"} | ahead for i, size in enumerate(sizes)}
     write_samples(tmp_path / "pairs/0.tar", pairs)
     edit = json.dumps({"parts": [{"see": "0.png"}, {"text": "blue"}, {"draw": "1.png"}]}).encode()
@@ -266,7 +268,7 @@ def test_images_of_another_size_than_the_model_sees_are_refused(module, data, ti
     """It would learn from enlarged pictures, and be shown sharp ones afterwards."""
     sources = {"draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 1.0}}
     made = module(0, sources, image_size=24)
-    made.trainer.lightning_module = SimpleNamespace(sequencer=tiny_illume.sequencer, model=tiny_illume)
+    made.trainer.lightning_module = FixedStage(tiny_illume)
     with pytest.raises(
         ValueError, match="images of 48 x 48 pixels, and data.init_args.image_size is 24: make the"
     ):

@@ -12,19 +12,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from evals.drawing import Order
-from evals.fidelity.tasks import rfid_task
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from common.images import open_image
 from datamodules import tokenize
-from datamodules.document_datamodule import DocumentDataModule
+from datamodules.document_datamodule import DocumentDataModule, SourceConfig
 from datamodules.precomputed import StaleCodes, member_name
 from datamodules.templates import TEMPLATES, TemplateRequest
+from evals.fidelity.benchmark import RfidBenchmark
+from evals.fidelity.settings import FidelitySettings
 from models import image_input
 from models.document import Draw, See, Text, edit_document
+from models.generation import SamplingConfig
 from models.image_input import ImageInput, load_image
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, collate
@@ -110,7 +111,15 @@ def batches(root: Path, model: Illume, workers: int = 0, size: int = SEEN) -> It
         for template, name in TEMPLATE_OF.items()
     }
     module = DocumentDataModule(
-        sources, 2, 512, size, batches_per_epoch=6, workers=workers, drop=0.3, look_ahead=8, readers=1
+        {name: SourceConfig(**config) for name, config in sources.items()},
+        2,
+        512,
+        size,
+        batches_per_epoch=6,
+        workers=workers,
+        drop=0.3,
+        look_ahead=8,
+        readers=1,
     )
     module.trainer = SimpleNamespace(lightning_module=FixedStage(model, stamps_of(model)))
     module.setup()
@@ -157,7 +166,7 @@ def test_precomputed_codes_are_those_of_training(model: Illume, data: Path):
     for name in ("pairs", "edits", "others"):
         options = ["--model", str(data / "model"), "--out", str(data / "codes" / name)]
         assert tokenize.main([str(data / "data" / name), *options]) == 0
-    ending = member_name("png", "codes", stamps_of(model)["codes"])
+    ending = f"{member_name('png', 'codes')}.{stamps_of(model)['codes']}.npy"
     (first,) = (data / "codes" / "pairs").glob("*.tar")
     from datamodules.shard import Shard
 
@@ -182,14 +191,10 @@ def test_codes_in_chat_and_of_a_prompt_are_those_of_evaluation(model: Illume):
 def test_reconstructions_of_rfid_are_made_of_the_same_codes(model: Illume, tmp_path: Path, monkeypatch):
     for i in range(2):
         (tmp_path / f"{i}.png").write_bytes(noise(i))
-    options = SimpleNamespace(
-        real=tmp_path, images=tmp_path / "out", seed=0, limit=None, model=None, device="cpu", batch=None
-    )
     codes: list[Tensor] = []
     monkeypatch.setattr(Illume, "decode", lambda self, made, seeds: codes.append(made))
-    monkeypatch.setattr("evals.fidelity.tasks.record_of", lambda *_, **about: about)
-    task = rfid_task(options)
-    task.maker(model)([Order(o.path, 0, o.source) for o in task.images.wanted])
+    benchmark = RfidBenchmark(FidelitySettings(real=tmp_path), tmp_path / "out")
+    benchmark.draw(model, benchmark.wanted, SamplingConfig())
     assert codes[0].tolist() == [at_evaluation(model, noise(i)) for i in range(2)]
 
 
@@ -245,7 +250,7 @@ def test_codes_made_in_another_way_are_refused(model: Illume, data: Path, monkey
 
 def test_tokenizers_of_two_sizes_are_not_compared_on_one_batch(model: Illume, data: Path):
     other = Illume(PretrainedEncoder(VIT, image_size=28), SemanticTokenizer(32, 4, codes=64, heads=2))
-    sources = {"draw": {"shards": str(data / "data/pairs"), "template": "draw", "weight": 1.0}}
+    sources = {"draw": SourceConfig(str(data / "data/pairs"), "draw", 1.0)}
     module = DocumentDataModule(sources, 2, 512, SEEN)
     stage = SimpleNamespace(sequencer=model.sequencer, model=Illume(), models=[model, other])
     module.trainer = SimpleNamespace(lightning_module=stage)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datamodules.fitting import fit_document
-from datamodules.stream import Cut
+from datamodules.source_stream import Truncated
 from models.document import Branches, Draw, See, Text
 from models.sequence import Sequencer
 from models.vocabulary import Vocabulary
@@ -25,13 +25,13 @@ def asked(first, count=5):
 
 def fit(document, length, seed=0):
     fitted = fit_document(SEQUENCER, document, length, random.Random(seed))
-    return fitted if isinstance(fitted, Cut) else Cut(fitted, 0)
+    return fitted if isinstance(fitted, Truncated) else Truncated(fitted, 0)
 
 
 def test_what_fits_stays_as_it_is():
     document = [See(IMAGE), *asked(0), *asked(200)]
     whole = SEQUENCER.segment(document)
-    assert fit(document, len(whole)) == Cut(whole, 0)
+    assert fit(document, len(whole)) == Truncated(whole, 0)
 
 
 def test_a_long_text_gives_a_piece_as_long_as_a_row():
@@ -80,7 +80,9 @@ def test_the_first_answer_is_cut_where_it_alone_is_too_long():
     document = [See(IMAGE), Text(words(0, 5)), Text(words(100, 200), learn=True), *asked(400)]
     segment, _ = fit(document, 64)
     assert (
-        segment.ids == SEQUENCER.segment(document).ids[:64] and segment.learn[-1] and len(segment.see_images) == 1
+        segment.ids == SEQUENCER.segment(document).ids[:64]
+        and segment.learn[-1]
+        and len(segment.see_images) == 1
     )
 
 

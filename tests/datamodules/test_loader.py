@@ -6,34 +6,20 @@ import logging
 
 import pytest
 
-from datamodules.loader import Batch, RankLoader, reader_of
-from datamodules.skip_rate import Reads
-from datamodules.skipped import Skip, TooManySkipped
-from datamodules.stream import MixedStream, Source
+from datamodules.loader import Batch, RankLoader, Reader, reader_of
+from datamodules.skip_rate import ReadCounts
+from datamodules.skips import Skip, TooManySkipped
+from datamodules.source_stream import Source
+from datamodules.stream import MixedStream
 from tests.datamodules.tars import write_shards
 
 
-class Words:
+class TextReader(Reader):
     """A reader that makes batches of four words."""
-
-    def __init__(self, sources, part, parts):
-        self.stream = MixedStream(sources, 7, part, parts)
 
     def batch(self):
         items = [next(self.stream) for _ in range(4)]
         return Batch("|".join(item.value for item in items), {"a": 4}, {"a": 40}, 50)
-
-    def take_skips(self):
-        return self.stream.take_skips()
-
-    def take_reads(self):
-        return self.stream.take_reads()
-
-    def state_dict(self):
-        return self.stream.state_dict()
-
-    def load_state_dict(self, state):
-        self.stream.load_state_dict(state)
 
 
 class Loaders:
@@ -47,8 +33,8 @@ class Loaders:
     def word(sample, rng):
         return sample["txt"].decode()
 
-    def open(self, part, parts):
-        return Words(self.sources, part, parts)
+    def open(self, shard_id, num_shards):
+        return TextReader(MixedStream(self.sources, 7, shard_id, num_shards))
 
     def __call__(self, workers, **options):
         return RankLoader(self.open, 7, workers, **options)
@@ -131,7 +117,7 @@ def test_an_epoch_that_was_given_whole_is_followed_by_the_next(loader):
 def test_too_many_skipped_samples_stop_the_run(loader):
     one = loader(0, max_skipped_fraction=0.1)
     one.skipped.add([Skip("a", "broken: badly", f"shard {i}") for i in range(40)])
-    reads = Reads(1)
+    reads = ReadCounts(1)
     reads.shards[0].size, reads.shards[0].samples, reads.shards[0].skipped = 900, 96, 40
     one.rate.add({"a": reads})
     with pytest.raises(TooManySkipped, match=r"40 of 1\d\d samples were skipped .*from a: broken \(40\)"):
@@ -148,7 +134,7 @@ def test_what_was_skipped_is_remembered(loader):
     again.load_state_dict(one.state_dict())
     again.skipped.add([Skip("a", "broken: badly", "here")])
     assert again.skipped.rows() == [{"source": "a", "reason": "broken", "samples": 2, "example": "here"}]
-    assert again.skipped.given == {"a": 28} and (one.tokens["a"], one.room) == (280, 350)
+    assert again.skipped.delivered == {"a": 28} and (one.tokens["a"], one.capacity) == (280, 350)
 
 
 def test_other_ranks_share_out_the_readers_or_are_refused(loader, monkeypatch):
@@ -157,11 +143,11 @@ def test_other_ranks_share_out_the_readers_or_are_refused(loader, monkeypatch):
     state["readers"] = 8
     one = loader(0)
     one.load_state_dict(state)
-    assert one.deliveries.readers == list(range(8)) and one.deliveries.of == 8
-    monkeypatch.setattr("datamodules.loader.world", lambda: (2, 3))
+    assert one.dataset.readers == list(range(8)) and one.dataset.num_readers == 8
+    monkeypatch.setattr("datamodules.loader.rank_and_world_size", lambda: (2, 3))
     with pytest.raises(ValueError, match="8 readers .2 ranks., which 3 ranks cannot divide equally"):
         loader(0).load_state_dict(state)
-    monkeypatch.setattr("datamodules.loader.world", lambda: (3, 4))
+    monkeypatch.setattr("datamodules.loader.rank_and_world_size", lambda: (3, 4))
     other = loader(0)
     other.load_state_dict(state)
-    assert other.deliveries.readers == [3, 7]
+    assert other.dataset.readers == [3, 7]

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from datamodules.packing import Packer, fill_row
-from datamodules.stream import MixedStream, Source
+from datamodules.packing import PackedReader, fill_row
+from datamodules.source_stream import Source
+from datamodules.stream import MixedStream
 from tests.datamodules.tars import write_shards
 
 
@@ -40,7 +41,7 @@ def sources(tmp_path):
 
 
 def test_rows_are_full_and_nothing_is_lost(sources):
-    packer, seen, tokens = Packer(MixedStream(sources, 0), 100), Counter(), 0
+    packer, seen, tokens = PackedReader(MixedStream(sources, 0), 100), Counter(), 0
     for _ in range(60):
         row = packer.row()
         tokens += sum(len(item.value) for item in row)
@@ -55,9 +56,9 @@ def test_it_goes_on_where_it_was_cut(sources, cut):
     def rows(packer, n):
         return [[item.address for item in packer.row()] for _ in range(n)]
 
-    whole = rows(Packer(MixedStream(sources, 3), 100), 40)
-    packer = Packer(MixedStream(sources, 3), 100)
+    whole = rows(PackedReader(MixedStream(sources, 3), 100), 40)
+    packer = PackedReader(MixedStream(sources, 3), 100)
     head = rows(packer, cut)
-    rest = Packer(MixedStream(sources, 3), 100)
+    rest = PackedReader(MixedStream(sources, 3), 100)
     rest.load_state_dict(json.loads(json.dumps(packer.state_dict())))
     assert head + rows(rest, 40 - cut) == whole

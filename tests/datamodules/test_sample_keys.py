@@ -183,7 +183,7 @@ def test_declared_sizes_are_not_believed(tmp_path, bomb):
 
 
 def test_members_without_bytes_or_with_too_many_are_left_to_their_sample(tmp_path, monkeypatch):
-    monkeypatch.setattr("datamodules.sample_keys.MOST_BYTES", 10)
+    monkeypatch.setattr("datamodules.sample_keys.MAX_MEMBER_BYTES", 10)
     members = [("0.jpg", b""), ("0.txt", b"none"), ("1.jpg", bytes(11)), ("1.txt", b"many"), *pair("2", b"")]
     good, faults, _ = read_all(write_tar(tmp_path / "a.tar", members))
     assert good["0"] == {"jpg": b"", "txt": b"none"} and list(good) == ["0", "2"]

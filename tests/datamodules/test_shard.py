@@ -64,7 +64,7 @@ def test_a_shard_cut_at_any_byte_gives_all_whole_samples(tmp_path, step):
         assert all(good[key] == samples[key] for key in wanted), size
         parts = set(good) - wanted
         assert not faults and len(parts) <= 1, size  # a part of a sample, which is the last
-        assert all(shard.may_be_a_part([e.key for e in shard.entries].index(key)) for key in parts), size
+        assert all(shard.may_be_cut([e.key for e in shard.entries].index(key)) for key in parts), size
         assert (shard.cut is None) == (size >= mark + tarfile.BLOCKSIZE), size
 
 

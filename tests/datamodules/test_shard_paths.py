@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from datamodules import shard_paths as places
+from datamodules import remote
+from datamodules.remote import Unreachable, local_copy
 from datamodules.shard import Shard
-from datamodules.shard_paths import Unreachable, declared, find_shards, held_out, local
-from datamodules.skipped import Skipped
-from datamodules.stream import MixedStream, Source
+from datamodules.shard_paths import declared_samples, find_shards, held_out
+from datamodules.skips import SkipTally
+from datamodules.source_stream import Source
+from datamodules.stream import MixedStream
 from tests.datamodules.tars import write_shards
 
 
@@ -26,8 +28,8 @@ def _fault(waiting, body):
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     """Serves the shards of a folder; `faults` says how each of the first requests for a shard goes wrong."""
-    monkeypatch.setattr(places, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(places, "SILENCE", 0.5)
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(remote, "TIMEOUT", 0.5)
     write_shards(tmp_path / "served", shards=2)
     faults: dict[str, list[str]] = {}
     asked: Counter[str] = Counter()
@@ -79,7 +81,7 @@ def server(tmp_path, monkeypatch):
 
 
 def test_a_whole_shard_is_copied_and_its_copy_goes_away(server):
-    with local(f"{server.url}/0.tar") as path:
+    with local_copy(f"{server.url}/0.tar") as path:
         assert len(Shard(path)) == 7
     assert not Path(path).exists()
 
@@ -87,16 +89,19 @@ def test_a_whole_shard_is_copied_and_its_copy_goes_away(server):
 @pytest.mark.parametrize("faults", [["500"], ["cut"], ["stall"], ["500", "cut", "stall", "500"]])
 def test_what_passes_is_waited_for(server, faults):
     server.faults["0.tar"] = list(faults)
-    with local(f"{server.url}/0.tar") as path:
+    with local_copy(f"{server.url}/0.tar") as path:
         assert len(Shard(path)) == 7
     assert server.asked["0.tar"] > len(faults)
 
 
 def test_what_does_not_pass_is_told(server):
     server.faults["0.tar"] = ["always 500"]
-    with pytest.raises(Unreachable, match="could not be fetched: in 6 tries"), local(f"{server.url}/0.tar"):
+    with (
+        pytest.raises(Unreachable, match="could not be fetched: in 6 tries"),
+        local_copy(f"{server.url}/0.tar"),
+    ):
         pass
-    with pytest.raises(Unreachable, match="the server has no such shard"), local(f"{server.url}/9.tar"):
+    with pytest.raises(Unreachable, match="the server has no such shard"), local_copy(f"{server.url}/9.tar"):
         pass
 
 
@@ -107,8 +112,8 @@ def test_what_a_url_hides_is_told_nowhere(server, caplog):
     shards = [f"{hidden}/{name}.tar?sig=SIGNATURE{number}" for name, number in (("0", 0), ("1", 1), ("1", 2))]
     stream = MixedStream({"a": Source(shards, 1, lambda sample, rng: sample["txt"].decode())}, 0)
     assert {next(stream).value for _ in range(21)} == {f"a0-{i}" for i in range(7)}
-    skipped = Skipped()
-    skipped.add(stream.take_skips())
+    skipped = SkipTally()
+    skipped.add(stream.take_counts()[0])
     told = f"{skipped.rows()} {skipped.state_dict()} {caplog.text}"
     assert sum(skipped.counts.values()) == 2 and f"{server.url}/1.tar (shard 1 of a)" in told
     assert not re.search("PASSWORD|SIGNATURE", told)
@@ -140,9 +145,9 @@ def test_a_stream_gives_all_that_can_be_had(server):
     server.faults["0.tar"] = ["cut"]
     shards = find_shards(server.url + "/{0..2}.tar")
     stream = MixedStream({"a": Source(shards, 1, lambda sample, rng: sample["txt"].decode())}, 0)
-    skipped = Skipped()
+    skipped = SkipTally()
     seen = {next(stream).value for _ in range(30)}
-    skipped.add(stream.take_skips())
+    skipped.add(stream.take_counts()[0])
     assert seen == {f"a{s}-{i}" for s in range(2) for i in range(7)}
     assert skipped.counts == {("a", "the server has no such shard"): 1}
 
@@ -269,10 +274,10 @@ def test_packed_shards_in_a_folder_are_refused_by_name(tmp_path, name):
 )
 def test_an_index_of_another_shape_says_nothing(tmp_path, said):
     (tmp_path / "index.json").write_text(said)
-    assert declared(str(tmp_path / "0.tar")) is None
+    assert declared_samples(str(tmp_path / "0.tar")) is None
 
 
 def test_an_index_says_how_many_samples_there_should_be(tmp_path):
     (tmp_path / "index.json").write_text('{"shards": {"0.tar": 7, "1.tar": {"samples": 5}, "2.tar": "many"}}')
-    assert [declared(str(tmp_path / f"{i}.tar")) for i in range(4)] == [7, 5, None, None]
-    assert declared("http://somewhere/0.tar") is None
+    assert [declared_samples(str(tmp_path / f"{i}.tar")) for i in range(4)] == [7, 5, None, None]
+    assert declared_samples("http://somewhere/0.tar") is None

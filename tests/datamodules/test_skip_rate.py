@@ -6,11 +6,13 @@ from functools import partial
 import pytest
 import torch.distributed as dist
 
-from datamodules.document_datamodule import OpenPackedReader
 from datamodules.loader import RankLoader
-from datamodules.skip_rate import Reads, SkipRate
-from datamodules.skipped import TooManySkipped
-from datamodules.stream import MixedStream, Source
+from datamodules.packing import PackedReader
+from datamodules.skip_rate import ReadCounts, SkipRate
+from datamodules.skips import TooManySkipped
+from datamodules.source_stream import Source
+from datamodules.stream import MixedStream
+from datamodules.stream_datamodule import ReaderFactory
 from models.sequence import Segment
 from tests.datamodules.tars import write_samples
 from tests.ranks import forked
@@ -32,7 +34,7 @@ def read_until(rate, shards, size, broken, samples, rng):
                 waiting = [iter(rng.sample(range(size), size)) for _ in range(shards)]
                 names = rng.sample(range(shards), shards)
             continue
-        reads = Reads(shards)
+        reads = ReadCounts(shards)
         reads.shards[which].size = size
         reads.shards[which].samples = 1
         reads.shards[which].skipped = int((which, index) in broken)
@@ -76,7 +78,7 @@ def test_one_bad_shard_of_many_is_not_all_of_them():
 def test_shards_that_are_lost_count_as_the_others_are(lost, stops):
     """Of 200 shards, however few samples were read."""
     rate = SkipRate()
-    reads = Reads(200)
+    reads = ReadCounts(200)
     for number in range(20):
         reads.shards[number].size = 1000
         reads.shards[number].samples = 6
@@ -124,8 +126,12 @@ def shards(folder, broken, count=6, size=100):
     ]
 
 
+def two_rows(stream, look_ahead=64):
+    return PackedReader(stream, 256, 2, look_ahead=look_ahead)
+
+
 def loader(found, seed=0, length=60, limit=LIMIT):
-    reader = OpenPackedReader({"a": Source(found, 1.0, whole)}, seed, 256, 64, 2, 0, limit)
+    reader = ReaderFactory({"a": Source(found, 1.0, whole)}, two_rows, seed, limit)
     return RankLoader(reader, length, max_skipped_fraction=limit)
 
 
@@ -199,9 +205,9 @@ def _rank(folder, rank):
     return given, "", one.skipped.total
 
 
-def _reader(found, part, parts):
-    own = found[:4] if part == 0 else found[4:]
-    return OpenPackedReader({"a": Source(own, 1.0, whole)}, 0, 256, 8, 2, 0, LIMIT)(0, 1)
+def _reader(found, shard_id, num_shards):
+    own = found[:4] if shard_id == 0 else found[4:]
+    return ReaderFactory({"a": Source(own, 1.0, whole)}, partial(two_rows, look_ahead=8), 0, LIMIT)(0, 1)
 
 
 def test_all_ranks_stop_together(tmp_path):

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from datamodules.examine import examine
-from datamodules.packing import Packer
+from datamodules.packing import PackedReader
 from datamodules.shard import BrokenShard, Shard
-from datamodules.skipped import Skipped
-from datamodules.stream import MixedStream, Source
+from datamodules.skips import SkipTally
+from datamodules.source_stream import Source
+from datamodules.stream import MixedStream
 from tests.datamodules.tars import write_samples, write_shards
 
 
@@ -101,13 +102,13 @@ def test_an_item_can_be_read_again_by_its_address(sources):
         MixedStream(sources, 5).reread([item.address for item in items if item.address.source == "a"])
 
 
-@pytest.mark.parametrize("parts", [2, 3, 4])
-def test_readers_share_a_turn_without_overlap(sources, parts):
-    streams = [MixedStream({"a": sources["a"]}, 0, part, parts) for part in range(parts)]
+@pytest.mark.parametrize("num_shards", [2, 3, 4])
+def test_readers_share_a_turn_without_overlap(sources, num_shards):
+    streams = [MixedStream({"a": sources["a"]}, 0, shard_id, num_shards) for shard_id in range(num_shards)]
     seen = []
     for stream in streams:
         for item in stream:
-            if item.address.turn > 0:
+            if item.address.epoch > 0:
                 break
             seen.append(item.value.split("/")[0])
     assert sorted(seen) == sorted(f"a{s}-{i}" for s in range(3) for i in range(7))
@@ -119,11 +120,11 @@ def test_broken_samples_are_counted_once_and_the_rest_arrive(sources):
             raise ValueError("broken: it ends in 3")
         return sample["txt"]
 
-    stream, skipped = MixedStream({"a": Source(sources["a"].shards, 1, picky)}, 0), Skipped()
+    stream, skipped = MixedStream({"a": Source(sources["a"].shards, 1, picky)}, 0), SkipTally()
     items = values(stream, 18 * 3)
-    skipped.add(stream.take_skips())
+    skipped.add(stream.take_counts()[0])
     assert len(set(items)) == 18 and set(Counter(items).values()) == {3}
-    assert skipped.counts == {("a", "broken"): 3} and stream.take_skips() == []
+    assert skipped.counts == {("a", "broken"): 3} and stream.take_counts()[0] == []
 
 
 def test_broken_shards_are_counted_once_and_the_rest_arrive(tmp_path):
@@ -132,9 +133,9 @@ def test_broken_shards_are_counted_once_and_the_rest_arrive(tmp_path):
     (tmp_path / "torn.tar").write_bytes(Path(good[0]).read_bytes()[:-9000])
     (tmp_path / "index.json").write_text(json.dumps({"shards": {"2.tar": 9}}))
     shards = [*good, *(str(tmp_path / name) for name in ("empty.tar", "torn.tar", "gone.tar"))]
-    stream, skipped = MixedStream({"a": Source(shards, 1, words)}, 0), Skipped()
+    stream, skipped = MixedStream({"a": Source(shards, 1, words)}, 0), SkipTally()
     seen = {w.split("/")[0] for w in values(stream, 100)}
-    skipped.add(stream.take_skips())
+    skipped.add(stream.take_counts()[0])
     assert {f"a{s}-{i}" for s in range(3) for i in range(7)} <= seen
     assert skipped.counts == {
         ("a", "the shard is an empty file"): 1,
@@ -149,9 +150,9 @@ def test_a_sample_that_lost_its_end_with_its_shard_is_not_counted_twice(tmp_path
     content = path.read_bytes()
     at = content.rindex(b"2.txt")
     path.write_bytes(content[:at])
-    stream, skipped = MixedStream({"a": Source([str(path)], 1, words)}, 0), Skipped()
+    stream, skipped = MixedStream({"a": Source([str(path)], 1, words)}, 0), SkipTally()
     assert len({w.split("/")[0] for w in values(stream, 8)}) == 1
-    skipped.add(stream.take_skips())
+    skipped.add(stream.take_counts()[0])
     assert skipped.counts == {("a", "the shard is cut short or damaged"): 1}
 
 
@@ -161,9 +162,9 @@ def test_dots_and_a_stale_index_are_said_once_and_count_for_nothing(tmp_path, ca
         for s in range(3)
     ]
     (tmp_path / "index.json").write_text(json.dumps({"shards": {"0.tar": 2, "1.tar": 3}}))
-    stream, skipped = MixedStream({"a": Source(shards, 1, words)}, 0), Skipped()
+    stream, skipped = MixedStream({"a": Source(shards, 1, words)}, 0), SkipTally()
     assert len(values(stream, 30)) == 30
-    skipped.add(stream.take_skips())
+    skipped.add(stream.take_counts()[0])
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2 and not skipped.total and not skipped.most()
     assert any(
@@ -181,9 +182,9 @@ def test_names_of_others_do_nothing_to_the_log(tmp_path, caplog):
             raise ValueError(f"a text is {sample['__key__']}")
         return "good"
 
-    stream, skipped = MixedStream({evil: Source([str(shard)], 1, picky)}, 0), Skipped()
+    stream, skipped = MixedStream({evil: Source([str(shard)], 1, picky)}, 0), SkipTally()
     values(stream, 5)
-    skipped.add(stream.take_skips())
+    skipped.add(stream.take_counts()[0])
     printed = caplog.text + skipped.most()
     assert not {"\x1b", "\x07", "\r"} & set(printed) and "\\x1b]0;owned" in printed
 
@@ -216,24 +217,23 @@ def test_a_shard_that_was_replaced_while_the_run_was_off_is_refused(tmp_path):
 
 
 def test_what_waits_is_not_read_again_from_a_shard_that_was_replaced(tmp_path):
-    """Of the same keys and other words. Addresses of before, without a fingerprint, are read as they were."""
+    """Of the same keys and other texts; once the shard is put back, what waited is read as it was."""
 
     def shard(word):
         return str(write_samples(tmp_path / "0.tar", {f"{i:03d}": {"txt": word} for i in range(200)}))
 
     sources = {"a": Source([shard(b"word")], 1, words)}
-    packer = Packer(MixedStream(sources, 5), 20, 8)
+    packer = PackedReader(MixedStream(sources, 5), 20, look_ahead=8)
     packer.row()
     state = json.loads(json.dumps(packer.state_dict()))
-    state["stream"]["places"]["a"].update(open=[], next=1)  # its turn is over: what waits alone tells
+    state["stream"]["sources"]["a"].update(open=[], next=1)  # its epoch is over: only what waits shows it
     shard(b"other word")
     with pytest.raises(
         ValueError, match="0.tar is not what it was when this run read from it: put that back"
     ):
-        Packer(MixedStream(sources, 5), 20, 8).load_state_dict(state)
+        PackedReader(MixedStream(sources, 5), 20, look_ahead=8).load_state_dict(state)
     shard(b"word")
-    state["waiting"] = [address[:4] for address in state["waiting"]]
-    again = Packer(MixedStream(sources, 5), 20, 8)
+    again = PackedReader(MixedStream(sources, 5), 20, look_ahead=8)
     again.load_state_dict(state)
     assert [item.value for item in again.waiting] == [item.value for item in packer.waiting]
 
@@ -252,10 +252,10 @@ def test_a_folder_or_a_disk_that_fails_is_a_broken_shard(tmp_path):
     (tmp_path / "folder.tar").mkdir()
     stream, skipped = (
         MixedStream({"a": Source([*good, str(tmp_path / "folder.tar")], 1, words)}, 0),
-        Skipped(),
+        SkipTally(),
     )
     assert len(values(stream, 14)) == 14
-    skipped.add(stream.take_skips())
+    skipped.add(stream.take_counts()[0])
     assert skipped.counts == {("a", "the shard cannot be opened"): 1}
 
 
@@ -268,25 +268,25 @@ def test_a_source_without_one_good_sample_stops_with_a_word(sources):
 
 
 @pytest.mark.parametrize("counts", [[1], [3], [3, 2], [1, 1, 1], [3, 0, 0, 0], [1, 0]], ids=str)
-@pytest.mark.parametrize("parts", [4, 9])
-def test_sets_of_fewer_samples_than_readers_train(tmp_path, counts, parts):
+@pytest.mark.parametrize("num_shards", [4, 9])
+def test_sets_of_fewer_samples_than_readers_train(tmp_path, counts, num_shards):
     paths = []
     for i, count in enumerate(counts):
         samples = {f"{i}{n}": {"txt": f"{i}{n}".encode()} for n in range(count)}
         paths.append(str(write_samples(tmp_path / f"shard-{i}.tar", samples)))
     source = {"a": Source(paths, 1.0, words)}
     read = Counter()
-    for part in range(parts):
-        stream = MixedStream(source, 0, part, parts, max_skipped_fraction=0.01)
+    for shard_id in range(num_shards):
+        stream = MixedStream(source, 0, shard_id, num_shards, max_skipped_fraction=0.01)
         given = values(stream, 20)
         read.update(word.split("/")[0] for word in given)
-        assert given == values(MixedStream(source, 0, part, parts), 20)
-        assert {skip.reason for skip in stream.take_skips()} == (
+        assert given == values(MixedStream(source, 0, shard_id, num_shards), 20)
+        assert {skip.reason for skip in stream.take_counts()[0]} == (
             {"the shard holds no samples"} if 0 in counts else set()
         )
-        again = MixedStream(source, 0, part, parts)
+        again = MixedStream(source, 0, shard_id, num_shards)
         values(again, 7)
-        resumed = MixedStream(source, 0, part, parts)
+        resumed = MixedStream(source, 0, shard_id, num_shards)
         resumed.load_state_dict(json.loads(json.dumps(again.state_dict())))
         assert given[7:] == values(resumed, 13)  # it goes on exactly there
     assert len(read) == sum(counts) and max(read.values()) < 4 * min(read.values())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.templates import TEMPLATES
+from datamodules.templates import TEMPLATES, TemplateRequest
 from models.document import Branches, Draw, See, Text
 from models.prompts import PLAYGROUND
 
@@ -30,7 +30,7 @@ EDIT = {
 
 @pytest.mark.parametrize("name", ["draw", "describe", "detail", "reconstruct"])
 def test_pairs(name):
-    document = TEMPLATES[name](PAIR, 48, random.Random(0), 0.0)
+    document = TEMPLATES[name](TemplateRequest(PAIR, 48))
     kinds = {"draw": [Text, Draw], "reconstruct": [See, Text, Draw]}.get(name, [See, Text, Text])
     assert [type(p) for p in document] == kinds
     if name == "detail":
@@ -39,13 +39,13 @@ def test_pairs(name):
 
 def test_captions_are_dropped_at_the_share_asked_for():
     rng = random.Random(0)
-    prompts = [TEMPLATES["draw"](PAIR, 48, rng, 0.1)[0].text for _ in range(1000)]
+    prompts = [TEMPLATES["draw"](TemplateRequest(PAIR, 48, rng, 0.1))[0].text for _ in range(1000)]
     assert 70 < prompts.count(PLAYGROUND.draw_null) < 130
 
 
 def test_the_null_edit_rebuilds_its_own_image():
-    null = TEMPLATES["edit"](EDIT, 48, random.Random(0), 1.0)
-    real = TEMPLATES["edit"](EDIT, 48, random.Random(0), 0.0)
+    null = TEMPLATES["edit"](TemplateRequest(EDIT, 48, drop=1.0))
+    real = TEMPLATES["edit"](TemplateRequest(EDIT, 48))
     assert null[1].text == PLAYGROUND.reconstruct and torch.equal(null[0].image, null[2].image)
     assert real[1].text.endswith("make it blue") and int(real[2].image.max()) == 2
 
@@ -53,7 +53,7 @@ def test_the_null_edit_rebuilds_its_own_image():
 def test_questions_about_one_image_are_branches():
     ways = [[{"text": q}, {"text": "yes", "learn": True}] for q in ("is it red ?", "is it blue ?")]
     parts = json.dumps({"parts": [{"see": "0.png"}, {"branches": ways}]}).encode()
-    image, questions = TEMPLATES["document"]({"json": parts, "0.png": png(3)}, 48, random.Random(0), 0.0)
+    image, questions = TEMPLATES["document"](TemplateRequest({"json": parts, "0.png": png(3)}, 48))
     assert isinstance(image, See)
     assert questions == Branches(
         ((Text("is it red ?"), Text("yes", learn=True)), (Text("is it blue ?"), Text("yes", learn=True)))
@@ -77,13 +77,13 @@ def test_questions_about_one_image_are_branches():
 )
 def test_a_document_of_another_shape_is_refused(content):
     with pytest.raises(ValueError, match="^a (json is of another shape|part|document)"):
-        TEMPLATES["document"]({"json": content, "__key__": "k"}, 48, random.Random(0), 0.0)
+        TEMPLATES["document"](TemplateRequest({"json": content, "__key__": "k"}, 48))
 
 
 def conversation(*turns, **members):
     said = {"conversations": [{"from": who, "value": words} for who, words in turns]}
     sample = {"json": json.dumps(said).encode()} | members
-    return TEMPLATES["conversation"](sample, 48, random.Random(0), 0.0)
+    return TEMPLATES["conversation"](TemplateRequest(sample, 48))
 
 
 def test_a_conversation_sees_its_image_where_the_mark_stands():
@@ -138,20 +138,20 @@ def test_a_conversation_sees_several_images_in_the_order_of_their_numbers():
             "a conversation names other images than there are: 2, of 1",
         ),
         ({"video": "a.mp4"}, {"jpg": png(3)}, "a conversation needs a video"),
-        ({}, {"jpg": png(3), "png": png(3)}, "a conversation has fewer places for images than images"),
+        ({}, {"jpg": png(3), "png": png(3)}, "a conversation has fewer image marks than images"),
     ],
 )
 def test_a_conversation_without_its_images_is_never_trained_blind(said, members, reason):
     turns = [{"from": "human", "value": "<image>\nwhat ?"}, {"from": "gpt", "value": "a dog"}]
     sample = {"json": json.dumps({"conversations": turns} | said).encode()} | members
     with pytest.raises(ValueError, match=reason):
-        TEMPLATES["conversation"](sample, 48, random.Random(0), 0.0)
+        TEMPLATES["conversation"](TemplateRequest(sample, 48))
 
 
 def test_a_conversation_that_was_converted_is_a_document():
     parts = [{"see": "0.png"}, {"text": "what ?", "learn": False}, {"text": "a dog", "learn": True}]
     sample = {"json": json.dumps({"parts": parts}).encode(), "0.png": png(3)}
-    read = TEMPLATES["conversation"](sample, 48, random.Random(0), 0.0)
+    read = TEMPLATES["conversation"](TemplateRequest(sample, 48))
     assert [type(part) for part in read] == [See, Text, Text] and read[1:] == [
         Text("what ?"),
         Text("a dog", learn=True),
@@ -161,10 +161,8 @@ def test_a_conversation_that_was_converted_is_a_document():
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_words_with_a_byte_order_mark_are_learned_without_it(encoding):
     sample = {"txt": "a caf\xe9".encode(encoding)}
-    assert TEMPLATES["text"](sample, 48, random.Random(0), 0.0) == [Text("a caf\xe9", learn=True)]
+    assert TEMPLATES["text"](TemplateRequest(sample, 48)) == [Text("a caf\xe9", learn=True)]
 
 
 def test_plain_text_is_learned():
-    assert TEMPLATES["text"]({"txt": b"once upon"}, 48, random.Random(0), 0.0) == [
-        Text("once upon", learn=True)
-    ]
+    assert TEMPLATES["text"](TemplateRequest({"txt": b"once upon"}, 48)) == [Text("once upon", learn=True)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from datamodules import tokenize
-from datamodules.document_datamodule import DocumentDataModule
+from datamodules.document_datamodule import DocumentDataModule, SourceConfig
 from datamodules.precomputed import StaleCodes
 from datamodules.shard_paths import find_shards
 from tests.datamodules.tars import png, write_samples, write_tar
@@ -43,13 +43,17 @@ def run(world, name, *options):
 
 def loader(world, root, model, workers=0):
     sources = {
-        "draw": {"shards": str(world / root / "pairs"), "template": "draw", "weight": 0.4},
-        "reconstruct": {"shards": str(world / root / "pairs"), "template": "reconstruct", "weight": 0.2},
-        "edits": {"shards": str(world / root / "edits"), "template": "edit", "weight": 0.2},
-        "stories": {"shards": str(world / root / "stories"), "template": "document", "weight": 0.2},
+        "draw": SourceConfig(str(world / root / "pairs"), "draw", 0.4),
+        "reconstruct": SourceConfig(str(world / root / "pairs"), "reconstruct", 0.2),
+        "edits": SourceConfig(str(world / root / "edits"), "edit", 0.2),
+        "stories": SourceConfig(str(world / root / "stories"), "document", 0.2),
     }
     module = DocumentDataModule(
-        sources, sequences_per_batch=4, batches_per_epoch=6, workers=workers, drop=0.3
+        {name: SourceConfig(**config) for name, config in sources.items()},
+        sequences_per_batch=4,
+        batches_per_epoch=6,
+        workers=workers,
+        drop=0.3,
     )
     stamps = {"codes": model.fingerprint("encoder", "tokenizer"), "features": model.fingerprint("encoder")}
     module.trainer = SimpleNamespace(lightning_module=FixedStage(model, stamps))
@@ -78,7 +82,7 @@ def test_stale_codes_stop_the_run(world, tiny_illume, workers):
         run(world, name)
     with torch.no_grad():
         tiny_illume.tokenizer.codebook.add_(0.1)
-    with pytest.raises(StaleCodes, match="codes of another model .* make them anew with"):
+    with pytest.raises(StaleCodes, match="codes of another model .* compute them again with"):
         list(loader(world, "codes", tiny_illume, workers))
 
 
@@ -109,7 +113,7 @@ def test_a_signature_in_a_url_is_in_no_name_and_no_line(tmp_path, tiny_illume, m
     """A shard of that name, without the signature, is found again; what is odd in it is named without."""
     write_samples(tmp_path / "0.tar", {"a": {"png": png(1), "txt": b"a"}, "b": {"png": b"x", "txt": b"b"}})
     copy = contextmanager(lambda place: iter([str(tmp_path / "0.tar")]))
-    monkeypatch.setattr(tokenize, "local", copy)
+    monkeypatch.setattr(tokenize, "local_copy", copy)
     url = "https://user:PASSWORD@host/0.tar?sig=SIGNATURE"
     made = tokenize.tokenize(tiny_illume, [url], tmp_path / "out")
     assert find_shards(str(tmp_path / "out")) == [str(tmp_path / "out/0.tar")]

@@ -11,7 +11,7 @@ from lightning.pytorch.plugins.precision import HalfPrecision, MixedPrecision
 from torch.utils.data import DataLoader
 
 from datamodules.image_datamodule import ImageBatch
-from datamodules.tokenize import _make
+from datamodules.tokenize import encode_images
 from lightning_modules.detokenizer import DetokenizerModule
 from lightning_modules.tokenizer import TokenizerModule
 from models.document import describe_document, draw_document
@@ -108,7 +108,7 @@ def test_codes_and_frozen_features_are_the_same_in_every_precision(kind, surroun
         assert torch.equal(cast.features(scenes), features)
         assert torch.equal(cast.tokenizer.decode(codes), rebuilt)
         assert torch.equal(
-            torch.stack(_make(cast, "codes", list(scenes), 24)), codes
+            torch.stack(encode_images(cast, "codes", list(scenes), 24)), codes
         )  # of datamodules.tokenize
     assert {p.dtype for p in cast.parameters()} == {torch.float32}
     assert features.dtype == rebuilt.dtype == torch.float32

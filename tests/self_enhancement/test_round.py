@@ -18,7 +18,7 @@ from callbacks import self_enhancement
 from common import files
 from datamodules.decode import decode_image
 from datamodules.shard import Shard
-from datamodules.templates import TEMPLATES
+from datamodules.templates import TEMPLATES, TemplateRequest
 from judges.assessment import DIMENSIONS, Assessment, Verdict, from_text
 from judges.judge import Judge, JudgeUnavailable, Unjudged
 from models.document import Draw, See, Text
@@ -93,7 +93,7 @@ def documents(one):
         shard = Shard(path)
         for number in range(len(shard)):
             sample = shard.read(number)
-            yield TEMPLATES["document"](sample, 48, None, 0.0), sample
+            yield TEMPLATES["document"](TemplateRequest(sample, 48)), sample
 
 
 def content(folder):

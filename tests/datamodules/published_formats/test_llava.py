@@ -65,7 +65,7 @@ def test_paths_as_urls_have_them_are_found_or_hinted_at(images):
 def test_marks_of_other_spellings_are_counted(images, mark):
     row = {"image": "1.jpg", "conversations": talk(("human", f"{mark}\nwhat ?"), ("gpt", "a circle"))}
     assert converted(images, [row])[0] == 2
-    assert skipped(images.parent / "out") == {"a conversation marks its images otherwise than by <image>": 1}
+    assert skipped(images.parent / "out") == {"a conversation has other image marks than <image>": 1}
 
 
 def test_several_images_of_a_row_are_seen_in_order(images):
@@ -115,9 +115,9 @@ def test_video_rows_and_marks_without_images_are_counted(images):
     assert code == 0 and len(found) == 1
     assert skipped(images.parent / "out") == {
         "a conversation needs a video": 3,
-        "a conversation has more places for images than images": 2,
+        "a conversation has more image marks than images": 2,
         "an image is missing": 1,
-        "a conversation has fewer places for images than images": 1,
+        "a conversation has fewer image marks than images": 1,
     }
 
 

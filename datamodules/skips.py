@@ -1,9 +1,10 @@
-"""What was skipped, and why: each broken thing once, by source and reason. Nothing is replaced in silence."""
+"""Skipped samples, each once, by source and reason: nothing is replaced silently."""
 
 import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from common.terminal import printable
 
@@ -16,9 +17,13 @@ class TooManySkipped(ValueError):
 
 @dataclass(frozen=True)
 class Skip:
-    """One thing that was skipped: `what` names it (a shard, or a shard and a key), `samples` is how many went with it.
+    """Something that was skipped.
 
-    A reason's words up to its first colon are its kind; what follows is of this one alone. Of no samples it is a remark.
+    Attributes:
+        source: its name.
+        reason: up to its first colon it is the kind by which skips are counted.
+        what: a shard, or a shard and a key.
+        samples: how many samples were lost with it; 0: none, it is a remark.
     """
 
     source: str
@@ -27,23 +32,23 @@ class Skip:
     samples: int = 1
 
 
-class Skipped:
-    """A tally over all readers of a run. The same broken sample counts once, however often its turn comes.
+class SkipTally:
+    """Skips of all readers of a rank. The same broken sample counts once, in however many epochs it is met.
 
     Attributes:
-        given: samples that arrived, by source.
-        counts: samples that did not, by (source, reason).
-        examples: the first of each.
+        delivered: samples that were not skipped, by source.
+        counts: samples that were, by (source, kind of reason).
+        examples: the first of each kind.
     """
 
     def __init__(self) -> None:
-        self.given: Counter[str] = Counter()
+        self.delivered: Counter[str] = Counter()
         self.counts: Counter[tuple[str, str]] = Counter()
         self.examples: dict[tuple[str, str], str] = {}
         self._known: set[tuple[str, str]] = set()
 
     def add(self, skips: Iterable[Skip]) -> None:
-        """Counts what is new, and says the first of each kind."""
+        """Counts new skips, and logs the first of each kind."""
         for skip in skips:
             if skip.samples and (skip.source, skip.what) in self._known:
                 continue
@@ -59,11 +64,11 @@ class Skipped:
     @property
     def total(self) -> int:
         """Samples that were skipped."""
-        return sum(self.counts.values())
+        return self.counts.total()
 
-    def most(self) -> str:
-        """The most frequent kind, as words; empty where nothing was skipped."""
-        if not self.total:
+    def most_frequent(self) -> str:
+        """The most frequent kind, for a message; empty where nothing was skipped."""
+        if not self.counts:
             return ""
         (source, reason), count = self.counts.most_common(1)[0]
         return printable(f"from {source}: {reason} ({count})")
@@ -75,17 +80,17 @@ class Skipped:
             for (source, reason), count in self.counts.most_common()
         ]
 
-    def state_dict(self) -> dict:
-        """The whole tally."""
+    def state_dict(self) -> dict[str, Any]:
+        """The whole tally, as plain values."""
         return {
-            "given": dict(self.given),
+            "delivered": dict(self.delivered),
             "counts": [[*kind, count, self.examples[kind]] for kind, count in self.counts.items()],
             "known": sorted(self._known),
         }
 
-    def load_state_dict(self, state: dict) -> None:
-        """Goes on counting after `state`."""
-        self.given = Counter(state["given"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues counting after `state`."""
+        self.delivered = Counter(state["delivered"])
         self.counts = Counter({(source, reason): count for source, reason, count, _ in state["counts"]})
         self.examples = {(source, reason): example for source, reason, _, example in state["counts"]}
         self._known = {(source, what) for source, what in state["known"]}
