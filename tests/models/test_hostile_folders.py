@@ -88,14 +88,14 @@ TOPS = {
     "empty": b"",
     "no parts": b"{}",
     "list": b"[]",
-    "list of parts": b'{"parts": ["encoder"]}',
+    "list of parts": b'{"components": ["encoder"]}',
     "cut": b"{",
     "deep": b"[" * 1_000_000,
-    "unhashable class": b'{"parts": {"encoder": ["x"]}}',
-    "another component's class": b'{"parts": {"encoder": "DiffusionDetokenizer"}}',
-    "a path": b'{"parts": {"../../etc": "VisionEncoder"}}',
-    "utf-16": '{"parts": {}}'.encode("utf-16-le"),
-    "fingerprints of another shape": b'{"parts": {}, "fingerprints": [1]}',
+    "unhashable class": b'{"components": {"encoder": ["x"]}}',
+    "another component's class": b'{"components": {"encoder": "DiffusionDetokenizer"}}',
+    "a path": b'{"components": {"../../etc": "VisionEncoder"}}',
+    "utf-16": '{"components": {}}'.encode("utf-16-le"),
+    "fingerprints of another shape": b'{"components": {}, "fingerprints": [1]}',
 }
 
 
@@ -236,7 +236,7 @@ def test_a_folder_that_is_replaced_while_it_is_read_is_read_again(
 ) -> None:
     import models.model_folder as module
 
-    other, load = another(illume, tmp_path / "other"), module._load_part
+    other, load = another(illume, tmp_path / "other"), module._load_component
     loaded = []
 
     def replaced(path: Path, *more: Any) -> Any:
@@ -248,7 +248,7 @@ def test_a_folder_that_is_replaced_while_it_is_read_is_read_again(
         return part
 
     wanted = Illume.from_pretrained(str(other)).state_dict()
-    monkeypatch.setattr(module, "_load_part", replaced)
+    monkeypatch.setattr(module, "_load_component", replaced)
     found = Illume.from_pretrained(str(folder)).state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
     assert loaded == ["encoder", *COMPONENTS]

@@ -124,7 +124,7 @@ def test_wrong_arguments_are_one_line(given: dict, line: str):
 
 
 def test_a_model_that_cannot_write_is_refused(tmp_path: Path):
-    (tmp_path / "illume.json").write_text(json.dumps({"parts": {}}))
+    (tmp_path / "illume.json").write_text(json.dumps({"components": {}}))
     with pytest.raises(ValueError, match="cannot answer: it has no encoder and no language"):
         load_answerer(str(tmp_path), "cpu", 1, "pad", {})
 

@@ -79,7 +79,7 @@ def test_it_is_saved_and_loaded(pixel_illume, images, tmp_path):
 def test_a_class_that_is_not_known_is_refused(pixel_illume, tmp_path):
     pixel_illume.save_pretrained(str(tmp_path))
     written = (tmp_path / "illume.json").read_text()
-    assert json.loads(written)["parts"]["tokenizer"] == "PixelTokenizer"
+    assert json.loads(written)["components"]["tokenizer"] == "PixelTokenizer"
     (tmp_path / "illume.json").write_text(written.replace("PixelTokenizer", "os.system"))
     with pytest.raises(ValueError, match="os.system', which is not known here"):
         Illume.from_pretrained(str(tmp_path))
