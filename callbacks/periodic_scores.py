@@ -1,4 +1,4 @@
-"""Scores while training: when they are measured, and how they are logged."""
+"""Scores during training: when they are measured, and how they are logged."""
 
 from abc import ABC, abstractmethod
 from typing import Any

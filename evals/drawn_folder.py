@@ -1,78 +1,140 @@
-"""A folder of images each of which was asked for: what is in it, and making what is missing.
+"""A folder of images that a benchmark asks for: what is in it, and drawing what is missing.
 
-GenEval's folder is another (`evals/geneval/images.py`): it holds each prompt's metadata beside its images.
+    DIR/drawn.json   the model that drew them, the seed and the settings
+
+Each file is written whole or not at all, and each image has a seed of its own: a command that was killed goes on with
+what is missing and leaves the same folder, however many processes it has the second time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from evals.drawing import Make, Order, check_known, check_same, count, make_missing, write_record
-from evals.image_sets import Picture, by_stem, check_whole, pictures_in
+from common.files import write_bytes
+from common.images import encode_image
+from common.progress import progress
+from evals.drawing_record import RECORD, check_record, read_record, write_record
+from evals.image_sets import ImageFile, by_stem, image_files, require_all
 from evals.ranks import ALONE, Ranks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ImageRequest(NamedTuple):
+    """An image to be drawn.
+
+    Args:
+        path: in the folder.
+        seed: its own.
+        source: what it is drawn from (a prompt, a picture, an edit).
+        series: the images that one process draws because some start from others; empty: it belongs to none.
+        turn: in a series; it is drawn after those of lower turns.
+    """
+
+    path: str
+    seed: int
+    source: Any
+    series: str = ""
+    turn: int = 0
+
+    @property
+    def stem(self) -> str:
+        """The path without its suffix."""
+        return self.path.rpartition(".")[0]
+
+
+Draw = Callable[[Sequence[ImageRequest]], "Tensor"]  # requests to images (B, 3, H, W) uint8
+
+
+def image_seed(seed: int, index: int) -> int:
+    """The seed of the image at an index of the whole set."""
+    return seed * 1_000_003 + index
 
 
 @dataclass(frozen=True)
 class DrawnFolder:
-    """A folder and what it is to hold; other programs' images may be files of another kind.
+    """A folder and the images that it is to hold; those of other programs may have other suffixes.
 
     Args:
-        path: where it is.
-        orders: every image that it may hold.
+        path: of the folder.
+        requests: every image that it may hold.
         wanted: those that are asked for this time.
-        record: who makes them; empty where nothing is made.
+        record: of the drawing; empty where nothing is drawn.
     """
 
     path: Path
-    orders: Sequence[Order]
-    wanted: Sequence[Order]
+    requests: Sequence[ImageRequest]
+    wanted: Sequence[ImageRequest]
     record: Mapping[str, Any]
+    count_option: ClassVar[str] = "--limit"
 
-    def existing(self) -> dict[str, Picture]:
-        """The images that are there, by stem.
+    def existing(self) -> dict[str, ImageFile]:
+        """The images in the folder, by stem.
 
         Raises:
-            ValueError: there is one that nothing asks for, or one twice.
+            ValueError: one is not among the requests, or is there twice.
         """
         try:
-            found = pictures_in(self.path)
+            found = image_files(self.path)
         except FileNotFoundError:
             return {}
-        why = f"nothing here asks for it (images are called {self.orders[0].path} and so on)"
-        return by_stem(found, {order.stem for order in self.orders}, why)
+        why = f"nothing here asks for it (images are called {self.requests[0].path} and so on)"
+        return by_stem(found, {request.stem for request in self.requests}, why)
 
     def check(self) -> None:
-        """Makes sure that its images are those that are to be made in it, or, if none are, all there.
+        """Makes sure that the images are those of the record, or, without one, that none is missing.
 
         Raises:
-            FileNotFoundError: some are missing, and nothing is made.
+            FileNotFoundError: some are missing, and nothing is drawn.
             ValueError: there are others.
         """
         if not self.record:
-            self.pictures()
+            self.files()
         elif self.path.exists():
-            check_same(self.path, self.record)
-            check_known(self.path, self.existing())
+            check_record(self.path, self.record)
+            if self.existing() and not read_record(self.path):
+                raise ValueError(
+                    f"{self.path} holds images but no {RECORD}, so nobody knows who drew them: "
+                    "leave out --model to score them"
+                )
 
-    def pictures(self) -> dict[str, Picture]:
-        """The wanted images by the paths of their orders, once they are there.
+    def files(self) -> dict[str, ImageFile]:
+        """The wanted images, by the paths of their requests.
 
         Raises:
             FileNotFoundError: some are missing.
         """
-        do = "draw them with --model DIR, or say with --limit N how many are meant"
-        found = check_whole(self.existing(), [order.stem for order in self.wanted], self.path, do)
-        return {order.path: picture for order, picture in zip(self.wanted, found, strict=True)}
+        do = f"draw them with --model DIR, or give {self.count_option} N for how many are meant"
+        found = require_all(self.existing(), [request.stem for request in self.wanted], self.path, do)
+        return {request.path: file for request, file in zip(self.wanted, found, strict=True)}
 
-    def fill(self, make: Make, batch: int, ranks: Ranks = ALONE) -> int:
-        """Makes what is missing, each process its share; returns, once all have, how many this one made."""
+    def prepare(self) -> None:
+        """Writes what the folder holds beside its images; the first process does, before any image."""
+        write_record(self.path, self.record)
+
+    def fill(self, draw: Draw, batch: int, ranks: Ranks = ALONE) -> int:
+        """Draws this process's share of what is missing; returns, once all have drawn, how many images that were."""
         if ranks.first:
-            write_record(self.path, self.record)
+            self.prepare()
         ranks.wait()
         found = self.existing()
-        groups = set(ranks.share(list(dict.fromkeys(order.group for order in self.wanted))))
-        missing = [order for order in self.wanted if order.group in groups and order.stem not in found]
-        made = count(make_missing(make, self.path, missing, batch))
+        groups = set(ranks.share(list(dict.fromkeys(r.series or r.path for r in self.wanted))))
+        missing = [r for r in self.wanted if (r.series or r.path) in groups and r.stem not in found]
+        drawn = sum(1 for _ in progress(self._draw(draw, missing, batch), "images drawn", len(missing)))
         ranks.wait()
-        return made
+        return drawn
+
+    def _draw(self, draw: Draw, missing: Sequence[ImageRequest], size: int) -> Iterator[ImageRequest]:
+        """Draws images, a batch of one turn at a time, and yields each request once its image is written."""
+        from models.image_input import to_pil
+
+        for _, turn in groupby(sorted(missing, key=lambda r: r.turn), key=lambda r: r.turn):
+            requests = list(turn)
+            for start in range(0, len(requests), size):
+                batch = requests[start : start + size]
+                for request, image in zip(batch, draw(batch), strict=True):
+                    write_bytes(self.path / request.path, encode_image(to_pil(image), request.path))
+                    yield request

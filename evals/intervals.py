@@ -1,4 +1,4 @@
-"""A mean over prompts and its 95% interval, where some prompts belong together and so tell less than as many others."""
+"""A mean over prompts and its 95% interval, where some prompts form clusters."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -11,46 +11,48 @@ Z = 1.959964  # of a normal distribution, 95% lie within so many deviations
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean and its interval, which one group alone has not, nor have values that are all the same."""
+    """A mean and its interval, which a single cluster does not have, nor values that are all the same."""
 
     value: float
     low: float | None
     high: float | None
 
-    def reported(self, name: str) -> dict[str, float]:
-        """It in a report: `name`, `name/low` and `name/high`."""
+    def to_report(self, name: str) -> dict[str, float]:
+        """Its entries in a report: `name`, `name/low` and `name/high`."""
         limits = {f"{name}/low": self.low, f"{name}/high": self.high}
         return {name: self.value} | {key: limit for key, limit in limits.items() if limit is not None}
 
 
-def mean_of(values: Sequence[float], groups: Sequence[Hashable], least: float, most: float) -> Mean:
-    """The mean of some values.
+def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: float, high: float) -> Mean:
+    """The mean of values and its interval.
 
-    The deviation is that of a mean of clusters (Liang and Zeger 1986), the usual one where each is a group of its own;
-    the limits are Student's with the groups' degrees of freedom, cut at what a value can be.
+    The deviation is that of a mean of clusters (Liang and Zeger 1986), the usual one where each value is a cluster of its
+    own; the limits are Student's with the clusters' degrees of freedom, cut at the range of a value.
 
     Args:
         values: one a prompt.
-        groups: which of them belong together (edits of one image, turns of one session).
-        least: the least that a value can be.
-        most: the most.
+        clusters: of each value, what it has in common with others (edits of one image, turns of one session).
+        low: the least that a value can be.
+        high: the most.
     """
     value = fmean(values)
     sums: defaultdict[Hashable, float] = defaultdict(float)
-    for one, group in zip(values, groups, strict=True):
-        sums[group] += one - value
+    for one, cluster in zip(values, clusters, strict=True):
+        sums[cluster] += one - value
     count = len(sums)
     if count < 2:
         return Mean(value, None, None)
     deviation = sqrt(count / (count - 1) * sum(total**2 for total in sums.values())) / len(values)
     if deviation == 0:
-        return Mean(value, None, None)  # an interval of no width would be sure of what was never seen to vary
-    reach = student(count - 1) * deviation
-    return Mean(value, max(value - reach, least), min(value + reach, most))
+        return Mean(
+            value, None, None
+        )  # an interval of width 0 would claim certainty that nothing was seen to vary
+    reach = student_t(count - 1) * deviation
+    return Mean(value, max(value - reach, low), min(value + reach, high))
 
 
-def student(freedom: int) -> float:
-    """How many deviations hold 95% of Student's distribution: exact for 1 and 2, then Hill's series (1970)."""
+def student_t(freedom: int) -> float:
+    """The 97.5% quantile of Student's distribution: exact for 1 and 2 degrees of freedom, then Hill's series (1970)."""
     if freedom < 3:
         return (12.706205, 4.302653)[freedom - 1]
     terms = (

@@ -1,33 +1,33 @@
-"""The options of `python -m evals`: which suites there are, and which of them has which option."""
+"""The options of `python -m evals`, which are the fields of the suites' settings."""
 
 import argparse
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from common.errors import Parser
 from common.paths import path_or_name, user_path
+from evals.editing.settings import EmuEditSettings, MagicBrushSettings
+from evals.fidelity.settings import FidelitySettings, FidSettings
+from evals.genai_bench.settings import GenAIBenchSettings
+from evals.geneval.settings import GenEvalSettings
+from evals.settings import PlaygroundSettings, Settings
 from models.device import DEVICES
-from models.sampling_options import NAMES, add_sampling
+from models.generation import SamplingConfig
+from models.sampling_options import NAMES, add_sampling, given_sampling
 
-# The options that not every suite has.
-MADE = ("batch", "limit")
-REAL = ("real", "inception", "features")
-EDITS = ("data", "clip", "dino")
-SUITES = {
-    "playground": (
-        *("quick", "per_category", "samples", "inception", "assess", "seeds"),
-        *(f"edit_{name}" for name in NAMES),
-    ),
-    "geneval": (
-        *("prompts", "detector", "clip", "threshold", "counting_threshold", "overlap", "batch"),
-        *("per_category", "seeds", "limit"),
-    ),
-    "fid": ("prompts", *REAL, *MADE),
-    "mjhq": (*REAL, *MADE),
-    "rfid": (*REAL, *MADE),
-    "genai_bench": ("prompts", "vlm", "vlm_tokenizer", "per_category", *MADE),
-    "emu_edit": (*EDITS, "split", *MADE),
-    "magicbrush": (*EDITS, "multi_turn", *MADE),
+SUITES: dict[str, type[Settings]] = {
+    "playground": PlaygroundSettings,
+    "geneval": GenEvalSettings,
+    "fid": FidSettings,
+    "mjhq": FidelitySettings,
+    "rfid": FidelitySettings,
+    "genai_bench": GenAIBenchSettings,
+    "emu_edit": EmuEditSettings,
+    "magicbrush": MagicBrushSettings,
 }
+DRAWING = (*NAMES, "batch")  # options of no use where nothing is drawn
 
 
 def count(text: str) -> int:
@@ -37,28 +37,42 @@ def count(text: str) -> int:
     return int(text)
 
 
+TYPES = {int: (count, "N"), float: (float, "X"), str: (path_or_name, "DIR"), Path: (user_path, "DIR")}
+
+
+def flag(name: str) -> str:
+    """The option of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
 class SuiteParser(Parser):
-    """Refuses options of another suite than the one that was chosen."""
+    """Refuses options that the chosen suite does not have, or that have no effect."""
+
+    suites: dict[str, list[str]]  # of each option that not every suite has
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses the command line."""
         options = super().parse_args(args, namespace)
-        for suite, names in SUITES.items():
-            for name in set(names) - set(SUITES[options.suite]):
-                value = getattr(options, name)  # 0 is said, too
-                if value is not None and value is not False:
-                    self.error(
-                        f"--{name.replace('_', '-')} is an option of --suite {suite}, not of {options.suite}"
-                    )
-        if options.model is None and options.suite == "playground":
-            self.error("the following arguments are required: --model")
+        suite = options.suite
+        given = [name for name, value in vars(options).items() if value is not None]
+        for name in given:
+            if suite not in self.suites.get(name, [suite]):
+                self.error(f"{flag(name)} is an option of --suite {self.suites[name][0]}, not of {suite}")
+        if options.model is None and suite in ("playground", "rfid"):
+            self.error(f"--suite {suite} needs --model DIR, which it evaluates")
+        if options.model is None and (idle := [name for name in given if name in DRAWING]):
+            self.error(f"{flag(idle[0])} is of drawing, and nothing is drawn without --model DIR")
+        if suite == "rfid" and (idle := [name for name in given if name in NAMES]):
+            self.error(f"{flag(idle[0])} is of drawing prompts: --suite rfid only reconstructs")
         return options
 
 
 def build_parser() -> SuiteParser:
-    """The command line. Sizes that are not given are the suite's own, or those of --quick."""
+    """The command line; a setting that is not given is None."""
     parser = SuiteParser(
-        prog="python -m evals", description="Evaluates a model folder, or images.", allow_abbrev=False
+        prog="python -m evals",
+        description="Evaluates a model folder, or images (docs/use/evaluation.md).",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--model",
@@ -74,107 +88,68 @@ def build_parser() -> SuiteParser:
         "--images",
         type=user_path,
         metavar="DIR",
-        help="playground: contact sheets; others: where their images are",
+        help="playground: contact sheets; others: folder of their images",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: %(default)s")
     sampling = parser.add_argument_group("how images are drawn; the report says how they were")
     add_sampling(sampling, "drawings, or of edits in emu_edit and magicbrush")
-    _add_shared(parser.add_argument_group("several suites"))
-    _add_playground(parser.add_argument_group("--suite playground"))
-    _add_geneval(parser.add_argument_group("--suite geneval (docs/use/geneval.md)"))
-    _add_fidelity(parser.add_argument_group("--suite fid, mjhq and rfid (docs/use/fidelity.md)"))
-    _add_genai(parser.add_argument_group("--suite genai_bench (docs/use/genai_bench.md)"))
-    _add_editing(parser.add_argument_group("--suite emu_edit and magicbrush (docs/use/editing.md)"))
+    settings: dict[str, dict[str, Field]] = {}
+    for suite, kind in SUITES.items():
+        for one in fields(kind):
+            if one.name not in ("seed", "sampling"):
+                settings.setdefault(one.name, {})[suite] = one
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    parser.suites = {}
+    for name, of in sorted(settings.items(), key=lambda item: -len(item[1])):
+        title = f"--suite {', '.join(of)}"
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        added = len(parser._actions)
+        _add_option(groups[title], name, of)
+        parser.suites |= {action.dest: list(of) for action in parser._actions[added:]}
     return parser
 
 
-def _add_shared(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--prompts",
-        type=path_or_name,
-        metavar="FILE",
-        help="geneval: its evaluation_metadata.jsonl; genai_bench: its folder; both: or the word playground; "
-        "fid: a prompt a line",
-    )
-    group.add_argument(
-        "--per-category", type=count, metavar="N", help="the playground's prompts of each category (50)"
-    )
-    group.add_argument("--seeds", type=count, metavar="N", help="images of each GenEval prompt (4)")
-    group.add_argument("--batch", type=count, metavar="N", help="images made at once (16)")
-    group.add_argument(
-        "--limit", type=count, metavar="N", help="of so many images, GenEval prompts or sessions (all)"
-    )
-    group.add_argument(
-        "--clip", type=path_or_name, metavar="DIR", help="CLIP: of GenEval's colours, of edits"
-    )
-    group.add_argument(
-        "--inception",
-        type=user_path,
-        metavar="FILE",
-        help="Inception weights (downloaded); playground: for FID as well",
-    )
+def _add_option(group: argparse._ArgumentGroup, name: str, suites: Mapping[str, Field]) -> None:
+    """Adds the option of a setting, whose help differs from suite to suite."""
+    suite, one = next(iter(suites.items()))
+    hint = get_type_hints(SUITES[suite])[name]
+    kind = next(iter(get_args(hint)), hint)
+    if kind is SamplingConfig:
+        return add_sampling(group, "edits", name.removesuffix("sampling").replace("_", "-"))
+    helps: dict[str, list[str]] = {}
+    for suite, field in suites.items():
+        helps.setdefault(field.metadata["help"], []).append(suite)
+    shown = [text if len(helps) == 1 else f"{', '.join(of)}: {text}" for text, of in helps.items()]
+    about: dict[str, Any] = {"help": "; ".join(shown)}
+    if kind is bool:
+        about |= {"action": "store_true", "default": None}
+    elif "choices" not in one.metadata["argparse"]:
+        about["type"], about["metavar"] = TYPES[kind]
+    group.add_argument(flag(name), **about | one.metadata["argparse"])
+    return None
 
 
-def _add_playground(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--quick", action="store_true", help="few samples of everything, to try it out")
-    group.add_argument(
-        "--samples",
-        type=count,
-        metavar="N",
-        help="held-out scenes to reconstruct; questions and edits follow it (600)",
-    )
-    add_sampling(group, "edits", "edit-")
-    group.add_argument(
-        "--assess", action="store_true", help="has the model assess GenEval's drawings itself as well"
-    )
+def read_settings(options: argparse.Namespace) -> Settings:
+    """The settings of the chosen suite.
 
-
-def _add_geneval(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--detector",
-        type=path_or_name,
-        metavar="DIR",
-        help="Mask2Former, OWLv2 or Grounding DINO; or the word playground",
-    )
-    group.add_argument("--threshold", type=float, help="score that a detection must exceed (0.3)")
-    group.add_argument("--counting-threshold", type=float, help="the same where objects are counted (0.9)")
-    group.add_argument("--overlap", type=float, help="IoU from which two of a class are one (1: never)")
-
-
-def _add_fidelity(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--real",
-        type=user_path,
-        metavar="DIR",
-        help="real images: folder, .zip, .tar, statistics; MJHQ-30K's folder",
-    )
-    group.add_argument(
-        "--features", type=user_path, metavar="DIR", help="keeps features there, to go on with"
-    )
-
-
-def _add_genai(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--vlm",
-        type=path_or_name,
-        metavar="DIR",
-        help="who says what an image shows: CLIP-FlanT5 or any that answers questions; or the word playground",
-    )
-    group.add_argument(
-        "--vlm-tokenizer",
-        type=path_or_name,
-        metavar="DIR",
-        help="CLIP-FlanT5's, which is its T5's: google/flan-t5-xxl",
-    )
-
-
-def _add_editing(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--data", type=path_or_name, metavar="DIR", help="the benchmark's folder")
-    group.add_argument(
-        "--dino", type=path_or_name, metavar="DIR", help="DINO or DINOv2, best facebook/dino-vits16"
-    )
-    group.add_argument("--split", choices=("test", "validation"), help="of Emu Edit (test)")
-    group.add_argument(
-        "--multi-turn", action="store_true", help="MagicBrush's sessions of several turns as well"
-    )
+    Raises:
+        ValueError: one is missing, or they do not fit each other.
+    """
+    kind = SUITES[options.suite]
+    given: dict[str, Any] = {"seed": options.seed, "sampling": given_sampling(options)}
+    missing = ["--images"] if options.images is None and options.suite != "playground" else []
+    for one in fields(kind):
+        if one.name == "edit_sampling":
+            given[one.name] = given_sampling(options, "edit_")
+        elif one.name not in given and (value := getattr(options, one.name)) is not None:
+            given[one.name] = value
+        required = one.default is MISSING and one.default_factory is MISSING
+        if one.name not in given and (required or options.model and one.metadata["drawing"]):
+            missing.append(flag(one.name))
+    if missing:
+        raise ValueError(f"--suite {options.suite} needs {' and '.join(missing)}")
+    if options.suite == "fid" and options.prompts is not None and options.model is None:
+        raise ValueError("--prompts says what to draw: give --model DIR as well, or leave it out")
+    return kind(**given)

@@ -1,4 +1,4 @@
-"""A file of prompts, one a line, whatever a line holds."""
+"""A file of prompts, one a line."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ def read_prompt_lines(path: Path, give: str) -> list[str]:
     r"""The lines of a file in UTF-8, or in UTF-16 with a byte-order mark; only \n and \r\n end a line.
 
     Args:
-        path: which.
+        path: of the file.
         give: what to give where it is missing.
 
     Raises:
@@ -27,4 +27,17 @@ def read_prompt_lines(path: Path, give: str) -> list[str]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             check_text(line, f"{path}:{number}")
+    return lines
+
+
+def read_prompts(path: Path) -> list[str]:
+    """Prompts, one a line, as `read_prompt_lines` reads them.
+
+    Raises:
+        ValueError: a line is empty, too.
+    """
+    lines = read_prompt_lines(path, "one with a prompt a line")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            raise ValueError(f"{path}:{number} is empty: each line is a prompt")
     return lines

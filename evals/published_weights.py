@@ -46,7 +46,9 @@ class WeightSource:
                 f"{option} {text}: after @ come the twelve hex digits that a report names, not {pin!r}"
             )
         if not Path(name).is_dir() and not HUB_NAME.fullmatch(name):
-            raise FileNotFoundError(f"{option} {name}: there is no such folder; give one, or a name on the hub")
+            raise FileNotFoundError(
+                f"{option} {name}: there is no such folder; give one, or a name on the hub"
+            )
         return cls(name, option, pin or None)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The processes that `torchrun` started, which share the making of images; one process alone is the usual case."""
+"""The processes that `torchrun` started, which share the drawing of images; usually there is one alone."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,32 +7,31 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-import torch
-from torch import distributed
-
-PATIENCE = timedelta(days=30)  # a process that is done waits for the slowest, and images may take days
+TIMEOUT = timedelta(days=30)  # a process that is done waits for the slowest, and images may take days
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which process this is, of how many."""
+    """The rank of this process, and how many there are."""
 
     rank: int = 0
     world: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that checks, scores and reports."""
+        """Whether this process checks, scores and reports."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> list[Item]:
-        """The items that are this process's own; each item is one process's, whatever was done before."""
+        """This process's share of the items, which does not depend on what was done before."""
         return list(items[self.rank :: self.world])
 
     def wait(self) -> None:
         """Returns once every process has come here."""
         if self.world > 1:
+            from torch import distributed
+
             distributed.barrier()
 
 
@@ -40,16 +39,19 @@ ALONE = Ranks()
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
+def join_processes() -> Iterator[Ranks]:
     """Joins the processes that torchrun started; without it, this process is alone."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield ALONE
         return
+    import torch
+    from torch import distributed
+
     if torch.accelerator.is_available():
         own = int(os.environ.get("LOCAL_RANK", "0")) % torch.accelerator.device_count()
         torch.accelerator.set_device_index(own)
-    distributed.init_process_group("gloo", timeout=PATIENCE)  # it only waits: nothing is sent
+    distributed.init_process_group("gloo", timeout=TIMEOUT)  # it only waits: nothing is sent
     try:
         yield Ranks(distributed.get_rank(), world)
     finally:

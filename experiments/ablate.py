@@ -25,10 +25,10 @@ from common.files import write_text
 from common.json_files import read_object
 from common.markdown import markdown_table
 from common.paths import user_path
-from evals.__main__ import build_parser
+from evals.options import build_parser
 from experiments.ablation_recipe import PUBLISHED, Ablation, check_seeds, read_ablation
 from experiments.paired_statistics import Runs, column, gains, paired_gain, summary, table
-from experiments.processes import ended_by_sigterm, failure, log_of, run_lock, start
+from experiments.processes import exit_on_sigterm, failure, log_of, run_lock, start
 from models.folder_hash import folder_hash
 from training.configs import CONFIGS, find_config
 
@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--out", type=user_path, help="JSON of all figures (default: beside the runs)")
     parser.add_argument("--runs_dir", type=user_path, default=Path("runs"), help="default: runs")
     options = parser.parse_args(arguments)
-    with user_errors("ablate"), ended_by_sigterm():
+    with user_errors("ablate"), exit_on_sigterm():
         if options.jobs < 1:
             raise ValueError(f"--jobs {options.jobs}: must be at least 1")
         return run(find_config(options.ablation, Path.cwd(), "the command line"), options)

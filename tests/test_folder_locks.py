@@ -103,23 +103,12 @@ def test_a_folder_that_another_process_writes_is_refused_in_one_line(
 
 
 def test_images_that_another_process_makes_are_refused(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    suite = SimpleNamespace(check=lambda options: None, run=lambda options, ranks: pytest.fail("it ran"))
-    monkeypatch.setattr(evals.__main__, "import_module", lambda name: suite)
+    monkeypatch.setattr(evals.__main__, "run", lambda *_: pytest.fail("it ran"))
+    words = ["--suite", "fid", "--images", "images", "--real", "images"]
+    for i in range(2):
+        write(f"images/{i}.png", "")
     with lock_folder(Path("images")), pytest.raises(SystemExit) as stop:
-        evals.__main__.main(
-            [
-                "--suite",
-                "geneval",
-                "--model",
-                "m",
-                "--images",
-                "images",
-                "--out",
-                "r.json",
-                "--detector",
-                "playground",
-            ]
-        )
+        evals.__main__.main(words)
     told = capsys.readouterr().err.strip()
     assert stop.value.code == 2 and told.startswith("evals: error: images is being written by process")
 

@@ -1,66 +1,64 @@
-"""What an editing benchmark asks for: edits to draw, and what each result is held against."""
+"""An editing test set: edits to draw, and what each result is compared with."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Reads = Callable[[], bytes]  # an image file's bytes, read when they are needed
+ReadBytes = Callable[[], bytes]  # of an image file, when it is needed
 
 
 @dataclass(frozen=True)
 class Edit:
     """An edit to draw.
 
-    Attributes:
-        name: where its result goes.
-        instruction: the words.
-        before: the image that they are about.
-        series: what it belongs to, where edits go on from each other's results.
-        round: its place in that.
+    Args:
+        name: file of its result.
+        instruction: to the model.
+        before: the image to edit.
+        series: edits of which some start from others' results.
+        turn: in the series.
     """
 
     name: str
     instruction: str
-    before: Reads
+    before: ReadBytes
     series: str = ""
-    round: int = 0
+    turn: int = 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a result is held against.
+    """What a result is compared with.
 
-    Attributes:
-        name: the result's.
+    Args:
+        name: file of the result.
         before: the image before the edit, or before the first of several.
-        reference: the image that it should be like.
-        words_before: what `before` shows.
-        words_after: what the result should show.
-        group: what belongs together, as edits of one image do.
-        task: the kind of edit, where the benchmark tells.
+        reference: the image that the result should resemble.
+        caption_before: of `before`.
+        caption_after: of what the result should show.
+        cluster: what edits of one image, or turns of one session, have in common.
+        task: the kind of edit, where the test set names it.
     """
 
     name: str
-    before: Reads
-    reference: Reads
-    words_before: str
-    words_after: str
-    group: str
+    before: ReadBytes
+    reference: ReadBytes
+    caption_before: str
+    caption_after: str
+    cluster: str
     task: str | None = None
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """A benchmark as it is on disk.
+class EditingTestSet:
+    """A test set as it is on disk.
 
-    Attributes:
-        name: its suite's.
-        edits: all that may be drawn, in order; an edit's number fixes its seed.
+    Args:
+        edits: all that may be drawn, in order; an edit's index fixes its seed.
         wanted: the names of those that are asked for.
-        comparisons: what is measured, by what the report calls it.
-        protocol: how, in words.
+        comparisons: what is measured, by its name in the report.
+        protocol: description of the measures.
     """
 
-    name: str
     edits: Sequence[Edit]
     wanted: frozenset[str]
     comparisons: dict[str, Sequence[Comparison]]

@@ -1,7 +1,7 @@
-"""Emu Edit's test set (arXiv 2311.10089) as it lies on the hub, facebook/emu_edit_test_set: parquet files of two splits.
+"""Emu Edit's test set (arXiv 2311.10089) as it is on the hub, facebook/emu_edit_test_set: parquet files of two splits.
 
-A row has an image, an instruction, a task, a number (`idx`) and captions of the image before and after. There is no image
-of a right answer: what is kept is measured against the image before, what is changed against the caption after.
+A row has an image, an instruction, a task, a number (`idx`) and captions of the image before and after. There is no
+reference image: what is kept is measured against the image before, what is changed against the caption after.
 The result of row 7 is called `7.png`.
 """
 
@@ -12,10 +12,10 @@ from typing import Any
 
 from common.checks import check_choice, check_text
 from common.hashes import hash_bytes
-from evals.editing.edits import Benchmark, Comparison, Edit
+from evals.editing.edits import Comparison, Edit, EditingTestSet
 
-WORDS = ("instruction", "task", "input_caption", "output_caption")
-COLUMNS = ("idx", "image", *WORDS)
+TEXT_COLUMNS = ("instruction", "task", "input_caption", "output_caption")
+COLUMNS = ("idx", "image", *TEXT_COLUMNS)
 TASKS = ("add", "background", "color", "global", "local", "remove", "style", "text", "texture")
 SPLITS = ("test", "validation")
 PROTOCOL = (
@@ -24,13 +24,14 @@ PROTOCOL = (
 )
 
 
-def read_emu_edit(folder: Path, split: str, limit: int | None) -> Benchmark:
-    """The edits of a split, of which the first so many are asked for.
+def read_emu_edit(folder: Path, split: str, limit: int | None) -> EditingTestSet:
+    """The edits of a split, of which the first `limit` are asked for.
 
     Raises:
-        FileNotFoundError: there is none of its files.
-        ValueError: a file or a row is not what it should be, or pyarrow is not installed.
+        FileNotFoundError: it has no files.
+        ValueError: a file or a row is invalid, or pyarrow is not installed.
     """
+    check_choice(split, SPLITS, "split")
     files = sorted({*folder.glob(f"{split}-*.parquet"), *folder.glob(f"data/{split}-*.parquet")})
     if not files:
         raise FileNotFoundError(
@@ -46,24 +47,24 @@ def read_emu_edit(folder: Path, split: str, limit: int | None) -> Benchmark:
                 raise ValueError(f"{where}: idx {row['idx']} is there twice: give the files of one version")
             edits[name] = Edit(name, row["instruction"], read)
             captions = (row["input_caption"], row["output_caption"])
-            group = hash_bytes(row["image"])  # edits of one image resemble each other
-            comparisons.append(Comparison(name, read, read, *captions, group, row["task"]))
+            cluster = hash_bytes(row["image"])  # edits of one image resemble each other
+            comparisons.append(Comparison(name, read, read, *captions, cluster, row["task"]))
     wanted = frozenset(list(edits)[:limit])
-    return Benchmark("emu_edit", list(edits.values()), wanted, {"emu_edit": comparisons[:limit]}, PROTOCOL)
+    return EditingTestSet(list(edits.values()), wanted, {"emu_edit": comparisons[:limit]}, PROTOCOL)
 
 
 def _rows(file: Path) -> Iterator[tuple[partial[bytes], dict[str, Any], str]]:
-    """Each row with its image's bytes, how to read those again, and where it is; only one group of rows is held."""
+    """Each row with a reader of its image's bytes and its location; only one group of rows is in memory."""
     opened = _open(file)
-    if lost := sorted(set(COLUMNS) - set(opened.schema_arrow.names)):
+    if missing := sorted(set(COLUMNS) - set(opened.schema_arrow.names)):
         raise ValueError(
-            f"{file} has no column {', '.join(lost)}: give the files of facebook/emu_edit_test_set"
+            f"{file} has no column {', '.join(missing)}: give the files of facebook/emu_edit_test_set"
         )
     number = 0
     for group in range(opened.num_row_groups):
-        rows = _read_group(file, group, ("idx", *WORDS)).to_pylist()
-        for at, (row, image) in enumerate(zip(rows, _images(file, group), strict=True)):
-            yield partial(_image, file, group, at), row | {"image": image}, f"{file}, row {number}"
+        rows = _read_group(file, group, ("idx", *TEXT_COLUMNS)).to_pylist()
+        for index, (row, image) in enumerate(zip(rows, _images(file, group), strict=True)):
+            yield partial(_image, file, group, index), row | {"image": image}, f"{file}, row {number}"
             number += 1
 
 
@@ -71,7 +72,7 @@ def _check(row: Mapping[str, Any], where: str) -> str:
     """The name of a row's result."""
     if type(row["idx"]) is not int or row["idx"] < 0:
         raise ValueError(f"{where}: idx must be a number from 0, not {row['idx']!r}")
-    for key in WORDS:
+    for key in TEXT_COLUMNS:
         check_text(row[key], f"{where}: {key}")
     check_choice(row["task"], TASKS, f"{where}: task")
     if not isinstance(row["image"], bytes):
@@ -79,15 +80,15 @@ def _check(row: Mapping[str, Any], where: str) -> str:
     return f"{row['idx']}.png"
 
 
-def _image(file: Path, group: int, at: int) -> bytes:
-    return _images(file, group)[at]
+def _image(file: Path, group: int, index: int) -> bytes:
+    return _images(file, group)[index]
 
 
 @lru_cache(maxsize=2)
 def _images(file: Path, group: int) -> list[bytes]:
-    """The images of a group of rows, as files; the last groups are kept, since they are read in order."""
+    """The image files of a group of rows; the last groups are cached, since rows are read in order."""
     column = _read_group(file, group, ("image",)).column("image").to_pylist()
-    return [said.get("bytes") if isinstance(said, dict) else said for said in column]
+    return [value.get("bytes") if isinstance(value, dict) else value for value in column]
 
 
 def _read_group(file: Path, group: int, columns: tuple[str, ...]) -> Any:

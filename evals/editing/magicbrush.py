@@ -1,11 +1,11 @@
-"""MagicBrush's test set (arXiv 2306.10012) as it is unpacked: sessions of one or more turns, with a right answer to each.
+"""MagicBrush's test set (arXiv 2306.10012) unpacked: sessions of one or more turns, each with a reference image.
 
     edit_sessions.json          {"139": [{"input": "139-input.png", "output": "139-output1.png", "instruction": ...}]}
     global_descriptions.json    {"139": {"139-input.png": "what it shows", "139-output1.png": ...}}
     images/139/139-input.png    and so on
 
-Results have the names that the authors' own scorer reads. One turn: each edit goes on from the right answer to the turn
-before (`139/139_1.png`, `139/139_inde_2.png`). Several: each goes on from the result before (`139/139_1.png`,
+Results have the names that the authors' own scorer reads. One turn: each edit starts from the reference of the turn
+before (`139/139_1.png`, `139/139_inde_2.png`). Several: each starts from the result before (`139/139_1.png`,
 `139/139_iter_2.png`), and the last of a session is measured.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from common.checks import check_text
 from common.json_files import read_object
-from evals.editing.edits import Benchmark, Comparison, Edit
+from evals.editing.edits import Comparison, Edit, EditingTestSet
 
 SESSIONS, DESCRIPTIONS = "edit_sessions.json", "global_descriptions.json"
 SESSION = re.compile(r"[\w-]+")
@@ -26,43 +26,41 @@ PROTOCOL = (
 )
 
 
-def read_magicbrush(folder: Path, results: Path, multi_turn: bool, limit: int | None) -> Benchmark:
-    """The edits of a folder, of which those of the first so many sessions are asked for.
+def read_magicbrush(folder: Path, results: Path, multi_turn: bool, limit: int | None) -> EditingTestSet:
+    """The edits of a folder, of which those of the first `limit` sessions are asked for.
 
     Args:
-        folder: the test set's.
-        results: where results are, which edits of several turns go on from.
+        folder: of the test set.
+        results: folder of the results, from which edits of several turns start.
         multi_turn: whether several turns are asked for as well.
-        limit: how many sessions, or None for all.
+        limit: number of sessions; None: all.
 
     Raises:
         FileNotFoundError: a file or an image is not there.
-        ValueError: a file is not what it should be; says where.
+        ValueError: a file is invalid; the message says where.
     """
     give = "give --data the folder of MagicBrush's test set, unpacked"
-    sessions, words = (
-        read_object(folder / SESSIONS, required=give),
-        read_object(folder / DESCRIPTIONS, required=give),
-    )
+    sessions = read_object(folder / SESSIONS, required=give)
+    captions = read_object(folder / DESCRIPTIONS, required=give)
     edits: list[Edit] = []
     single: list[Comparison] = []
     several: list[Comparison] = []
     wanted: set[str] = set()
-    for number, (session, turns) in enumerate(sessions.items()):
-        read = _Session(folder, results, session, turns, words.get(session))
-        edits += read.edits()
-        if limit is None or number < limit:
-            single += read.single()
-            several.append(read.several())
-            wanted |= {edit.name for edit in read.edits() if multi_turn or "_iter_" not in edit.name}
+    for index, (session, turns) in enumerate(sessions.items()):
+        one = _Session(folder, results, session, turns, captions.get(session))
+        edits += one.edits()
+        if limit is None or index < limit:
+            single += one.single()
+            several.append(one.several())
+            wanted |= {edit.name for edit in one.edits() if multi_turn or "_iter_" not in edit.name}
     comparisons = {"magicbrush": single} | ({"magicbrush/multi_turn": several} if multi_turn else {})
-    return Benchmark("magicbrush", edits, frozenset(wanted), comparisons, PROTOCOL)
+    return EditingTestSet(edits, frozenset(wanted), comparisons, PROTOCOL)
 
 
 class _Session:
-    """One session: its images are there, each with a description."""
+    """One session, whose images are there, each with a caption."""
 
-    def __init__(self, folder: Path, results: Path, name: str, turns: Any, words: Any) -> None:
+    def __init__(self, folder: Path, results: Path, name: str, turns: Any, captions: Any) -> None:
         where = f"{folder / SESSIONS}: {name}"
         if not SESSION.fullmatch(name):
             raise ValueError(f"{where}: a session's name is letters and digits")
@@ -70,7 +68,7 @@ class _Session:
             raise ValueError(f"{where} must be a list of turns")
         self.name, self.results, self.turns = name, results, turns
         self.images = folder / "images" / name
-        self.words = words if isinstance(words, dict) else {}
+        self.captions = captions if isinstance(captions, dict) else {}
         for i, turn in enumerate(turns):
             self._check(turn, f"{where}: turn {i + 1}")
 
@@ -82,32 +80,32 @@ class _Session:
         for key in ("input", "output"):
             if Path(turn[key]).name != turn[key] or not (self.images / turn[key]).is_file():
                 raise FileNotFoundError(f"{where}: there is no image {self.images / turn[key]}")
-            said = self.words.get(turn[key])
-            if not isinstance(said, str) or not said.strip():
-                raise ValueError(f"{where}: {DESCRIPTIONS} says nothing of {turn[key]}")
+            caption = self.captions.get(turn[key])
+            if not isinstance(caption, str) or not caption.strip():
+                raise ValueError(f"{where}: {DESCRIPTIONS} has no description of {turn[key]}")
 
     def _result(self, turn: int, kind: str) -> str:
         return f"{self.name}/{self.name}_{'' if turn == 0 else f'{kind}_'}{turn + 1}.png"
 
     def edits(self) -> list[Edit]:
-        """Every edit of the session: each turn by itself, then each that goes on from a result."""
+        """Every edit of the session: each turn by itself, then each that starts from a result."""
         turns = range(len(self.turns))
         alone = [self._edit(i, "inde", self.images / self.turns[i]["input"]) for i in turns]
         return alone + [self._edit(i, "iter", self.results / self._result(i - 1, "iter")) for i in turns[1:]]
 
     def _edit(self, turn: int, kind: str, before: Path) -> Edit:
-        words = self.turns[turn]["instruction"]
-        return Edit(self._result(turn, kind), words, before.read_bytes, self.name, turn)
+        instruction = self.turns[turn]["instruction"]
+        return Edit(self._result(turn, kind), instruction, before.read_bytes, self.name, turn)
 
     def single(self) -> list[Comparison]:
-        """Each turn's result against its right answer."""
+        """Each turn's result against its reference."""
         return [
             self._comparison(self._result(i, "inde"), turn["input"], turn["output"])
             for i, turn in enumerate(self.turns)
         ]
 
     def several(self) -> Comparison:
-        """The last result against the last right answer."""
+        """The last result against the last reference."""
         last = len(self.turns) - 1
         return self._comparison(
             self._result(last, "iter"), self.turns[0]["input"], self.turns[last]["output"]
@@ -115,4 +113,4 @@ class _Session:
 
     def _comparison(self, name: str, before: str, after: str) -> Comparison:
         reads = ((self.images / before).read_bytes, (self.images / after).read_bytes)
-        return Comparison(name, *reads, self.words[before], self.words[after], self.name)
+        return Comparison(name, *reads, self.captions[before], self.captions[after], self.name)

@@ -1,1 +1,1 @@
-"""How near a set of images is to another: FID, KID and IS on Inception features, MJHQ-30K, and rFID (docs/use/fidelity.md)."""
+"""FID, KID and IS on Inception features: drawings of prompts, MJHQ-30K, and reconstructions (rFID)."""

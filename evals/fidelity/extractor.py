@@ -1,4 +1,4 @@
-"""Pictures to features, a batch at a time, kept on disk where that is wanted."""
+"""Features of images by a network, a batch at a time, and their cache on disk."""
 
 import hashlib
 import io
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from common.files import write_bytes
 from common.images import centre_square, open_image
 from common.progress import progress
-from evals.image_sets import Picture
+from evals.image_sets import ImageFile
 from judges.pixels import image_to_tensor
 
 BATCH = 32
-READ = 2  # how images are opened; kept features of images that were opened otherwise are not taken
+READ_VERSION = 2  # of how images are opened; cached features of an older one are not used
 Features = dict[str, Tensor]  # by layer, each (N, D) float32
 
 
@@ -29,10 +29,10 @@ class Extractor:
     """A network that scores are defined on.
 
     Args:
-        network: images (B, 3, H, W) uint8 to a tuple of features (B, D), one for each layer, as torch-fidelity's do.
-        layers: their names; the one of FID and KID comes first, that of IS, if at all, after it.
+        network: images (B, 3, H, W) uint8 -> a tuple of features (B, D), one for each layer, as torch-fidelity's do.
+        layers: their names; that of FID and KID first, then that of IS, if at all.
         about: what a report says of it, and what tells its features from another's.
-        device: where it computes.
+        device: of the network.
     """
 
     network: nn.Module
@@ -48,62 +48,62 @@ class Extractor:
 
 
 def features_of(
-    pictures: Sequence[Picture], extractor: Extractor, keep: Path | None = None, side: int | None = None
+    files: Sequence[ImageFile], extractor: Extractor, cache: Path | None = None, side: int | None = None
 ) -> Features:
-    """Features of pictures, in order.
+    """Features of images of any sizes, in order.
 
     Args:
-        pictures: of any sizes.
+        files: the images.
         extractor: of their features.
-        keep: folder where the features of each batch are kept under a hash of all that they depend on, so that a
-            command which was killed, and the next one on the same images, take them from there.
-        side: if given, the size of the centre square that is taken of each.
+        cache: folder that keeps the features of each batch under a hash of all that they depend on, so that a command
+            which was killed, and the next one on the same images, take them from there.
+        side: of the centre square that is taken of each; None: the whole image.
 
     Raises:
-        ValueError: a picture cannot be read.
+        ValueError: an image cannot be read.
     """
     parts: list[Features] = []
-    for at in progress(range(0, len(pictures), BATCH), "batches of images have features"):
-        contents = [(picture, picture.read()) for picture in pictures[at : at + BATCH]]
-        kept = None if keep is None else keep / f"{_key(contents, extractor, side)}.npz"
-        found = _read(kept, extractor.layers) if kept is not None else None
-        if found is None:
-            found = _extract(contents, extractor, side)
-            if kept is not None:
-                write_bytes(kept, _packed(found))
-        parts.append(found)
+    for start in progress(range(0, len(files), BATCH), "batches of images have features"):
+        contents = [(file.read(), file.where) for file in files[start : start + BATCH]]
+        path = None if cache is None else cache / f"{_key(contents, extractor, side)}.npz"
+        features = _read(path, extractor.layers) if path is not None else None
+        if features is None:
+            features = _extract(contents, extractor, side)
+            if path is not None:
+                write_bytes(path, _pack(features))
+        parts.append(features)
     return {name: torch.cat([part[name] for part in parts]) for name in extractor.layers}
 
 
-def _extract(contents: Sequence[tuple[Picture, bytes]], extractor: Extractor, side: int | None) -> Features:
-    """Images of one size go through the network together."""
+def _extract(contents: Sequence[tuple[bytes, str]], extractor: Extractor, side: int | None) -> Features:
+    """Features of encoded images; those of one size go through the network together."""
     images = []
-    for picture, content in contents:
-        image = open_image(content, picture.where)
+    for content, where in contents:
+        image = open_image(content, where)
         images.append(image_to_tensor(image if side is None else centre_square(image, side)))
-    places: dict[torch.Size, list[int]] = {}
-    for place, image in enumerate(images):
-        places.setdefault(image.shape, []).append(place)
-    groups = [extractor(torch.stack([images[i] for i in group])) for group in places.values()]
-    order = torch.tensor([i for group in places.values() for i in group]).argsort()
+    by_size: dict[torch.Size, list[int]] = {}
+    for i, image in enumerate(images):
+        by_size.setdefault(image.shape, []).append(i)
+    groups = [extractor(torch.stack([images[i] for i in group])) for group in by_size.values()]
+    order = torch.tensor([i for group in by_size.values() for i in group]).argsort()
     return {name: torch.cat([group[name] for group in groups])[order] for name in extractor.layers}
 
 
-def _key(contents: Sequence[tuple[Picture, bytes]], extractor: Extractor, side: int | None) -> str:
-    digest = hashlib.sha256(json.dumps([extractor.about, extractor.layers, side, READ]).encode())
-    for _, content in contents:
+def _key(contents: Sequence[tuple[bytes, str]], extractor: Extractor, side: int | None) -> str:
+    digest = hashlib.sha256(json.dumps([extractor.about, extractor.layers, side, READ_VERSION]).encode())
+    for content, _ in contents:
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()[:32]
 
 
-def _packed(features: Features) -> bytes:
+def _pack(features: Features) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **{name: layer.numpy() for name, layer in features.items()})
     return buffer.getvalue()
 
 
 def _read(path: Path, layers: Sequence[str]) -> Features | None:
-    """Kept features; None where there are none, or where they are damaged."""
+    """Cached features; None where there are none, or where they are damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in layers}

@@ -1,7 +1,7 @@
-"""Frechet distances between two sets of images, by the features of a network.
+"""Frechet distances between the features of two sets of images.
 
-Only the distance on Inception features may be called FID (`evals/fidelity/`). `fd_encoder` takes the frozen encoder's:
-each image by the mean and the standard deviation of its features over the grid.
+Only the distance on Inception features may be called FID. `fd_encoder` takes the frozen encoder's: of each image the mean
+and the standard deviation of its features over the grid.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Gaussian:
-    """What a Frechet distance takes of a set, in float64.
+    """A Gaussian in float64: mean (D,) and covariance (D, D).
 
     Args:
         mean: (D,).
         covariance: (D, D), symmetric.
-        rows: (N, D), whose products are the covariance, where they are fewer than D; they spare its decomposition.
+        rows: (N, D) with rows^T rows the covariance, where N < D; they spare its decomposition.
     """
 
     mean: Tensor
@@ -29,7 +29,7 @@ class Gaussian:
     rows: Tensor | None = None
 
     @classmethod
-    def fitted(cls, features: Tensor) -> "Gaussian":
+    def fit(cls, features: Tensor) -> "Gaussian":
         """The Gaussian of features (N, D).
 
         Raises:
@@ -55,7 +55,7 @@ class Gaussian:
 
 
 def gaussian_distance(a: Gaussian, b: Gaussian) -> float:
-    """Frechet distance of two Gaussians, by symmetric matrices throughout.
+    """Frechet distance of two Gaussians, with symmetric matrices alone.
 
     The trace of sqrt(S T) is the sum of the roots of the eigenvalues of R T R^T, where R^T R = S.
     """
@@ -69,14 +69,13 @@ def gaussian_distance(a: Gaussian, b: Gaussian) -> float:
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """Distance of the Gaussians fitted to features (M, D) and (N, D), in float64."""
-    return gaussian_distance(Gaussian.fitted(a), Gaussian.fitted(b))
+    return gaussian_distance(Gaussian.fit(a), Gaussian.fit(b))
 
 
 @torch.no_grad()
 def encoder_statistics(model: Illume, images: Tensor) -> Tensor:
     """(B, 3, H, W) uint8 -> (B, 2 D): mean and standard deviation of the encoder's features over the grid."""
-    parts = [model.features(part) for part in images.split(BATCH)]
-    features = torch.cat(parts)
+    features = torch.cat([model.features(batch) for batch in images.split(BATCH)])
     return torch.cat([features.mean(1), features.std(1)], 1)
 
 

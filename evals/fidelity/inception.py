@@ -1,7 +1,7 @@
-"""Inception, whose features FID, KID and IS are defined on: torch-fidelity's network, and its weights with care.
+"""Inception, whose features FID, KID and IS are defined on: torch-fidelity's network and its published weights.
 
-The weights are a file that torch-fidelity publishes; the end of its name is the beginning of its SHA-256, which is
-checked. They are read as plain tensors, and only those are handed to torch-fidelity, which itself reads less carefully.
+The end of the file's name is the beginning of its SHA-256, which is checked. The weights are read as plain tensors, and
+only those are handed to torch-fidelity, which itself reads less carefully.
 """
 
 import hashlib
@@ -39,16 +39,16 @@ def torch_fidelity() -> ModuleType:
     try:
         import torch_fidelity
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch is a RuntimeError
-        said = " ".join(str(error).split())[:120]
+        reason = " ".join(str(error).split())[:120]
         raise ValueError(
-            f"FID needs torch-fidelity and a torchvision of torch's own build ({said}): see docs/use/fidelity.md, or "
+            f"FID needs torch-fidelity and a torchvision of torch's own build ({reason}): see docs/use/fidelity.md, or "
             "pip install 'torch-fidelity>=0.4,<0.5' torchvision"
         ) from error
     return torch_fidelity
 
 
 def check_weights(path: Path) -> str:
-    """Makes sure that a file is what its name says, and plain tensors by name; returns its SHA-256.
+    """Checks a file's hash and that it holds plain tensors by name; returns its SHA-256.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -66,11 +66,11 @@ def check_weights(path: Path) -> str:
         raise ValueError(
             f"{path} is not what its name says: its SHA-256 begins with {digest[: len(named[1])]}; get it again"
         )
-    _tensors(path)
+    _load_tensors(path)
     return digest
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
@@ -81,26 +81,26 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def find_weights(given: Path | None = None) -> Path:
-    """The file of weights: the one given, or else torch-fidelity's own, downloaded if it is not there yet.
+    """The file of weights: the one given, or else torch-fidelity's own, downloaded once.
 
     Raises:
-        FileNotFoundError: it is not there, and no network to get it.
+        FileNotFoundError: it cannot be downloaded.
     """
     if given is not None:
         return given
-    place = Path(torch.hub.get_dir()) / "checkpoints" / PUBLISHED
-    if place.is_file():
-        return place
+    path = Path(torch.hub.get_dir()) / "checkpoints" / PUBLISHED
+    if path.is_file():
+        return path
     log.info("getting %s", URL)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(URL, str(place), NAMED_HASH.search(PUBLISHED)[1], progress=False)
+        torch.hub.download_url_to_file(URL, str(path), NAMED_HASH.search(PUBLISHED)[1], progress=False)
     except (OSError, RuntimeError) as error:  # no network; or what came is another file
         raise FileNotFoundError(
             f"{PUBLISHED} is not here and cannot be downloaded ({error}): get it from {URL} where there is a "
-            f"network, and put it at {place}, or give --inception FILE"
+            f"network, and put it at {path}, or give --inception FILE"
         ) from error
-    return place
+    return path
 
 
 def load_inception(
@@ -109,19 +109,19 @@ def load_inception(
     """Inception as an extractor of features.
 
     Args:
-        given: file of weights, or None for torch-fidelity's own.
-        device: where it computes.
-        layers: of the network; the one of FID and KID comes first, that of IS, if at all, after it.
+        given: file of weights; None: torch-fidelity's own.
+        device: of the network.
+        layers: as in `Extractor`.
 
     Raises:
         FileNotFoundError: the weights are not there.
-        ValueError: they are not what they should be, or torch-fidelity is not installed.
+        ValueError: they are other weights, or torch-fidelity is not installed.
     """
     module = torch_fidelity()
     path = find_weights(given)
     digest = check_weights(path)
     plain = io.BytesIO()
-    torch.save(_tensors(path), plain)
+    torch.save(_load_tensors(path), plain)
     plain.seek(0)
     try:
         network = module.FeatureExtractorInceptionV3(NAME, list(layers), feature_extractor_weights_path=plain)

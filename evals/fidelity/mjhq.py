@@ -14,8 +14,8 @@ from typing import Any
 
 from common.checks import check_choice, check_text
 from common.json_files import read_object
-from evals.image_sets import Picture, by_stem, check_whole, told_pictures
-from evals.round_robin import in_turn
+from evals.image_sets import ImageFile, by_stem, image_files, require_all
+from evals.subsets import round_robin
 
 CATEGORIES = (
     "animals",
@@ -35,7 +35,7 @@ IMAGES = "mjhq30k_imgs"
 
 @dataclass(frozen=True)
 class Item:
-    """A prompt: where it stands among all, and the place of its images."""
+    """A prompt: its index among all, and what names its images."""
 
     index: int
     id: str
@@ -53,46 +53,48 @@ def read_items(folder: Path) -> list[Item]:
 
     Raises:
         FileNotFoundError: it has no meta_data.json.
-        ValueError: that is something else, or names a category that there is not.
+        ValueError: that is invalid, or names an unknown category.
     """
     path = folder / "meta_data.json"
-    said = read_object(path, required=f"--real is the folder of MJHQ-30K, with meta_data.json and {IMAGES}")
-    return [_item(path, index, name, one) for index, (name, one) in enumerate(said.items())]
+    entries = read_object(
+        path, required=f"--real is the folder of MJHQ-30K, with meta_data.json and {IMAGES}"
+    )
+    return [_item(path, index, name, one) for index, (name, one) in enumerate(entries.items())]
 
 
-def _item(path: Path, index: int, name: str, said: Any) -> Item:
+def _item(path: Path, index: int, name: str, entry: Any) -> Item:
     where = f"{path}: {name[:60]!r}"
     if not ID.fullmatch(name):
         raise ValueError(f"{where} is no id: it is letters, digits, _ and - alone")
-    if not isinstance(said, dict):
+    if not isinstance(entry, dict):
         raise ValueError(f"{where} must be an object with category and prompt")
-    prompt = check_text(said.get("prompt"), f"{where}: prompt")
-    return Item(index, name, check_choice(said.get("category"), CATEGORIES, f"{where}: category"), prompt)
+    prompt = check_text(entry.get("prompt"), f"{where}: prompt")
+    return Item(index, name, check_choice(entry.get("category"), CATEGORIES, f"{where}: category"), prompt)
 
 
-def chosen(items: Sequence[Item], most: int | None) -> list[Item]:
-    """The first of each category in turn, at most so many, in the order of the file."""
-    return [items[place] for place in in_turn([item.category for item in items], most)]
+def select(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """The first of each category in turn, at most `limit`, in the order of the file."""
+    return [items[i] for i in round_robin([item.category for item in items], limit)]
 
 
 def by_category(items: Sequence[Item]) -> Mapping[str, list[int]]:
-    """Which of the items are of each category, of those that there are."""
+    """The indices of the items of each category."""
     groups: dict[str, list[int]] = {}
-    for place, item in enumerate(items):
-        groups.setdefault(item.category, []).append(place)
+    for i, item in enumerate(items):
+        groups.setdefault(item.category, []).append(i)
     return dict(sorted(groups.items()))
 
 
-def real_pictures(folder: Path, items: Sequence[Item], wanted: Sequence[Item]) -> list[Picture]:
+def real_images(folder: Path, items: Sequence[Item], wanted: Sequence[Item]) -> list[ImageFile]:
     """The real images of the wanted items, from the folder or the archive.
 
     Raises:
         FileNotFoundError: some are missing.
         ValueError: some are of no prompt.
     """
-    place = folder / IMAGES
-    if not place.is_dir():
-        place = folder / f"{IMAGES}.zip"
-    found = [replace(p, name=p.name.removeprefix(f"{IMAGES}/")) for p in told_pictures(place)]
+    path = folder / IMAGES
+    if not path.is_dir():
+        path = folder / f"{IMAGES}.zip"
+    found = [replace(f, name=f.name.removeprefix(f"{IMAGES}/")) for f in image_files(path, warn=True)]
     known = by_stem(found, {item.stem for item in items}, "meta_data.json has no such id in that category")
-    return check_whole(known, [item.stem for item in wanted], place, "get them again")
+    return require_all(known, [item.stem for item in wanted], path, "get them again")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evals.fidelity.extractor import BATCH, Extractor, Features
+from evals.fidelity.extractor import BATCH, Features
 from evals.fidelity.frechet import Gaussian, frechet_distance, gaussian_distance
 from evals.fidelity.inception import LAYERS, load_inception
 
@@ -34,36 +34,36 @@ def all_scores(
     Args:
         generated: features by layer.
         real: the same, or statistics of their first layer; then there is no KID.
-        layers: the one of FID and KID, and that of IS, if at all.
+        layers: as in `Extractor`.
         groups: rows of both that have an FID of their own, by name.
     """
-    ours = generated[layers[0]]
+    drawn = generated[layers[0]]
     report: dict[str, Any]
     if isinstance(real, Gaussian):
-        report = {"fid": gaussian_distance(Gaussian.fitted(ours), real), "real_samples": None}
-        fewest = len(ours)
+        report = {"fid": gaussian_distance(Gaussian.fit(drawn), real), "real_samples": None}
+        fewest = len(drawn)
     else:
-        theirs = real[layers[0]]
-        report = {"fid": frechet_distance(ours, theirs)} | kid(ours, theirs)
-        report["real_samples"] = len(theirs)
-        fewest = min(len(ours), len(theirs))
+        target = real[layers[0]]
+        report = {"fid": frechet_distance(drawn, target)} | kid(drawn, target)
+        report["real_samples"] = len(target)
+        fewest = min(len(drawn), len(target))
         for name, rows in (groups or {}).items():
             report |= {
-                f"fid/{name}": frechet_distance(ours[rows], theirs[rows]),
+                f"fid/{name}": frechet_distance(drawn[rows], target[rows]),
                 f"samples/{name}": len(rows),
             }
     if len(layers) > 1:
         report |= inception_score(generated[layers[1]])
-    report["samples"] = len(ours)
+    report["samples"] = len(drawn)
     return report | _warning(min([fewest, *map(len, (groups or {}).values())]))
 
 
 def _warning(fewest: int) -> dict[str, str]:
     if fewest >= ENOUGH:
         return {}
-    said = f"an FID of {fewest} images is biased upwards: hold it only against others of as many images"
-    log.warning("%s", said)
-    return {"warning": said}
+    warning = f"an FID of {fewest} images is biased upwards: compare it only with others of as many images"
+    log.warning("%s", warning)
+    return {"warning": warning}
 
 
 def kid(generated: Tensor, real: Tensor) -> dict[str, float]:
@@ -72,10 +72,10 @@ def kid(generated: Tensor, real: Tensor) -> dict[str, float]:
 
     size = min(KID_SUBSET_SIZE, len(generated), len(real))
     settings = {"kid_subsets": KID_SUBSETS, "kid_subset_size": size, "rng_seed": SEED, "verbose": False}
-    found = kid_features_to_metric(generated, real, **settings)
+    scores = kid_features_to_metric(generated, real, **settings)
     return {
-        "kid": found[KEY_METRIC_KID_MEAN],
-        "kid/std": found[KEY_METRIC_KID_STD],
+        "kid": scores[KEY_METRIC_KID_MEAN],
+        "kid/std": scores[KEY_METRIC_KID_STD],
         "kid/subsets": KID_SUBSETS,
         "kid/subset_size": size,
     }
@@ -86,15 +86,12 @@ def inception_score(logits: Tensor) -> dict[str, float]:
     from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
     splits = min(IS_SPLITS, len(logits))
-    found = isc_features_to_metric(logits, splits, True, SEED)
-    return {"is": found[KEY_METRIC_ISC_MEAN], "is/std": found[KEY_METRIC_ISC_STD], "is/splits": splits}
+    scores = isc_features_to_metric(logits, splits, True, SEED)
+    return {"is": scores[KEY_METRIC_ISC_MEAN], "is/std": scores[KEY_METRIC_ISC_STD], "is/splits": splits}
 
 
 def fid(images: Tensor, real: Tensor, inception: Path) -> float:
     """FID of images (M, 3, H, W) and (N, 3, H, W) uint8, on Inception weights given by path; needs the extra `evals`."""
     extractor = load_inception(inception, layers=LAYERS[:1])
-    return frechet_distance(*(_features(extractor, side) for side in (images, real)))
-
-
-def _features(extractor: Extractor, images: Tensor) -> Tensor:
-    return torch.cat([extractor(part)[extractor.layers[0]] for part in images.split(BATCH)])
+    sides = (torch.cat([extractor(b)[LAYERS[0]] for b in side.split(BATCH)]) for side in (images, real))
+    return frechet_distance(*sides)

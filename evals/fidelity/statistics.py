@@ -2,19 +2,16 @@
 
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from evals.fidelity.frechet import Gaussian
+if TYPE_CHECKING:
+    from evals.fidelity.frechet import Gaussian
 
 
-def read_statistics(path: Path, width: int) -> Gaussian:
-    """The Gaussian of a file.
-
-    Args:
-        path: the .npz; what is pickled in it is not loaded.
-        width: the features' number.
+def read_statistics(path: Path, width: int) -> "Gaussian":
+    """The Gaussian of a .npz, of which nothing pickled is loaded; features have `width` dimensions.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -22,12 +19,16 @@ def read_statistics(path: Path, width: int) -> Gaussian:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there are no statistics {path}: give a .npz with mu and sigma")
+    import torch
+
+    from evals.fidelity.frechet import Gaussian
+
     try:
         with np.load(path, allow_pickle=False) as arrays:
             mean, covariance = (np.asarray(arrays[name], dtype=np.float64) for name in ("mu", "sigma"))
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        said = " ".join(str(error).split())
-        raise ValueError(f"{path} is no .npz with the arrays mu and sigma ({said})") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is no .npz with the arrays mu and sigma ({reason})") from error
     if mean.shape != (width,) or covariance.shape != (width, width):
         raise ValueError(
             f"{path} has mu {mean.shape} and sigma {covariance.shape}, these features are {width}: "

@@ -21,7 +21,7 @@ NUMBER = re.compile(r"[0-9]{5}")
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt: its number of five digits, which names its image; its words; and its skills."""
+    """A prompt: its number of five digits, which names its image; its text; and its skills."""
 
     number: str
     text: str
@@ -33,12 +33,14 @@ def read_prompts(folder: Path) -> list[Prompt]:
 
     Raises:
         FileNotFoundError: one of the two files is not there.
-        ValueError: one of them is not what it should be; says where.
+        ValueError: one of them is invalid; the message says where.
     """
     give = f"give --prompts a folder with {PROMPTS} and {SKILLS}, as in BaiqiL/GenAI-Bench-1600"
-    texts, skills = read_object(folder / PROMPTS, required=give), read_object(folder / SKILLS, required=give)
-    words = {number: _text(number, said, f"{folder / PROMPTS}: {number}") for number, said in texts.items()}
-    tags: dict[str, set[str]] = {number: set() for number in words}
+    entries, skills = (read_object(folder / name, required=give) for name in (PROMPTS, SKILLS))
+    texts = {
+        number: _text(number, entry, f"{folder / PROMPTS}: {number}") for number, entry in entries.items()
+    }
+    tags: dict[str, set[str]] = {number: set() for number in texts}
     for tag, numbers in skills.items():
         check_choice(tag, TAGS, f"{folder / SKILLS}: skill")
         where = f"{folder / SKILLS}: {tag}"
@@ -50,10 +52,10 @@ def read_prompts(folder: Path) -> list[Prompt]:
                     f"{where} names prompt {name}, which {PROMPTS} has not: are they of one set?"
                 )
             tags[name].add(tag)
-    return [Prompt(number, text, frozenset(tags[number])) for number, text in words.items()]
+    return [Prompt(number, text, frozenset(tags[number])) for number, text in texts.items()]
 
 
-def _text(number: str, said: Any, where: str) -> str:
+def _text(number: str, entry: Any, where: str) -> str:
     if not NUMBER.fullmatch(number):
         raise ValueError(f"{where}: a prompt's number has five digits")
-    return check_text(said.get("prompt") if isinstance(said, dict) else None, f"{where}: prompt")
+    return check_text(entry.get("prompt") if isinstance(entry, dict) else None, f"{where}: prompt")

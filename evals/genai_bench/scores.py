@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from evals.genai_bench.prompts import TAGS, Prompt
-from evals.intervals import mean_of
+from evals.intervals import clustered_mean
 
 
 def check_skills(prompts: Sequence[Prompt]) -> None:
-    """Makes sure that there is something to sum up.
+    """Refuses prompts of which none has a skill.
 
     Raises:
-        ValueError: no prompt has a skill.
+        ValueError: none has.
     """
     if not any(prompt.tags for prompt in prompts):
         raise ValueError(
@@ -22,11 +22,7 @@ def summary(prompts: Sequence[Prompt], scores: Mapping[str, float]) -> dict[str,
     """The report's scores with their 95% intervals over prompts; a skill without any is left out.
 
     As in the authors' own summary, `overall` is the mean over every prompt that has a skill, each counted once, and a
-    prompt without one counts nowhere (7 of the 1,600).
-
-    Args:
-        prompts: which.
-        scores: VQAScore from 0 to 1 by prompt's number.
+    prompt without one counts nowhere (7 of the 1,600). Scores are VQAScores from 0 to 1 by the prompt's number.
     """
     groups = {"overall": [prompt for prompt in prompts if prompt.tags]}
     groups |= {tag: [prompt for prompt in prompts if tag in prompt.tags] for tag in TAGS}
@@ -34,6 +30,6 @@ def summary(prompts: Sequence[Prompt], scores: Mapping[str, float]) -> dict[str,
     for tag, members in groups.items():
         if members:
             numbers = [prompt.number for prompt in members]
-            mean = mean_of([scores[number] for number in numbers], numbers, 0, 1)
-            report |= mean.reported(f"genai/{tag.replace(' ', '_')}")
+            mean = clustered_mean([scores[number] for number in numbers], numbers, 0, 1)
+            report |= mean.to_report(f"genai/{tag.replace(' ', '_')}")
     return report

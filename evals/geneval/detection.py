@@ -1,4 +1,4 @@
-"""What a detector says of an image, who may be one, and which detections count."""
+"""Detections of objects in an image, what makes them, and which of them count."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,46 +24,42 @@ class Detector(Protocol):
     """Finds objects.
 
     Attributes:
-        name: says who detects, weights included; results of one name may stand for each other.
-        classes: what it can find, by GenEval's names.
+        name: of the network and its weights; results of one name may stand for each other.
+        classes: that it can find, by GenEval's names.
     """
 
     name: str
     classes: frozenset[str]
 
-    def detect(self, image: Image.Image, least: float) -> list[Detection]:
-        """Every object in an RGB image whose score is above `least`."""
+    def detect(self, image: Image.Image, threshold: float) -> list[Detection]:
+        """Every object in an RGB image whose score is above a threshold."""
 
 
 class ColourReader(Protocol):
-    """Tells the colours of objects.
-
-    Attributes:
-        name: says who tells them, weights included.
-    """
+    """Reads the colours of objects; `name` is that of the network and its weights."""
 
     name: str
 
-    def read(self, image: Image.Image, objects: Sequence[Detection], name: str) -> list[str]:
+    def read_colours(self, image: Image.Image, objects: Sequence[Detection], name: str) -> list[str]:
         """One colour for each of some objects of a class in an RGB image."""
 
 
-def selected(
-    detections: Iterable[Detection], least: float, most: int, overlap: float
+def select(
+    detections: Iterable[Detection], threshold: float, most: int, overlap: float
 ) -> dict[str, list[Detection]]:
-    """By class the detections that count, the surest first: scores above `least`, `most` at most.
+    """By class the detections that count, in order of score: above a threshold, `most` at most.
 
-    Of two of one class whose IoU is `overlap` or more only the surer one stays; 1 keeps all, as the official scorer does
-    unless it is told otherwise. The cap comes first, as there.
+    Of two of one class whose IoU is `overlap` or more only the surer one stays; 1 keeps all, the official scorer's
+    default. The cap comes first, as there.
     """
     found: dict[str, list[Detection]] = {}
     for one in sorted(detections, key=lambda d: -d.score):
-        if one.score > least:
+        if one.score > threshold:
             found.setdefault(one.name, []).append(one)
-    return {name: _apart(items[:most], overlap) for name, items in found.items()}
+    return {name: _suppress(items[:most], overlap) for name, items in found.items()}
 
 
-def _apart(items: Sequence[Detection], overlap: float) -> list[Detection]:
+def _suppress(items: Sequence[Detection], overlap: float) -> list[Detection]:
     kept: list[Detection] = []
     for one in items:
         if overlap == 1 or all(iou(one.box, other.box) < overlap for other in kept):

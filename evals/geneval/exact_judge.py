@@ -4,7 +4,7 @@ The verdicts equal those of the playground's direct judge (`worlds.playground.ju
 GenEval does. What makes them equal, and where they would differ without it:
 
 - GenEval allows what nobody asked for. Here `exclude` names one more of each class than is asked for, each other
-  shape, and what the judge cannot make out.
+  shape, and objects that the judge cannot identify.
 - GenEval looks for each request among all objects of its class, so that one object may meet two requests. Where one
   shape is asked for in several ways ("a red circle and a blue circle"), the colour is a part of the class, under which
   the judge reports each object as well.
@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image
 
 from evals.geneval.detection import Detection
-from evals.geneval.metadata import Prompt, prompt_of
+from evals.geneval.metadata import Prompt, parse_prompt
 from evals.geneval.rules import Rules
 from evals.geneval.vocabulary import Vocabulary
-from worlds.playground.judge import UNKNOWN, SeenObject, read
+from worlds.playground.judge import UNKNOWN, Reading, SeenObject, read
 from worlds.playground.prompts import PromptSpec, evaluation_prompts
 from worlds.playground.scene import COLOURS, IMAGE_SIZE, SHAPES
 
@@ -36,35 +36,36 @@ VOCABULARY = Vocabulary((*SHAPES, UNKNOWN, *(f"{c} {s}" for c in COLOURS for s i
 
 
 class ExactJudge:
-    """Detects the playground's shapes and tells their colours, exactly: each score is 1."""
+    """Detects the playground's shapes and reads their colours, exactly: each score is 1."""
 
     name = "playground (its exact judge)"
     classes = frozenset(VOCABULARY.classes)
 
-    def detect(self, image: Image.Image, least: float = 0.0) -> list[Detection]:
-        """Every object in an RGB image under its shape, and under its colour and shape together.
-
-        Raises:
-            ValueError: the image is of another size than the playground's.
-        """
+    def detect(self, image: Image.Image, threshold: float = 0.0) -> list[Detection]:
+        """Every object in an RGB image under its shape, and under its colour and shape together."""
         return [
             Detection(name, 1.0, _box(item))
-            for item in _objects(image)
+            for item in read_scene(image).objects
             for name in {item.shape, UNKNOWN if item.shape == UNKNOWN else f"{item.colour} {item.shape}"}
         ]
 
-    def read(self, image: Image.Image, objects: Sequence[Detection], name: str) -> list[str]:
+    def read_colours(self, image: Image.Image, objects: Sequence[Detection], name: str) -> list[str]:
         """The colours of some detected objects."""
-        colours = {_box(item): item.colour for item in _objects(image)}
+        colours = {_box(item): item.colour for item in read_scene(image).objects}
         return [colours[one.box] for one in objects]
 
 
-def _objects(image: Image.Image) -> tuple[SeenObject, ...]:
+def read_scene(image: Image.Image) -> Reading:
+    """What the playground's judge reads in an RGB image.
+
+    Raises:
+        ValueError: the image is of another size than the playground's.
+    """
     if image.size != (IMAGE_SIZE, IMAGE_SIZE):
         raise ValueError(
             f"the playground's judge reads images of {IMAGE_SIZE} pixels a side, not {image.width} x {image.height}"
         )
-    return read(np.array(image)[None])[0].objects
+    return read(np.array(image)[None])[0]
 
 
 def _box(item: SeenObject) -> tuple[float, float, float, float]:
@@ -74,14 +75,14 @@ def _box(item: SeenObject) -> tuple[float, float, float, float]:
 def playground_prompts(per_category: int, seed: int = 0) -> list[Prompt]:
     """The playground's evaluation prompts in GenEval's format."""
     prompts = evaluation_prompts(per_category, seed)
-    return [prompt_of({"prompt": p.text, **metadata_of(p.spec)}, p.text, VOCABULARY) for p in prompts]
+    return [parse_prompt({"prompt": p.text, **metadata_of(p.spec)}, p.text, VOCABULARY) for p in prompts]
 
 
 def metadata_of(spec: PromptSpec) -> dict[str, Any]:
-    """What a prompt demands, as GenEval's metadata say it.
+    """What a prompt demands, as GenEval's metadata.
 
     Raises:
-        ValueError: it relates two things that nothing tells apart.
+        ValueError: it relates two objects that are described alike.
     """
     wanted: Counter[tuple[str | None, str]] = Counter()
     for count, colour, shape in spec.objects:
@@ -95,7 +96,7 @@ def metadata_of(spec: PromptSpec) -> dict[str, Any]:
     counts |= {shape: totals[shape] for shape in (*SHAPES, UNKNOWN)}
     if spec.relation is not None:
         if len(include) != 2:
-            raise ValueError(f"nothing tells the two things of {spec.objects} apart")
+            raise ValueError(f"the two objects of {spec.objects} are described alike")
         include = [include[1], include[0] | {"position": [spec.relation, 0]}]
     exclude = [{"class": name, "count": count + 1} for name, count in counts.items()]
     return {"tag": spec.category, "include": include, "exclude": exclude}
@@ -104,7 +105,7 @@ def metadata_of(spec: PromptSpec) -> dict[str, Any]:
 def _request(
     kind: tuple[str | None, str], count: int, totals: Counter[str], mixed: set[str]
 ) -> dict[str, Any]:
-    """One request; of a shape that is asked for in several ways, by class alone."""
+    """One requirement; of a shape that is asked for in several colours, by class alone."""
     colour, shape = kind
     if shape not in mixed:
         return {"class": shape, "count": count} | ({"color": colour} if colour else {})

@@ -6,7 +6,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import (
-    AutoImageProcessor,
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
     Mask2FormerModel,
@@ -15,9 +14,9 @@ from transformers import (
 
 from evals.geneval.detection import Detection
 from evals.geneval.vocabulary import classes_of
-from evals.published_weights import load, load_network, name_of, settings_of
+from evals.published_weights import WeightSource, processor_settings
 
-MOST = 100  # pairs of query and class that are looked at in an image, as in mmdet
+MAX_CANDIDATES = 100  # pairs of query and class that are looked at in an image, as in mmdet
 
 
 class Segmenter(Mask2FormerForUniversalSegmentation):
@@ -33,67 +32,58 @@ class Segmenter(Mask2FormerForUniversalSegmentation):
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) -> logits of classes (B, Q, C + 1), the last for none, and of masks (B, Q, h, w)."""
-        said = super().forward(pixel_values=pixel_values)
-        return said.class_queries_logits, said.masks_queries_logits
+        outputs = super().forward(pixel_values=pixel_values)
+        return outputs.class_queries_logits, outputs.masks_queries_logits
 
 
 class Mask2FormerDetector:
-    """Finds objects with their masks; boxes are those of the masks.
-
-    Args:
-        source: folder or hub name of a Mask2Former for instances.
-        device: where it runs.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        ValueError: it does not load.
-    """
+    """Finds objects with their masks, by a Mask2Former for instances; boxes are those of the masks."""
 
     def __init__(self, source: str, device: str = "cpu") -> None:
-        self.network = load_network(Segmenter, source, "--detector", device)
-        # the PIL backend, so that figures do not depend on whether torchvision is installed
-        self.processor = load(AutoImageProcessor.from_pretrained, source, "--detector", backend="pil")
+        weights = WeightSource.parse(source, "--detector")
+        self.network = weights.load_network(Segmenter, device)
+        self.processor = weights.load_image_processor()
         self.labels = classes_of(self.network.config.id2label)
         self.classes = frozenset(self.labels.values())
-        about = settings_of(self.processor) | {"labels": self.labels, "kind": "mask2former"}
-        self.name = name_of(source, self.network, about)
+        about = processor_settings(self.processor) | {"labels": self.labels, "kind": "mask2former"}
+        self.name = weights.identify(self.network, about)
 
     @torch.no_grad()
-    def detect(self, image: Image.Image, least: float) -> list[Detection]:
-        """Every object in an RGB image whose score is above `least`."""
+    def detect(self, image: Image.Image, threshold: float) -> list[Detection]:
+        """Every object in an RGB image whose score is above `threshold`."""
         pixels = self.processor(images=image, return_tensors="pt")["pixel_values"]
         classes, masks = self.network(pixels.to(self.network.device))
-        scores, labels, whole = instances(classes[0], masks[0], image.size, least)
-        found = zip(scores.tolist(), labels.tolist(), whole.cpu().numpy(), strict=True)
+        scores, labels, inside = instances(classes[0], masks[0], image.size, threshold)
+        found = zip(scores.tolist(), labels.tolist(), inside.cpu().numpy(), strict=True)
         return [
             Detection(self.labels[i], score, box_of(mask), mask) for score, i, mask in found if mask.any()
         ]
 
 
 def instances(
-    classes: Tensor, masks: Tensor, size: tuple[int, int], least: float
+    classes: Tensor, masks: Tensor, size: tuple[int, int], threshold: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores (K,), labels (K,) and masks (K, H, W) of the instances that score above `least`, as mmdet has them.
+    """Scores (K,), labels (K,) and masks (K, H, W) of the instances that score above `threshold`, as mmdet has them.
 
     A score is the class's probability times the mean probability of the pixels in the mask. `transformers` has a function
-    for this too, which is not used: it cuts masks to 384 x 384 pixels first.
+    for this too, which is not used: it resizes masks to 384 x 384 pixels first.
 
     Args:
         classes: logits (Q, C + 1), the last for none.
         masks: logits (Q, h, w).
         size: width and height of the image.
-        least: what a score must exceed.
+        threshold: what a score must exceed.
     """
-    chances = classes.softmax(-1)[:, :-1]  # (Q, C)
-    best, place = chances.flatten().topk(min(MOST, chances.numel()))
-    hopeful = best > least  # a mask can only lower the score
-    best, place = best[hopeful], place[hopeful]
-    query, label = place // chances.shape[1], place % chances.shape[1]
+    probabilities = classes.softmax(-1)[:, :-1]  # (Q, C)
+    best, index = probabilities.flatten().topk(min(MAX_CANDIDATES, probabilities.numel()))
+    likely = best > threshold  # a mask can only lower the score
+    best, index = best[likely], index[likely]
+    query, label = index // probabilities.shape[1], index % probabilities.shape[1]
     logits = F.interpolate(masks[query][None], size[::-1], mode="bilinear", align_corners=False)[0]
     inside = logits > 0  # (K, H, W)
-    sure = (logits.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
-    scores = best * sure
-    keep = scores > least
+    mask_scores = (logits.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
+    scores = best * mask_scores
+    keep = scores > threshold
     return scores[keep], label[keep], inside[keep]
 
 

@@ -1,4 +1,4 @@
-"""GenEval's prompts with what each asks for: one JSON object a line, `tag`, `prompt`, `include` and perhaps `exclude`."""
+"""GenEval's prompts and their requirements: a JSON object a line, `tag`, `prompt`, `include` and perhaps `exclude`."""
 
 import json
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from models.component_config import check_keys
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """So many of a class, perhaps in a colour, perhaps placed as seen from an earlier one of the list."""
+class Requirement:
+    """A number of objects of a class, perhaps in a colour or in a relation to an earlier requirement of the list."""
 
     name: str
     count: int
@@ -25,17 +25,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt: what must be there, what must not, and the JSON that says so in one line."""
+    """A prompt: what must be in its image, what must not, and the line of JSON that it was read from."""
 
     tag: str
     text: str
-    include: tuple[Wanted, ...]
-    exclude: tuple[Wanted, ...]
+    include: tuple[Requirement, ...]
+    exclude: tuple[Requirement, ...]
     line: str
 
     @property
     def classes(self) -> set[str]:
-        """Every class that it names."""
+        """Every class that its requirements name."""
         return {wanted.name for wanted in (*self.include, *self.exclude)}
 
 
@@ -44,36 +44,36 @@ def read_prompts(path: Path, vocabulary: Vocabulary = GENEVAL) -> list[Prompt]:
 
     Raises:
         FileNotFoundError: it is not there.
-        ValueError: it has none, or a line that is none; says which and why.
+        ValueError: it is empty, or a line is no prompt; the message names the line.
     """
     lines = read_prompt_lines(path, "GenEval's evaluation_metadata.jsonl")
     return [parse_line(line, f"{path}:{i}", vocabulary) for i, line in enumerate(lines, 1)]
 
 
 def parse_line(line: str, where: str, vocabulary: Vocabulary = GENEVAL) -> Prompt:
-    """One prompt.
+    """The prompt of a line.
 
     Raises:
-        ValueError: it is none; begins with `where`.
+        ValueError: it is no prompt; begins with `where`.
     """
     try:
-        said = json.loads(line)
+        metadata = json.loads(line)
     except ValueError as error:
         raise ValueError(f"{where}: no JSON object ({error})") from error
-    if not isinstance(said, dict):
+    if not isinstance(metadata, dict):
         raise ValueError(f"{where}: no JSON object but {line.strip()[:60]}")
-    return prompt_of(said, where, vocabulary)
+    return parse_prompt(metadata, where, vocabulary)
 
 
-def prompt_of(said: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENEVAL) -> Prompt:
-    """A prompt from its JSON object.
+def parse_prompt(metadata: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENEVAL) -> Prompt:
+    """The prompt of a JSON object.
 
     Raises:
-        ValueError: it lacks something, or names what nobody knows; begins with `where`.
+        ValueError: a key is missing, or names what is not known; begins with `where`.
     """
-    tag = check_choice(said.get("tag"), TAGS, f"{where}: tag")
-    text = check_text(said.get("prompt"), f"{where}: prompt")
-    lists = {key: said.get(key, []) for key in ("include", "exclude")}
+    tag = check_choice(metadata.get("tag"), TAGS, f"{where}: tag")
+    text = check_text(metadata.get("prompt"), f"{where}: prompt")
+    lists = {key: metadata.get(key, []) for key in ("include", "exclude")}
     for key, items in lists.items():
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise ValueError(f"{where}: {key} must be a list of objects, not {items!r}")
@@ -85,27 +85,27 @@ def prompt_of(said: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENE
     exclude = [
         _unwanted(item, f"{where}: exclude[{i}]", vocabulary) for i, item in enumerate(lists["exclude"])
     ]
-    return Prompt(tag, text, tuple(include), tuple(exclude), json.dumps(said))
+    return Prompt(tag, text, tuple(include), tuple(exclude), json.dumps(metadata))
 
 
-def _wanted(item: Mapping[str, Any], index: int, where: str, vocabulary: Vocabulary) -> Wanted:
+def _wanted(item: Mapping[str, Any], index: int, where: str, vocabulary: Vocabulary) -> Requirement:
     check_keys(item, ("class", "count", "color", "position"), where)
     name, count = _counted(item, where, vocabulary)
     colour = check_choice(item["color"], vocabulary.colours, f"{where}: color") if "color" in item else None
     if "position" not in item:
-        return Wanted(name, count, colour)
+        return Requirement(name, count, colour)
     position = item["position"]
     if not isinstance(position, list) or len(position) != 2:
         raise ValueError(f'{where}: position must be ["left of", 0], a relation and whose, not {position!r}')
     relation, target = check_choice(position[0], RELATIONS, f"{where}: position"), position[1]
     if type(target) is not int or not 0 <= target < index:
         raise ValueError(f"{where}: position must refer to an earlier one of the list, not to {target!r}")
-    return Wanted(name, count, colour, relation, target)
+    return Requirement(name, count, colour, relation, target)
 
 
-def _unwanted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> Wanted:
+def _unwanted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> Requirement:
     check_keys(item, ("class", "count"), where)
-    return Wanted(*_counted(item, where, vocabulary))
+    return Requirement(*_counted(item, where, vocabulary))
 
 
 def _counted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> tuple[str, int]:

@@ -1,48 +1,23 @@
-"""Verdicts on disk, appended image by image: a JSON object a line, as the official scorer writes them.
+"""Verdicts on disk, in the columns that the official scorer writes, so that its summary reads the file.
 
-Its columns are the official scorer's (filename, tag, prompt, correct, reason, metadata, details), so that its summary
-reads the file, and `image`, a hash of the image's bytes. The file's name holds a hash of who scored and by which rules:
-another detector, CLIP or threshold has a file of its own. What is stale in it (another image or prompt) or cut off is
-dropped.
+They are filename, tag, prompt, correct, reason, metadata and details; ours besides is `image`, a hash of its bytes.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from evals.score_cache import Row, ScoreCache
 
-from common.json_files import append_json_line, read_json_lines, write_json_lines
-
-Result = dict[str, Any]
 TEXTS = ("filename", "tag", "prompt", "reason", "metadata", "details", "image")
 
 
-class Results:
-    """The verdicts of one scorer on the images of one folder.
+class Results(ScoreCache):
+    """The verdicts of one scorer; the fingerprint of an image is its hash and its prompt's metadata."""
 
-    Args:
-        path: the file; what is not worth keeping in it is taken out.
-        images: hash of every image by file name.
-        metadata: prompt line of every image by file name.
-    """
+    key = "filename"
+    keeps_others = False  # the official summary would count them
 
-    def __init__(self, path: Path, images: Mapping[str, str], metadata: Mapping[str, str]) -> None:
-        self.path = path
-        self.known: dict[str, Result] = {}
-        lines = read_json_lines(path)
-        for said in lines:
-            if said is None or not _is_whole(said) or said["filename"] in self.known:
-                continue
-            name = said["filename"]
-            if images.get(name) == said["image"] and metadata.get(name) == said["metadata"]:
-                self.known[name] = said
-        if len(self.known) < len(lines):
-            write_json_lines(path, self.known.values())
+    def is_valid(self, row: Row) -> bool:
+        """Whether a row has all columns."""
+        return isinstance(row.get("correct"), bool) and all(isinstance(row.get(key), str) for key in TEXTS)
 
-    def add(self, result: Result) -> None:
-        """Keeps one more verdict, on disk before it returns."""
-        append_json_line(self.path, result)
-        self.known[result["filename"]] = result
-
-
-def _is_whole(said: Result) -> bool:
-    return isinstance(said.get("correct"), bool) and all(isinstance(said.get(key), str) for key in TEXTS)
+    def fingerprint(self, row: Row) -> tuple[str, str]:
+        """The image's hash and its prompt's metadata."""
+        return row["image"], row["metadata"]

@@ -1,7 +1,7 @@
-"""GenEval's rules: is an image right, by what was detected in it, and if not, why.
+"""GenEval's rules: whether an image is correct, by the objects detected in it, and if not, why.
 
-The rules are those of the official scorer (djghosh13/geneval, evaluation/evaluate_images.py), written anew; so are the
-words of the reasons, so that results can be compared line by line.
+The rules are those of the official scorer (djghosh13/geneval, evaluation/evaluate_images.py), written anew; the reasons
+have its wording, so that results can be compared line by line.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from math import copysign, hypot
 
 from evals.geneval.detection import Box, Detection
-from evals.geneval.metadata import Prompt, Wanted
+from evals.geneval.metadata import Prompt, Requirement
 from evals.geneval.vocabulary import COLOURS
 
-NEARLY_NONE = 1e-3  # pixels
-Group = Sequence[Detection] | None  # the objects that met a request, or None where it was not met
-TellColours = Callable[[Sequence[Detection], str], list[str]]
+MIN_OFFSET = 1e-3  # pixels
+Group = Sequence[Detection] | None  # the objects that met a requirement; None: it was not met
+ReadColours = Callable[[Sequence[Detection], str], list[str]]
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,10 @@ class Rules:
     Args:
         threshold: score that a detection must exceed.
         counting_threshold: the same for the task of counting.
-        most: detections of a class.
+        most: the cap on detections of a class.
         overlap: IoU from which two detections of a class are one; 1: never.
         slack: share of both objects' sizes by which an offset is shortened before it counts.
         lead: share of the whole offset that an axis must exceed to give a relation.
-
-    Raises:
-        ValueError: a value that makes no sense.
     """
 
     threshold: float = 0.3
@@ -47,35 +44,28 @@ class Rules:
         if not 0 < self.overlap <= 1:
             raise ValueError(f"overlap {self.overlap} is out of range: above 0, at most 1 (none is dropped)")
 
-    def least(self, tag: str) -> float:
+    def threshold_for(self, tag: str) -> float:
         """The score that a detection must exceed in a task."""
         return self.counting_threshold if tag == "counting" else self.threshold
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an image is right, and every reason why not."""
+    """Whether an image is correct, and every reason why not."""
 
     correct: bool
     reasons: list[str]
 
 
 def judge(
-    prompt: Prompt, found: Mapping[str, Sequence[Detection]], colours: TellColours, rules: Rules
+    prompt: Prompt, found: Mapping[str, Sequence[Detection]], read_colours: ReadColours, rules: Rules
 ) -> Verdict:
-    """Holds the detections that count, by class and the surest first, against a prompt.
-
-    Args:
-        prompt: what is asked for.
-        found: as `detection.selected` gives it.
-        colours: tells the colour of each of some objects of a class; is only asked where a colour is wanted.
-        rules: the thresholds.
-    """
+    """Holds detections, as `detection.select` returns them, against a prompt; reads colours where they are asked for."""
     groups: list[Group] = []
     reasons: list[str] = []
     for wanted in prompt.include:
         objects = list(found.get(wanted.name, ()))[: wanted.count]
-        reason = _missed(wanted, objects, groups, colours, rules)
+        reason = _unmet(wanted, objects, groups, read_colours, rules)
         groups.append(None if reason else objects)
         reasons += [reason] if reason else []
     for unwanted in prompt.exclude:
@@ -85,32 +75,36 @@ def judge(
     return Verdict(not reasons, reasons)
 
 
-def _missed(
-    wanted: Wanted, objects: Sequence[Detection], groups: Sequence[Group], colours: TellColours, rules: Rules
+def _unmet(
+    wanted: Requirement,
+    objects: Sequence[Detection],
+    groups: Sequence[Group],
+    read_colours: ReadColours,
+    rules: Rules,
 ) -> str | None:
-    """Why a request is not met, if it is not: number, then colour, then place."""
+    """Why a requirement is not met, if it is not: number, then colour, then position."""
     if len(objects) < wanted.count:
         return f"expected {wanted.name}>={wanted.count}, found {len(objects)}"
-    if wanted.colour is not None and (reason := _miscoloured(wanted, colours(objects, wanted.name))):
+    if wanted.colour is not None and (reason := _wrong_colour(wanted, read_colours(objects, wanted.name))):
         return reason
     if wanted.relation is None:
         return None
-    return _misplaced(wanted, wanted.relation, objects, groups[wanted.target], rules)
+    return _wrong_position(wanted, wanted.relation, objects, groups[wanted.target], rules)
 
 
-def _miscoloured(wanted: Wanted, seen: Sequence[str]) -> str | None:
-    right = seen.count(str(wanted.colour))
+def _wrong_colour(wanted: Requirement, colours: Sequence[str]) -> str | None:
+    right = colours.count(str(wanted.colour))
     if right >= wanted.count:
         return None
-    order = sorted(set(seen), key=lambda c: (COLOURS.index(c) if c in COLOURS else len(COLOURS), c))
-    listed = ", ".join(f"{seen.count(colour)} {colour}" for colour in order)
+    order = sorted(set(colours), key=lambda c: (COLOURS.index(c) if c in COLOURS else len(COLOURS), c))
+    listed = ", ".join(f"{colours.count(colour)} {colour}" for colour in order)
     return (
         f"expected {wanted.colour} {wanted.name}>={wanted.count}, found {right} {wanted.colour}; and {listed}"
     )
 
 
-def _misplaced(
-    wanted: Wanted, relation: str, objects: Sequence[Detection], targets: Group, rules: Rules
+def _wrong_position(
+    wanted: Requirement, relation: str, objects: Sequence[Detection], targets: Group, rules: Rules
 ) -> str | None:
     if targets is None:
         return f"no target for {wanted.name} to be {relation}"
@@ -129,7 +123,7 @@ def relations(a: Box, b: Box, rules: Rules) -> list[str]:
         copysign(max(abs(offset) - rules.slack * (abs(a[i + 2] - a[i]) + abs(b[i + 2] - b[i])), 0), offset)
         for i, offset in ((0, dx), (1, dy))
     )
-    if max(abs(right), abs(down)) < NEARLY_NONE:
+    if max(abs(right), abs(down)) < MIN_OFFSET:
         return []
     whole = hypot(dx, dy)
     leads = {"left of": -right, "right of": right, "above": -down, "below": down}

@@ -1,6 +1,6 @@
-"""The words of GenEval: COCO's 80 kinds of objects, three of them renamed, and ten colours.
+"""The vocabulary of GenEval: COCO's 80 classes, three of them renamed, and ten colours.
 
-Detectors are mapped to these words by name, never by place in a list: label files differ in order and in spelling.
+Detectors are mapped to it by name, never by index: label files differ in order and in spelling.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ GENEVAL = Vocabulary(OBJECTS, COLOURS)
 
 
 def class_of(label: str) -> str:
-    """GenEval's name of what a detector labels so."""
+    """GenEval's name of a detector's label."""
     label = label.strip().lower().replace("_", " ").replace("-", " ")
     label = SPELLINGS.get(label, label)
     return RENAMED.get(label, label)

@@ -1,1 +1,1 @@
-"""The field's understanding benchmarks through lmms-eval, which runs our models by the name `illume` (docs/use/lmms.md)."""
+"""ILLUME as a model of lmms-eval, which runs the papers' understanding benchmarks (docs/use/lmms.md)."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from common.images import open_image
-from evals.drawing import read_record
+from evals.drawing_record import read_record
 from evals.editing.measures import difference
 
 

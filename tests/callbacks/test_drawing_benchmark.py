@@ -7,31 +7,45 @@ import pytest
 import torch
 
 from callbacks.drawing_benchmark import DrawingBenchmark
+from evals.benchmark import Benchmark
 from evals.ranks import Ranks
+from evals.settings import DrawingSettings
 from models.unified import Illume
 from tests.callbacks.test_evaluation import Decoding, Stage, fit
 
+CALLS: list[str] = []
 
-class Dice(DrawingBenchmark):
+
+class DiceBenchmark(Benchmark):
     """Throws dice at every turn, and reports what it threw for a drawing."""
 
-    def __init__(self) -> None:
-        when = {"every_n_epochs": 1, "at_end": True}
-        super().__init__("dice", "geneval", seed=5, batch=1, limit=None, **when)
-        self.calls: list[str] = []
+    name = "dice"
 
-    def load_scorer(self, device: str) -> None:
-        self.calls.append(f"load {device} {torch.rand(1).shape[0]}")
+    def _read(self) -> None:
+        self.requests = self.wanted = self._make_requests([("0.png", "a")])
+        self.identity = {}
 
-    def draw(self, model: Illume, folder: Path, ranks: Ranks) -> None:
-        assert not model.language.training and ranks == Ranks()
+    def load_scorer(self, device: str) -> str:
+        CALLS.append(f"load {device} {torch.rand(1).shape[0]}")
+        return "scorer"
+
+    def fill(self, model: Illume, record: dict[str, Any], ranks: Ranks) -> int:
+        assert not model.language.training and ranks == Ranks() and record["seed"] == 5
         self.thrown = float(torch.rand(1))
-        self.calls.append(folder.name)
+        CALLS.append(self.images.name)
+        return 1
 
-    def report(self, folder: Path) -> dict[str, Any]:
+    def score(self, scorer: str) -> dict[str, Any]:
+        assert scorer == "scorer"
         torch.rand(1)
         bounds = {"dice/one/low": 0.0, "dice/one/high": 1.0, "dice/one/samples": 3}
         return {"dice/one": self.thrown, **bounds, "samples": 3, "results": "scores.jsonl", "protocol": "a/b"}
+
+
+class Dice(DrawingBenchmark):
+    def __init__(self) -> None:
+        CALLS.clear()
+        super().__init__(DiceBenchmark, DrawingSettings(seed=5, batch=1))
 
 
 def test_it_logs_the_measures_and_leaves_training_as_it_was(tiny_illume: Illume, tmp_path: Path) -> None:
@@ -39,7 +53,7 @@ def test_it_logs_the_measures_and_leaves_training_as_it_was(tiny_illume: Illume,
     fit(plain, tmp_path / "a", epochs=2)
     trainer = fit(watched, tmp_path / "b", dice, epochs=2)
     assert len(plain.noise) == 4 and plain.noise == watched.noise
-    assert dice.calls == ["load cpu 1", "step-0000002", "step-0000004"]
+    assert CALLS == ["load cpu 1", "step-0000002", "step-0000004"]
     found = {name: float(value) for name, value in trainer.callback_metrics.items() if "dice" in name}
     torch.manual_seed(5)
     assert found == {"dice/one": pytest.approx(float(torch.rand(1)))}
@@ -51,4 +65,4 @@ def test_a_stage_without_the_components_is_refused_before_a_scorer_is_loaded(
     dice = Dice()
     with pytest.raises(ValueError, match="Dice cannot work on this stage, whose model has no language"):
         fit(Decoding(tiny_illume), tmp_path, dice, epochs=1)
-    assert dice.calls == [] and dice.last_step == -1
+    assert CALLS == [] and dice.last_step == -1

@@ -1,4 +1,4 @@
-"""Emu Edit and MagicBrush while training: what is logged is what the command finds on the same results."""
+"""Emu Edit and MagicBrush during training: they log the measures that the command reports of the same results."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import callbacks
-from callbacks.editing import EditingBenchmark
+from callbacks.editing import EmuEdit, MagicBrush
 from evals.__main__ import main
 from models.unified import Illume
 from tests.callbacks.drawn_alike import unlike, without_model
@@ -18,8 +18,8 @@ from tests.evals.geneval.tiny_networks import save_clip
 from training.metrics_file import read_rows
 
 NETWORKS = {"clip": "clip", "dino": "dino", "seed": 3}
-EMU = {"suite": "emu_edit", "data": "emu", "limit": 1, **NETWORKS}
-BRUSH = {"suite": "magicbrush", "data": "brush", "multi_turn": True, "limit": 1, **NETWORKS}
+EMU = {"data": Path("emu"), "limit": 1, **NETWORKS}
+BRUSH = {"data": Path("brush"), "multi_turn": True, "limit": 1, **NETWORKS}
 MEASURES = ("dino", "clip_i", "clip_t", "clip_dir", "l1")
 
 
@@ -46,8 +46,8 @@ def logged(folder: Path, suite: str) -> dict[str, float]:
     return {name: float(value) for name, value in row.items() if name.startswith(f"{suite}/") and value}
 
 
-def test_it_logs_what_the_command_finds_in_the_runs_own_results(tiny_illume: Illume, place: Path) -> None:
-    both = (EditingBenchmark(**EMU), EditingBenchmark(**BRUSH))
+def test_they_log_what_the_command_reports_of_their_results(tiny_illume: Illume, place: Path) -> None:
+    both = (EmuEdit(**EMU), MagicBrush(**BRUSH))
     fit(Stage(tiny_illume), place, *both, epochs=1)
     emu, brush = (place / suite / "step-0000002" for suite in ("emu_edit", "magicbrush"))
     assert [path.name for path in emu.glob("*.png")] == ["7.png"]
@@ -61,8 +61,9 @@ def test_it_logs_what_the_command_finds_in_the_runs_own_results(tiny_illume: Ill
         found = logged(place, suite)
         assert found.keys() == {f"{suite}{other}/{m}" for other in ("", others) for m in MEASURES}
         next(folder.glob("scores-*.jsonl")).unlink()
-        said = report(suite, folder, *words)
-        assert found == pytest.approx({name: said[name] for name in found}, rel=1e-6) and said["seed"] == 3
+        reported = report(suite, folder, *words)
+        assert found == pytest.approx({name: reported[name] for name in found}, rel=1e-6)
+        assert reported["seed"] == 3
     tiny_illume.save_pretrained("model")
     report("emu_edit", place / "own", "--model", "model", "--seed", "3")
     assert without_model(place / "own") == without_model(emu)
@@ -70,44 +71,42 @@ def test_it_logs_what_the_command_finds_in_the_runs_own_results(tiny_illume: Ill
 
 
 def test_a_checkpoint_holds_the_state_of_both(place: Path) -> None:
-    assert EditingBenchmark(**EMU).state_key != EditingBenchmark(**BRUSH).state_key
+    assert EmuEdit(**EMU).state_key != MagicBrush(**BRUSH).state_key
 
 
 def test_a_stage_that_cannot_edit_is_refused(tiny_illume: Illume, place: Path) -> None:
-    with pytest.raises(
-        ValueError, match="EditingBenchmark cannot work on this stage, whose model has no lang"
-    ):
-        fit(Decoding(tiny_illume), place, EditingBenchmark(**EMU), epochs=1)
+    with pytest.raises(ValueError, match="EmuEdit cannot work on this stage, whose model has no lang"):
+        fit(Decoding(tiny_illume), place, EmuEdit(**EMU), epochs=1)
     assert not (place / "emu_edit").exists()
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("kind", "settings", "message"),
     [
-        (EMU | {"suite": "emuedit"}, "suite 'emuedit' is not known: did you mean emu_edit"),
-        (EMU | {"multi_turn": True}, "multi_turn of magicbrush alone"),
-        (BRUSH | {"split": "test"}, "split is of emu_edit alone"),
-        (EMU | {"limit": 0}, "EditingBenchmark: limit and batch are at least 1"),
-        (EMU | {"split": "validation"}, r"emu holds no validation-\*.parquet"),
-        (BRUSH | {"data": "emu"}, "emu/edit_sessions.json is not there"),
-        (EMU | {"clip": "dino"}, "--clip dino is a vit: give a CLIP"),
-        (BRUSH | {"dino": "no/such/one"}, "--dino no/such/one: there is no such folder"),
+        (EmuEdit, EMU | {"multi_turn": True}, "unexpected keyword argument 'multi_turn'"),
+        (MagicBrush, BRUSH | {"split": "test"}, "unexpected keyword argument 'split'"),
+        (EmuEdit, EMU | {"limit": 0}, "EmuEdit: limit 0 is out of range: a whole number from 1"),
+        (EmuEdit, EMU | {"split": "validation"}, r"emu holds no validation-\*.parquet"),
+        (EmuEdit, EMU | {"split": "tst"}, "split 'tst' is not known: did you mean test"),
+        (MagicBrush, BRUSH | {"data": Path("emu")}, "emu/edit_sessions.json is not there"),
+        (EmuEdit, EMU | {"clip": "dino"}, "--clip dino is a vit: give a CLIP"),
+        (MagicBrush, BRUSH | {"dino": "no/such/one"}, "--dino no/such/one: there is no such folder"),
     ],
 )
-def test_what_is_wrong_is_said_before_training(
-    tiny_illume: Illume, place: Path, settings: dict[str, Any], says: str
+def test_wrong_settings_are_refused_before_training(
+    tiny_illume: Illume, place: Path, kind: type[EmuEdit], settings: dict[str, Any], message: str
 ) -> None:
     module = Stage(tiny_illume)
-    with pytest.raises((FileNotFoundError, ValueError), match=says):
-        fit(module, place, EditingBenchmark(**settings), epochs=1)
+    with pytest.raises((FileNotFoundError, ValueError, TypeError), match=message):
+        fit(module, place, kind(**settings), epochs=1)
     assert not module.noise, "a step was trained"
 
 
-def test_the_config_names_the_callbacks_own_settings() -> None:
+def test_the_config_has_the_callbacks_settings() -> None:
     config = Path(callbacks.__file__).parents[1] / "configs/editing.yaml"
     found = yaml.safe_load(config.read_text())["trainer"]["callbacks+"]
-    assert [one["init_args"]["suite"] for one in found] == ["emu_edit", "magicbrush"]
-    for one, missing in zip(found, ("data/emu_edit_test_set", "data/MagicBrush/test"), strict=True):
-        assert one["class_path"] == "callbacks.editing.EditingBenchmark"
+    paths = {EmuEdit: "data/emu_edit_test_set", MagicBrush: "data/MagicBrush/test"}
+    assert [one["class_path"] for one in found] == [f"callbacks.editing.{kind.__name__}" for kind in paths]
+    for one, (kind, missing) in zip(found, paths.items(), strict=True):
         with pytest.raises(FileNotFoundError, match=missing):
-            EditingBenchmark(**one["init_args"])
+            kind(**one["init_args"] | {"data": Path(one["init_args"]["data"])})  # as jsonargparse converts it

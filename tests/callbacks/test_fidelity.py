@@ -1,4 +1,4 @@
-"""FID, KID and rFID while training, by torchmetrics, on a small network in Inception's place."""
+"""FID, KID and rFID during training, by torchmetrics, on a small network in Inception's place."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import train
 from callbacks import fidelity
 from callbacks.fidelity import Fidelity
 from evals.fidelity.frechet import frechet_distance
-from evals.image_sets import pictures_in, square_of
+from evals.image_sets import image_files
 from models.unified import Illume
 from tests.evals.fidelity.small_network import Small, paint, small_extractor
 from tests.tiny import BASE, write
@@ -34,7 +34,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
 
 
 def callback(**settings: Any) -> Fidelity:
-    return Fidelity(**{"real": "data/real", "inception": "w.pth", "batch": 5, **settings})
+    return Fidelity(**{"real": Path("data/real"), "inception": Path("w.pth"), "batch": 5, **settings})
 
 
 def stage(model: Illume) -> nn.Module:
@@ -48,11 +48,13 @@ def features(images: list[Tensor]) -> Tensor:
     return Small()(torch.stack(images))[0]
 
 
-def test_drawings_and_reconstructions_are_held_against_real_images(small: Small, tiny_illume: Illume) -> None:
-    metrics = callback(prompts="data/prompts.txt", seed=2)
+def test_drawings_and_reconstructions_are_compared_with_real_images(
+    small: Small, tiny_illume: Illume
+) -> None:
+    metrics = callback(prompts=Path("data/prompts.txt"), seed=2)
     found = metrics.scores(stage(tiny_illume))
     assert set(found) == {"val/fid", "val/kid", "val/rfid", "val/rkid"}
-    real = [square_of(picture, tiny_illume.encoder.image_size) for picture in pictures_in(Path("data/real"))]
+    real = [file.square(tiny_illume.encoder.image_size) for file in image_files(Path("data/real"))]
     seeds = [2_000_006 + i for i in range(12)]
     drawn = tiny_illume.draw_batch([f"a red circle {i}" for i in range(6)], seeds[:6])
     rebuilt = tiny_illume.decode(tiny_illume.encode(torch.stack(real)), seeds)
@@ -65,21 +67,21 @@ def test_drawings_and_reconstructions_are_held_against_real_images(small: Small,
     assert small.seen == 30 + 18  # real images pass it once in a run
 
 
-def test_a_stage_is_measured_in_what_it_can_make(small: Small, tiny_illume: Illume) -> None:
+def test_a_stage_is_measured_in_what_it_can_draw(small: Small, tiny_illume: Illume) -> None:
     decodes = Illume(tiny_illume.encoder, tiny_illume.tokenizer, tiny_illume.detokenizer)
-    assert set(callback(prompts="data/prompts.txt").scores(stage(decodes))) == {"val/rfid", "val/rkid"}
+    assert set(callback(prompts=Path("data/prompts.txt")).scores(stage(decodes))) == {"val/rfid", "val/rkid"}
     assert set(callback().scores(stage(tiny_illume))) == {"val/rfid", "val/rkid"}
     with pytest.raises(ValueError, match="Fidelity cannot work on this stage, whose model has no encoder"):
         callback().scores(stage(Illume(language=tiny_illume.language)))
 
 
-def test_what_is_wrong_is_said_before_training(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_settings_are_refused_before_training(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError, match="there is no none"):
-        callback(real="none")
+        callback(real=Path("none"))
     with pytest.raises(FileNotFoundError, match="no prompt file none"):
-        callback(prompts="none")
+        callback(prompts=Path("none"))
     with pytest.raises(ValueError, match="2 images and 2 prompts"):
-        callback(samples=1)
+        callback(limit=1)
 
     def wrong(path: Path) -> str:
         raise ValueError(f"{path} is not what its name says")
@@ -96,4 +98,4 @@ def test_the_config_is_laid_over_a_stage(small: Small, monkeypatch: pytest.Monke
     write("base.yaml", BASE)
     run = train.main(["--config", "base.yaml", "--config", "fid.yaml", "--trainer.max_steps", "2"])
     (found,) = (one for one in run.trainer.callbacks if isinstance(one, Fidelity))
-    assert (len(found.pictures), len(found.prompts), found.every_n_epochs) == (12, 6, 1)
+    assert (len(found.files), len(found.prompts), found.every_n_epochs) == (12, 6, 1)

@@ -1,4 +1,4 @@
-"""GenAI-Bench while training: what is logged is what the command finds on the same drawings."""
+"""GenAI-Bench during training: it logs the scores that the command reports of the same drawings."""
 
 import json
 from pathlib import Path
@@ -37,9 +37,7 @@ def report(*words: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("vlm", ["llava", "clip_t5"])
-def test_it_logs_what_the_command_finds_in_the_runs_own_drawings(
-    tiny_illume: Illume, place: Path, vlm: str
-) -> None:
+def test_it_logs_what_the_command_reports_of_its_drawings(tiny_illume: Illume, place: Path, vlm: str) -> None:
     if vlm == "clip_t5":
         save_clip_t5(place / vlm)
     fit(Stage(tiny_illume), place, GenAIBench(**OURS | {"vlm": vlm}), epochs=1)
@@ -49,9 +47,9 @@ def test_it_logs_what_the_command_finds_in_the_runs_own_drawings(
     skills = ("overall", "basic", "advanced", "attribute", "spatial_relation", "counting")
     assert logged.keys() == {f"genai/{skill}" for skill in skills} and int(row["step"]) == 1
     next(folder.glob("scores-*.jsonl")).unlink()
-    said = report("--images", str(folder), "--vlm", vlm)
-    assert logged == pytest.approx({name: said[name] for name in logged}, rel=1e-6)
-    assert said["samples"] == 3 and said["seed"] == 3
+    reported = report("--images", str(folder), "--vlm", vlm)
+    assert logged == pytest.approx({name: reported[name] for name in logged}, rel=1e-6)
+    assert reported["samples"] == 3 and reported["seed"] == 3
     tiny_illume.save_pretrained("model")
     report("--images", "own", "--vlm", vlm, "--model", "model", "--seed", "3")
     for name in ("00000.jpeg", "00001.jpeg", "00002.jpeg"):  # the command draws the same
@@ -59,7 +57,7 @@ def test_it_logs_what_the_command_finds_in_the_runs_own_drawings(
     assert without_model(folder) == without_model(place / "own")
 
 
-def test_what_is_drawn_already_is_not_drawn_again(
+def test_existing_drawings_are_not_drawn_again(
     tiny_illume: Illume, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = fit(Stage(tiny_illume), place, GenAIBench(**OURS), epochs=1)
@@ -74,7 +72,7 @@ def test_what_is_drawn_already_is_not_drawn_again(
     assert again.callback_metrics["genai/overall"] == first.callback_metrics["genai/overall"]
 
 
-def test_drawings_of_other_settings_are_not_gone_on_with(tiny_illume: Illume, place: Path) -> None:
+def test_drawings_of_other_settings_are_refused(tiny_illume: Illume, place: Path) -> None:
     fit(Stage(tiny_illume), place, GenAIBench(**OURS | {"limit": 1}), epochs=1)
     with pytest.raises(ValueError, match="drawn with seed 3 and not 4: name another folder"):
         fit(Stage(tiny_illume), place, GenAIBench(**OURS | {"limit": 1, "seed": 4}), epochs=1)
@@ -87,22 +85,22 @@ def test_a_stage_that_cannot_draw_is_refused(tiny_illume: Illume, place: Path) -
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         ({"prompts": "none"}, "none/genai_image.json is not there"),
         ({"prompts": "playground"}, "go together"),
         ({"vlm_tokenizer": "llava"}, "--vlm-tokenizer is CLIP-FlanT5's, which llava is not"),
-        ({"limit": 0}, "GenAIBench: limit and batch are at least 1"),
-        ({"batch": 0}, "GenAIBench: limit and batch are at least 1"),
+        ({"limit": 0}, "GenAIBench: limit 0 is out of range: a whole number from 1"),
+        ({"batch": 0}, "GenAIBench: batch 0 is out of range: a whole number from 1"),
         ({"vlm": "no/such/one"}, "--vlm no/such/one: there is no such folder"),
         ({"vlm": "prompts"}, "--vlm prompts: does not load"),
     ],
 )
-def test_what_is_wrong_is_said_before_training(
-    tiny_illume: Illume, place: Path, wrong: dict[str, Any], says: str
+def test_wrong_settings_are_refused_before_training(
+    tiny_illume: Illume, place: Path, wrong: dict[str, Any], message: str
 ) -> None:
     module = Stage(tiny_illume)
-    with pytest.raises((FileNotFoundError, ValueError), match=says):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
         fit(module, place, GenAIBench(**OURS | wrong), epochs=1)
     assert not module.noise, "a step was trained"
 
@@ -113,7 +111,7 @@ def test_prompts_without_any_skill_are_refused(place: Path) -> None:
         GenAIBench(**OURS)
 
 
-def test_the_config_names_the_callbacks_own_settings() -> None:
+def test_the_config_has_the_callbacks_settings() -> None:
     config = Path(callbacks.__file__).parents[1] / "configs/genai_bench.yaml"
     (found,) = yaml.safe_load(config.read_text())["trainer"]["callbacks+"]
     assert found["class_path"] == "callbacks.genai_bench.GenAIBench"

@@ -1,4 +1,4 @@
-"""GenEval while training: what is logged is what the command finds on the same drawings."""
+"""GenEval during training: it logs the scores that the command reports of the same drawings."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 import callbacks
 from callbacks.geneval import GenEval
 from evals.__main__ import main
-from evals.geneval import suite
+from evals.geneval import benchmark
 from models.unified import Illume
 from tests.callbacks.test_evaluation import Decoding, Stage, few, fit
 from tests.ranks import forked
@@ -20,12 +20,12 @@ from training.metrics_file import read_rows
 PLAYGROUND = {"prompts": "playground", "detector": "playground", "limit": 6}
 
 
-def test_it_logs_what_the_command_finds_in_the_runs_own_drawings(
+def test_it_logs_what_the_command_reports_of_its_drawings(
     tiny_illume: Illume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        suite, "summary", lambda tasks: {"geneval/overall": 0.25, "geneval/overall/low": 0.125}
+        benchmark, "summary", lambda tasks: {"geneval/overall": 0.25, "geneval/overall/low": 0.125}
     )
     trainer = fit(Stage(tiny_illume), tmp_path, GenEval(**PLAYGROUND, seed=3), epochs=1)
     folder = tmp_path / "geneval/step-0000002"
@@ -39,13 +39,13 @@ def test_it_logs_what_the_command_finds_in_the_runs_own_drawings(
     assert report["samples"] == 6 and report["geneval/overall"] == 0.25
 
 
-def test_two_processes_share_the_drawing_and_know_the_same(tiny_illume: Illume, tmp_path: Path) -> None:
+def test_two_processes_share_the_drawing_and_log_the_same(tiny_illume: Illume, tmp_path: Path) -> None:
     drew = Illume.draw
 
     def train(rank: int) -> tuple[int, float]:
         drawn: list[int] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(suite, "summary", lambda tasks: {"geneval/overall": 0.25})
+            patch.setattr(benchmark, "summary", lambda tasks: {"geneval/overall": 0.25})
             patch.setattr(
                 Illume,
                 "draw",
@@ -70,29 +70,28 @@ def test_a_stage_that_cannot_draw_is_refused(tiny_illume: Illume, tmp_path: Path
     assert not (tmp_path / "geneval").exists()
 
 
-def test_what_is_wrong_is_said_before_training(
+def test_wrong_settings_are_refused_before_training(
     tiny_illume: Illume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="no prompt file none.jsonl"):
-        GenEval("none.jsonl", "playground")
+        GenEval(prompts="none.jsonl", detector="playground")
     with pytest.raises(ValueError, match="leave out --clip"):
-        GenEval("playground", "playground", "clip")
-    with pytest.raises(ValueError, match="at least 1"):
-        GenEval("playground", "playground", samples=0)
-    with pytest.raises(ValueError, match="GenEval: limit and batch are at least 1"):
-        GenEval("playground", "playground", limit=0)
+        GenEval(**PLAYGROUND, clip="clip")
+    for name in ("seeds", "limit", "batch"):
+        with pytest.raises(ValueError, match=f"GenEval: {name} 0 is out of range: a whole number from 1"):
+            GenEval(**PLAYGROUND | {name: 0})
     module = Stage(tiny_illume)
     with pytest.raises(ValueError, match="leave out one of the two"):
         fit(module, tmp_path, few(), GenEval(**PLAYGROUND), epochs=1)
     line = {"tag": "single_object", "include": [{"class": "cow", "count": 1}], "prompt": "a cow"}
     Path("p.jsonl").write_text(json.dumps(line))
     with pytest.raises(FileNotFoundError, match="--detector no/such/one: there is no such folder"):
-        fit(module, tmp_path, GenEval("p.jsonl", "no/such/one"), epochs=1)
+        fit(module, tmp_path, GenEval(prompts="p.jsonl", detector="no/such/one"), epochs=1)
     assert not module.noise, "a step was trained"
 
 
-def test_the_config_names_the_callbacks_own_settings() -> None:
+def test_the_config_has_the_callbacks_settings() -> None:
     config = Path(callbacks.__file__).parents[1] / "configs/geneval.yaml"
     (found,) = yaml.safe_load(config.read_text())["trainer"]["callbacks+"]
     assert found["class_path"] == "callbacks.geneval.GenEval"

@@ -1,4 +1,4 @@
-"""Folders and archives give the same pictures; what an archive should not hold is refused, and nothing is unpacked."""
+"""Folders and archives hold the same images; names that lead out of an archive are refused, and nothing is unpacked."""
 
 import os
 import tarfile
@@ -10,16 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from evals import image_sets as picture_sets
-from evals.image_sets import (
-    by_stem,
-    check_whole,
-    others_in,
-    pictures_in,
-    spread,
-    square_of,
-    told_pictures,
-)
+from evals import image_sets
+from evals.image_sets import by_stem, image_files, require_all, scan
 from tests.evals.fidelity.small_network import paint
 
 NAMES = ["b/2.jpg", "a.png", "b/1.PNG", "c.webp"]
@@ -47,11 +39,11 @@ def tarred(folder: Path, path: Path, mode: str = "w") -> Path:
     return path
 
 
-def test_a_folder_a_zip_and_a_tar_hold_the_same_pictures(folder: Path, tmp_path: Path) -> None:
-    plain = pictures_in(folder)
+def test_a_folder_a_zip_and_a_tar_hold_the_same_images(folder: Path, tmp_path: Path) -> None:
+    plain = image_files(folder)
     assert [picture.name for picture in plain] == sorted(NAMES)
     for path in (zipped(folder, tmp_path / "set.zip"), tarred(folder, tmp_path / "set.tar")):
-        found = pictures_in(path)
+        found = image_files(path)
         assert [(p.name, p.size, p.read()) for p in found] == [(p.name, p.size, p.read()) for p in plain]
 
 
@@ -60,54 +52,52 @@ def test_names_that_lead_out_of_an_archive_are_refused(tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
             archive.writestr(name, b"x")
         with pytest.raises(ValueError, match="leads out of it"):
-            pictures_in(tmp_path / "evil.zip")
+            image_files(tmp_path / "evil.zip")
         with tarfile.open(tmp_path / "evil.tar", "w") as archive:
             archive.addfile(tarfile.TarInfo(name))
         with pytest.raises(ValueError, match="leads out of it"):
-            pictures_in(tmp_path / "evil.tar")
+            image_files(tmp_path / "evil.tar")
 
 
-def test_what_is_no_set_of_pictures(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_without_images_are_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(FileNotFoundError, match="there is no .*none"):
-        pictures_in(tmp_path / "none")
+        image_files(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="holds no images"):
-        pictures_in(tmp_path / "empty")
+        image_files(tmp_path / "empty")
     for path in (tarred(folder, tmp_path / "set.tar.gz", "w:gz"), folder / "a.png"):
         with pytest.raises(ValueError, match="no folder, no .zip and no plain .tar"):
-            pictures_in(path)
-    monkeypatch.setattr(picture_sets, "MOST_BYTES", 10)
+            image_files(path)
+    monkeypatch.setattr(image_sets, "MAX_BYTES", 10)
     with pytest.raises(ValueError, match="bytes, which no picture has"):
-        pictures_in(folder)
+        image_files(folder)
 
 
-def test_a_member_that_is_damaged_is_one_line(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_member_is_refused(folder: Path, tmp_path: Path) -> None:
     path = zipped(folder, tmp_path / "set.zip")
     with zipfile.ZipFile(path) as archive:
         place = archive.getinfo("a.png").header_offset + 60
     content = bytearray(path.read_bytes())
     content[place] ^= 255
     path.write_bytes(content)
-    (picture,) = (p for p in pictures_in(path) if p.name == "a.png")
+    (picture,) = (p for p in image_files(path) if p.name == "a.png")
     with pytest.raises(ValueError, match="a.png cannot be read"):
         picture.read()
 
 
-def test_missing_and_extra_pictures(folder: Path) -> None:
-    found = pictures_in(folder)
+def test_missing_and_unexpected_images(folder: Path) -> None:
+    found = image_files(folder)
     known = by_stem(found, {"a", "b/1", "b/2", "c"}, "why")
-    assert [p.name for p in check_whole(known, ["b/2", "a"], folder, "do")] == ["b/2.jpg", "a.png"]
+    assert [p.name for p in require_all(known, ["b/2", "a"], folder, "do")] == ["b/2.jpg", "a.png"]
     with pytest.raises(ValueError, match="c.webp is one image too many: why"):
         by_stem(found, {"a", "b/1", "b/2"}, "why")
     with pytest.raises(FileNotFoundError, match="lacks 2 of 3 images, the first is d: do this"):
-        check_whole(known, ["a", "d", "e"], folder, "do this")
+        require_all(known, ["a", "d", "e"], folder, "do this")
     paint(folder, ["a.jpg"], 1)
     with pytest.raises(ValueError, match="a.png is there twice"):
-        by_stem(pictures_in(folder), {"a", "b/1", "b/2", "c"}, "why")
-
-
-def test_a_few_are_taken_from_all_over_the_list() -> None:
-    assert spread(range(10), 3) == [0, 3, 6] and spread(range(3), 5) == spread(range(3), None) == [0, 1, 2]
+        by_stem(image_files(folder), {"a", "b/1", "b/2", "c"}, "why")
 
 
 def linked_set(base: Path) -> Path:
@@ -121,40 +111,40 @@ def linked_set(base: Path) -> Path:
     return made
 
 
-def test_pictures_behind_links_are_there_and_loops_end(tmp_path: Path) -> None:
-    names = [picture.name for picture in pictures_in(linked_set(tmp_path))]
+def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
+    names = [picture.name for picture in image_files(linked_set(tmp_path))]
     assert names == ["linked/0.png", "linked/1.png", "linked/2.png", "one.png", "own/a.png", "own/b.png"]
 
 
-def test_a_picture_behind_a_link_in_a_tar_is_there(tmp_path: Path) -> None:
+def test_links_in_a_tar_are_followed(tmp_path: Path) -> None:
     made = paint(tmp_path / "set", ["a.png"], 0)
     (made / "b.png").symlink_to("a.png")
     os.link(made / "a.png", made / "c.png")
-    found = pictures_in(tarred(made, tmp_path / "set.tar"))
+    found = image_files(tarred(made, tmp_path / "set.tar"))
     assert [picture.name for picture in found] == ["a.png", "b.png", "c.png"]
     assert len({picture.read() for picture in found}) == 1
 
 
 @pytest.mark.parametrize("target", ["nowhere.png", "lost.png"])
-def test_a_link_to_what_is_not_there_is_told(tmp_path: Path, target: str) -> None:
+def test_a_broken_link_is_refused(tmp_path: Path, target: str) -> None:
     made = paint(tmp_path / "set", ["a.png"], 0)
     (made / "lost.png").symlink_to(target)  # the second leads to itself
     with pytest.raises(ValueError, match="lost.png is a link to what is not there"):
-        pictures_in(made)
+        image_files(made)
     with pytest.raises(ValueError, match="lost.png (is a link to what is not|cannot be read)"):
-        [picture.read() for picture in pictures_in(tarred(made, tmp_path / "set.tar"))]
+        [picture.read() for picture in image_files(tarred(made, tmp_path / "set.tar"))]
 
 
-def test_links_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_links_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each folder links twice to the next: 2 ** 40 ways, none of which is a loop."""
-    monkeypatch.setattr(picture_sets, "MOST_LINKED", 100)
+    monkeypatch.setattr(image_sets, "MAX_LINKED_FOLDERS", 100)
     for i in range(40):
         (tmp_path / f"set/{i}").mkdir(parents=True)
         (tmp_path / f"set/{i}/x").symlink_to(tmp_path / f"set/{i + 1}")
         (tmp_path / f"set/{i}/y").symlink_to(tmp_path / f"set/{i + 1}")
     paint(tmp_path / "set/40", ["a.png"], 0)
     with pytest.raises(ValueError, match="links lead to more than 100 folders"):
-        pictures_in(tmp_path / "set/0")
+        image_files(tmp_path / "set/0")
 
 
 KINDS = {
@@ -177,24 +167,26 @@ KINDS |= {
 }
 
 
-def test_every_ending_that_is_an_images_counts_and_the_rest_is_told(
+def test_every_image_suffix_counts_and_other_files_are_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for i, (ending, kind) in enumerate(KINDS.items()):
         Image.new("RGB", (20, 20), (10 * i, 0, 200)).save(tmp_path / f"{i:02d}.{ending}", kind)
     for name in ("notes.txt", "more.TXT", "scores.json", "README", ".DS_Store"):
         (tmp_path / name).write_text("x")
-    found = told_pictures(tmp_path)
+    found = image_files(tmp_path, warn=True)
     assert len(found) == len(KINDS)
-    assert [square_of(picture, 8).shape for picture in found] == [(3, 8, 8)] * len(KINDS)
-    said = "holds 14 images and 4 files that are no images (2 .txt, 1 .json, 1 no ending); those are left out"
-    assert said in caplog.text and others_in(tmp_path) == 4
-    assert len(pictures_in(zipped(tmp_path, tmp_path.parent / "kinds.zip"))) == len(KINDS)
+    assert [file.square(8).shape for file in found] == [(3, 8, 8)] * len(KINDS)
+    message = (
+        "holds 14 images and 4 files that are no images (2 .txt, 1 .json, 1 no ending); those are left out"
+    )
+    assert message in caplog.text and scan(tmp_path)[1].total() == 4
+    assert len(image_files(zipped(tmp_path, tmp_path.parent / "kinds.zip"))) == len(KINDS)
 
 
-def test_sixteen_bits_are_seen_as_eight_and_not_clipped(tmp_path: Path) -> None:
+def test_16_bits_are_scaled_to_8_and_not_clipped(tmp_path: Path) -> None:
     waves = (np.sin(np.arange(64) / 9)[:, None] * np.cos(np.arange(64) / 7) + 1) / 2
     Image.fromarray((waves * 65535).astype(np.uint16)).save(tmp_path / "a.png")
-    (picture,) = pictures_in(tmp_path)
+    (file,) = image_files(tmp_path)
     wanted = torch.from_numpy(np.floor(np.floor(waves * 65535) / 257 + 0.5).astype(np.uint8))
-    assert torch.equal(square_of(picture, 64), wanted.expand(3, 64, 64))
+    assert torch.equal(file.square(64), wanted.expand(3, 64, 64))

@@ -1,4 +1,4 @@
-"""Prompts as people's editors leave them; what no text may hold is named."""
+"""Prompt files as editors write them; characters that no text may hold are named."""
 
 import codecs
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.checks import check_text
-from evals.fidelity.tasks import read_prompts
-from evals.prompt_file import read_prompt_lines
+from evals.prompt_file import read_prompt_lines, read_prompts
 
 ODD = [
     "a\u2028b",
@@ -40,25 +39,25 @@ def test_prompt_files_of_every_editor(mark: bytes, encoding: str, end: str, tmp_
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b" \r\n", codecs.BOM_UTF8])
-def test_an_empty_file_is_said(content: bytes, tmp_path: Path) -> None:
+def test_an_empty_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_bytes(content)
     with pytest.raises(ValueError, match=r"p\.txt is empty: give it"):
         read_prompt_lines(tmp_path / "p.txt", "it")
 
 
-def test_what_no_prompt_may_hold_is_named_with_its_line(tmp_path: Path) -> None:
+def test_control_characters_are_named_with_their_line(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_bytes(b"fine\na\x1b[2Jb\n")
     with pytest.raises(ValueError, match=r"p\.txt:2 holds U\+001B \(escape\) at letter 2"):
         read_prompt_lines(tmp_path / "p.txt", "it")
 
 
 @pytest.mark.parametrize("text", ["what shape ?\nA. circle\r\nB. star", *ODD, "é\u0301", "\u202bשלום\u202c"])
-def test_prompts_with_breaks_joiners_and_any_space_are_taken(text: str) -> None:
+def test_breaks_joiners_and_every_space_are_accepted(text: str) -> None:
     assert check_text(text) == text == check_text(text, "here")
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("a\0b", r"the text holds U\+0000 \(NUL\) at letter 2"),
         ("a\x07", r"U\+0007 \(bell\)"),
@@ -68,7 +67,7 @@ def test_prompts_with_breaks_joiners_and_any_space_are_taken(text: str) -> None:
         (" \u3000\n", "the text is empty"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(text: str, says: str) -> None:
-    with pytest.raises(ValueError, match=says) as told:
+def test_control_characters_are_refused_by_name(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
         check_text(text)
-    assert str(told.value).isprintable()
+    assert str(error.value).isprintable()

@@ -73,5 +73,7 @@ def test_sources_are_names_with_or_without_a_hash(tmp_path: Path) -> None:
     assert WeightSource.parse("openai/clip@0123456789ab", "--clip").pin == "0123456789ab"
     (tmp_path / "a@b").mkdir()
     assert WeightSource.parse(str(tmp_path / "a@b"), "--clip").name == str(tmp_path / "a@b")
-    with pytest.raises(FileNotFoundError, match="--clip none: there is no such folder; give one, or a name on the hub"):
+    with pytest.raises(
+        FileNotFoundError, match="--clip none: there is no such folder; give one, or a name on the hub"
+    ):
         WeightSource.parse("none", "--clip")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import train
-from evals.__main__ import build_parser
+from evals.options import build_parser
 from experiments import ablate, processes
 from tests.fixtures import tiny_illume
 from training.experiment import Experiment

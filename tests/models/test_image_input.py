@@ -12,10 +12,13 @@ from transformers import PreTrainedTokenizerFast
 
 from common.images import encode_image
 from datamodules.decode import decode_image
-from evals.editing import command
+from evals.drawn_folder import ImageRequest
+from evals.editing.benchmark import EmuEditBenchmark
+from evals.editing.edits import Edit
 from evals.lmms.answering import Answerer
 from evals.lmms.requests import Ending, Request
 from models.document import Draw, See, Text
+from models.generation import SamplingConfig
 from models.image_input import ImageInput
 from models.language.unified_lm import UnifiedLM
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
@@ -78,11 +81,10 @@ def test_all_show_a_model_the_same_pictures(slicing: dict | None, shown: list[Te
 def test_an_image_to_be_edited_is_seen_at_the_understanding_encoders_size():
     """Not at the tokenizer's and then enlarged; whole, as the benchmark's measures look at all of it."""
     model = make_seer({"max_slices": 9, "size": 56})
-    model.edit = lambda images, words, seeds, **_: images
-    order = command.Order(
-        "a.png", 0, type("Edit", (), {"before": lambda _: encode_image(PAGE), "instruction": "x"})()
-    )
-    (given,) = command.edits(model, {"cfg": 1.0, "temperature": 0.3, "top_k": 0, "top_p": 1.0})([order])
+    model.edit_batch = lambda images, instructions, seeds, sampling: images
+    edit = Edit("a.png", "x", lambda: encode_image(PAGE))
+    benchmark = EmuEditBenchmark.__new__(EmuEditBenchmark)  # of no test set
+    (given,) = benchmark.draw(model, [ImageRequest("a.png", 0, edit)], SamplingConfig())
     wanted = np.asarray(PAGE.resize((56, 56), Image.Resampling.BICUBIC))
     assert np.array_equal(given.permute(1, 2, 0).numpy(), wanted)
     segment = model.segment([See(given), Text("x"), Draw(None)])

@@ -21,7 +21,7 @@ from judges.assessment import Assessment, Verdict
 from models.generation import SamplingConfig
 from models.prompts import ILLUME_PLUS
 from models.unified import Illume
-from self_enhancement.dialogues import dialogue, plain_pair
+from self_enhancement.dialogues import dialogue_sample
 from self_enhancement.settings import RoundSettings
 from tests.callbacks.test_evaluation import Stage, fit
 from tests.callbacks.test_fidelity import Small, callback, small  # noqa: F401 - a fixture
@@ -37,14 +37,14 @@ class Starting(Stage):
 
 
 def self_enhancement() -> SelfEnhancement:
-    return SelfEnhancement("no/shards", count=4)
+    return SelfEnhancement(RoundSettings("no/shards", count=4))
 
 
 DRAWING: dict[str, Callable[[], Callback]] = {
     "samples": SampleGrids,
     "evaluation": lambda: Evaluation(**FEW),
-    "geneval": lambda: GenEval("playground", "playground", limit=2),
-    "genai_bench": lambda: GenAIBench("playground", "playground", limit=2),
+    "geneval": lambda: GenEval(prompts="playground", detector="playground", limit=2),
+    "genai_bench": lambda: GenAIBench(prompts="playground", vlm="playground", limit=2),
     "self_enhancement": self_enhancement,
 }
 
@@ -84,7 +84,7 @@ def test_a4_scores_of_a_stage_without_a_detokenizer_are_an_error_and_not_nothing
         global_step=1, default_root_dir=str(tmp_path), global_rank=0, world_size=1
     )
     with pytest.raises(ValueError, match="no detokenizer"):
-        GenEval("playground", "playground", limit=2).scores(module)
+        GenEval(prompts="playground", detector="playground", limit=2).scores(module)
 
 
 @pytest.mark.parametrize("missing", ["encoder", "tokenizer", "detokenizer", "language", "text_tokenizer"])
@@ -144,7 +144,7 @@ def test_a12_a_benchmark_while_training_draws_the_commands_pictures(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny_illume.generation = tiny_illume.generation.override(OWN)
-    fit(Stage(tiny_illume), tmp_path, GenEval("playground", "playground", limit=2, batch=2), epochs=1)
+    fit(Stage(tiny_illume), tmp_path, GenEval(prompts="playground", detector="playground", limit=2, batch=2), epochs=1)
     tiny_illume.eval().save_pretrained("model")
     which = ["--suite", "geneval", "--prompts", "playground", "--detector", "playground", "--limit", "2"]
     evals.main([*which, "--model", "model", "--images", "images", "--seeds", "1", "--batch", "2"])
@@ -177,12 +177,11 @@ def test_a12_overrides_win_and_are_written_down(
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        (lambda: SampleGrids(cfg=200), "SampleGrids: cfg 200 is out of range"),
-        (lambda: GenEval("playground", "playground", top_p=0), "GenEval: top_p 0 is out of range"),
-        (lambda: Evaluation(edit_sampling={"top_k": -1}), "Evaluation: edit_sampling: top_k -1 is out of"),
-        (lambda: Evaluation(edit_sampling={"topk": 1}), "Evaluation: edit_sampling has no setting 'topk'"),
+        (lambda: SampleGrids(sampling=SamplingConfig(cfg=200)), "cfg 200 is out of range"),
+        (lambda: GenEval(prompts="playground", detector="playground", sampling=SamplingConfig(top_p=0)), "top_p 0 is out of range"),
+        (lambda: Evaluation(edit_sampling=SamplingConfig(top_k=-1)), "top_k -1 is out of"),
         (lambda: Evaluation(measures=["vqas"]), "Evaluation: measure 'vqas' is not known: did you mean vqa"),
-        (lambda: SelfEnhancement("x", count=4, temperature=11), "self-enhancement: temperature 11 is out of"),
+        (lambda: RoundSettings("x", count=4, sampling=SamplingConfig(temperature=11)), "temperature 11 is out of"),
     ],
 )
 def test_a12_what_makes_no_sense_is_refused_as_a_callback_is_made(made: Callable[[], Any], says: str) -> None:
@@ -194,7 +193,7 @@ def test_a12_a_top_k_beyond_the_codebook_is_refused_before_training(
     tiny_illume: Illume, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="SampleGrids: top_k 65 is out of range: this model has 64 codes"):
-        fit(Stage(tiny_illume), tmp_path, SampleGrids(top_k=65), epochs=1)
+        fit(Stage(tiny_illume), tmp_path, SampleGrids(sampling=SamplingConfig(top_k=65)), epochs=1)
 
 
 def test_a4_measures_narrow_what_an_evaluation_wants(tiny_illume: Illume, tmp_path: Path) -> None:
@@ -204,8 +203,8 @@ def test_a4_measures_narrow_what_an_evaluation_wants(tiny_illume: Illume, tmp_pa
 
 
 def test_a12_a15_a_round_draws_and_writes_as_its_model_does(tmp_path: Path) -> None:
-    settings = RoundSettings(("no/shards",), count=4, top_k=3).resolved(SamplingConfig(2.0, 1.0, 20, 0.9))
-    assert settings.sampling == {"cfg": 2.0, "temperature": 1.0, "top_k": 3, "top_p": 0.9}
+    settings = RoundSettings("no/shards", count=4, sampling=SamplingConfig(top_k=3))
+    assert settings.resolve(SamplingConfig(2.0, 1.0, 20, 0.9)).sampling == SamplingConfig(2.0, 1.0, 3, 0.9)
     right = {"object": Verdict(ok=True, reason="")}
     opinion = Assessment(rationale="a cat", verdicts=right, score=9, overall=True)
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)

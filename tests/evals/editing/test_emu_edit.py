@@ -20,8 +20,8 @@ def test_rows_are_edits(tmp_path: Path, group: int) -> None:
     (ones,) = benchmark.comparisons.values()
     assert [one.task for one in ones] == ["add", "color", "add"]
     assert ones[0].before() == ones[0].reference() == png(picture(1))  # what is kept is measured against it
-    assert (ones[1].words_before, ones[1].words_after) == ("a cat", "a red cat")
-    assert ones[0].group == ones[1].group != ones[2].group  # edits of one image belong together
+    assert (ones[1].caption_before, ones[1].caption_after) == ("a cat", "a red cat")
+    assert ones[0].cluster == ones[1].cluster != ones[2].cluster  # edits of one image belong together
 
 
 def test_a_limit_takes_the_first_rows(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_limit_takes_the_first_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "message"),
     [
         ({"task": "colour"}, r"row 1: task 'colour' is not known: did you mean color\?"),
         ({"task": "weather"}, "row 1: task 'weather' is not known: there is add, background"),
@@ -42,12 +42,12 @@ def test_a_limit_takes_the_first_rows(tmp_path: Path) -> None:
         ({"image": {"bytes": None, "path": "x.png"}}, "row 1: image holds no bytes"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path: Path, row: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_invalid_rows_are_refused(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         read_emu_edit(save_emu_edit(tmp_path, [EDITS[0], EDITS[1] | row]), "test", None)
 
 
-def test_files_that_are_not_there_or_of_something_else(tmp_path: Path) -> None:
+def test_missing_and_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no validation-\*.parquet: give --data"):
         read_emu_edit(save_emu_edit(tmp_path / "set"), "validation", None)
     parquet.write_table(pyarrow.table({"idx": [1]}), tmp_path / "test-1.parquet")

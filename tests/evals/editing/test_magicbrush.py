@@ -43,7 +43,7 @@ def test_the_names_are_the_official_scorers(tmp_path: Path) -> None:
     assert pairs("magicbrush/multi_turn") == final and len(final) == 2
 
 
-def test_a_turn_goes_on_from_the_right_answer_or_from_the_result(tmp_path: Path) -> None:
+def test_a_turn_starts_from_the_reference_or_from_the_result(tmp_path: Path) -> None:
     data, results = save_magicbrush(tmp_path / "test"), tmp_path / "results"
     edits = {edit.name: edit for edit in read_magicbrush(data, results, True, None).edits}
     assert edits["139/139_1.png"].before() == png(picture(139))
@@ -54,22 +54,22 @@ def test_a_turn_goes_on_from_the_right_answer_or_from_the_result(tmp_path: Path)
     assert (
         edits["139/139_iter_2.png"].before() == b"first" and edits["139/139_iter_3.png"].before() == b"second"
     )
-    assert edits["139/139_iter_3.png"].round == 2 and edits["139/139_iter_3.png"].instruction == "add a dog"
+    assert edits["139/139_iter_3.png"].turn == 2 and edits["139/139_iter_3.png"].instruction == "add a dog"
 
 
-def test_comparisons_have_words_and_images(tmp_path: Path) -> None:
+def test_comparisons_have_captions_and_images(tmp_path: Path) -> None:
     benchmark = read_magicbrush(save_magicbrush(tmp_path), tmp_path / "r", True, None)
     one = benchmark.comparisons["magicbrush"][2]
-    assert one.name == "139/139_inde_2.png" and one.group == "139" and one.task is None
+    assert one.name == "139/139_inde_2.png" and one.cluster == "139" and one.task is None
     assert (one.before(), one.reference()) == (png(picture(140)), png(picture(141)))
-    assert (one.words_before, one.words_after) == ("a cat a dog", "a cat a cat a dog")
+    assert (one.caption_before, one.caption_after) == ("a cat a dog", "a cat a cat a dog")
     last = benchmark.comparisons["magicbrush/multi_turn"][1]
     assert last.name == "139/139_iter_3.png"
     assert (last.before(), last.reference()) == (png(picture(139)), png(picture(142)))
-    assert last.words_before == "a dog"
+    assert last.caption_before == "a dog"
 
 
-def test_what_is_wanted(tmp_path: Path) -> None:
+def test_wanted_edits(tmp_path: Path) -> None:
     data = save_magicbrush(tmp_path)
     single = read_magicbrush(data, tmp_path / "r", False, None)
     assert single.wanted == {"30/30_1.png", *(f"139/139_{turn}.png" for turn in ("1", "inde_2", "inde_3"))}
@@ -82,7 +82,7 @@ def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "kind", "says"),
+    ("spoil", "kind", "message"),
     [
         (change("instruction", ""), ValueError, "139: turn 2: instruction is empty"),
         (change("output", "other.png"), FileNotFoundError, "139: turn 2: there is no image .*139/other.png"),
@@ -93,12 +93,12 @@ def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (lambda s: s.clear(), ValueError, "edit_sessions.json must hold a JSON object that is not empty"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path: Path, spoil: Any, kind: type, says: str) -> None:
+def test_invalid_sessions_are_refused(tmp_path: Path, spoil: Any, kind: type, message: str) -> None:
     data = save_magicbrush(tmp_path)
     sessions = json.loads((data / "edit_sessions.json").read_text())
     spoil(sessions)
     (data / "edit_sessions.json").write_text(json.dumps(sessions))
-    with pytest.raises(kind, match=says):
+    with pytest.raises(kind, match=message):
         read_magicbrush(data, tmp_path / "r", False, None)
 
 
@@ -106,7 +106,7 @@ def test_missing_descriptions(tmp_path: Path) -> None:
     data = save_magicbrush(tmp_path)
     (data / "global_descriptions.json").write_text('{"30": {}}')
     with pytest.raises(
-        ValueError, match=r"30: turn 1: global_descriptions.json says nothing of 30-input.png"
+        ValueError, match=r"30: turn 1: global_descriptions.json has no description of 30-input.png"
     ):
         read_magicbrush(data, tmp_path / "r", False, None)
     (data / "global_descriptions.json").write_text("{")

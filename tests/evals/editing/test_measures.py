@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import AutoTokenizer, CLIPModel, Dinov2Model, ViTModel
 
 from evals.clip import ClipNetwork
-from evals.editing.dino import Dino, prepared
+from evals.editing.dino import Dino, preprocess
 from evals.editing.edits import Comparison
 from evals.editing.measures import Measures, difference
 from tests.evals.editing.tiny_sets import picture, png, save_dino, save_dinov2
@@ -43,7 +43,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
 
 @torch.no_grad()
 def test_measures_are_their_definitions(base: Path, measures: Measures) -> None:
-    numbers = measures.of(picture(0), comparison())
+    numbers = measures.measure(picture(0), comparison())
     clip, words = (
         CLIPModel.from_pretrained(base / "clip").eval(),
         AutoTokenizer.from_pretrained(base / "clip"),
@@ -63,22 +63,22 @@ def test_measures_are_their_definitions(base: Path, measures: Measures) -> None:
     step, said = seen(picture(0)) - seen(picture(1)), told("red cow") - told("cat")
     assert numbers["clip_dir"] == pytest.approx(cosine(step, said), abs=1e-4)
     dino = ViTModel.from_pretrained(base / "dino", add_pooling_layer=False).eval()
-    first, second = (dino(prepared(picture(i))[None]).last_hidden_state[0, 0] for i in (0, 2))
+    first, second = (dino(preprocess(picture(i))[None]).last_hidden_state[0, 0] for i in (0, 2))
     assert numbers["dino"] == pytest.approx(cosine(first, second), abs=1e-5)
     pixels = [np.array(picture(i), dtype=float) / 255 for i in (0, 2)]
     assert numbers["l1"] == pytest.approx(np.abs(pixels[0] - pixels[1]).mean())
 
 
 def test_an_image_that_is_the_reference(measures: Measures) -> None:
-    numbers = measures.of(picture(2), comparison())
+    numbers = measures.measure(picture(2), comparison())
     assert (
         numbers["l1"] == 0 and numbers["dino"] == pytest.approx(1) and numbers["clip_i"] == pytest.approx(1)
     )
 
 
 def test_directions_that_are_none(measures: Measures) -> None:
-    assert measures.of(picture(1), comparison())["clip_dir"] == 0  # nothing was edited
-    assert measures.of(picture(0), comparison(words=("a cow", "a cow")))["clip_dir"] is None
+    assert measures.measure(picture(1), comparison())["clip_dir"] == 0  # nothing was edited
+    assert measures.measure(picture(0), comparison(words=("a cow", "a cow")))["clip_dir"] is None
 
 
 def test_sizes_may_differ() -> None:
@@ -92,15 +92,15 @@ def test_dino_sees_the_middle_of_the_image() -> None:
     image.paste((255, 255, 255), (144, 16, 368, 240))  # 224 x 224 in the middle
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     white = torch.tensor((1 - mean) / deviation, dtype=torch.float32)
-    assert torch.allclose(prepared(image), white[:, None, None].expand(3, 224, 224))
-    assert prepared(picture(0, (33, 71))).shape == prepared(picture(0, (300, 100))).shape == (3, 224, 224)
+    assert torch.allclose(preprocess(image), white[:, None, None].expand(3, 224, 224))
+    assert preprocess(picture(0, (33, 71))).shape == preprocess(picture(0, (300, 100))).shape == (3, 224, 224)
 
 
 @torch.no_grad()
 def test_dinov2_can_be_given_as_well(base: Path) -> None:
     network = Dinov2Model.from_pretrained(base / "dinov2").eval()
-    seen = Dino(str(base / "dinov2")).see([picture(0)])[0]
-    own = network(prepared(picture(0))[None]).last_hidden_state[0, 0]
+    seen = Dino(str(base / "dinov2")).encode_images([picture(0)])[0]
+    own = network(preprocess(picture(0))[None]).last_hidden_state[0, 0]
     assert torch.allclose(seen, own / own.norm(), atol=1e-5)
 
 
@@ -118,10 +118,10 @@ def test_what_is_no_dino(base: Path, tmp_path: Path) -> None:
 class Pixels:
     """In CLIP's and DINO's place: what DINO's preparation leaves of an image, as a direction."""
 
-    def see(self, images: list[Image.Image]) -> torch.Tensor:
-        return torch.nn.functional.normalize(torch.stack([prepared(im).flatten() for im in images]), dim=-1)
+    def encode_images(self, images: list[Image.Image]) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.stack([preprocess(im).flatten() for im in images]), dim=-1)
 
-    def read(self, texts: list[str]) -> torch.Tensor:
+    def encode_texts(self, texts: list[str]) -> torch.Tensor:
         return torch.ones(len(texts), 3 * 224 * 224)
 
 
@@ -134,7 +134,7 @@ def test_a_perfect_edit_of_any_shape_scores_1(size: tuple[int, int], side: int) 
     source = Image.fromarray(np.stack(waves, -1).astype(np.uint8))
     result = source.resize((side, side), Image.Resampling.BICUBIC)
     one = Comparison("x.png", lambda: png(source), lambda: png(source), "cat", "red cow", "x")
-    numbers = Measures(Pixels(), Pixels()).of(result, one)
+    numbers = Measures(Pixels(), Pixels()).measure(result, one)
     assert numbers["dino"] == pytest.approx(1, abs=1e-3) and numbers["clip_i"] == pytest.approx(1, abs=1e-3)
     assert numbers["l1"] < 0.005
 
@@ -143,7 +143,7 @@ def test_a_target_of_another_size_than_its_source_is_met_at_its_own(measures: Me
     one = Comparison(
         "x.png", lambda: png(picture(1, (90, 60))), lambda: png(picture(2, (60, 90))), "a", "b", "x"
     )
-    numbers = measures.of(picture(2, (60, 90)), one)
+    numbers = measures.measure(picture(2, (60, 90)), one)
     assert (
         numbers["dino"] == pytest.approx(1) and numbers["clip_i"] == pytest.approx(1) and numbers["l1"] == 0
     )

@@ -8,7 +8,7 @@ from PIL import Image
 
 from evals.fidelity import extractor
 from evals.fidelity.extractor import Extractor, features_of
-from evals.image_sets import pictures_in
+from evals.image_sets import image_files
 from tests.evals.fidelity.small_network import LAYERS, paint, small_extractor
 
 
@@ -19,7 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_each_picture_has_the_features_that_it_has_alone(folder: Path) -> None:
-    small, pictures = small_extractor(), pictures_in(folder)
+    small, pictures = small_extractor(), image_files(folder)
     together = features_of(pictures, small)
     for i, picture in enumerate(pictures):
         alone = features_of([picture], small)
@@ -31,13 +31,13 @@ def test_each_picture_has_the_features_that_it_has_alone(folder: Path) -> None:
 
 def test_kept_features_are_not_computed_again(folder: Path, tmp_path: Path) -> None:
     keep, first, second = tmp_path / "features", small_extractor(), small_extractor()
-    pictures = pictures_in(folder)
+    pictures = image_files(folder)
     found = features_of(pictures, first, keep)
     again = features_of(pictures, second, keep)
     assert first.network.seen == 9 and second.network.seen == 0
     assert all(found[layer].equal(again[layer]) for layer in LAYERS)
     Image.new("RGB", (24, 24)).save(folder / "5.png")  # in the second batch of three
-    features_of(pictures_in(folder), second, keep)
+    features_of(image_files(folder), second, keep)
     assert second.network.seen == 4
     features_of(pictures, second, keep, side=16)
     other = Extractor(small_extractor().network, LAYERS, {"extractor": "another"})
@@ -47,14 +47,14 @@ def test_kept_features_are_not_computed_again(folder: Path, tmp_path: Path) -> N
 
 def test_features_that_are_damaged_are_computed_again(folder: Path, tmp_path: Path) -> None:
     keep, small = tmp_path / "features", small_extractor()
-    whole = features_of(pictures_in(folder), small, keep)
+    whole = features_of(image_files(folder), small, keep)
     for path in keep.glob("*.npz"):
         path.write_bytes(path.read_bytes()[:-30])
-    again = features_of(pictures_in(folder), small, keep)
+    again = features_of(image_files(folder), small, keep)
     assert small.network.seen == 18 and all(whole[layer].equal(again[layer]) for layer in LAYERS)
 
 
 def test_a_picture_that_cannot_be_read_is_named(folder: Path) -> None:
     (folder / "3.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match="3.png is no image that can be read"):
-        features_of(pictures_in(folder), small_extractor())
+        features_of(image_files(folder), small_extractor())

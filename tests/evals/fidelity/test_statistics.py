@@ -22,7 +22,7 @@ def test_statistics_give_the_distance_that_the_features_give(tmp_path: Path) -> 
     a, b = torch.randn(50, 6), torch.randn(40, 6) * 2
     np.savez(tmp_path / "b.npz", mu=b.mean(0).numpy(), sigma=np.cov(b.numpy(), rowvar=False))
     read = read_statistics(tmp_path / "b.npz", 6)
-    assert gaussian_distance(Gaussian.fitted(a), read) == pytest.approx(frechet_distance(a, b), rel=1e-6)
+    assert gaussian_distance(Gaussian.fit(a), read) == pytest.approx(frechet_distance(a, b), rel=1e-6)
 
 
 def test_what_is_no_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

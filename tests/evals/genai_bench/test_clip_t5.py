@@ -9,7 +9,7 @@ from PIL import Image
 from torch.nn.functional import cross_entropy, gelu, linear
 from transformers import AutoImageProcessor, AutoTokenizer
 
-from evals.genai_bench.clip_t5 import SYSTEM, ClipT5Scorer, is_clip_t5, squared
+from evals.genai_bench.clip_t5 import SYSTEM, ClipT5Scorer, is_clip_t5, pad_to_square
 from tests.evals.genai_bench.tiny_vlms import save_clip_t5, save_llava, t5_and_eye, word_tokenizer
 
 ASKED = 'Does this figure show "a red cow"? Please answer yes or no.'
@@ -100,7 +100,7 @@ def test_what_is_built_otherwise_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_square_holds_the_whole_image() -> None:
-    image = squared(noise(size=(10, 30)), (1, 2, 3))
+    image = pad_to_square(noise(size=(10, 30)), (1, 2, 3))
     assert (
         image.size == (30, 30)
         and image.getpixel((0, 9)) == (1, 2, 3)

@@ -59,8 +59,8 @@ def test_the_nearest_of_the_mean_wordings(folder: Path) -> None:
             seen = network.get_image_features(pixels).pooler_output[0]
             wanted.append(COLOURS[int(torch.stack([d @ (seen / seen.norm()) for d in directions]).argmax())])
         assert torch.allclose(reader.colour_features("cow"), torch.stack(directions), atol=1e-5)
-    assert reader.read(image, objects, "cow") == wanted
-    assert reader.read(image, [], "cow") == []
+    assert reader.read_colours(image, objects, "cow") == wanted
+    assert reader.read_colours(image, [], "cow") == []
 
 
 def test_other_weights_have_another_name(folder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evals.geneval.detection import Box, Detection, iou, selected
+from evals.geneval.detection import Box, Detection, iou, select
 
 
 def found(*scores: float, name: str = "cow", box: Box = (0, 0, 9, 9)) -> list[Detection]:
@@ -10,27 +10,27 @@ def found(*scores: float, name: str = "cow", box: Box = (0, 0, 9, 9)) -> list[De
 
 
 def scores(
-    detections: list[Detection], least: float = 0.3, most: int = 16, overlap: float = 1.0
+    detections: list[Detection], threshold: float = 0.3, most: int = 16, overlap: float = 1.0
 ) -> list[float]:
-    return [one.score for one in selected(detections, least, most, overlap).get("cow", [])]
+    return [one.score for one in select(detections, threshold, most, overlap).get("cow", [])]
 
 
 def test_a_score_must_exceed_the_threshold_and_the_surest_comes_first() -> None:
     assert scores(found(0.3, 0.5, 0.31, 0.9)) == [0.9, 0.5, 0.31]
-    assert selected(found(0.1), 0.3, 16, 1.0) == {}  # no class without detections
+    assert select(found(0.1), 0.3, 16, 1.0) == {}  # no class without detections
 
 
 def test_at_most_so_many_of_a_class() -> None:
     items = found(*[0.4 + i / 100 for i in range(20)]) + found(0.5, name="cat")
     assert scores(items) == [pytest.approx(0.59 - i / 100) for i in range(16)]
-    assert len(selected(items, 0.3, 16, 1.0)["cat"]) == 1
+    assert len(select(items, 0.3, 16, 1.0)["cat"]) == 1
 
 
 def test_overlap_is_off_unless_it_is_asked_for_and_stays_within_a_class() -> None:
     items = found(0.9, 0.8) + found(0.7, box=(20, 0, 29, 9)) + found(0.6, name="cat")
     assert scores(items) == [0.9, 0.8, 0.7]
     assert scores(items, overlap=0.5) == [0.9, 0.7]
-    assert len(selected(items, 0.3, 16, 0.5)["cat"]) == 1
+    assert len(select(items, 0.3, 16, 0.5)["cat"]) == 1
     assert scores(items, most=2, overlap=0.5) == [0.9]  # the cap comes first
 
 

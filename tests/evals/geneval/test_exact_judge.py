@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from evals.geneval.exact_judge import RULES, VOCABULARY, ExactJudge, metadata_of, playground_prompts
-from evals.geneval.metadata import Prompt, prompt_of
+from evals.geneval.metadata import Prompt, parse_prompt
 from evals.geneval.rules import Rules
-from evals.geneval.suite import Scorer
+from evals.geneval.scorer import Scorer
 from worlds.playground.judge import UNKNOWN, read, satisfies
 from worlds.playground.prompts import Prompt as PlaygroundPrompt
 from worlds.playground.prompts import PromptSpec, evaluation_prompts
@@ -71,14 +71,14 @@ def test_places_agree_wherever_the_two_stand(x: float) -> None:
     for y in (16, 21, 24, 32):
         for relation in ("left of", "above"):
             spec = PromptSpec("position", ((1, None, "circle"), (1, None, "square")), relation)
-            prompt = prompt_of({"prompt": "any", **metadata_of(spec)}, "here", VOCABULARY)
+            prompt = parse_prompt({"prompt": "any", **metadata_of(spec)}, "here", VOCABULARY)
             for image in (two(x, y), two(y, x)):
                 assert judged(image, prompt) == satisfies(read(image[None])[0], spec).ok, (x, y, relation)
 
 
 def test_by_genevals_own_measure_a_diagonal_would_be_right() -> None:
     spec = PromptSpec("position", ((1, None, "circle"), (1, None, "square")), "above")
-    prompt = prompt_of({"prompt": "any", **metadata_of(spec)}, "here", VOCABULARY)
+    prompt = parse_prompt({"prompt": "any", **metadata_of(spec)}, "here", VOCABULARY)
     image = two(24, 24)
     assert judged(image, prompt, Rules()) and not judged(image, prompt)
 
@@ -102,7 +102,7 @@ def test_one_shape_that_is_asked_for_in_several_ways(
     places = ((8, 8), (40, 8), (8, 40))
     things = [SceneObject("circle", c, x, y, 6.5) for c, (x, y) in zip(shown, places, strict=False)]
     image = render(Scene(tuple(things), 1))
-    prompt = prompt_of({"prompt": "any", **metadata_of(spec)}, "here", VOCABULARY)
+    prompt = parse_prompt({"prompt": "any", **metadata_of(spec)}, "here", VOCABULARY)
     assert satisfies(read(image[None])[0], spec).ok == judged(image, prompt) == right
 
 
@@ -117,7 +117,7 @@ def test_the_metadata_are_genevals() -> None:
     assert {"class": "star", "count": 4} in said["exclude"] and {"class": UNKNOWN, "count": 1} in said[
         "exclude"
     ]
-    with pytest.raises(ValueError, match="apart"):
+    with pytest.raises(ValueError, match="described alike"):
         metadata_of(PromptSpec("position", ((1, None, "ring"), (1, None, "ring")), "above"))
 
 

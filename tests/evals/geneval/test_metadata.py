@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evals.geneval.metadata import Wanted, read_prompts
+from evals.geneval.metadata import Requirement, read_prompts
 from evals.geneval.vocabulary import COCO, OBJECTS, class_of, classes_of
 
 BESIDE = {
@@ -29,8 +29,8 @@ def written(folder: Path, *lines: Any) -> Path:
 def test_a_line_says_what_is_wanted_and_what_not(tmp_path: Path) -> None:
     first, second = read_prompts(written(tmp_path, BESIDE, BESIDE | {"exclude": []}))
     assert first.text == "two blue cows left of a tv remote" and first.tag == "position"
-    assert first.include == (Wanted("tv remote", 1), Wanted("cow", 2, "blue", "left of", 0))
-    assert first.exclude == (Wanted("cow", 3),) and second.exclude == ()
+    assert first.include == (Requirement("tv remote", 1), Requirement("cow", 2, "blue", "left of", 0))
+    assert first.exclude == (Requirement("cow", 3),) and second.exclude == ()
     assert first.classes == {"tv remote", "cow"} and json.loads(first.line) == BESIDE
 
 

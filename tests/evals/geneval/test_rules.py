@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from evals.geneval.detection import Box, Detection, selected
-from evals.geneval.metadata import prompt_of
+from evals.geneval.detection import Box, Detection, select
+from evals.geneval.metadata import parse_prompt
 from evals.geneval.rules import Rules, Verdict, judge, relations
 
 OFFICIAL = Rules()
@@ -25,13 +25,13 @@ def verdict(
 ) -> Verdict:
     """`colours` by the score of a detection; without them nobody may ask for one."""
     said = {"tag": tag, "prompt": "any", "include": include, "exclude": list(exclude)}
-    found = selected(detections, OFFICIAL.least(tag), OFFICIAL.most, OFFICIAL.overlap)
+    found = select(detections, OFFICIAL.threshold_for(tag), OFFICIAL.most, OFFICIAL.overlap)
 
     def tell(objects: Sequence[Detection], name: str) -> list[str]:
         assert colours is not None and {one.name for one in objects} == {name}
         return [colours[one.score] for one in objects]
 
-    return judge(prompt_of(said, "here"), found, tell, OFFICIAL)
+    return judge(parse_prompt(said, "here"), found, tell, OFFICIAL)
 
 
 def wants(name: str = "cow", count: int = 1, **more: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evals.geneval.scores import effective_number, share, summary, wilson
+from evals.geneval.scores import effective_number, proportion, summary, wilson
 
 
 def test_shares_by_tag_and_their_mean() -> None:
@@ -26,7 +26,13 @@ def test_images_of_a_prompt_that_go_together_count_once() -> None:
     apart = [[True, True, False, False]] * 20
     assert effective_number(together) == 20 and effective_number(apart) == 80
     assert effective_number([[True] * 4] * 20) == 20 and effective_number([[True]]) == 1
-    assert share(together).low < share(apart).low < 0.5 < share(apart).high < share(together).high
+    assert (
+        proportion(together).low
+        < proportion(apart).low
+        < 0.5
+        < proportion(apart).high
+        < proportion(together).high
+    )
 
 
 def test_wilson_at_a_known_place() -> None:
@@ -41,6 +47,6 @@ def test_an_interval_covers_the_truth_about_95_times_in_100(spread: float) -> No
     rng, truth, hits = np.random.default_rng(0), 0.7, 0
     for _ in range(400):
         chances = rng.beta(truth * spread, (1 - truth) * spread, 80)
-        one = share([(rng.random(4) < chance).tolist() for chance in chances])
+        one = proportion([(rng.random(4) < chance).tolist() for chance in chances])
         hits += one.low <= truth <= one.high
     assert 0.92 <= hits / 400 <= 0.985

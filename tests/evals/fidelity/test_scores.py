@@ -1,7 +1,6 @@
-"""Our figures and torch-fidelity's own on the same images: a small network in its registry, and its real Inception."""
+"""Our scores and torch-fidelity's own on the same images: a small network in its registry, and its real Inception."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import torch
 from PIL import Image
 
 from benchmarks import fidelity as benchmark
-from evals.__main__ import main
-from evals.fidelity import command
+from evals.fidelity import inception
 from evals.fidelity.inception import load_inception
+from tests.evals.command_line import run
 from tests.evals.fidelity.small_network import LAYERS, Small, paint, small_extractor
 
 torch_fidelity = pytest.importorskip("torch_fidelity", reason="make test has it in .venv/fidelity")
@@ -63,7 +62,7 @@ def test_the_same_figures_on_a_small_network(
 ) -> None:
     """More images than features, and fewer on one side or on both."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_inception", lambda *_: small_extractor())
+    monkeypatch.setattr(inception, "load_inception", lambda *_: small_extractor())
     paint(Path("drawn"), [f"{i:03d}.png" for i in range(drawn)], 1)
     paint(Path("real"), [f"{i % 2}/{i:03d}.jpg" for i in range(real)], 2)
     turned = Image.Exif()
@@ -71,8 +70,7 @@ def test_the_same_figures_on_a_small_network(
     with Image.open("real/0/002.jpg") as image:
         image.save("real/0/002.png", exif=turned)
     Path("real/0/002.jpg").unlink()
-    main(["--suite", "fid", "--images", "drawn", "--real", "real", "--out", "r.json"])
-    report = json.loads(Path("r.json").read_text())
+    report = run("--suite", "fid", "--images", "drawn", "--real", "real")
     with Image.open("real/0/002.png") as image:  # there the turn is passed over, so it is made for it
         image.transpose(Image.Transpose.ROTATE_270).save("real/0/002.png")
     wanted = theirs(Path("drawn"), Path("real"), LAYERS, min(drawn, real), feature_extractor="small")
@@ -106,13 +104,12 @@ def test_the_same_figures_on_the_real_inception(
     monkeypatch.chdir(tmp_path)
     layers = ("192", "logits_unbiased")
     monkeypatch.setattr(
-        command, "load_inception", lambda given, device: load_inception(given, device, layers)
+        inception, "load_inception", lambda given, device: load_inception(given, device, layers)
     )
     paint(Path("drawn"), [f"{i:03d}.png" for i in range(10)], 1, sizes=(64,))
     paint(Path("real"), [f"{i:03d}.png" for i in range(12)], 2, sizes=(96,))
     words = ["--images", "drawn", "--real", "real", "--inception", str(random_weights)]
-    main(["--suite", "fid", *words, "--out", "r.json"])
-    report = json.loads(Path("r.json").read_text())
+    report = run("--suite", "fid", *words)
     weights = {"feature_extractor_weights_path": str(random_weights)}
     wanted = theirs(Path("drawn"), Path("real"), layers, 10, **weights)
     assert {name: report[name] for name in PAIRS} == pytest.approx(wanted, rel=1e-4)

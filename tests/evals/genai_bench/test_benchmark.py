@@ -1,31 +1,31 @@
-"""The whole path from the command line: a real class from disk, the playground's judge, and what a user gets wrong."""
+"""GenAI-Bench from the command line: a real class from disk, the playground's judge, and errors of users."""
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from torch import Tensor
 
-from evals.__main__ import main
-from evals.drawing import draws
-from evals.genai_bench import command
-from evals.genai_bench.playground import ExactScorer, playground_prompts
+from evals.genai_bench.benchmark import GenAIBenchmark
+from evals.genai_bench.settings import GenAIBenchSettings
 from evals.genai_bench.vqa_score import VlmScorer
 from evals.playground.geneval import draw_and_judge, geneval_scores
+from evals.ranks import ALONE
 from models.unified import Illume
+from tests.evals.command_line import error_of, record_calls, run, run_interrupted
 from tests.evals.genai_bench.test_prompts import save_prompts
 from tests.evals.genai_bench.tiny_vlms import save_llava
-from tests.evals.geneval.painter import Painter
+from tests.evals.painter import RECORD, Painter
 from tests.evals.playground.oracle import Oracle
 
 TEXTS = {f"{i:05d}": text for i, text in enumerate(["a red cow", "two cat", "a dog", "all red", "not a cat"])}
 SKILLS = {"basic": [0, 2], "attribute": [0], "advanced": [1, 3], "counting": [1], "universal": [3]}
-SCORE = ["--prompts", "prompts", "--images", "images", "--vlm", "llava"]
+SUITE = ["--suite", "genai_bench"]
+SCORE = [*SUITE, "--prompts", "prompts", "--images", "images", "--vlm", "llava"]
+PLAYGROUND = {"prompts": "playground", "vlm": "playground"}
 
 
 @pytest.fixture(scope="module")
@@ -47,34 +47,15 @@ def place(tmp_path: Path, vlm: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*words: str) -> dict[str, Any]:
-    main(["--suite", "genai_bench", "--out", "r.json", *words])
-    return json.loads(Path("r.json").read_text())
-
-
-def counted(monkeypatch: pytest.MonkeyPatch, most: int = 10**9) -> list[str]:
-    """Every text that is asked about from now on; after so many, Ctrl-C."""
-    asked: list[str] = []
-    score = VlmScorer.score
-
-    def watched(self: VlmScorer, image: Image.Image, text: str) -> float:
-        if len(asked) == most:
-            raise KeyboardInterrupt
-        asked.append(text)
-        return score(self, image, text)
-
-    monkeypatch.setattr(VlmScorer, "score", watched)
-    return asked
-
-
-def without_time(report: dict[str, Any]) -> dict[str, Any]:
-    return report | {"seconds": 0}
+def scored_texts(patch: pytest.MonkeyPatch, limit: int = 10**9) -> list[str]:
+    """Every text that the VLM is asked about from now on; after so many, Ctrl-C."""
+    return record_calls(patch, VlmScorer, "score", lambda image, text: [text], limit)
 
 
 def test_images_are_scored_without_a_model(place: Path) -> None:
     report = run(*SCORE)
     rows = [json.loads(line) for line in (place / "images" / report["results"]).read_text().splitlines()]
-    own = {row["name"].removesuffix(".jpeg"): row["numbers"]["vqa_score"] for row in rows}
+    own = {row["name"].removesuffix(".jpeg"): row["scores"]["vqa_score"] for row in rows}
     scorer = VlmScorer("llava")
     for number, text in TEXTS.items():
         with Image.open(f"images/{number}.jpeg") as image:
@@ -92,14 +73,13 @@ def test_scoring_goes_on_where_it_was_killed(place: Path, monkeypatch: pytest.Mo
     shutil.copytree("images", "other")
     whole = run(*SCORE, "--images", "other")
     with monkeypatch.context() as patch:
-        first = counted(patch, most=2)
-        with pytest.raises(SystemExit) as stop:
-            run(*SCORE)
-        assert stop.value.code == 130 and len(first) == 2
+        first = scored_texts(patch, limit=2)
+        run_interrupted(*SCORE)
+        assert len(first) == 2
     (results,) = Path("images").glob("scores-*.jsonl")
     results.write_bytes(results.read_bytes()[:-10])  # and the last line was not written whole
-    second = counted(monkeypatch)
-    assert without_time(run(*SCORE)) == without_time(whole)
+    second = scored_texts(monkeypatch)
+    assert run(*SCORE) == whole
     assert len(second) == 5 - 1
     Image.new("RGB", (48, 40)).save("images/00001.jpeg")
     run(*SCORE)
@@ -107,15 +87,15 @@ def test_scoring_goes_on_where_it_was_killed(place: Path, monkeypatch: pytest.Mo
 
 
 def test_a_limit_takes_the_first(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = counted(monkeypatch)
+    texts = scored_texts(monkeypatch)
     report = run(*SCORE, "--limit", "2")
-    assert report["samples"] == 2 and report["of_prompts"] == 5 and asked == ["a red cow", "two cat"]
+    assert report["samples"] == 2 and report["of_prompts"] == 5 and texts == ["a red cow", "two cat"]
     assert "genai/universal" not in report
     run(*SCORE)
-    assert len(asked) == 5
+    assert len(texts) == 5
     run(*SCORE, "--limit", "1")
     run(*SCORE)
-    assert len(asked) == 5  # the smaller run took nothing away
+    assert len(texts) == 5  # the smaller run removed nothing
 
 
 def test_a_model_draws_what_is_missing_and_is_scored(
@@ -123,69 +103,52 @@ def test_a_model_draws_what_is_missing_and_is_scored(
 ) -> None:
     tiny_illume.save_pretrained("model")
     words = [*SCORE, "--model", "model", "--images", "new", "--seed", "3", "--batch", "2"]
-    drawn: list[int] = []
-    draw = Illume.draw
-
-    def watched(self: Illume, prompts: Sequence[str], seeds: list[int], **sampling: float) -> Tensor:
-        if len(drawn) == 2:
-            raise KeyboardInterrupt
-        drawn.extend(seeds)
-        return draw(self, prompts, seeds, **sampling)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Illume, "draw", watched)
-        with pytest.raises(SystemExit):
-            run(*words)
-        drawn.append(-1)
+        first = record_calls(patch, Illume, "draw_batch", lambda prompts, seeds, _: seeds, limit=2)
+        run_interrupted(*words)
+    with monkeypatch.context() as patch:
+        second = record_calls(patch, Illume, "draw_batch", lambda prompts, seeds, _: seeds)
         report = run(*words)
-    assert sorted(drawn) == [-1, *(3_000_009 + i for i in range(5))]
+    assert len(first) == 2 and sorted(first + second) == [3_000_009 + i for i in range(5)]
     assert report["seed"] == 3 and report["cfg"] == 1.25 and report["temperature"] == 0.6 and report["model"]
-    whole = run(*words, "--images", "whole")
-    assert without_time(report) == without_time(whole)
+    assert run(*words, "--images", "whole") == report
     assert sorted(p.name for p in Path("new").glob("*.jpeg")) == [f"{number}.jpeg" for number in TEXTS]
-    alone = run("--prompts", "prompts", "--images", "new", "--vlm", "llava")
-    assert without_time(alone) == without_time(report)  # the folder knows who drew
+    assert run(*SCORE, "--images", "new") == report  # the folder's record says who drew
 
 
 def test_200_images_are_each_drawn_once_however_often_it_is_killed(tmp_path: Path) -> None:
     texts = {f"{i:05d}": f"prompt {'x' * i}" for i in range(200)}
-    prompts = command.read_prompts(save_prompts(tmp_path / "prompts", texts, {"basic": list(range(200))}))
-    record = {"seed": 0, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
+    prompts = save_prompts(tmp_path / "prompts", texts, {"basic": list(range(200))})
+    settings = GenAIBenchSettings(prompts=str(prompts), vlm="fair", batch=7)
+    cut, whole = (GenAIBenchmark(settings, tmp_path / name) for name in ("cut", "whole"))
 
-    class Fair:
-        name, protocol = "fair", "none"
+    class Brightness:
+        name, protocol = "brightness", "none"
 
         def score(self, image: Image.Image, text: str) -> float:
             return float(np.array(image).mean()) / 255
 
-    def drawn(name: str, painter: Painter) -> None:
-        command.folder_of(tmp_path / name, prompts, record, 0).fill(draws(painter, record), 7)
-
     seeds: list[int] = []
-    for most in (30, 100, 10**9):
-        painter = Painter(most)
+    for limit in (30, 100, 10**9):
+        painter = Painter(limit)
         try:
-            drawn("cut", painter)
+            cut.fill(painter, RECORD, ALONE)
         except KeyboardInterrupt:
-            assert most < 200
+            assert limit < 200
         seeds += painter.seeds
-    drawn("whole", Painter())
+    whole.fill(Painter(), RECORD, ALONE)
     assert sorted(seeds) == list(range(200))
-    reports = [
-        command.score(command.folder_of(tmp_path / name, prompts, record, 0), prompts, Fair())
-        for name in ("cut", "whole")
-    ]
+    reports = [one.score(Brightness()) for one in (cut, whole)]
     assert reports[0] == reports[1] and reports[0]["samples"] == 200
 
 
 def test_the_playground_scores_as_its_direct_judge(tmp_path: Path) -> None:
+    settings = GenAIBenchSettings(**PLAYGROUND, per_category=8, batch=100)
     for shift in (0, 7):  # drawings that are right, and those of other prompts
         judged = draw_and_judge(Oracle(0, shift), 8, 1)
-        prompts = playground_prompts(8)
-        record = {"seed": 0, "cfg": 1.25, "temperature": 0.6, "top_k": 0, "top_p": 1.0}
-        folder = command.folder_of(tmp_path / str(shift), prompts, record, 0)
-        folder.fill(draws(Oracle(0, shift), record), 100)
-        report = command.score(folder, prompts, ExactScorer(8))
+        benchmark = GenAIBenchmark(settings, tmp_path / str(shift))
+        benchmark.fill(Oracle(0, shift), RECORD, ALONE)
+        report = benchmark.score(benchmark.load_scorer("cpu"))
         assert report["genai/overall"] == pytest.approx(np.mean([one.ok for one in judged]))
         assert report["genai/counting"] == pytest.approx(geneval_scores(judged)["geneval/counting"])
         assert (report["genai/overall"] == 1) == (shift == 0)
@@ -196,17 +159,17 @@ def test_the_playground_from_the_command_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny_illume.save_pretrained("model")
-    words = ["--images", "i", "--prompts", "playground", "--vlm", "playground", "--per-category", "1"]
-    report = run("--model", "model", *words)
+    names = ["--prompts", "playground", "--vlm", "playground", "--per-category", "1"]
+    report = run(*SUITE, "--model", "model", "--images", "i", *names)
     assert report["samples"] == 6 and report["vlm"].startswith("playground")
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         ([*SCORE, "--seeds", "2"], "--seeds is an option of --suite playground"),
         ([*SCORE, "--detector", "x"], "--detector is an option of --suite geneval, not of genai_bench"),
-        (["--images", "images"], "needs --prompts and --vlm"),
+        ([*SUITE, "--images", "images"], "needs --prompts and --vlm"),
         ([*SCORE, "--cfg", "2"], "--cfg is of drawing"),
         ([*SCORE, "--per-category", "2"], "--per-category is of the playground's prompts"),
         ([*SCORE, "--vlm", "playground"], "go together"),
@@ -222,20 +185,20 @@ def test_the_playground_from_the_command_line(
         ([*SCORE, "--limit", "0"], "'0' is not a whole number from 1"),
     ],
 )
-def test_what_a_user_gets_wrong_is_one_line_before_work(
-    place: Path, words: list[str], says: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_errors_of_users_are_one_line_before_any_work(
+    place: Path,
+    words: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = counted(monkeypatch)
-    with pytest.raises(SystemExit) as stop:
-        main(["--suite", "genai_bench", "--out", "r.json", *words])
-    assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert says in line
-    assert not asked and not Path("r.json").exists() and not list(place.glob("**/scores-*"))
+    texts = scored_texts(monkeypatch)
+    assert message in error_of(capsys, *words)
+    assert not texts and not list(place.glob("**/scores-*"))
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (lambda: Path("images/00003.jpeg").unlink(), "lacks 1 of 5 images, the first is 00003:"),
         (lambda: shutil.copy("images/00003.jpeg", "images/00009.jpeg"), "00009.jpeg is one image too many"),
@@ -245,22 +208,16 @@ def test_what_a_user_gets_wrong_is_one_line_before_work(
         (lambda: save_llava(Path("llava2"), yes=("Ja",)), 'llava2 has no token "Yes"'),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_one_line(
-    place: Path, change: Any, says: str, capsys: pytest.CaptureFixture
+def test_files_that_do_not_fit_are_one_line(
+    place: Path, change: Any, message: str, capsys: pytest.CaptureFixture
 ) -> None:
     change()
     words = [*SCORE, "--vlm", "llava2"] if Path("llava2").exists() else SCORE
-    with pytest.raises(SystemExit) as stop:
-        run(*words)
-    assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert says in line and not Path("r.json").exists()
+    assert message in error_of(capsys, *words)
 
 
 def test_images_of_somebody_else_are_not_drawn_over(
     place: Path, tiny_illume: Illume, capsys: pytest.CaptureFixture
 ) -> None:
     tiny_illume.save_pretrained("model")
-    with pytest.raises(SystemExit):
-        run(*SCORE, "--model", "model")
-    assert "leave out --model" in capsys.readouterr().err
+    assert "leave out --model" in error_of(capsys, *SCORE, "--model", "model")

@@ -1,4 +1,4 @@
-"""The suites from the command line, on a small network in Inception's place: drawn, killed, gone on with, scored."""
+"""FID, MJHQ-30K and rFID from the command line, on a small network in Inception's place."""
 
 import json
 import shutil
@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from evals.__main__ import main
-from evals.fidelity import command, extractor, tasks
+from evals import benchmark
+from evals.fidelity import benchmark as fidelity
+from evals.fidelity import extractor, inception
 from evals.fidelity.extractor import features_of
 from evals.fidelity.frechet import frechet_distance
 from evals.fidelity.mjhq import CATEGORIES
-from evals.image_sets import pictures_in
+from evals.image_sets import image_files
 from models.folder_hash import folder_hash
 from models.unified import Illume
+from tests.evals import command_line
+from tests.evals.command_line import error_of, record_calls, run_interrupted
 from tests.evals.fidelity.small_network import Small, paint, small_extractor, write_mjhq
-from tests.evals.geneval.painter import Painter
+from tests.evals.painter import Painter
 
 pytest.importorskip(
     "torch_fidelity", reason="KID and IS are torch-fidelity's; make test has it in .venv/fidelity"
@@ -30,7 +32,7 @@ pytest.importorskip(
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with two sets of images, prompts, MJHQ-30K in small, and something like a model folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_inception", lambda *_: small_extractor())
+    monkeypatch.setattr(inception, "load_inception", lambda *_: small_extractor())
     paint(tmp_path / "drawn", [f"{i:03d}.png" for i in range(40)], 1)
     paint(tmp_path / "real", [f"{i % 3}/{i:03d}.png" for i in range(30)], 2, sizes=(24, 36))
     Path("prompts.txt").write_text("".join(f"a photo of {i} cows\n" for i in range(12)))
@@ -41,26 +43,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(suite: str, *words: str) -> dict[str, Any]:
-    """The report, without what takes another time each time."""
-    main(["--suite", suite, "--out", "r.json", *words])
-    report = json.loads(Path("r.json").read_text())
-    assert report.pop("seconds") >= 0
-    return report
+    return command_line.run("--suite", suite, *words)
 
 
-def error_of(capsys: pytest.CaptureFixture, *words: str) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main(["--out", "r.json", *words])
-    assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert not Path("r.json").exists()
-    return line
-
-
-def painted_by(monkeypatch: pytest.MonkeyPatch, most: int = 10**9) -> Painter:
+def paint_with(monkeypatch: pytest.MonkeyPatch, limit: int = 10**9) -> Painter:
     """Has a painter draw in a model's place."""
-    painter = Painter(most)
-    monkeypatch.setattr(command, "load_model", lambda *_: painter)
+    painter = Painter(limit)
+    monkeypatch.setattr(benchmark, "load_model", lambda *_: painter)
     return painter
 
 
@@ -71,7 +60,7 @@ MJHQ = ["--model", "model", "--images", "new", "--real", "mjhq", "--batch", "8"]
 def test_images_that_are_there_are_scored(place: Path) -> None:
     report = run("fid", *FID)
     ours, theirs = (
-        features_of(pictures_in(Path(name)), small_extractor())["16"] for name in ("drawn", "real")
+        features_of(image_files(Path(name)), small_extractor())["16"] for name in ("drawn", "real")
     )
     assert report["fid"] == pytest.approx(frechet_distance(ours, theirs), rel=1e-9)
     assert (report["samples"], report["real_samples"]) == (40, 30)
@@ -84,9 +73,9 @@ def test_images_that_are_there_are_scored(place: Path) -> None:
 
 
 def test_images_are_held_against_statistics(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "WIDTH", 16)
+    monkeypatch.setattr(fidelity, "WIDTH", 16)
     whole = run("fid", *FID)
-    features = features_of(pictures_in(Path("real")), small_extractor())["16"].double().numpy()
+    features = features_of(image_files(Path("real")), small_extractor())["16"].double().numpy()
     np.savez("real.npz", mu=features.mean(0), sigma=np.cov(features, rowvar=False))
     report = run("fid", *FID, "--real", "real.npz")
     assert report["fid"] == pytest.approx(whole["fid"], rel=1e-6) and report["is"] == whole["is"]
@@ -94,29 +83,21 @@ def test_images_are_held_against_statistics(place: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("after", [0, 72, 199])
-def test_a_killed_evaluation_of_200_images_goes_on_draws_none_twice_and_reports_the_same(
+def test_a_killed_evaluation_resumes_to_the_same_report_and_draws_none_twice(
     place: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     words = [*MJHQ, "--features", "kept", "--seed", "3"]
-    whole_painter = painted_by(monkeypatch)
+    whole_painter = paint_with(monkeypatch)
     whole = run("mjhq", *words, "--images", "whole", "--features", "elsewhere")
-    first = painted_by(monkeypatch, after)
-    with pytest.raises(SystemExit) as stop:
-        run("mjhq", *words)
-    assert stop.value.code == 130 and not Path("kept").exists()
-    second = painted_by(monkeypatch)
-    forward = Small.forward
-
-    def killed(self: Small, images: torch.Tensor) -> Any:
-        if self.seen + len(images) > 100:
-            raise KeyboardInterrupt
-        return forward(self, images)
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(Small, "forward", killed)
-        run("mjhq", *words)
-    third, small = painted_by(monkeypatch), small_extractor()
-    monkeypatch.setattr(command, "load_inception", lambda *_: small)
+    first = paint_with(monkeypatch, after)
+    run_interrupted("--suite", "mjhq", *words)
+    assert not Path("kept").exists()
+    second = paint_with(monkeypatch)
+    with monkeypatch.context() as patch:
+        record_calls(patch, Small, "forward", list, limit=97)  # at the fourth batch of 32
+        run_interrupted("--suite", "mjhq", *words)
+    third, small = paint_with(monkeypatch), small_extractor()
+    monkeypatch.setattr(inception, "load_inception", lambda *_: small)
     report = run("mjhq", *words)
     assert third.seeds == [] and sorted(first.seeds + second.seeds) == sorted(whole_painter.seeds)
     assert (
@@ -128,11 +109,11 @@ def test_a_killed_evaluation_of_200_images_goes_on_draws_none_twice_and_reports_
 def test_mjhq_is_scored_whole_and_by_category_in_its_own_layout(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    painter = painted_by(monkeypatch)
+    painter = paint_with(monkeypatch)
     report = run("mjhq", *MJHQ)
-    said = json.loads(Path("mjhq/meta_data.json").read_text())
+    metadata = json.loads(Path("mjhq/meta_data.json").read_text())
     drawn = {path.relative_to("new").as_posix() for path in Path("new").rglob("*.png")}
-    assert drawn == {f"{one['category']}/{key}.png" for key, one in said.items()}
+    assert drawn == {f"{one['category']}/{key}.png" for key, one in metadata.items()}
     assert (
         painter.seeds == list(range(200))
         and report["samples"] == 200
@@ -141,7 +122,7 @@ def test_mjhq_is_scored_whole_and_by_category_in_its_own_layout(
     small = small_extractor()
     for name in CATEGORIES:
         sides = (f"new/{name}", f"mjhq/mjhq30k_imgs/{name}")
-        ours, theirs = (features_of(pictures_in(Path(side)), small)["16"] for side in sides)
+        ours, theirs = (features_of(image_files(Path(side)), small)["16"] for side in sides)
         assert report[f"fid/{name}"] == pytest.approx(frechet_distance(ours, theirs), rel=1e-6)
         assert report[f"samples/{name}"] == 20
     alone = run("mjhq", "--images", "new", "--real", "mjhq")
@@ -149,10 +130,10 @@ def test_mjhq_is_scored_whole_and_by_category_in_its_own_layout(
 
 
 def test_a_limited_run_is_part_of_the_whole(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few, more = painted_by(monkeypatch), None
+    few, more = paint_with(monkeypatch), None
     report = run("mjhq", *MJHQ, "--limit", "30")
     assert (report["samples"], report["real_samples"], report["samples/art"]) == (30, 30, 3)
-    more = painted_by(monkeypatch)
+    more = paint_with(monkeypatch)
     run("mjhq", *MJHQ, "--limit", "60")
     assert sorted(few.seeds + more.seeds) == list(range(60))
     again = run("mjhq", *MJHQ, "--limit", "30")
@@ -162,19 +143,8 @@ def test_a_limited_run_is_part_of_the_whole(place: Path, monkeypatch: pytest.Mon
 def test_a_models_drawings_of_prompts(place: Path, tiny_illume: Illume) -> None:
     shutil.rmtree("model")
     tiny_illume.save_pretrained("model")
-    words = [
-        "--model",
-        "model",
-        "--prompts",
-        "prompts.txt",
-        "--images",
-        "new",
-        "--real",
-        "real",
-        "--limit",
-        "6",
-    ]
-    report = run("fid", *words, "--seed", "1")
+    score = ["--images", "new", "--real", "real", "--limit", "6"]
+    report = run("fid", *score, "--model", "model", "--prompts", "prompts.txt", "--seed", "1")
     assert sorted(path.name for path in Path("new").glob("*.png")) == [
         f"{i:05d}.png" for i in range(0, 12, 2)
     ]
@@ -183,10 +153,10 @@ def test_a_models_drawings_of_prompts(place: Path, tiny_illume: Illume) -> None:
         apart = np.abs(np.asarray(image).astype(int) - drawn)
         assert apart.max() <= 1, "another batch rounds otherwise"
     assert (report["seed"], report["cfg"], report["model"]) == (1, 1.25, folder_hash("model"))
-    assert run("fid", "--images", "new", "--real", "real", "--limit", "6") == report
+    assert run("fid", *score) == report
 
 
-def test_what_a_model_rebuilds(place: Path, tiny_illume: Illume, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconstructions(place: Path, tiny_illume: Illume, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree("model")
     tiny_illume.save_pretrained("model")
     monkeypatch.setattr(extractor, "BATCH", 7)
@@ -196,8 +166,8 @@ def test_what_a_model_rebuilds(place: Path, tiny_illume: Illume, monkeypatch: py
         f"{i % 3}/{i:03d}.png" for i in range(30)
     }
     small, side = small_extractor(), tiny_illume.encoder.image_size
-    theirs = features_of(pictures_in(Path("real")), small, side=side)["16"]
-    ours = features_of(pictures_in(Path("rebuilt")), small)["16"]
+    theirs = features_of(image_files(Path("real")), small, side=side)["16"]
+    ours = features_of(image_files(Path("rebuilt")), small)["16"]
     assert report["rfid"] == pytest.approx(frechet_distance(ours, theirs), rel=1e-6) and "fid" not in report
     assert f"centre square at {side} pixels" in report["resize"] and report["samples"] == 30
     monkeypatch.setattr(Illume, "decode", lambda *_: pytest.fail("rebuilt twice"))
@@ -205,12 +175,12 @@ def test_what_a_model_rebuilds(place: Path, tiny_illume: Illume, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["fid", "--images", "drawn"], "--suite fid needs --real"),
         (["mjhq"], "needs --images and --real"),
         (["rfid", *FID], "--suite rfid needs --model"),
-        (["rfid", *FID, "--model", "model", "--cfg", "2"], "--suite rfid only rebuilds"),
+        (["rfid", *FID, "--model", "model", "--cfg", "2"], "--suite rfid only reconstructs"),
         (
             ["mjhq", *MJHQ, "--prompts", "prompts.txt"],
             "--prompts is an option of --suite geneval, not of mjhq",
@@ -218,7 +188,7 @@ def test_what_a_model_rebuilds(place: Path, tiny_illume: Illume, monkeypatch: py
         (["fid", *FID, "--seeds", "2"], "--seeds is an option of --suite playground, not of fid"),
         (["fid", *FID, "--cfg", "2"], "--cfg is of drawing"),
         (["fid", *FID, "--prompts", "prompts.txt"], "give --model DIR as well"),
-        (["fid", *FID, "--model", "model"], "needs --prompts FILE"),
+        (["fid", *FID, "--model", "model"], "needs --prompts"),
         (["fid", *FID, "--model", "model", "--prompts", "none.txt"], "no prompt file none.txt"),
         (["fid", *FID, "--model", "model", "--prompts", "gap.txt"], "gap.txt:2 is empty"),
         (["fid", *FID, "--model", "real", "--prompts", "prompts.txt"], "real is not a model folder"),
@@ -233,26 +203,29 @@ def test_what_a_model_rebuilds(place: Path, tiny_illume: Illume, monkeypatch: py
         (["mjhq", *MJHQ, "--limit", "1"], "a distance takes 2 images or more on each side, not 1 and 1"),
     ],
 )
-def test_what_a_user_gets_wrong_is_one_line_before_work(
-    place: Path, words: list[str], says: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_errors_of_users_are_one_line_before_any_work(
+    place: Path,
+    words: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Path("empty").mkdir()
     Path("gap.txt").write_text("a cow\n\na cat\n")
-    painter = painted_by(monkeypatch)
-    monkeypatch.setattr(command, "evaluate", lambda *_: pytest.fail("scored"))
-    assert says in error_of(capsys, "--suite", *words) and painter.seeds == []
+    painter = paint_with(monkeypatch)
+    monkeypatch.setattr(extractor, "features_of", lambda *_: pytest.fail("scored"))
+    assert message in error_of(capsys, "--suite", *words) and painter.seeds == []
 
 
 def test_images_of_another_model_or_seed_are_not_mixed(
     place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    painted_by(monkeypatch)
+    paint_with(monkeypatch)
     run("mjhq", *MJHQ, "--limit", "20")
-    Path("r.json").unlink()
     assert "seed 0 and not 1" in error_of(capsys, "--suite", "mjhq", *MJHQ, "--seed", "1")
-    said = json.loads(Path("mjhq/meta_data.json").read_text())
-    next(iter(said.values()))["prompt"] = "other words"
-    Path("mjhq/meta_data.json").write_text(json.dumps(said))
+    metadata = json.loads(Path("mjhq/meta_data.json").read_text())
+    next(iter(metadata.values()))["prompt"] = "other words"
+    Path("mjhq/meta_data.json").write_text(json.dumps(metadata))
     assert "prompts_hash" in error_of(capsys, "--suite", "mjhq", *MJHQ)
     Path("new/drawn.json").unlink()
     assert "leave out --model" in error_of(capsys, "--suite", "mjhq", *MJHQ)
@@ -261,9 +234,8 @@ def test_images_of_another_model_or_seed_are_not_mixed(
 def test_an_image_that_is_missing_among_drawings(
     place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    painted_by(monkeypatch)
+    paint_with(monkeypatch)
     run("fid", "--model", "model", "--prompts", "prompts.txt", "--images", "new", "--real", "real")
-    Path("r.json").unlink()
     Path("new/00007.png").unlink()
     line = error_of(capsys, "--suite", "fid", "--images", "new", "--real", "real")
     assert "new lacks 1 of 12 images, the first is 00007" in line

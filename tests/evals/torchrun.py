@@ -6,11 +6,12 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from evals.ranks import Ranks, joined
-from tests.evals.geneval.painter import Painter
+from evals.ranks import Ranks, join_processes
+from tests.evals.painter import Painter
 
 
 def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a folder by their paths in it."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
@@ -18,19 +19,14 @@ def in_processes(world: int, work: Callable[[Painter, Ranks], object], notes: Pa
     """Runs `work` in so many processes joined as torchrun joins them; returns the seeds that each drew."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     children = []
     for rank in range(world):
         if (child := os.fork()) == 0:
-            os.environ |= {
-                "RANK": str(rank),
-                "WORLD_SIZE": str(world),
-                "MASTER_PORT": port,
-                "MASTER_ADDR": "127.0.0.1",
-            }
+            os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), **address}
             try:
                 painter = Painter()
-                with joined() as ranks:
+                with join_processes() as ranks:
                     work(painter, ranks)
                 (notes / str(rank)).write_text(json.dumps(painter.seeds))
             finally:
