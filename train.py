@@ -4,7 +4,8 @@ A config is found by its bare name in the current folder, in configs/ or in conf
 those it starts from, a second --config is laid over the first, and any setting can be given as `--trainer.max_steps 300`.
 The run is written to runs/<name>/: the same command resumes it if it was cut off, and leaves it alone if it is finished.
 
-`python train.py validate --config ...` evaluates instead; so do test and predict.
+`python train.py validate --config ...` evaluates instead; so do test and predict. `--help CLASS` shows the settings of a
+stage, a data module or a callback.
 """
 
 import os
@@ -17,7 +18,7 @@ from common.errors import user_errors
 from common.safe_yaml import check_bounds
 from common.signals import Stopped
 from training.configs import Settings, expand, find_config, has_model, known_stages
-from training.plan.options import Options, take_plan
+from training.plan.options import Options, parse_plan_options
 
 if TYPE_CHECKING:
     from training.experiment import Experiment, ModulesOnly
@@ -70,7 +71,12 @@ def parse(argv: list[str]) -> Command:
 
 def train(argv: list[str]) -> "Experiment":
     """Builds and runs what a command line names. `main` reports errors in one line."""
-    options, argv = take_plan(argv)
+    if (class_name := _class_of_help(argv)) is not None:
+        from training.class_help import class_help
+
+        print(class_help(class_name))
+        raise SystemExit(0)
+    options, argv = parse_plan_options(argv)
     command = parse(argv)
     if options is not None:
         return make_plan(command, argv, options)
@@ -92,14 +98,22 @@ def train(argv: list[str]) -> "Experiment":
     return run
 
 
+def _class_of_help(argv: list[str]) -> str | None:
+    """The class in `--help CLASS`."""
+    for option, value in zip(argv, argv[1:], strict=False):
+        if option in ("-h", "--help") and not value.startswith("-"):
+            return value
+    return None
+
+
 def make_plan(command: Command, argv: list[str], options: Options) -> "ModulesOnly":
     """Prints the parameters, memory and hours of a run, without running it."""
     if command.action != "fit":
         raise ValueError(f"--plan plans training: leave out {command.action}")
-    from training.plan.command import planned
+    from training.plan.report import plan_report
 
     made = sketch(argv)
-    print(planned(made, sketch, argv, options))
+    print(plan_report(made, sketch, argv, options))
     return made
 
 

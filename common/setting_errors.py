@@ -44,9 +44,10 @@ def setting_errors() -> Iterator[None]:
     except ArgumentError as error:
         raise ValueError(describe(str(error))) from error
     except ValueError as error:
-        if str(error).startswith(UNION) and error.__cause__ is not None:
-            raise error.__cause__ from None
-        raise
+        cause: BaseException = error
+        while str(cause).startswith(UNION) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise cause from None
 
 
 def describe(report: str) -> str:

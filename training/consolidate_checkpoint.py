@@ -6,33 +6,29 @@ It needs neither a GPU nor as many processes as wrote it; the model must fit in 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from common.errors import Parser, user_errors
 from common.paths import user_path
 
-if TYPE_CHECKING:
-    from lightning.pytorch import LightningModule
-
-ALONE = (  # whatever the run had
+SINGLE_PROCESS = (  # whatever the run had
     *("--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"),
     *("--trainer.precision=32-true", "--trainer.callbacks=null", "--trainer.logger=null"),
     "--trainer.enable_progress_bar=false",
 )
 
 
-def gather(run: Path, checkpoint: Path | None, out: Path) -> int:
+def consolidate_checkpoint(run: Path, checkpoint: Path | None, out: Path) -> int:
     """Writes the model folder, and returns the step of the checkpoint.
 
     Args:
         run: the run folder.
         checkpoint: one of its checkpoints; None: the newest.
-        out: the model folder, not there yet.
+        out: the model folder, which must not exist.
 
     Raises:
         FileNotFoundError: no run is there, or no checkpoint.
-        FileExistsError: `out` holds something.
-        ValueError: another process writes there, the stage exports nothing, or the checkpoint cannot be read.
+        FileExistsError: `out` exists.
+        ValueError: another process writes there, or the checkpoint cannot be read.
     """
     if not (run / "config.yaml").is_file():
         raise FileNotFoundError(f"{run} is no run folder: there is no config.yaml in it")
@@ -41,40 +37,34 @@ def gather(run: Path, checkpoint: Path | None, out: Path) -> int:
 
     with FolderLock(out), atomic(out, replace=False) as scratch:
         scratch.mkdir()
-        return _gather(run, checkpoint, scratch)
+        return _export(run, checkpoint, scratch)
 
 
-def _gather(run: Path, checkpoint: Path | None, out: Path) -> int:
-    from training.checkpoint import find_resume_point, read_resume_point
-    from training.experiment import Experiment
-
-    point = find_resume_point(run / "checkpoints") if checkpoint is None else read_resume_point(checkpoint)
-    if point.path is None:
-        raise FileNotFoundError(f"{run} has no checkpoint yet")
-    named = ("--name", run.name, "--runs_dir", str(run.parent))
-    made = Experiment("test", run.name, ["--config", str(run / "config.yaml"), *ALONE, *named])
-    module = made.model
-    if not hasattr(module, "export"):
-        raise ValueError(f"{run}: {type(module).__name__} has no model folder to write")
-    module.trainer = made.trainer
-    made.trainer.ckpt_path = str(point.path)  # so that weights of predecessors are not missed
-    module.configure_model()
-    _load(module, point.path)
-    module.export(out)
-    return point.step
-
-
-def _load(module: "LightningModule", checkpoint: Path) -> None:
+def _export(run: Path, checkpoint: Path | None, out: Path) -> int:
     import torch
 
+    from training.experiment import Experiment
     from training.parallel.sharded_checkpoint import load_into
+    from training.resume_point import find_resume_point, read_resume_point
 
+    point = read_resume_point(checkpoint) if checkpoint else find_resume_point(run / "checkpoints")
+    if point.path is None:
+        raise FileNotFoundError(f"{run} has no checkpoint yet")
+    arguments = ["--config", str(run / "config.yaml"), *SINGLE_PROCESS]
+    arguments += ["--name", run.name, "--runs_dir", str(run.parent)]
+    experiment = Experiment("test", run.name, arguments)
+    module = experiment.model
+    module.trainer = experiment.trainer
+    module.trainer.ckpt_path = str(point.path)  # so that weights of predecessors are not needed
+    module.configure_model()
     state = module.state_dict()
-    if checkpoint.is_dir():
-        load_into({"state_dict": state}, checkpoint)
+    if point.path.is_dir():
+        load_into({"state_dict": state}, point.path)
     else:
-        state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["state_dict"]
+        state = torch.load(point.path, map_location="cpu", mmap=True, weights_only=True)["state_dict"]
     module.load_state_dict(state)
+    module.export(out)
+    return point.step
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,13 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "run", type=user_path, metavar="RUN", help="a run folder, or one of the checkpoints in it"
     )
     parser.add_argument(
-        "--out", type=user_path, required=True, metavar="FOLDER", help="where to; not there yet"
+        "--out",
+        type=user_path,
+        required=True,
+        metavar="FOLDER",
+        help="the model folder, which must not exist",
     )
     options = parser.parse_args(arguments)
-    named = options.run.parent.name == "checkpoints"
-    run, checkpoint = (options.run.parent.parent, options.run) if named else (options.run, None)
+    is_checkpoint = options.run.parent.name == "checkpoints"
+    run, checkpoint = (options.run.parent.parent, options.run) if is_checkpoint else (options.run, None)
     with user_errors("consolidate_checkpoint"):
-        step = gather(run, checkpoint, options.out)
+        step = consolidate_checkpoint(run, checkpoint, options.out)
     print(f"consolidate_checkpoint: {options.out} is the model of {run} at step {step}")
 
 

@@ -23,6 +23,7 @@ from common.environment import refuse_secrets
 from common.files import write_text
 from common.folder_lock import is_first_process, lock_folder
 from common.paths import expand_all
+from common.setting_errors import setting_errors
 from training.checkpoint import ResumeCheckpoint
 from training.csv_logger import AppendingCSVLogger
 from training.data_metrics import DataMetrics
@@ -37,13 +38,12 @@ from training.parallel.rank_max import RankMax
 from training.param_group_metrics import ParamGroupMetrics
 from training.plan.devices import DEVICES
 from training.plan.options import UTILISATION
-from training.trainer_settings import check_trainer
 from training.progress import StageProgress
 from training.resume_point import ResumePoint, find_resume_point
 from training.run_config import SaveRunConfig, check_same_config
-from common.setting_errors import setting_errors
 from training.speed import Speed
 from training.step_seed import StepSeed
+from training.trainer_settings import check_trainer
 
 TRAINER_DEFAULTS = {"num_sanity_val_steps": 0, "enable_model_summary": False, "log_every_n_steps": 10}
 FINISHED = "finished.json"

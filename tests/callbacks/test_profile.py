@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import nn
 
 import train
-from callbacks.profile import TrainingProfile, label_of, parts_of
+from callbacks.profile import TrainingProfile, action_label, named_components
 from tests.tiny import BASE, write
 from training.experiment import Experiment
 from training.profile_report import REST
@@ -71,19 +71,24 @@ class Parted(LightningModule):
 
 def test_parts_are_found_by_name_and_watched_while_it_lasts():
     module, profile = Parted(), TrainingProfile()
-    assert [name for name, _ in parts_of(module)] == ["encoder", "trunk", "tokenizer", "detokenizer.stem"]
-    profile._watch(module.encoder, "forward: encoder")
+    assert [name for name, _ in named_components(module)] == [
+        "encoder",
+        "trunk",
+        "tokenizer",
+        "detokenizer.stem",
+    ]
+    profile._label_forward(module.encoder, "forward: encoder")
     with torch.profiler.profile() as recorder:
         module.encoder(torch.zeros(1, 2))
-        profile.watched.close()
+        profile.hooks.close()
         module.encoder(torch.zeros(1, 2))
     assert [event.name for event in recorder.events()].count("forward: encoder") == 1 and not profile.open
 
 
 def test_actions_have_readable_names():
-    assert label_of("[Callback]Speed{'a': 1}.on_train_batch_end") == "callbacks: Speed"
-    assert label_of("[Strategy]SingleDeviceStrategy.backward") == "backward"
-    assert label_of("[LightningModule]A.on_train_start") == "the module's own hooks"
-    assert label_of("run_training_batch") is None
+    assert action_label("[Callback]Speed{'a': 1}.on_train_batch_end") == "callbacks: Speed"
+    assert action_label("[Strategy]SingleDeviceStrategy.backward") == "backward"
+    assert action_label("[LightningModule]A.on_train_start") == "the module's own hooks"
+    assert action_label("run_training_batch") is None
     with pytest.raises(ValueError, match="at least 1 step"):
         TrainingProfile(steps=0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.profile_report import REST, Recording, Span, report, shares
+from training.profile_report import REST, Recording, Span, format_report, time_by_label
 
 SPANS = [
     Span("waiting for data", 0.0, 1.0, 1.0, 0.0),
@@ -16,7 +16,7 @@ SPANS = [
 
 
 def test_every_moment_belongs_to_the_innermost_label():
-    found = shares(Recording(2, 10.0, 4.0, SPANS))
+    found = time_by_label(Recording(2, 10.0, 4.0, SPANS))
     expected = {
         "waiting for data": 1.0,
         "forward: trunk": 2.0,
@@ -32,9 +32,9 @@ def test_every_moment_belongs_to_the_innermost_label():
 
 
 def test_the_report_gives_times_per_step():
-    text = report(Recording(2, 10.0, 4.0, SPANS))
+    text = format_report(Recording(2, 10.0, 4.0, SPANS))
     assert "2 steps of training, 5000.0 ms each" in text and "4000.0 ms before" in text
     (trunk,) = [line.split() for line in text.splitlines() if line.startswith("forward: trunk")]
     assert trunk[2:] == ["1000.00", "20.0%", "125.00"]
     assert "0.50  forward: the rest: aten::nonzero" in text and "aten::mm" in text
-    assert "device ms" not in report(Recording(1, 10.0, 4.0, SPANS[:3]))
+    assert "device ms" not in format_report(Recording(1, 10.0, 4.0, SPANS[:3]))
