@@ -1,15 +1,11 @@
 """A model folder's README: what it is, what it is made of, how it is loaded, and figures that were measured of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from common.json_files import read_json
 from models.folder_hash import folder_hash
 from models.model_folder import COMPONENTS
-
-if TYPE_CHECKING:
-    from models.unified import Illume
+from models.unified import Illume
 
 HEAD = """---
 license: apache-2.0
@@ -28,7 +24,7 @@ trained with open-illume.
 from models.unified import Illume
 
 model = Illume.from_pretrained("{name}")
-images = model.draw_batch(["a red circle"], seeds=[0])  # (1, 3, H, W) uint8
+image = model.draw("a red circle", seed=0)  # a PIL image
 ```
 
 `python generate.py draw "a red circle" --model {name}` does the same from a terminal.
@@ -49,12 +45,12 @@ ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_te
 ```
 
 It reads and writes text, and writes image codes after `<|begin_image|>`, {tokens} of them. It does not see: images enter
-the whole model as features, through an adapter that is not here{places}.
-Words of others are to be tokenized with `split_special_tokens=True`, or they can spell special tokens.
+the whole model as features, through an adapter that is not here{positions}.
+Text of others is to be tokenized with `split_special_tokens=True`, or it can spell special tokens.
 """
 
 
-def card(model: "Illume", folder: Path, source: Path, figures: Mapping[str, float], language: bool) -> str:
+def make_card(model: Illume, folder: Path, source: Path, figures: Mapping[str, float], language: bool) -> str:
     """The README of an exported folder.
 
     Args:
@@ -65,60 +61,37 @@ def card(model: "Illume", folder: Path, source: Path, figures: Mapping[str, floa
         language: whether it is the language half alone.
     """
     task, library = ("text-generation", "transformers") if language else ("any-to-any", "open-illume")
-    text = HEAD.format(library=library, task=task)
-    lm = model.language
-    about = {"name": folder.resolve().name}
+    text, lm, name = HEAD.format(library=library, task=task), model.language, folder.resolve().name
     if language:
-        places = "" if lm.position_embedding is None else ", nor are the learned rows for places in an image"
-        text += LANGUAGE.format(**about, tokens=lm.draw_tokens, places=places)
+        positions = "" if lm.position_embedding is None else ", nor is the position embedding within an image"
+        text += LANGUAGE.format(name=name, tokens=lm.draw_tokens, positions=positions)
     else:
-        text += WHOLE.format(**about)
-    text += "\n## Parts\n\n| part | class | parameters |\n|---|---|---|\n"
-    for name in ("language",) if language else COMPONENTS:
-        if (part := getattr(model, name)) is not None:
-            count = sum(parameter.numel() for parameter in part.parameters())
-            text += f"| {name} | `{type(part).__name__}` | {count:,} |\n"
+        text += WHOLE.format(name=name)
+    names = ("language",) if language else COMPONENTS
+    components = {name: component for name in names if (component := getattr(model, name)) is not None}
+    rows = [
+        (name, f"`{type(own).__name__}`", f"{sum(p.numel() for p in own.parameters()):,}")
+        for name, own in components.items()
+    ]
+    text += "\n## Components\n\n" + _table(("component", "class", "parameters"), rows)
     if lm is not None:
-        vocabulary = lm.vocabulary
+        tasks = [(task, str(getattr(model.generation, task))) for task in ("draw", "edit", "chat")]
+        prompts = [(task, f"`{prompt}`") for task, prompt in model.prompts.to_dict().items()]
         text += (
-            f"\nVocabulary: {vocabulary.text_size:,} pieces of text and {vocabulary.codes:,} image codes. An image "
+            f"\nVocabulary: {lm.vocabulary.text_size:,} pieces of text and {lm.vocabulary.codes:,} image codes. An image "
             f"enters as {lm.see_tokens} features and leaves as {lm.draw_tokens} codes.\n"
+            "\n## Prompts\n\nThose of its training; `draw_null` and `reconstruct` are the null prompts of guidance.\n\n"
+            f"{_table(('task', 'prompt'), prompts)}"
+            "\n## Sampling\n\nThe defaults of every command (`generation` in illume.json).\n\n"
+            f"{_table(('task', 'settings'), tasks)}"
         )
-    text += _asked(model)
     text += f"\nMade from a model folder with the hash `{folder_hash(source)}`.\n"
     if figures:
-        rows = "".join(f"| {name} | {value:.4g} |\n" for name, value in figures.items())
-        text += f"\n## Measured\n\n| | |\n|---|---|\n{rows}"
+        measured = [(name, f"{value:.4g}") for name, value in figures.items()]
+        text += "\n## Measured\n\n" + _table(("measure", "value"), measured)
     return text
 
 
-def _asked(model: "Illume") -> str:
-    """The words of its tasks, and how its codes are chosen; nothing where there is no language model."""
-    if model.language is None:
-        return ""
-    prompts = "".join(f"| {task} | `{words}` |\n" for task, words in model.prompts.to_dict().items())
-    tasks = {name: getattr(model.generation, name) for name in ("draw", "edit", "chat")}
-    rows = "".join(f"| {name} | {one} |\n" for name, one in tasks.items())
-    return (
-        "\n## Prompts\n\nThe words of its training; `draw_null` and `reconstruct` are what guidance is away from.\n\n"
-        f"| task | words |\n|---|---|\n{prompts}"
-        f"\n## Sampling\n\nUnless a command says otherwise (`generation` in illume.json).\n\n| | |\n|---|---|\n{rows}"
-    )
-
-
-def read_figures(report: Path) -> dict[str, float]:
-    """The measures in a report of `python -m evals`.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is no such report.
-    """
-    if not report.is_file():
-        raise FileNotFoundError(f"--report {report}: there is no such file")
-    said = read_json(report, allow_nan=True)
-    measured = said.items() if isinstance(said, dict) else ()
-    figures = {key: value for key, value in measured if "/" in key and isinstance(value, int | float)}
-    figures = {key: value for key, value in figures.items() if not key.startswith("seconds/")}
-    if not figures:
-        raise ValueError(f"--report {report} is no report of `python -m evals`: it names no measure")
-    return figures
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

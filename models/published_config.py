@@ -1,21 +1,17 @@
 """The config of a published model, or a line that names what a folder or name holds instead."""
 
 import json
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import AutoConfig, PretrainedConfig
-from transformers.utils import cached_file
 
 from common.json_files import read_object
 from models.bounds import LAYERS, check_numbers, read_shapes
-from models.published import read_published
+from models.published import find_file, read_published
 from models.weights import weight_files
 
-# By a file that only one kind of folder has: what it is, and what to do.
+# By a file that only one kind of folder has: what the folder is, and what to do.
 KINDS = {
     "illume.json": "is a model folder of this project: name it under model.init_args.start",
     "model_index.json": "is a diffusers pipeline, not a language model or an encoder",
@@ -34,11 +30,7 @@ MERGE = (
 
 
 def read_config(source: str, revision: str) -> PretrainedConfig:
-    """The config of a published model that can be trained.
-
-    Args:
-        source: a local folder, or a name on the hub.
-        revision: branch, tag or commit on the hub.
+    """The config of a published model that can be trained: of a local folder, or of a name and revision on the hub.
 
     Raises:
         FileNotFoundError: there is no such folder, nor such a name on the hub.
@@ -47,15 +39,15 @@ def read_config(source: str, revision: str) -> PretrainedConfig:
     """
     path = _config_path(source, revision)
     if path is not None:
-        raw = read_object(path)
-        check_numbers(raw, str(path), _shapes(Path(source)))
-        _check_depth(raw, path)
-        _check_quantized(raw, source)
+        config = read_object(path)
+        check_numbers(config, str(path), _shapes(Path(source)))
+        _check_depth(config, path)
+        _check_quantized(config, source)
     return read_published(AutoConfig.from_pretrained, source, revision)
 
 
 def _config_path(source: str, revision: str) -> Path | None:
-    """Where config.json lies; None: whoever reads it next says what is wrong."""
+    """Where config.json lies; None: reading it reports what is wrong."""
     folder = Path(source)
     if folder.is_file() and folder.suffix == ".gguf":
         raise ValueError(f"{source} {KINDS['*.gguf']}")
@@ -64,24 +56,11 @@ def _config_path(source: str, revision: str) -> Path | None:
         return folder / "config.json"
     if source.startswith(("/", ".", "~")):
         return None
-    try:
-        return read_published(partial(_on_hub, name="config.json"), source, revision)
-    except FileNotFoundError as error:
-        if _has_none(error.__cause__):
-            with suppress(FileNotFoundError):
-                adapter = read_published(partial(_on_hub, name="adapter_config.json"), source, revision)
-                raise ValueError(_adapter(adapter, source)) from error
-        raise
-
-
-def _has_none(error: BaseException | None) -> bool:
-    """Whether the hub has answered that there is no such file in the repository."""
-    cause = error and error.__cause__
-    return isinstance(cause, EntryNotFoundError) and not isinstance(cause, LocalEntryNotFoundError)
-
-
-def _on_hub(source: str, revision: str, name: str, trust_remote_code: bool) -> Path:
-    return Path(cached_file(source, name, revision=revision))
+    if path := find_file(source, revision, "config.json"):
+        return path
+    if adapter := find_file(source, revision, "adapter_config.json"):
+        raise ValueError(_adapter(adapter, source))
+    return None
 
 
 def _check_kind(folder: Path) -> None:
@@ -114,7 +93,7 @@ def _check_quantized(config: dict[str, Any], source: str) -> None:
 
 
 def _method(found: Any) -> str:
-    """What a config says of its quantization, as people call it."""
+    """The method of quantization in a config, as people call it."""
     if not isinstance(found, dict):
         return json.dumps(found)[:60]
     method = str(found.get("quant_method") or found.get("mode") or "its maker's own way")[:40]
@@ -123,7 +102,7 @@ def _method(found: Any) -> str:
 
 
 def _check_depth(config: dict[str, Any], path: Path) -> None:
-    """Before the library makes lists of as many entries, where no tensors say how many layers there are."""
+    """Refuses depths of which the library would make lists, where no tensors show how many layers there are."""
     for owner in (config, *(value for value in config.values() if isinstance(value, dict))):
         for name, value in owner.items():
             if LAYERS.fullmatch(name) and isinstance(value, int) and value > MAX_LAYERS:
@@ -131,8 +110,8 @@ def _check_depth(config: dict[str, Any], path: Path) -> None:
 
 
 def _shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
-    """Of a local folder's tensors, where they are safetensors."""
+    """Shapes of a local folder's tensors, where they are safetensors."""
     try:
         return read_shapes(weight_files(folder)) if folder.is_dir() else None
     except (FileNotFoundError, ValueError):
-        return None  # `check_files` says what is wrong with them
+        return None  # `check_files` reports what is wrong with them
