@@ -3,6 +3,7 @@
 Most headers are read here, as tarfile takes ten times as long; it reads the others (long names, pax, sparse files).
 """
 
+import io
 import os
 import tarfile
 from collections.abc import Iterator
@@ -151,3 +152,10 @@ def _octal(field: bytes) -> int:
 def _blocks(size: int) -> int:
     """Bytes that a member of `size` takes."""
     return -(-size // BLOCK) * BLOCK
+
+
+def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Writes a member; its time and owner are zero, so the same content gives the same bytes."""
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))

@@ -36,9 +36,9 @@ from common.folder_lock import FolderLock
 from common.json_files import read_object
 from common.paths import user_path
 from common.process_pool import map_processes
+from common.tar_members import add_member
 from common.terminal import printable
 from datamodules.published_formats import FORMATS, Chunk, Listing, Members, Options, Rejected
-from datamodules.shard import add_member
 
 MAX_EXAMPLES = 3  # of each reason
 
@@ -212,24 +212,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@user_errors("convert")
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 2 where nothing could be converted."""
     given = _parser().parse_args(arguments)
+    if given.samples_per_shard < 1 or given.workers < 1:
+        raise ValueError("--samples-per-shard and --workers must be at least 1")
+    if given.images is not None and not given.images.is_dir():
+        raise FileNotFoundError(f"--images {given.images} is no folder")
+    options = Options(
+        given.source, given.images, given.caption, given.split, given.samples_per_shard, given.out
+    )
     try:
-        if given.samples_per_shard < 1 or given.workers < 1:
-            raise ValueError("--samples-per-shard and --workers must be at least 1")
-        if given.images is not None and not given.images.is_dir():
-            raise FileNotFoundError(f"--images {given.images} is no folder")
-        options = Options(
-            given.source, given.images, given.caption, given.split, given.samples_per_shard, given.out
-        )
         found = convert(given.format, options, given.out, given.workers)
-    except (ValueError, OSError) as error:
-        print(f"convert: {printable(str(error))}", file=sys.stderr)
-        return 2
     except RecursionError:
-        print(f"convert: {given.source} has a row that is nested too deep", file=sys.stderr)
-        return 2
+        raise ValueError(f"{given.source} has a row that is nested too deep") from None
     _print(found, given.out)
     return 0 if found["samples"] else 2
 
@@ -246,5 +243,4 @@ def _print(found: dict[str, Any], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    with user_errors("convert"):
-        sys.exit(main())
+    sys.exit(main())

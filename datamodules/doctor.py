@@ -5,7 +5,6 @@ sizes, checksums). With --template it reports what training with that template w
 Exit code 1 where something is broken; 2 where shards could not be examined, or the report not be written.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -17,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.errors import user_errors
+from common.errors import Parser, user_errors
 from common.files import write_text
 from common.json_files import read_json
 from common.paths import path_or_name, user_path
@@ -92,9 +91,10 @@ def summary(examined: list[Examined]) -> dict[str, Any]:
     }
 
 
+@user_errors("doctor")
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m datamodules.doctor", description=__doc__.splitlines()[0], allow_abbrev=False
     )
     add = parser.add_argument
@@ -104,23 +104,16 @@ def main(arguments: list[str] | None = None) -> int:
     add("--thumbnails", action="store_true", help="pictures of unusual samples on the page")
     add("--workers", type=int, default=workers, help="default: %(default)s")
     add("--no-index", action="store_true", help="writes no index.json beside the shards")
-    add("--template", help="reports what training with it would skip: " + ", ".join(TEMPLATES))
+    add("--template", choices=tuple(TEMPLATES), help="reports what training with it would skip")
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # a terminal without a letter shows its number
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")
-    try:
-        shards = find_shards(options.shards)
-        if options.workers < 1:
-            raise ValueError(f"--workers {options.workers}: must be at least 1")
-        if options.template is not None and options.template not in TEMPLATES:
-            raise ValueError(f"--template {options.template}: there is {', '.join(TEMPLATES)}")
-        if options.report:  # before time is spent
-            options.report.mkdir(parents=True, exist_ok=True)
-        left_out = held_out(options.shards)
-    except (ValueError, OSError) as error:
-        print(f"doctor: {printable(str(error))}", file=sys.stderr)
-        return 2
+    shards, left_out = find_shards(options.shards), held_out(options.shards)
+    if options.workers < 1:
+        raise ValueError(f"--workers {options.workers}: must be at least 1")
+    if options.report:  # before time is spent
+        options.report.mkdir(parents=True, exist_ok=True)
     examined: list[Examined] = []
     failed = ""
     look = partial(examine, thumbnails=options.thumbnails, template=options.template)
@@ -161,5 +154,4 @@ def _print(found: dict[str, Any], left_out: Sequence[str], template: str | None)
 
 
 if __name__ == "__main__":
-    with user_errors("doctor"):
-        sys.exit(main())
+    sys.exit(main())

@@ -3,10 +3,8 @@
 Only the headers are read at first, and a sample when it is asked for, so any order costs the memory of one sample.
 """
 
-import io
 import os
 import stat
-import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,10 +168,3 @@ def _open(path: str | Path) -> BinaryIO:
 def packed_by(start: bytes) -> str | None:
     """The program that packed a file which begins with these bytes; None: it is not packed."""
     return next((name for magic, name in PACKERS.items() if start.startswith(magic)), None)
-
-
-def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Writes a member; its time and owner are zero, so the same content gives the same bytes."""
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    tar.addfile(member, io.BytesIO(content))

@@ -6,10 +6,10 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from braceexpand import braceexpand
 
@@ -26,7 +26,10 @@ RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
 PACKED = re.compile(r"\.(tar\.(gz|zst|zstd|xz|bz2|lz4|lzma|br|z)|tgz|tzst|txz|tbz2?)$", re.IGNORECASE)
 HELD_OUT = set("val valid validation dev test testing eval evaluation holdout held_out".split())
 
-Split = tuple[list[str], list[str]]  # shards that are read, and those that are held out
+
+class _Found(NamedTuple):
+    path: str
+    held_out: bool = False
 
 
 def find_shards(paths: str | Sequence[str]) -> list[str]:
@@ -40,84 +43,74 @@ def find_shards(paths: str | Sequence[str]) -> list[str]:
         FileNotFoundError: a path has no shards.
         ValueError: a path is a command, or something packed, or braces name too many.
     """
-    found = _find(paths)[0]
-    if not found:
+    shards = [found.path for found in _find(paths) if not found.held_out]
+    if not shards:
         raise FileNotFoundError(f"no shards are named: {_hint('')}")
     named: dict[str, str] = {}  # by the files that they lead to
-    for shard in found:
+    for shard in shards:
         named.setdefault(shard if is_remote(shard) else os.path.realpath(shard), shard)
-    if len(named) < len(found):
-        twice, _ = (Counter(found) - Counter(named.values())).most_common(1)[0]
+    if len(named) < len(shards):
+        twice, _ = (Counter(shards) - Counter(named.values())).most_common(1)[0]
         log.warning("%s is named twice: it is read once", printable(masked_urls(twice)))
     return list(named.values())
 
 
 def held_out(paths: str | Sequence[str]) -> list[str]:
     """Folders with shards that `find_shards` leaves out by their names."""
-    return sorted({os.path.dirname(shard) for shard in _find(paths)[1]})
+    return sorted({os.path.dirname(found.path) for found in _find(paths) if found.held_out})
 
 
-def _find(paths: str | Sequence[str]) -> Split:
-    return _join(_shards_of(path) for path in ([paths] if isinstance(paths, str) else paths))
+def _find(paths: str | Sequence[str]) -> list[_Found]:
+    return [found for path in ([paths] if isinstance(paths, str) else paths) for found in _find_at(path)]
 
 
-def _join(splits: Iterable[Split]) -> Split:
-    shards: list[str] = []
-    held: list[str] = []
-    for more, more_held in splits:
-        shards += more
-        held += more_held
-    return shards, held
-
-
-def _shards_of(path: str) -> Split:
+def _find_at(path: str) -> list[_Found]:
     if re.match(r"\s*pipe:", path, re.IGNORECASE):
         raise ValueError(
             f"{masked_urls(path)}: a command is not run: save what it gives as a file and name that, or name its URL"
         )
     if is_remote(path):
-        return _remote_shards(path), []
+        return _remote_shards(path)
     path = os.path.expanduser(path)
     names = [path] if os.path.exists(path) else _expand_braces(path)
-    found = [_shards_named(name) for name in names]
-    shards, held = _join(
-        ([name], []) if split is None else split for name, split in zip(names, found, strict=True)
-    )
-    if not shards or not any(found):
-        raise _no_shards(path, held)
-    return shards, held
+    found = [one for name in names for one in _find_named(name)]
+    missing = not any(os.path.exists(name) or glob.has_magic(name) for name in names)
+    _check_found(path, [] if missing else found)
+    return found
 
 
-def _shards_named(name: str) -> Split | None:
-    """The shards of a folder, of a star or of one file; None where it is missing."""
+def _find_named(name: str) -> list[_Found]:
+    """The shards of a folder, of a star or of one file."""
     if os.path.isdir(name):
-        return _shards_below(name)
+        return _find_below(name)
     if os.path.exists(name) or not glob.has_magic(name):
         _refuse_packed(name)
-        return ([name], []) if os.path.exists(name) else None
+        return [_Found(name)]
     any_case = re.sub(r"\.tar$", ".[tT][aA][rR]", name, flags=re.IGNORECASE)
-    shards: list[str] = []
-    held: list[str] = []
+    found = []
     for path in sorted(glob.glob(any_case, recursive=True)):
-        own = _shards_below(path) if os.path.isdir(path) else ([path] if _is_shard(path) else [], [])
-        starred = set(path.lower().split(os.sep)) - set(name.lower().split(os.sep))
-        into = held if HELD_OUT & starred else shards
-        into += own[0]
-        held += own[1]
-    if not shards:
-        raise _no_shards(name, held)
-    return shards, held
+        starred = bool(HELD_OUT & (set(path.lower().split(os.sep)) - set(name.lower().split(os.sep))))
+        if os.path.isdir(path):
+            found += [_Found(one.path, starred or one.held_out) for one in _find_below(path)]
+        elif _is_shard(path):
+            found.append(_Found(path, starred))
+    _check_found(name, found)
+    return found
 
 
-def _no_shards(path: str, held: Sequence[str]) -> FileNotFoundError:
-    what = f"{os.path.dirname(held[0])} is held out by its name: name it itself" if held else _hint(path)
-    return FileNotFoundError(f"no shards at {path}: {what}")
+def _check_found(path: str, found: Sequence[_Found]) -> None:
+    if all(one.held_out for one in found):
+        what = (
+            f"{os.path.dirname(found[0].path)} is held out by its name: name it itself"
+            if found
+            else _hint(path)
+        )
+        raise FileNotFoundError(f"no shards at {path}: {what}")
 
 
-def _shards_below(folder: str) -> Split:
-    """The tars in a folder and below it, through links, and those of them that are held out."""
-    shards: list[str] = []
-    held: list[str] = []
+def _find_below(folder: str) -> list[_Found]:
+    """The tars in a folder and below it, through links."""
+    found: list[_Found] = []
     seen: set[str] = set()  # a link to what was seen is passed by: it is a loop, or a shard twice
 
     def fail(error: OSError) -> None:
@@ -129,8 +122,7 @@ def _shards_below(folder: str) -> Split:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = os.path.relpath(where, folder).lower().split(os.sep)
-        into = held if HELD_OUT.intersection(below) else shards
+        held = bool(HELD_OUT.intersection(os.path.relpath(where, folder).lower().split(os.sep)))
         for path in (os.path.join(where, name) for name in sorted(files) if not name.startswith(".")):
             if not _is_shard(path):
                 continue
@@ -138,8 +130,8 @@ def _shards_below(folder: str) -> Split:
                 log.warning("%s is a link to a shard that is read already", printable(path))
                 continue
             seen.add(real)
-            into.append(path)
-    return sorted(shards), held
+            found.append(_Found(path, held))
+    return sorted(found)
 
 
 def _is_shard(path: str) -> bool:
@@ -148,7 +140,7 @@ def _is_shard(path: str) -> bool:
     return path.lower().endswith(".tar")
 
 
-def _remote_shards(url: str) -> list[str]:
+def _remote_shards(url: str) -> list[_Found]:
     shards = _expand_braces(url)
     for shard in shards:
         path = shard.partition("?")[0]
@@ -159,7 +151,7 @@ def _remote_shards(url: str) -> list[str]:
                 f"{masked_urls(path.rpartition('/')[0])}/{{00000..00099}}.tar"
             )
     check_file_system(url)
-    return shards
+    return list(map(_Found, shards))
 
 
 def _expand_braces(pattern: str) -> list[str]:

@@ -5,7 +5,6 @@ makes of it. Training on them gives the batches that it would give otherwise, an
 Restartable: a shard bears its name only when it is whole, and one that is there is kept.
 """
 
-import argparse
 import json
 import sys
 import tarfile
@@ -17,19 +16,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.errors import user_errors
+from common.errors import Parser, user_errors
 from common.files import atomic, write_text
 from common.folder_lock import FolderLock
 from common.images import open_image
 from common.json_files import read_object
 from common.paths import path_or_name, user_path
 from common.progress import progress
+from common.tar_members import add_member
 from common.terminal import printable
 from common.urls import masked_urls
 from datamodules.decode import image_endings
 from datamodules.precomputed import MEMBER, member_name, to_npy
 from datamodules.remote import Unreachable, local_copy
-from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard, add_member
+from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
 from datamodules.shard_paths import find_shards
 from models.device import check_device
 from models.image_input import ImageInput
@@ -181,9 +181,10 @@ def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False
     return tally
 
 
+@user_errors("tokenize")
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m datamodules.tokenize", description=__doc__.splitlines()[0], allow_abbrev=False
     )
     add = parser.add_argument
@@ -193,14 +194,10 @@ def main(arguments: list[str] | None = None) -> int:
     add("--features", action="store_true", help="features of the frozen encoder as well")
     add("--device", default="cpu", help="default: %(default)s")
     options = parser.parse_args(arguments)
-    try:
-        check_device(options.device)
-        shards = find_shards(options.shards)
-        model = Illume.from_pretrained(options.model, only=("encoder", "tokenizer")).to(options.device)
-        tally = tokenize(model, shards, options.out, options.features)
-    except (ValueError, OSError) as error:
-        print(f"tokenize: {printable(str(error))}", file=sys.stderr)
-        return 2
+    check_device(options.device)
+    shards = find_shards(options.shards)
+    model = Illume.from_pretrained(options.model, only=("encoder", "tokenizer")).to(options.device)
+    tally = tokenize(model, shards, options.out, options.features)
     for line in tally.lines():
         print(f"tokenize: {line}")
     kept = f", {tally.kept} shards were there already" if tally.kept else ""
@@ -209,5 +206,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    with user_errors("tokenize"):
-        sys.exit(main())
+    sys.exit(main())

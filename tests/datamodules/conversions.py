@@ -1,6 +1,7 @@
 """Conversions in tests: run one in this process, and read what it wrote."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from datamodules import convert
@@ -9,9 +10,17 @@ from datamodules.templates import TEMPLATES, TemplateRequest
 from models.document import Document
 
 
+def exit_code(main: Callable[[list[str]], int | None], *arguments: object) -> int:
+    """The exit code of a command, run in this process."""
+    try:
+        return main(list(map(str, arguments))) or 0
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
 def run(*arguments: object) -> int:
-    """The command with one worker; its exit code."""
-    return convert.main([*map(str, arguments), "--workers", "1"])
+    """The conversion with one worker; its exit code."""
+    return exit_code(convert.main, *arguments, "--workers", "1")
 
 
 def documents(folder: Path, template: str) -> list[Document]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from datamodules import doctor
 from datamodules.shard_paths import declared_samples
+from tests.datamodules.conversions import exit_code
 from tests.datamodules.tars import png, write_samples, write_tar
 from worlds.playground import shards
 
@@ -97,8 +98,8 @@ def test_a_clean_set_is_clean_and_keeps_its_own_index(tmp_path, capsys):
 
 
 def test_nothing_to_examine_is_one_line(tmp_path, capsys):
-    assert doctor.main([str(tmp_path / "nowhere")]) == 2
-    assert capsys.readouterr().err.startswith("doctor: no shards at")
+    assert exit_code(doctor.main, tmp_path / "nowhere") == 2
+    assert capsys.readouterr().err.startswith("doctor: error: no shards at")
 
 
 def talk(*turns):
@@ -129,8 +130,10 @@ def test_it_says_what_training_would_skip(tmp_path, capsys):
     write_samples(tmp_path / "words/0.tar", words)
     assert doctor.main([str(tmp_path / "words"), "--workers", "1", "--no-index"]) == 1
     assert "the document has nothing to learn" in capsys.readouterr().out
-    assert doctor.main([str(tmp_path / "words"), "--template", "talks"]) == 2
-    assert capsys.readouterr().err.startswith("doctor: --template talks: there is draw, describe")
+    assert exit_code(doctor.main, tmp_path / "words", "--template", "talks") == 2
+    assert capsys.readouterr().err.startswith(
+        "datamodules.doctor: error: argument --template: invalid choice: 'talks'"
+    )
 
 
 @pytest.mark.parametrize("kind", ["list", "other", "torn", "folder", "no file"])
@@ -160,7 +163,7 @@ def test_findings_are_told_whatever_becomes_of_the_index(folder, capsys, monkeyp
 def test_a_report_that_cannot_be_written_is_told_before_or_after(tmp_path, capsys, monkeypatch):
     write_samples(tmp_path / "set/0.tar", {"a": {"png": png(), "txt": b"words"}})
     (tmp_path / "file").write_text("no folder")
-    assert doctor.main([str(tmp_path / "set"), "--report", str(tmp_path / "file/in")]) == 2
+    assert exit_code(doctor.main, tmp_path / "set", "--report", tmp_path / "file/in") == 2
     assert "shards are whole" not in capsys.readouterr().out
     monkeypatch.setattr(
         doctor, "write_report", lambda *of: (_ for _ in ()).throw(OSError(28, "No space left"))

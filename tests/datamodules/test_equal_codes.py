@@ -32,6 +32,7 @@ from models.sequence import PackedBatch, collate
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
+from tests.datamodules.conversions import exit_code
 from tests.datamodules.tars import write_samples
 from tests.fixtures import TRUNK, FixedStage
 from tests.models.test_image_input import VIT, make_words
@@ -244,7 +245,7 @@ def test_codes_made_in_another_way_are_refused(model: Illume, data: Path, monkey
     with pytest.raises(StaleCodes, match="older version .* `python -m datamodules.tokenize`") as stopped:
         list(batches(data / "codes", model))
     assert "\n" not in str(stopped.value)
-    assert tokenize.main(options) == 2
+    assert exit_code(tokenize.main, *options) == 2
     assert "older version" in capsys.readouterr().err
 
 

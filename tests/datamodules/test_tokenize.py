@@ -11,6 +11,7 @@ from datamodules import tokenize
 from datamodules.document_datamodule import DocumentDataModule, SourceConfig
 from datamodules.precomputed import StaleCodes
 from datamodules.shard_paths import find_shards
+from tests.datamodules.conversions import exit_code
 from tests.datamodules.tars import png, write_samples, write_tar
 from tests.fixtures import FixedStage, tiny_illume
 from worlds.playground import shards
@@ -38,7 +39,7 @@ def world(tmp_path, tiny_illume):
 
 def run(world, name, *options):
     folder, out = world / "data" / name, world / "codes" / name
-    return tokenize.main([str(folder), "--model", str(world / "model"), "--out", str(out), *options])
+    return exit_code(tokenize.main, folder, "--model", world / "model", "--out", out, *options)
 
 
 def loader(world, root, model, workers=0):

@@ -1,4 +1,4 @@
-"""What one sample of each shard set holds: file endings and their bytes, drawn from a generator.
+"""Draws one sample of each shard set: bytes by file ending.
 
 `pairs` and `crowds` are images with a short and a dense caption, `crowds` of free objects only; all others are
 documents: a JSON list of parts (text, image seen, image drawn, branches) beside their images. No sample shows a
@@ -22,31 +22,23 @@ from worlds.playground.scene import Scene
 from worlds.playground.stories import sample_story
 
 Sample = dict[str, bytes]
-PAIR_SHARES = {
-    "single_object": 0.12,
-    "colors": 0.10,
-    "two_object": 0.16,
-    "counting": 0.18,
-    "position": 0.20,
-    "color_attr": 0.18,
-    "mixed": 0.06,
+SHARES = {  # of the categories in pairs, and in questions, which need objects to tell apart
+    "single_object": (0.12, 0.06),
+    "colors": (0.10, 0.0),
+    "two_object": (0.16, 0.10),
+    "counting": (0.18, 0.26),
+    "position": (0.20, 0.20),
+    "color_attr": (0.18, 0.16),
+    "mixed": (0.06, 0.22),
 }
-# Questions need objects to tell apart: fewer scenes of one object, more of many.
-QUESTION_SHARES = {
-    "single_object": 0.06,
-    "two_object": 0.10,
-    "counting": 0.26,
-    "position": 0.20,
-    "color_attr": 0.16,
-    "mixed": 0.22,
-}
+PAIRS, QUESTIONS = 0, 1
 QUESTIONS_EACH = 10  # about one image
 QUESTIONS_IN_TEXT = 4
 
 
-def _category(rng: np.random.Generator, shares: dict[str, float]) -> str:
-    edges = np.cumsum(list(shares.values()))
-    return list(shares)[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
+def _category(rng: np.random.Generator, use: int) -> str:
+    edges = np.cumsum([shares[use] for shares in SHARES.values()])
+    return list(SHARES)[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
 
 
 def _png(scene: Scene) -> bytes:
@@ -62,7 +54,7 @@ def _document(parts: list[dict], images: list[Scene]) -> Sample:
 
 
 def _pair(rng: np.random.Generator) -> Sample:
-    return _captioned(rng, _category(rng, PAIR_SHARES))
+    return _captioned(rng, _category(rng, PAIRS))
 
 
 def _crowd(rng: np.random.Generator) -> Sample:
@@ -77,12 +69,12 @@ def _captioned(rng: np.random.Generator, category: str) -> Sample:
 
 
 def _questions(rng: np.random.Generator) -> Sample:
-    scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
-    ways = [
+    scene = sample_scene(rng, _category(rng, QUESTIONS))
+    branches = [
         [{"text": question.text, "learn": False}, {"text": question.answer, "learn": True}]
         for question in questions(scene, rng, QUESTIONS_EACH)
     ]
-    return _document([{"see": "0.png"}, {"branches": ways}], [scene])
+    return _document([{"see": "0.png"}, {"branches": branches}], [scene])
 
 
 def _edit(rng: np.random.Generator) -> Sample:
@@ -100,8 +92,8 @@ def _story(rng: np.random.Generator) -> Sample:
 
 
 def _text(rng: np.random.Generator) -> Sample:
-    """A scene in words alone: its dense caption, then questions that the caption answers."""
-    scene = sample_scene(rng, _category(rng, QUESTION_SHARES))
+    """A scene as text alone: its dense caption, then questions that the caption answers."""
+    scene = sample_scene(rng, _category(rng, QUESTIONS))
     answered = questions(scene, rng, QUESTIONS_IN_TEXT)
     sentences = [f"{dense_caption(scene)} .", *(f"{item.text} {item.answer} ." for item in answered)]
     return _document([{"text": " ".join(sentences), "learn": True}], [])
