@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from models.component_config import build
 from models.document import describe_document, draw_document
 from models.generation import SamplingConfig
 from models.language.drawing import draw_codes
@@ -67,7 +68,8 @@ def test_pickles_are_read_only_when_asked_for(tmp_path):
     assert torch.equal(language.text_head, model.lm_head.weight[: language.vocabulary.text_size])
 
 
-def test_what_does_not_fit_is_told(tmp_path):
+def test_what_does_not_fit_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no tries of a hub that is far
     publish(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"vocab_size": 200}))
@@ -75,8 +77,10 @@ def test_what_does_not_fit_is_told(tmp_path):
         PretrainedLanguage(str(tmp_path), **SIZES).load()
     with pytest.raises(FileNotFoundError, match="no folder here, and the hub does not give it"):
         PretrainedLanguage("nobody/nothing", **SIZES).load()
-    with pytest.raises(ValueError, match="language.turns is 'chatml'"):
-        PretrainedLanguage(str(tmp_path), **SIZES, turns="chatml")
+    for wrong in ({"turns": "chatml"}, {"dtype": "int8"}):
+        ((name, value),) = wrong.items()
+        with pytest.raises(ValueError, match=f"language: {name} must be one of .*, not '{value}'"):
+            build(PretrainedLanguage, {"source": str(tmp_path), **SIZES, **wrong}, "language")
 
 
 def test_a_plan_needs_no_weights(tmp_path):
