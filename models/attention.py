@@ -25,13 +25,10 @@ DOCUMENTS = "illume_documents"  # the name under which transformers knows attent
 
 
 class TokenLayout(NamedTuple):
-    """What attention knows of the tokens in each row.
+    """What attention knows of the tokens in each row, (B, L) each, as in `PackedBatch`.
 
     Attributes:
-        documents: (B, L) document of each token, -1 for padding.
-        see_blocks: (B, L) See block of each token, -1 outside.
-        positions: (B, L) of the tokens in their documents, for sliding windows.
-        branches: (B, L) branch of each token within its document, -1 before the branches; None: there are none.
+        branches: None: there are none.
         attend: "image" lets the tokens of one seen image attend to each other both ways, "causal" does not.
     """
 
@@ -45,12 +42,8 @@ class TokenLayout(NamedTuple):
 def mask_function(layout: TokenLayout, window: int | None = None) -> MaskFunction:
     """Which query attends to which key, by indices: what `flex_attention` calls a mask_mod.
 
-    Padding attends to itself alone, so that no row is empty.
-
-    Args:
-        layout: of the tokens.
-        window: keys of a sliding layer, the query among them; None: all. Tokens of one seen image attend to each other
-            all the same, as in Gemma 3.
+    Padding attends to itself alone, so that no row is empty. In a sliding layer's window tokens of one seen image attend
+    to each other all the same, as in Gemma 3.
     """
     documents, see_blocks, positions, branches, attend = layout
 
@@ -98,8 +91,7 @@ class LengthBucket(NamedTuple):
     Attributes:
         index: (G, n) of their tokens in the flattened rows; beyond a document's end its last token is repeated.
         real: (G, n) what is not beyond the end.
-        mask: (G, n, n) bool; None: causal.
-        sliding_mask: the same in sliding layers.
+        mask, sliding_mask: (G, n, n) bool, of full and of sliding layers; None: causal.
     """
 
     index: Tensor
@@ -109,12 +101,7 @@ class LengthBucket(NamedTuple):
 
 
 def length_buckets(layout: TokenLayout, window: int | None = None) -> list[LengthBucket]:
-    """The documents of packed rows, which lie side by side in each, by length; padding belongs to none.
-
-    Args:
-        layout: of the tokens.
-        window: of sliding layers; None: there are none.
-    """
+    """The documents of packed rows, which lie side by side in each, by length; padding belongs to none."""
     length = layout.documents.shape[1]
     found = []
     for row, ids in enumerate(layout.documents.tolist()):
@@ -154,11 +141,7 @@ def _bucket(members: list[tuple[int, int]], layout: TokenLayout, window: int | N
 
 
 def check_backend(backend: Backend, config: PretrainedConfig) -> None:
-    """Makes sure that a backend can train a trunk.
-
-    Raises:
-        ValueError: the trunk wants dropout in attention, and the backend knows none.
-    """
+    """Refuses dropout in attention with a backend that knows none."""
     if backend == "flex" and getattr(config, "attention_dropout", 0.0):
         raise ValueError(
             f"backend flex knows no dropout, and the trunk has attention_dropout {config.attention_dropout:g}: "
@@ -169,15 +152,11 @@ def check_backend(backend: Backend, config: PretrainedConfig) -> None:
 def attention_inputs(
     trunk: nn.Module, backend: Backend, layout: TokenLayout, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """Arguments of the trunk's forward pass, beside embeddings and positions, by which no document sees another.
+    """Sets the trunk's attention; gives the arguments of its forward pass by which no document sees another.
 
-    Args:
-        trunk: the Hugging Face model, whose attention is set to what the backend needs.
-        backend: "documents" runs each document by itself (no work across documents), "mask" gives one dense mask, "flex"
-            a BlockMask for `flex_attention` (GPUs; not run on one yet); "auto" takes the first for long rows on a CPU
-            and the second elsewhere.
-        layout: of the packed tokens.
-        dtype: of the mask.
+    The backend "documents" runs each document by itself (no work across documents), "mask" gives one dense mask, "flex" a
+    BlockMask for `flex_attention` (GPUs; not run on one yet). "auto" takes the first for long rows on a CPU and the
+    second elsewhere.
     """
     rows, length = layout.documents.shape
     device = layout.documents.device

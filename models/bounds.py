@@ -1,4 +1,4 @@
-"""What a config asks for, held against the tensors that lie beside it, before and while a network is built from it.
+"""Bounds of a config by the tensors beside it, checked before and while a network is built from it.
 
 A config is anybody's: its sizes may be mistyped or hostile, and a network of 10^9 layers takes all memory on the meta
 device, too. No network has more numbers than its files, so building stops as soon as it does.
@@ -29,11 +29,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def read_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor by its name, from the headers of safetensors files: no tensor is read.
-
-    Raises:
-        ValueError: one is no such file, or cut short; the message names it.
-    """
+    """The shape of each tensor by its name, from the headers of safetensors files; ValueError names a broken one."""
     shapes: dict[str, tuple[int, ...]] = {}
     for path in files:
         check_file(path)
@@ -45,23 +41,17 @@ def read_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
             with safe_open(path, framework="pt") as opened:
                 shapes |= {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
         except (SafetensorError, ValueError) as error:
+            line = " ".join(str(error).split())[:120]
             raise ValueError(
-                f"{path} is no safetensors file, or is damaged or cut short: get it again "
-                f"({' '.join(str(error).split())[:120]})"
+                f"{path} is no safetensors file, or is damaged or cut short: get it again ({line})"
             ) from None
     return shapes
 
 
 def check_numbers(config: Any, where: str, shapes: Shapes | None = None) -> None:
-    """Makes sure that a config's numbers are of a size that any network has.
+    """Raises ValueError where a number of a config, nested dicts and lists, is above what any network has.
 
-    Args:
-        config: nested dicts and lists.
-        where: what an error calls it.
-        shapes: of the tensors beside it, of which there is at least one for each layer; None: not known.
-
-    Raises:
-        ValueError: one is not; the message names its key.
+    `shapes` are those of the tensors beside it, of which there is at least one for each layer; None: not known.
     """
     for path, value in _numbers(config, ()):
         name = str(path[-1]) if path else ""
@@ -80,11 +70,7 @@ def check_numbers(config: Any, where: str, shapes: Shapes | None = None) -> None
 
 @contextmanager
 def bounded_by(shapes: Shapes, where: str) -> Iterator[None]:
-    """While it lasts no network is built that has far more tensors or numbers than `shapes`.
-
-    Raises:
-        ValueError: one was about to be; the message names the tensor that was too much.
-    """
+    """Raises ValueError where a network is built that has far more tensors or numbers than `shapes`."""
     tensors = SPARE_TENSORS + 4 * len(shapes)
     numbers = SPARE_NUMBERS + 4 * sum(math.prod(shape) for shape in shapes.values())
 
@@ -107,7 +93,7 @@ def bounded_by(shapes: Shapes, where: str) -> Iterator[None]:
 
 
 def _numbers(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int | float]]:
-    """Every number of a config, with the keys that lead to it; of a list's the list's own key."""
+    """Every number of a config with its keys; those of a list have the list's key."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _numbers(inner, (*path, str(key)))

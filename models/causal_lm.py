@@ -1,8 +1,8 @@
-"""The language model as a plain Hugging Face causal LM with its tokenizer: for whatever runs those.
+"""The language model as a plain Hugging Face causal LM with its tokenizer.
 
 Special tokens and image codes become ordinary rows behind the text's, under their own ids, so that logits are the same;
 its chat template and its end are those of the turns that it was trained with (`models/language/chat_template.py`).
-What a causal LM has no place for stays behind: the adapter of seen images, and learned rows for places in an image.
+A causal LM has no adapter of seen images and no position embedding within an image: these are left out.
 """
 
 import copy
@@ -21,17 +21,13 @@ from models.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 
 def spell_token(name: str) -> str:
-    """How a token is spell_token that text has no word for: <|end|>, <|code_17|>."""
+    """The spelling of a special token: <|end|>, <|code_17|>."""
     return f"<|{name}|>"
 
 
 @torch.no_grad()
 def to_causal_lm(language: UnifiedLM) -> PreTrainedModel:
-    """The trunk with one table of all rows to read and one to write, in the trunk's own class.
-
-    Raises:
-        ValueError: the trunk's family has no causal LM.
-    """
+    """The trunk in its own class with whole embeddings; ValueError where its family has no causal LM."""
     config, vocabulary = copy.deepcopy(language.trunk.config), language.vocabulary
     config.vocab_size, config.tie_word_embeddings = vocabulary.size, False
     ends = {
@@ -59,14 +55,9 @@ def to_causal_lm(language: UnifiedLM) -> PreTrainedModel:
 def to_tokenizer(
     text_tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary, turns: Turns
 ) -> PreTrainedTokenizerBase:
-    """A tokenizer that also spells special tokens and codes, under this vocabulary's ids, and lays out a chat.
+    """The text tokenizer with special tokens and codes under the vocabulary's ids, and with a chat template.
 
-    A name that the tokenizer has already, as Phi-3 has <|user|>, is made `<|illume_user|>`.
-
-    Args:
-        text_tokenizer: of the model.
-        vocabulary: of the model.
-        turns: of the model.
+    A name that the tokenizer has already, as Phi-3 has <|user|>, becomes `<|illume_user|>`.
 
     Raises:
         ValueError: a token does not get its id, or no chat template lays out what the model was trained on.
@@ -96,23 +87,19 @@ def to_tokenizer(
 
 
 def _free(name: str, taken: dict[str, int]) -> str:
-    """A token's spelling, or another where the tokenizer has a piece that is spell_token so."""
-    wanted = spell_token(name)
-    while wanted in taken:
+    """A token's spelling, or another where the tokenizer has such a piece."""
+    while spell_token(name) in taken:
         name = f"illume_{name}"
-        wanted = spell_token(name)
-    return wanted
+    return spell_token(name)
 
 
 def _without_gaps(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """A copy whose ids follow each other, so that what is added next gets the next: a gap gets pieces no text makes."""
-    vocabulary = tokenizer.get_vocab()
-    gaps = sorted(set(range(text_rows(tokenizer))) - set(vocabulary.values()))
-    made = copy.deepcopy(tokenizer)
-    if gaps:
-        pieces = json.loads(made.backend_tokenizer.to_str())
-        if not isinstance(pieces["model"].get("vocab"), dict):
+    """A copy without gaps in its ids, so that an added token gets the next: a gap gets a piece that no text makes."""
+    vocabulary, filled = tokenizer.get_vocab(), copy.deepcopy(tokenizer)
+    if gaps := sorted(set(range(text_rows(tokenizer))) - set(vocabulary.values())):
+        content = json.loads(filled.backend_tokenizer.to_str())
+        if not isinstance(content["model"].get("vocab"), dict):
             raise ValueError(f"the text tokenizer has no piece for {len(gaps)} ids, from {gaps[0]} on")
-        pieces["model"]["vocab"] |= {_free(f"unused_{i}", vocabulary): i for i in gaps}
-        made._tokenizer = Tokenizer.from_str(json.dumps(pieces))
-    return made
+        content["model"]["vocab"] |= {_free(f"unused_{i}", vocabulary): i for i in gaps}
+        filled._tokenizer = Tokenizer.from_str(json.dumps(content))
+    return filled

@@ -1,6 +1,6 @@
-"""Sums, rows and statistics over the joint batch of all ranks, so that several processes learn what one would of all.
+"""Sums, rows and statistics over the joint batch of all ranks, so that several processes learn what a single one would.
 
-Each function is a collective where processes have joined each other: every rank must call it. Alone it costs nothing.
+Each function is a collective in a process group: every rank must call it. In a single process it costs nothing.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch.distributed.nn.functional import all_reduce
 
 
 def world_size() -> int:
-    """How many processes have joined each other."""
+    """Processes in the group; 1 without a group."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
@@ -28,10 +28,7 @@ def broadcast_first(tensor: Tensor) -> Tensor:
 
 
 def sample_rows(rows: Tensor, count: int) -> Tensor:
-    """`count` random rows of the joint batch, (M, C) on each rank -> (count, C), the same on every rank.
-
-    The first rank's random numbers choose, as those of one process with all rows would.
-    """
+    """`count` random rows of the joint batch, by the first rank's random numbers: (M, C) a rank -> (count, C) on all."""
     if world_size() == 1:
         return rows[torch.randint(len(rows), (count,), device=rows.device)]
     sizes = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world_size())]
@@ -45,10 +42,10 @@ def sample_rows(rows: Tensor, count: int) -> Tensor:
 
 
 class SyncBatchNorm2d(nn.BatchNorm2d):
-    """A batch norm whose statistics are of the joint batch: torch's SyncBatchNorm, which knows no CPU, on any device."""
+    """A batch norm over the joint batch, on any device: torch's SyncBatchNorm does not run on CPUs."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same, normalised by channel."""
+        """(B, C, H, W) -> the same, normalized by channel."""
         if not self.training or world_size() == 1:
             return super().forward(images)
         exact, axes = images.float(), (0, 2, 3)

@@ -16,7 +16,7 @@ Image = TypeVar("Image")
 
 @dataclass(frozen=True)
 class Text:
-    """Text. With `learn`, the model is trained to write it."""
+    """Text, a target with `learn`."""
 
     text: str
     learn: bool = False
@@ -32,10 +32,7 @@ class See(Generic[Image]):
 
 @dataclass(frozen=True)
 class Draw(Generic[Image]):
-    """An image that the model writes as discrete tokens.
-
-    With `codes`, its tokens are known already and the image is not needed; with neither, the model has yet to draw it.
-    """
+    """An image that the model writes as discrete tokens, known already with `codes`; with neither, it is yet to draw."""
 
     image: Image | None = None
     codes: Sequence[int] | None = None
@@ -48,10 +45,7 @@ class Draw(Generic[Image]):
 
 @dataclass(frozen=True)
 class Branches:
-    """The last part of a document: continuations of what stands before, as many questions about one image.
-
-    None of them sees another: each is what would stand there if it were the only one. It begins with given text.
-    """
+    """The last part of a document: continuations that do not see each other, as many questions about one image."""
 
     branches: "tuple[tuple[Text | See | Draw, ...], ...]"
 

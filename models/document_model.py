@@ -31,36 +31,27 @@ from models.prompts import Prompts
 from models.sequence import DRAW, PackedBatch, Segment, Sequencer
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pixel import PixelTokenizer
+from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
+
+Encoder = VisionEncoder | PretrainedEncoder
+Tokenizer = SemanticTokenizer | PixelTokenizer
+Detokenizer = DiffusionDetokenizer | StableDiffusionDetokenizer | PixelDecoder
 
 
 class DocumentModel(nn.Module):
-    """Encoder, tokenizer, detokenizer and language model. A component that a stage has not made yet is None.
-
-    Args:
-        encoder: images (B, 3, H, W) uint8 to features (B, N, D).
-        tokenizer: features to codes and back, or pixels to codes in figure 6's baseline.
-        detokenizer: reconstructed features to images.
-        language: the unified language model.
-        text_tokenizer: text to ids.
-        understanding_encoder: the encoder of seen images, once stage 3 has tuned it away from the tokenizer's.
-        generation: default settings of drawing, editing and writing; None: the playground's.
-        prompts: of its tasks; None: the playground's.
-
-    Raises:
-        ValueError: two components do not fit each other.
-    """
+    """The components, None where a stage has not made one yet; ValueError where two do not fit each other."""
 
     def __init__(
         self,
-        encoder: VisionEncoder | None = None,
-        tokenizer: SemanticTokenizer | PixelTokenizer | None = None,
-        detokenizer: DiffusionDetokenizer | StableDiffusionDetokenizer | PixelDecoder | None = None,
+        encoder: Encoder | None = None,  # images (B, 3, H, W) uint8 to features (B, N, D)
+        tokenizer: Tokenizer | None = None,  # features (or pixels) to codes, codes to features
+        detokenizer: Detokenizer | None = None,  # features to images
         language: UnifiedLM | None = None,
         text_tokenizer: PreTrainedTokenizerBase | None = None,
-        understanding_encoder: VisionEncoder | None = None,
-        generation: Generation | None = None,
-        prompts: Prompts | None = None,
+        understanding_encoder: Encoder | None = None,  # of seen images, once stage 3 has tuned it
+        generation: Generation | None = None,  # default settings; None: the playground's
+        prompts: Prompts | None = None,  # of its tasks; None: the playground's
     ) -> None:
         super().__init__()
         check_components(encoder, tokenizer, detokenizer, language, text_tokenizer, understanding_encoder)
@@ -70,16 +61,7 @@ class DocumentModel(nn.Module):
         self.generation, self.prompts = generation or PLAYGROUND, prompts or Prompts()
 
     def require(self, *components: str, does: str, bring: str = "load a model folder that holds it") -> None:
-        """Makes sure that components are there.
-
-        Args:
-            components: their names.
-            does: what needs them, as "drawing".
-            bring: what to do where one is missing.
-
-        Raises:
-            ValueError: one is missing.
-        """
+        """Raises ValueError where a component is missing that something needs (`does`), with what to do (`bring`)."""
         if missing := [name for name in components if getattr(self, name) is None]:
             raise ValueError(f"this model has no {' and no '.join(missing)}, which {does} takes: {bring}")
 
@@ -120,10 +102,7 @@ class DocumentModel(nn.Module):
         )
 
     def fingerprint(self, *components: str) -> str:
-        """Hash of what makes codes (encoder and tokenizer) or features (encoder), to recognise stale caches.
-
-        How images are prepared is part of it (`models.image_input.VERSION`).
-        """
+        """Hash of what makes codes (encoder and tokenizer) or features (encoder), to recognize stale caches."""
         return hash_components([getattr(self, name) for name in components], f"images {image_input.VERSION}")
 
     @torch.no_grad()
@@ -134,19 +113,16 @@ class DocumentModel(nn.Module):
         return frozen_features(self.encoder, images.to(self.device))
 
     def see(self, images: Tensor) -> Tensor:
-        """Features for the language model to see: (B, 3, H, W) uint8 -> (B, N, D).
-
-        Gradients pass where the encoder is being trained, and only then is its precision the trainer's.
-        """
+        """Features for the language model to see: (B, 3, H, W) uint8 -> (B, N, D), with gradients in training."""
         if self.understanding_encoder is None:
             self.require("encoder", does="seeing images")
         encoder, images = self.understanding_encoder or self.encoder, images.to(self.device)
         if torch.is_grad_enabled() and any(p.requires_grad for p in encoder.parameters()):
-            return encoder(images)
+            return encoder(images)  # in the trainer's precision
         return frozen_features(encoder, images)
 
     def encode_images(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
-        """Features (S, N, D) of a batch's See blocks and codes (n, N) of its Draw blocks; each image is encoded once."""
+        """Features (S, N, D) of a batch's See blocks, codes (n, N) of its Draw blocks; each image is encoded once."""
         seen_here, drawn_here = batch.see_images >= 0, batch.draw_images >= 0
         looked, drawn = batch.see_images[seen_here], batch.draw_images[drawn_here]
         shared = self.understanding_encoder is None and len(looked) > 0 and not len(batch.code_images)
@@ -204,13 +180,7 @@ class DocumentModel(nn.Module):
         seeds: list[int],
         sampling: SamplingConfig | Sequence[SamplingConfig],
     ) -> Tensor:
-        """Draws the open Draw that each document ends in: (B, 3, H, W) uint8.
-
-        Args:
-            documents: one for each image.
-            nulls: as many: the unconditional ones of classifier-free guidance.
-            seeds: as many.
-            sampling: of all rows, or one for each.
+        """Draws the open Draw that each document ends in, with as many nulls for guidance: (B, 3, H, W) uint8.
 
         Raises:
             ValueError: a component is missing, a setting is out of range, or a document is longer than the context.
@@ -234,11 +204,7 @@ class DocumentModel(nn.Module):
         return self.text_tokenizer.decode([i for i in ids if i < size and i not in stops]).strip()
 
     def encode_prompts(self, documents: Sequence[Document], ask: bool = False) -> list[Segment]:
-        """Documents as tokens, with codes and features of their images; `ask` opens the assistant's turn.
-
-        Raises:
-            ValueError: one leaves no room for an image in the context.
-        """
+        """Documents as tokens, with codes and features of their images; `ask` opens the assistant's turn."""
         return self.encode_seen([self.segment(document, ask) for document in documents])
 
     def encode_seen(self, segments: Sequence[Segment]) -> list[Segment]:
@@ -257,11 +223,7 @@ class DocumentModel(nn.Module):
         return encoded
 
     def segment(self, document: Document, ask: bool = False) -> Segment:
-        """A document as tokens, with the codes of what is drawn in it; `ask` opens the assistant's turn.
-
-        Raises:
-            ValueError: it leaves no room for an image in the context.
-        """
+        """A document as tokens, with the codes of its drawn images; ValueError where no image fits after it."""
         segment = self._with_codes(self.sequencer.segment(document, ask=ask))
         room = self.language.context - self.language.draw_tokens - 2
         if len(segment) > room:

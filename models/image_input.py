@@ -1,6 +1,6 @@
-"""The one way from a picture to what a model sees, or makes codes of: training, generate.py, evaluations and callbacks.
+"""How an image is prepared for a model, in training, generate.py, evaluations and callbacks alike.
 
-A picture is seen at the size of the encoder of seen images (448 in the paper's stage 3), and becomes codes at that of the
+An image is seen at the size of the understanding encoder (448 in the paper's stage 3), and becomes codes at that of the
 tokenizer's (224): each straight from the file, for an image that is resized twice gives other codes.
 """
 
@@ -16,18 +16,18 @@ from torch import Tensor
 from common.images import centre_square, open_image, whole_square
 from common.paths import user_path
 
-# Of the way itself. Whoever changes a pixel of what reaches an encoder raises it: codes and features that were made ahead
-# of time in another way are then refused. 2: straight from the file to the size of the encoder.
+# Of the preparation. Whoever changes a pixel of what reaches an encoder raises it: codes and features that were precomputed
+# otherwise are then refused. 2: straight from the file to the size of the encoder.
 VERSION = 2
 
 
 def stretched_square(image: Image.Image, side: int) -> Image.Image:
-    """All of an image, its shape given up for a square."""
+    """All of an image, stretched to a square."""
     return image.resize((side, side), Image.Resampling.BICUBIC)
 
 
 ImageLike = str | PathLike[str] | Image.Image | Tensor
-# How a picture that is no square becomes one. Training crops; benchmarks that need all of a picture pad or stretch it.
+# How an image becomes a square. Training crops; benchmarks that need all of an image pad or stretch it.
 FITS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
     "crop": centre_square,
     "pad": whole_square,
@@ -37,32 +37,27 @@ FITS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
 
 @dataclass(frozen=True)
 class ImageInput:
-    """How a model takes pictures that it is to see, or that are to become codes.
+    """How images are prepared for an encoder."""
 
-    Args:
-        size: side of the squares that their encoder takes.
-        longest: where it slices, the longest side in pixels that slices can show; None: it sees squares.
-    """
-
-    size: int
-    longest: int | None = None
+    size: int  # side of the squares that it takes
+    longest: int | None = None  # side in pixels that slices can show; None: images are not sliced
 
     def __call__(self, image: Image.Image, fit: str = "crop") -> Tensor:
-        """An RGB picture -> (3, H, W) uint8: whole where the model slices, shrunk to `longest`, else `square`."""
+        """An RGB image -> (3, H, W) uint8: whole where images are sliced, shrunk to `longest`, else `square`."""
         if self.longest is None:
             return self.square(image, fit)
         if max(image.size) > self.longest:
             image = image.copy()
-            # it averages whole pixels first (`reducing_gap`), so that a strip of millions makes no filter of gigabytes
+            # averages whole pixels first (`reducing_gap`): a strip of millions would need a filter of gigabytes
             image.thumbnail((self.longest, self.longest), Image.Resampling.BICUBIC)
         return to_tensor(image)
 
     def square(self, image: Image.Image, fit: str = "crop") -> Tensor:
-        """An RGB picture -> (3, size, size) uint8, as one is seen that is edited or rebuilt; `fit` is one of FITS."""
+        """An RGB image -> (3, size, size) uint8, for editing and reconstruction; `fit` is one of FITS."""
         return to_tensor(FITS[fit](image, self.size))
 
     def resize(self, image: Tensor) -> Tensor:
-        """Pictures that are tensors already (..., 3, H, W) uint8 -> (..., 3, size, size), as `square` crops one."""
+        """Images (..., 3, H, W) uint8 -> (..., 3, size, size), cropped as `square` does."""
         if image.shape[-2:] == (self.size, self.size):
             return image
         if image.ndim > 3:
@@ -71,11 +66,7 @@ class ImageInput:
 
 
 def load_image(image: ImageLike) -> Image.Image:
-    """An image as 8-bit RGB, whatever holds it.
-
-    Raises:
-        ValueError: there is no such file, it is no image that can be read, or a tensor of another shape or type.
-    """
+    """An image as 8-bit RGB; ValueError where there is no such file, no image in it, or a tensor of another shape."""
     if isinstance(image, Tensor):
         if image.ndim != 3 or len(image) != 3 or image.dtype != torch.uint8:
             raise ValueError(
@@ -93,10 +84,10 @@ def load_image(image: ImageLike) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB picture as (3, H, W) uint8."""
+    """An RGB image as (3, H, W) uint8."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """(3, H, W) uint8 as an RGB picture."""
+    """(3, H, W) uint8 as an RGB image."""
     return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))

@@ -1,9 +1,9 @@
-"""The one precision in which codes and frozen features are made, whatever surrounds it.
+"""The fixed precision in which codes and frozen features are computed, whatever surrounds them.
 
 A code is the index of the nearest row of a codebook, so a rounding moves it: with products in bfloat16 most of the
 playground's codes become others (docs/decisions/). Training, `datamodules.tokenize`, evaluation and drawing must agree
-on them. So encoder, projection and distances are computed here in one stated dtype: no autocast, no TF32, and weights
-that a Trainer's or a user's `.to(torch.bfloat16)` leaves as they are.
+on them. So encoder, projection and distances are computed in one dtype: no autocast, no TF32, and weights that
+`.to(torch.bfloat16)` leaves in single precision.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,31 +18,24 @@ BACKENDS = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul", "mkldnn.conv")
 
 
 class FullPrecision(nn.Module):
-    """A module whose weights stay in single precision when it, or what it is a part of, is cast to a half."""
+    """A module whose weights stay in single precision when it, or a module that holds it, is cast to a half."""
 
-    compute_dtype: ComputeDtype = "float32"  # of an encoder: in which its features are made
+    compute_dtype: ComputeDtype = "float32"  # of an encoder: in which its features are computed
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FullPrecision":
-        return super()._apply(lambda tensor: _unrounded(fn, tensor), recurse)
+        return super()._apply(lambda tensor: _apply_exact(fn, tensor), recurse)
 
 
-def _unrounded(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    made = fn(tensor)
-    if not made.is_floating_point() or made.itemsize >= 4:
-        return made
-    return tensor.to(made.device, torch.float32)
+def _apply_exact(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    changed = fn(tensor)
+    half = changed.is_floating_point() and changed.itemsize < 4
+    return tensor.to(changed.device, torch.float32) if half else changed
 
 
 @contextmanager
 def fixed_precision(device_type: str, dtype: ComputeDtype = "float32") -> Iterator[None]:
-    """While it lasts products are made in `dtype`, whatever autocast and matmul precision were chosen around it.
-
-    Args:
-        device_type: of the tensors, as "cpu" or "cuda".
-        dtype: single precision, or bfloat16 by autocast, whose weights stay in single precision.
-    """
-    half = dtype == "bfloat16"
-    with _exact_products(), torch.autocast(device_type, torch.bfloat16, enabled=half):
+    """Multiplies in float32, or in bfloat16 by autocast, whatever autocast and matmul precision are set around it."""
+    with _exact_products(), torch.autocast(device_type, torch.bfloat16, enabled=dtype == "bfloat16"):
         yield
 
 
@@ -51,7 +44,7 @@ def _exact_products() -> Iterator[None]:
     """No TF32, nor bfloat16 on CPUs that have it, in products and convolutions of single precision."""
     try:
         precision = torch.get_float32_matmul_precision()
-    except RuntimeError:  # the caller chose by backend, and torch refuses a mixture of the two ways
+    except RuntimeError:  # it was set by backend, and torch refuses to mix that with this setting
         with _exact_backends():
             yield
         return
@@ -87,6 +80,6 @@ def _backend(name: str) -> Any:
 
 
 def frozen_features(encoder: FullPrecision, images: Tensor) -> Tensor:
-    """Features as an encoder that does not learn makes them everywhere: (B, 3, H, W) uint8 -> (B, N, D) float32."""
+    """Features of a frozen encoder, the same everywhere: (B, 3, H, W) uint8 -> (B, N, D) float32."""
     with torch.no_grad(), fixed_precision(images.device.type, encoder.compute_dtype):
         return encoder(images).float()

@@ -1,4 +1,4 @@
-"""Options of commands that draw: --cfg, --temperature, --top-k and --top-p, each laid over the model folder's own."""
+"""Options of commands that draw: --cfg, --temperature, --top-k and --top-p, laid over the model folder's settings."""
 
 import argparse
 from collections.abc import Callable
@@ -27,13 +27,7 @@ def sampling_number(name: str) -> Callable[[str], Any]:
 
 
 def add_sampling(group: argparse._ActionsContainer, of: str = "drawings", prefix: str = "") -> None:
-    """Adds the four options.
-
-    Args:
-        group: parser, or a group of it.
-        of: what they are of, for the help.
-        prefix: before their names, as "edit-".
-    """
+    """Adds the four options to a parser or a group of it, with a prefix such as "edit-"; the help says what of."""
     for name in NAMES:
         group.add_argument(
             f"--{prefix}{name.replace('_', '-')}",

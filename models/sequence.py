@@ -4,13 +4,10 @@ A document becomes turns: consecutive given parts are the user's, consecutive le
 
     begin | user See Text | assistant Text end | user Text | assistant begin_image Draw end_image end | ...
 
-What opens and closes a turn is the model's own (`models/turns.py`). A drawn image is learned from `begin_image` to
-`end_image`: drawing here sets the last itself, after so many codes, and whatever runs an exported model has to write it.
-
-Branches, as many questions about one image, share what stands before them: each attends to that and to itself, and its
-positions go on from there, so that it learns what it would learn alone, for the price of its own tokens.
-
-A `See` or a `Draw` is N placeholders here; features and codes come in on the device, so workers pack before they exist.
+What opens and closes a turn is the model's own. A drawn image is learned from `begin_image` to `end_image`, which
+whatever runs an exported model has to write. Each branch learns what it would learn alone: it attends to what all share
+and to itself, and its positions go on from there. A `See` or a `Draw` is N placeholders, for features and codes come in
+on the device.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,10 +34,9 @@ FILL = {
 
 @dataclass
 class Segment:
-    """One document as token ids, before packing.
+    """One document as token ids, before packing: lists of one entry a token, and those of its images.
 
     Attributes:
-        ids, kinds, learn, see_blocks, branches, positions: one entry a token.
         see_images: one for each See block, in order; None: its features are known already.
         draw_images: one for each Draw block, in order; None: its codes stand in `ids` already.
         features: (N, F) of the See blocks without an image; in a prompt, of all of them (`Illume.encode_prompts`).
@@ -83,19 +79,18 @@ class Segment:
 
 @dataclass
 class PackedBatch:
-    """Documents side by side in rows of one length (B, L); `documents` says which token belongs to which.
+    """Documents side by side in rows of one length.
 
     Attributes:
-        ids: (B, L) token ids; placeholders where an image stands.
+        ids: (B, L), placeholders where an image stands.
         documents: (B, L) number of the document within its row, -1 for padding.
-        positions: (B, L) position within the document; every branch counts on from what stands before them all.
-        learn: (B, L) whether the token is a target.
+        positions: (B, L) within the document; every branch counts on from what stands before them all.
         branches: (B, L) number of the branch within its document, -1 before all branches.
+        learn: (B, L) whether the token is a target.
         see_blocks: (B, L) number of the See block within its row, -1 outside.
         see_mask, draw_mask: (B, L) placeholders of features and of codes.
-        images: (M, 3, H, W) uint8, each image once.
-        see_images: index into `images` of each See block, in row-major order of the blocks; -1 where its features are in
-            `see_features` already.
+        images: (M, 3, H, W) uint8, each once.
+        see_images: index into `images` of each See block; -1 where its features are in `see_features` already.
         draw_images: index into `drawn` of each Draw block; -1 where its codes stand in `ids` already.
         see_features: (k, N, F) features of those See blocks, in order.
         code_images: (K, 3, h, w) uint8: what is drawn, where it is of another size than what is seen; else none.
@@ -134,15 +129,12 @@ class PackedBatch:
 
 @dataclass(frozen=True)
 class Sequencer:
-    """Turns documents into segments.
+    """Turns documents into segments, as one model reads them.
 
     Args:
-        vocabulary: the id layout.
         encode_text: text to ids, without special tokens.
-        see_tokens: features an image enters as.
-        draw_tokens: codes an image leaves as.
-        turns: what opens and closes turns; None: our own special tokens.
-        slicing: how seen images are sliced (`models/slices.py`); None: each is seen as it is.
+        turns: None: our own special tokens.
+        slicing: None: each seen image is one.
         prompts: of the model's tasks, for those who make its documents.
 
     Raises:
@@ -230,11 +222,7 @@ class Sequencer:
 
 
 def _split(document: Document) -> tuple[Document, Sequence[Document]]:
-    """What all branches share, and the branches.
-
-    Raises:
-        ValueError: branches are not the last part, or one branches again, or begins with something to learn.
-    """
+    """What all branches share, and the branches, checked."""
     last = document[-1] if document else None
     shared, branches = (document[:-1], last.branches) if isinstance(last, Branches) else (document, ())
     if any(isinstance(part, Branches) for parts in (shared, *branches) for part in parts):

@@ -1,8 +1,8 @@
-"""A language model whose weights are spread over processes (FSDP2), and what has to know of it.
+"""A language model whose weights are sharded over processes (FSDP2), and its gradients.
 
-Each layer of the trunk is a group of its own, gathered as it is needed and let go after; text and vision rows and the
-last norm are another (arXiv 2304.11277). The adapter stays whole: a process whose batch shows no image does not use it,
-and a group whose members differ in that would wait for each other for ever. So do all other parts.
+Each layer of the trunk is a group of its own, gathered when it is needed and freed after; text and vision rows and the
+last norm are another (arXiv 2304.11277). The adapter stays whole, as all other components do: a process whose batch shows
+no image does not use it, and a group whose members differ in that would wait for each other for ever.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,16 +26,11 @@ if TYPE_CHECKING:  # every run imports this module, before it knows whether it s
 
 
 def shard(language: "UnifiedLM", mesh: DeviceMesh, dtype: torch.dtype | None = None) -> None:
-    """Spreads a language model over the processes of a mesh; `loss` is what gathers it from then on.
+    """Shards a language model, the same on every process, over a mesh of one dimension; `loss` gathers it from then on.
 
-    A process copies its share of each tensor and lets the tensor go. One that is a view of a mapped file never takes
-    memory of its own, and may be of another type, as a published one is: a share is brought to single precision.
-
-    Args:
-        language: whole, the same on every process, or on the meta device.
-        mesh: of one dimension.
-        dtype: in which weights are gathered and products made; None: their own. Gradients are averaged in single
-            precision.
+    A process copies its shard of each tensor in single precision and frees the tensor; a view of a mapped file never
+    takes memory of its own. Weights are gathered and multiplied in `dtype`, None for their own; gradients are averaged
+    in single precision.
     """
     policy = MixedPrecisionPolicy(dtype, None if dtype is None else torch.float32)
     for layer in trunk_layers(language.trunk):
@@ -52,20 +47,20 @@ def trunk_layers(trunk: nn.Module) -> nn.ModuleList:
 
 
 def is_sharded(module: nn.Module | None) -> bool:
-    """Whether a part is spread over processes."""
+    """Whether a module is sharded over processes."""
     return isinstance(module, FSDPModule)
 
 
 def local_shard(tensor: Tensor) -> Tensor:
-    """This process's share of a tensor, in the same memory; a whole one is its own share."""
+    """This process's shard of a tensor, in the same memory; a whole tensor is its own."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Averages the gradients of whole parameters over all processes; one that no process used keeps none.
+    """Averages the gradients of parameters that are not sharded over all processes, of which every one must call it.
 
-    Every process must come here, with the same parameters. A process that did not use one adds nothing to it.
+    One that no process used keeps none; a process that did not use one adds zeros.
     """
     whole = [p for p in parameters if p.requires_grad and not isinstance(p, DTensor)]
     if not whole:
@@ -86,42 +81,35 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
-    """The norm of all gradients together, the shares of other processes among them: () on the device."""
-    shares = [g for g in gradients if isinstance(g, DTensor)]
-    if not shares:
+    """The norm of all gradients together, with the shards of other processes: () on the device."""
+    sharded = [g for g in gradients if isinstance(g, DTensor)]
+    if not sharded:
         return torch.nn.utils.get_total_norm(gradients)
-    square = torch.nn.utils.get_total_norm([share.to_local() for share in shares]).square()
-    distributed.all_reduce(square, group=shares[0].device_mesh.get_group())
-    whole = [g for g in gradients if not isinstance(g, DTensor)]
-    if whole:
+    square = torch.nn.utils.get_total_norm([g.to_local() for g in sharded]).square()
+    distributed.all_reduce(square, group=sharded[0].device_mesh.get_group())
+    if whole := [g for g in gradients if not isinstance(g, DTensor)]:
         square = square + torch.nn.utils.get_total_norm(whole).square()
     return square.sqrt()
 
 
 @torch.no_grad()
 def clip_gradients(gradients: Sequence[Tensor], limit: float, by: str = "norm") -> None:
-    """Scales gradients so that their norm is at most `limit`, or cuts each number at it where `by` is "value"."""
-    if by == "value":
-        for gradient in gradients:
-            local_shard(gradient).clamp_(-limit, limit)
-        return
-    factor = (limit / (gradient_norm(gradients) + 1e-6)).clamp(max=1)  # as torch's own
-    for gradient in gradients:
-        local_shard(gradient).mul_(factor)
+    """Scales gradients to a norm of at most `limit`, or clamps each number to it where `by` is "value"."""
+    if by != "value":
+        factor = (limit / (gradient_norm(gradients) + 1e-6)).clamp(max=1)  # as torch's own
+    for gradient in map(local_shard, gradients):
+        gradient.clamp_(-limit, limit) if by == "value" else gradient.mul_(factor)
 
 
 @contextmanager
 def unsharded(language: nn.Module | None) -> Iterator[None]:
-    """While it lasts every process holds all weights of a sharded model, as plain tensors; others are left alone.
-
-    Every process must enter. The weights are of the precision that the model computes in.
-    """
+    """Gathers all weights of a sharded model on every process, in the precision it computes in; all must enter."""
     if not is_sharded(language):
         yield
         return
     groups = [module for module in language.modules() if isinstance(module, FSDPModule)]
     language._get_fsdp_state()._lazy_init()  # a layer that ran first would take itself for the root
-    language.set_reshard_after_forward(False)  # what draws holds on to the weights
+    language.set_reshard_after_forward(False)  # drawing holds on to the weights
     try:
         for group in groups:
             group.unshard()
@@ -133,8 +121,5 @@ def unsharded(language: nn.Module | None) -> Iterator[None]:
 
 
 def full_state_dict(module: nn.Module) -> dict[str, Tensor]:
-    """All weights of a sharded model in the precision they are kept in, on the first process's CPU; nothing elsewhere.
-
-    Every process must call it.
-    """
+    """A sharded model's weights as they are kept, on the first process's CPU, nothing elsewhere; all must call it."""
     return get_model_state_dict(module, options=StateDictOptions(full_state_dict=True, cpu_offload=True))

@@ -1,9 +1,8 @@
 """High resolution: an image as a grid of square slices, each seen by itself (ILLUME's stage 3, understanding only).
 
-In a document a sliced image is a few `See` parts, each with its own begin_image and end_image: the thumbnail if there is
-one, then the slices row by row; each row, the thumbnail's too, ends with a line break. So no token is new, and packing
-and masks know nothing of slices. Grids without padding, by the closest aspect ratio, as InternVL 1.5 has them
-(arXiv 2404.16821, section 3.3); ILLUME's own set of grids is not published (assumed).
+A sliced image is a few `See` parts: the thumbnail if there is one, then the slices row by row, each row ended by a line
+break; packing and masks know nothing of slices. Grids without padding, by the closest aspect ratio, as InternVL 1.5 has
+them (arXiv 2404.16821, section 3.3); ILLUME's own set of grids is not published (assumed).
 """
 
 import math
@@ -29,9 +28,6 @@ class Slicing:
         max_slices: of one image, its thumbnail not counted (9 in the paper, which does not say whether it counts).
         size: side of a slice in pixels, which is what the encoder of seen images takes (448 in the paper).
         thumbnail: whether the whole image, made a square, comes before its slices (assumed: ILLUME+'s code does so).
-
-    Raises:
-        ValueError: max_slices or size is below 1.
     """
 
     max_slices: int = 9
@@ -49,10 +45,9 @@ class Slicing:
 
 
 def best_grid(height: int, width: int, slicing: Slicing) -> Grid:
-    """Rows and columns for an image of these pixels.
+    """Rows and columns for an image of these pixels: the grid that stretches it least.
 
-    Of all grids with no more slices than `max_slices`, and along each side with no more than its pixels begin to fill (a
-    small image is one slice), that which stretches the image least. Of several, the largest that it fills by half.
+    No side has more slices than its pixels begin to fill. Of several grids, the largest that the image fills by half.
     """
     size, max_slices = slicing.size, slicing.max_slices
     grids = [
@@ -85,11 +80,7 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def slice_document(document: Document, slicing: Slicing) -> list[Part]:
-    """The document with its seen images as a model that slices sees them.
-
-    They are sliced where the document draws nothing; one that edits or reconstructs an image sees the centre square of
-    it, of which it draws the codes.
-    """
+    """The document with its seen images sliced; one that draws sees centre squares, of which it draws the codes."""
     return list(_slice_parts(document, slicing, whole=not draws(document)))
 
 

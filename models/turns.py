@@ -12,14 +12,7 @@ from models.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Turns:
-    """Ids before a document, before a turn of either side, and after an answer; the last are targets.
-
-    Attributes:
-        begin: before all turns.
-        user: before a message of the user.
-        assistant: before a message of the model.
-        end: after it; the first of them is what the model stops at.
-    """
+    """Ids before all turns, before a message of the user or the model, and after the model's, which are targets."""
 
     begin: tuple[int, ...]
     user: tuple[int, ...]
@@ -28,7 +21,7 @@ class Turns:
 
     @property
     def stop(self) -> int:
-        """The id that ends an answer."""
+        """The id that ends an answer: the first of its end."""
         return self.end[0]
 
     def to_dict(self) -> dict[str, list[int]]:
@@ -37,11 +30,7 @@ class Turns:
 
     @classmethod
     def of(cls, given: Mapping[str, Sequence[int]] | None, vocabulary: Vocabulary) -> "Turns":
-        """Those of a config, or our own where it has none.
-
-        Raises:
-            ValueError: ids that are no text's, or no end.
-        """
+        """Those of a config, which must be ids of text with an end, or our own where it has none."""
         if given is None:
             return cls(*((vocabulary.special(name),) for name in ("begin", "user", "assistant", "end")))
         turns = cls(**{name: tuple(ids) for name, ids in given.items()})

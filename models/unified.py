@@ -49,13 +49,9 @@ class Illume(DocumentModel):
     def from_pretrained(
         cls, folder: str | PathLike[str], only: Sequence[str] | None = None, as_stored: bool = False
     ) -> "Illume":
-        """Loads a model folder, in eval mode.
+        """Loads a model folder, or `only` some components of it, in eval mode.
 
-        Args:
-            folder: the model folder.
-            only: names of components to load; None: all.
-            as_stored: leaves a language model that is stored in several dtypes as it is, to be written or trained; else
-                all of it is brought to its trunk's.
+        A language model of several dtypes is brought to its trunk's, unless it is to be written or trained `as_stored`.
 
         Raises:
             FileNotFoundError: no such model folder.
@@ -82,14 +78,8 @@ class Illume(DocumentModel):
     ) -> Image | list[Image]:
         """Draws an image of a prompt, or a list of images of a list of prompts.
 
-        Args:
-            prompt: what to draw.
-            seed: of the first image, the others count on from it; or one for each; None: a random one. Each is in its
-                image's `info["seed"]`.
-            sampling: laid over the model's own settings (`generation.draw`).
-
-        Raises:
-            ValueError: a prompt is empty, or there are not as many seeds as prompts.
+        A seed is of the first image, and the others count on from it; or there is one for each; None is a random one. Each
+        is in its image's `info["seed"]`. `sampling` is laid over the model's own settings (`generation.draw`).
 
         >>> stars = illume.draw(["a green star", "a red star"], seed=3, sampling=SamplingConfig(cfg=2.0))
         >>> [star.info["seed"] for star in stars]
@@ -151,13 +141,9 @@ class Illume(DocumentModel):
         sampling: SamplingConfig | None = None,
         limit: int | None = None,
     ) -> list[str | Image]:
-        """Answers one turn of text and images by as many texts and images as the model chooses to make.
+        """Answers a turn of text and images (a path is a `Path`, for a string is text) by text and images.
 
-        Args:
-            turn: text, and images that it is about; a path is a `Path`, for a string is text.
-            seed: of the first image drawn, as in `draw`.
-            sampling: of what is drawn, laid over `generation.chat`.
-            limit: tokens of one text; None: `generation.max_new_tokens.chat`.
+        Seed and sampling are as in `draw`, laid over `generation.chat`; `limit` is of the tokens of one text.
 
         >>> [type(part).__name__ for part in illume.chat("draw : a green star", seed=1)]
         ['Image']
@@ -181,11 +167,7 @@ class Illume(DocumentModel):
         return answer
 
     def prepare_images(self, images: Sequence[ImageLike]) -> list[Tensor]:
-        """Images as the model sees them: (3, H, W) uint8, whole where it slices them and else square.
-
-        Raises:
-            ValueError: one is no image that can be read.
-        """
+        """Images as the model sees them: (3, H, W) uint8, whole where it slices them and else square."""
         return [self.image_input(load_image(image)) for image in images]
 
     def _draw(
@@ -292,11 +274,7 @@ def _is_list(value: object) -> bool:
 
 
 def _listed(value: Any, name: str) -> list[Any]:
-    """A list of what may be a single one.
-
-    Raises:
-        ValueError: it is an empty list.
-    """
+    """A list of what may be a single one; ValueError where it is empty."""
     values = list(value) if _is_list(value) else [value]
     if not values:
         raise ValueError(f"there is no {name}: give one at least")
@@ -304,11 +282,7 @@ def _listed(value: Any, name: str) -> list[Any]:
 
 
 def _pairs(image: Any, text: Any, name: str) -> tuple[list[Any], list[str], bool]:
-    """Images and as many texts, a single one repeated for each of the others; and whether both were single.
-
-    Raises:
-        ValueError: a text is empty, or there are several of both and not as many.
-    """
+    """Images and as many texts, of which a single one is repeated, and whether both were single."""
     images = _listed(image, "image")
     texts = [check_text(one, f"the {name}") for one in _listed(text, name)]
     count = max(len(images), len(texts))
@@ -321,11 +295,7 @@ def _pairs(image: Any, text: Any, name: str) -> tuple[list[Any], list[str], bool
 
 
 def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
-    """A seed for each image; random ones come of torch's global generator.
-
-    Raises:
-        ValueError: there are not as many as images, or one is no whole number from 0.
-    """
+    """A seed for each image; a random one comes from torch's global generator."""
     if seed is None:
         seed = int(torch.randint(2**31, ()))
     seeds = [seed + i for i in range(count)] if isinstance(seed, int) else list(seed)

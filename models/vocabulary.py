@@ -1,7 +1,6 @@
 """One vocabulary: the language model's text ids, then special tokens, then one id for each image code.
 
-The special tokens belong to the vision half: like the codes they are new rows beside the language model's own, so
-text can never spell them (no token injection).
+The special tokens are new rows like the codes, so text can never spell them (no token injection).
 """
 
 from dataclasses import dataclass
@@ -11,12 +10,7 @@ SPECIAL_TOKENS = ("begin", "user", "assistant", "end", "begin_image", "end_image
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The layout of ids.
-
-    Args:
-        text_size: rows of the language model's own vocabulary.
-        codes: size of the visual codebook (16,384 in the paper).
-    """
+    """The layout of ids: rows of the language model's own vocabulary, and size of the codebook (16,384 in the paper)."""
 
     text_size: int
     codes: int

@@ -1,7 +1,7 @@
 """The detokenizer: one diffusers UNet, conditioned on the reconstructed features, under a diffusers scheduler.
 
-The features are laid over the latent grid and concatenated to the noisy latents (as in ILLUME+; ILLUME's own path is
-not published). With a stem, what is diffused is the residual: the image minus the stem's coarse image.
+The features are upsampled to the latent grid and concatenated to the noisy latents (as in ILLUME+; ILLUME's own path is
+not published). With a stem, the residual is diffused: the image minus the stem's coarse image.
 """
 
 from collections.abc import Sequence
@@ -29,31 +29,19 @@ UNET = {
 
 
 class DiffusionDetokenizer(Component):
-    """Reconstructed features (B, N, D) to images, by flow matching.
-
-    Args:
-        image_size: side of the image; the paper's is 32 times the grid's, the playground's 8 times.
-        feature_width: D of the features.
-        grid: side of the feature grid.
-        patch: pixels folded into one latent (the latent space of the playground; Stable Diffusion has its VAE).
-        stem: whether a deterministic stem feeds a coarse image.
-        condition_width: channels of the condition laid over the latents.
-        unet: sizes of the `UNet2DConditionModel` that differ from the playground's.
-        residual_scale: what the residual is divided by, so that it is of about unit variance.
-        steps: sampling steps by default.
-    """
+    """Reconstructed features (B, N, D) to images, by flow matching."""
 
     def __init__(
         self,
-        image_size: int = 48,
+        image_size: int = 48,  # the paper's is 32 times the grid's, the playground's 8 times
         feature_width: int = 128,
-        grid: int = 6,
-        patch: int = 2,
+        grid: int = 6,  # side of the feature grid
+        patch: int = 2,  # side of the pixels folded into one latent, in place of Stable Diffusion's VAE
         stem: bool = True,
-        condition_width: int = 24,
-        unet: dict[str, Any] | None = None,
-        residual_scale: float = 0.12,
-        steps: int = 12,
+        condition_width: int = 24,  # channels concatenated to the latents
+        unet: dict[str, Any] | None = None,  # settings that differ from the playground's
+        residual_scale: float = 0.12,  # of the residual, for about unit variance
+        steps: int = 12,  # of sampling, by default
     ) -> None:
         super().__init__()
         check_drawing(image_size, grid, steps, TIMESTEPS)
@@ -77,9 +65,11 @@ class DiffusionDetokenizer(Component):
         self.to(memory_format=torch.channels_last)  # the layout CPU convolutions like best
 
     def _condition(self, features: Tensor, coarse: Tensor | None) -> Tensor:
-        """What is concatenated to the noisy latents: (B, C, h, w)."""
-        laid = upsample_features(self.condition(features), self.grid, self.image_size // self.patch)
-        return laid if coarse is None else torch.cat([laid, F.pixel_unshuffle(coarse, self.patch)], 1)
+        """What is concatenated to the noisy latents (B, C, h, w)."""
+        condition = upsample_features(self.condition(features), self.grid, self.image_size // self.patch)
+        return (
+            condition if coarse is None else torch.cat([condition, F.pixel_unshuffle(coarse, self.patch)], 1)
+        )
 
     def _velocity(self, noisy: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
         """The UNet's velocity (noise - data) at noise level sigma (B,)."""
@@ -87,7 +77,7 @@ class DiffusionDetokenizer(Component):
         return self.unet(inputs, sigma * 1000, encoder_hidden_states=None).sample
 
     def loss(self, features: Tensor, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Flow-matching loss on images (B, 3, H, W) in -1 to 1; the stem is left as it is."""
+        """Flow-matching loss on images (B, 3, H, W) in -1 to 1; the stem gets no gradient."""
         with torch.no_grad():
             coarse = None if self.stem is None else self.stem(features)
         data = F.pixel_unshuffle((pixels if coarse is None else pixels - coarse) / self.scale, self.patch)
@@ -114,14 +104,15 @@ class DiffusionDetokenizer(Component):
 
 def upsample_features(values: Tensor, grid: int, side: int) -> Tensor:
     """Values (B, grid * grid, 4 C) of a feature grid -> (B, C, side, side): a pixel shuffle, then bilinearly."""
-    laid = F.pixel_shuffle(values.transpose(1, 2).unflatten(2, (grid, grid)), 2)
-    return F.interpolate(laid, size=(side, side), mode="bilinear")
+    shuffled = F.pixel_shuffle(values.transpose(1, 2).unflatten(2, (grid, grid)), 2)
+    return F.interpolate(shuffled, size=(side, side), mode="bilinear")
 
 
 def seeded_noise(seeds: Sequence[int], *shape: int) -> Tensor:
     """Normal noise (B, *shape) on the CPU: a seed gives the same on every device, and whatever the batch around it."""
-    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(s), device="cpu") for s in seeds]
-    return torch.stack(drawn)
+    return torch.stack(
+        [torch.randn(shape, generator=torch.Generator().manual_seed(s), device="cpu") for s in seeds]
+    )
 
 
 def to_uint8(pixels: Tensor) -> Tensor:

@@ -9,12 +9,9 @@ from torch import Tensor
 
 @torch.no_grad()
 def to_latents(vae: AutoencoderKL, pixels: Tensor, batch: int) -> Tensor:
-    """Latents (B, C, h, w) of pixels (B, 3, H, W) in -1 to 1, at most `batch` images at a time.
-
-    They are the VAE's mean: what it would draw around it differs by less than can be seen.
-    """
+    """The VAE's mean latents (B, C, h, w) of pixels (B, 3, H, W) in -1 to 1, at most `batch` images at a time."""
     with _precision(vae, pixels.device.type):
-        means = [vae.encode(part.to(vae.dtype)).latent_dist.mode() for part in pixels.split(batch)]
+        means = [vae.encode(own.to(vae.dtype)).latent_dist.mode() for own in pixels.split(batch)]
     return (torch.cat(means).float() - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor
 
 
@@ -23,8 +20,8 @@ def from_latents(vae: AutoencoderKL, latents: Tensor, batch: int) -> Tensor:
     """Pixels (B, 3, H, W) of latents (B, C, h, w), at most `batch` images at a time."""
     latents = latents / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
     with _precision(vae, latents.device.type):
-        parts = [vae.decode(part.to(vae.dtype)).sample for part in latents.split(batch)]
-    return torch.cat(parts).float()
+        pixels = [vae.decode(own.to(vae.dtype)).sample for own in latents.split(batch)]
+    return torch.cat(pixels).float()
 
 
 def _precision(vae: AutoencoderKL, device: str) -> AbstractContextManager:

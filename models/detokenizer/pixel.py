@@ -1,4 +1,4 @@
-"""The decoder of the pixel tokenizer: as the stem of the diffusion detokenizer, but trained with its tokenizer."""
+"""The decoder of the pixel tokenizer: the stem of the diffusion detokenizer, trained with its tokenizer."""
 
 import torch
 from torch import Tensor
@@ -11,9 +11,9 @@ from models.detokenizer.stem import Stem
 class PixelDecoder(Stem, Component):
     """Vectors (B, N, D) of a `PixelTokenizer` to images; sizes are the stem's."""
 
-    stem = None  # it draws the whole image: there is no coarse one to be shown beside it
+    stem = None  # it draws the whole image: there is no coarse one beside it
 
     @torch.no_grad()
     def decode(self, vectors: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
-        """Vectors (B, N, D) -> images (B, 3, H, W) uint8. Seeds and steps change nothing: nothing is left open."""
+        """Vectors (B, N, D) -> images (B, 3, H, W) uint8. Seeds and steps have no effect."""
         return to_uint8(self(vectors))

@@ -56,44 +56,25 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 class StableDiffusionDetokenizer(Component):
-    """Reconstructed features (B, N, D) to images, in the latent space of a frozen VAE.
-
-    Args:
-        unet: sizes of the `UNet2DConditionModel`, as its config.json has them.
-        vae: sizes of the `AutoencoderKL`.
-        scheduler: noise schedule and kind of prediction (the keys of SCHEDULE); each solver's own defaults for the rest.
-        image_size: side of the image; 32 times the grid's in the paper.
-        feature_width: D of the features.
-        grid: side of the feature grid.
-        condition: how features reach the UNet: cross_attention (LaVIT) or concat (ILLUME+).
-        condition_width: channels that concat adds to the latents (64: those of ILLUME+'s two codes; assumed).
-        drop: share of the conditions that training replaces by zeros (assumed, ILLUME+ masks as many).
-        guidance: pull away from what those zeros give; 1: none (2.0 is ILLUME+'s, assumed).
-        steps: sampling steps by default (50 is ILLUME+'s, assumed).
-        solver: dpm (DPM-Solver++ of second order) or euler.
-        vae_batch: images that the VAE takes at a time: at 512 pixels it wants more memory than the UNet.
-
-    Raises:
-        ValueError: sizes that do not fit each other.
-    """
+    """Reconstructed features (B, N, D) to images, in the latent space of a frozen VAE."""
 
     stem = None  # there is no coarse image: what the features settle is left to diffusion as well
 
     def __init__(
         self,
-        unet: dict[str, Any],
+        unet: dict[str, Any],  # as its config.json has them
         vae: dict[str, Any],
-        scheduler: dict[str, Any],
-        image_size: int = IMAGE_SIZE,
+        scheduler: dict[str, Any],  # the keys of SCHEDULE; for the rest each solver's own defaults
+        image_size: int = IMAGE_SIZE,  # 32 times the grid's in the paper
         feature_width: int = 1280,
-        grid: int = 16,
-        condition: ConditionKind = "concat",
-        condition_width: int = 64,
-        drop: float = 0.1,
-        guidance: float = 2.0,
-        steps: int = 50,
-        solver: Literal["dpm", "euler"] = "dpm",
-        vae_batch: int = 8,
+        grid: int = 16,  # side of the feature grid
+        condition: ConditionKind = "concat",  # as in ILLUME+; cross_attention as in LaVIT
+        condition_width: int = 64,  # channels of concat: those of ILLUME+'s two codes; assumed
+        drop: float = 0.1,  # share of conditions that training masks (ILLUME+ masks as many; assumed)
+        guidance: float = 2.0,  # away from the null condition; 1 is none (ILLUME+'s, assumed)
+        steps: int = 50,  # of sampling, by default (ILLUME+'s, assumed)
+        solver: Literal["dpm", "euler"] = "dpm",  # DPM-Solver++ of second order
+        vae_batch: int = 8,  # images at a time: at 512 pixels the VAE needs more memory than the UNet
     ) -> None:
         super().__init__()
         self.image_size, self.feature_width, self.grid = image_size, feature_width, grid

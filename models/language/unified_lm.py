@@ -29,11 +29,7 @@ TASKS = ("text", "understanding", "generation", "editing")
 
 
 class LanguageLoss(NamedTuple):
-    """Sums over target tokens, and their counts: text and image codes apart.
-
-    Attributes:
-        by_task: (2, 4) sums and counts of each of TASKS, without gradients.
-    """
+    """Sums over target tokens and their counts, text and codes apart; by_task (2, 4) of each of TASKS, no gradients."""
 
     text: Tensor
     draw: Tensor
@@ -65,23 +61,18 @@ class UnifiedLM(Component):
 
     Args:
         trunk: a Hugging Face config as a dict, `model_type` among it.
-        text_size: rows of the text vocabulary.
-        codes: size of the visual codebook.
-        feature_width: width of the features that enter.
-        see_tokens: features an image enters as.
-        draw_tokens: codes an image leaves as.
-        attend: whether the features of one image attend to each other ("image") or only back ("causal").
+        text_size, codes: rows of the text vocabulary, and size of the visual codebook.
+        feature_width: of the features that enter.
+        see_tokens, draw_tokens: features an image enters as, and codes it leaves as.
+        attend, backend: of attention (`models/attention.py`).
         position_embedding: adds to every feature and code a learned row for its position in the image, shared by seen and
-            drawn images. Not ILLUME's: there a pretrained model counts by rotary positions alone
-            (docs/decisions/language_model.md).
-        backend: how attention keeps the documents of a packed row apart (`models/attention.py`).
+            drawn images. Not ILLUME's: there rotary positions alone count (docs/decisions/language_model.md).
         turns: ids that open and close turns, where they are a chat template's (`models/turns.py`).
-        slicing: settings of `models.slices.Slicing`: seen images are sliced, for high resolution. None: they are not.
+        slicing: settings of `models.slices.Slicing`, by which seen images are sliced; None: they are not.
         stop_ids: ids of text that end an answer too, beside the turns' own: those of the published model.
 
     Raises:
-        ValueError: turns or stop_ids are no ids of text; the trunk wants dropout, and the backend knows none; images that
-            have a position embedding enter on another grid than they leave on.
+        ValueError: an id that is not text's, or settings that do not fit each other.
     """
 
     def __init__(
@@ -116,8 +107,7 @@ class UnifiedLM(Component):
             self.trunk.set_input_embeddings(nn.Embedding(1, width))
         self.trunk.get_input_embeddings().requires_grad_(False)  # never used: see NO_TEXT_ROWS
         self.vocabulary = Vocabulary(text_size, codes)
-        self._turns = turns
-        Turns.of(turns, self.vocabulary)  # checks them
+        self.turns = Turns.of(turns, self.vocabulary)
         self._stop_ids = check_stop_ids(stop_ids, text_size)
         self.see_tokens, self.draw_tokens = see_tokens, draw_tokens
         self.attend, self.backend = attend, backend
@@ -126,11 +116,6 @@ class UnifiedLM(Component):
         self.vision_embedding, self.vision_head = _rows(vision_size, width), _rows(vision_size, width)
         self.position_embedding = _rows(draw_tokens, width) if position_embedding else None
         self.adapter = nn.Sequential(nn.Linear(feature_width, width), nn.GELU(), nn.Linear(width, width))
-
-    @property
-    def turns(self) -> Turns:
-        """The ids that open and close turns."""
-        return Turns.of(self._turns, self.vocabulary)
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -163,10 +148,7 @@ class UnifiedLM(Component):
 
     @torch.no_grad()
     def resize_codebook(self, codes: int) -> None:
-        """Changes the vocabulary to another codebook: new rows for all codes, those of special tokens stay.
-
-        New rows are random and of the scale of the text's, embedding and head each as its own.
-        """
+        """Changes the vocabulary to another codebook: random rows for all codes, those of special tokens stay."""
         special = self.vocabulary.vision_size - self.vocabulary.codes
         self.vocabulary = Vocabulary(self.vocabulary.text_size, codes)
         for name in ("vision_embedding", "vision_head"):
@@ -178,13 +160,10 @@ class UnifiedLM(Component):
 
     @torch.no_grad()
     def init_from_codebook(self, codebook: Tensor) -> None:
-        """Initializes the codes' rows from the codebook, so that codes which stand for like features begin alike.
+        """Initializes the codes' rows from the tokenizer's codebook (K, C), so that like codes begin alike.
 
-        Each row is its code's vector under a fixed random rotation, of the scale of the text's rows (embedding and head
-        each of its own: `text_scale`), and noise of a quarter of that. How ILLUME's begin is not published (assumed).
-
-        Args:
-            codebook: (K, C) the tokenizer's codes, C at most the model's width.
+        Each row is its code's vector under a fixed random rotation, of the scale of the text's rows, and noise of a
+        quarter of that. How ILLUME's begin is not published (assumed).
         """
         generator = torch.Generator().manual_seed(0)
         centred = (codebook - codebook.mean(0)).cpu()
@@ -196,12 +175,7 @@ class UnifiedLM(Component):
             rows[-len(rotated) :] = scale * (rotated / rotated.std() + 0.25 * noise)
 
     def text_scale(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
-        """Standard deviation () of the text's rows that belong to a table of vision rows.
-
-        Args:
-            name: of the table.
-            dtype: that the numbers will be of; None: the table's, which mapped text rows may not be of yet.
-        """
+        """Standard deviation () of the text's rows beside a table of vision rows, in its dtype or the one given."""
         text = getattr(self, name.replace("vision", "text")).detach()
         return text.to(dtype or getattr(self, name).dtype).float().std()
 
@@ -215,10 +189,8 @@ class UnifiedLM(Component):
         """Embeds tokens and adapted features: (B, L) ids -> (B, L, D).
 
         Args:
-            ids: of the tokens.
-            features: (S, N, F) of the See blocks, in order.
-            see_mask: (B, L) where they go.
-            positions: (B, L) in its image of each feature and code, -1 elsewhere; None: there are none.
+            features, see_mask: (S, N, F) of the See blocks, in order, and (B, L) where they go.
+            positions: (B, L) of features and codes in their images, -1 elsewhere; None: there are none.
         """
         text_size = self.vocabulary.text_size
         vision = ids >= text_size
@@ -243,10 +215,10 @@ class UnifiedLM(Component):
         return embedded if self.position_embedding is None else embedded + self.position_embedding[position]
 
     def hidden(self, batch: PackedBatch, ids: Tensor, features: Tensor) -> Tensor:
-        """Last hidden states (B, L, D) of a packed batch. ids (B, L) hold codes; features are those of its See blocks.
+        """Last hidden states (B, L, D) of a packed batch, from its ids with codes and the features of its See blocks.
 
         Raises:
-            ValueError: rows are longer than rotary angles hold for, where these depend on the longest text of a batch.
+            ValueError: rows are longer than rotary angles hold for.
         """
         limit = rotary_limit(self.trunk.config)
         if limit is not None and ids.shape[1] > limit:
@@ -273,13 +245,7 @@ class UnifiedLM(Component):
         return batch.ids.masked_scatter(batch.draw_mask, self.vocabulary.first_code + codes.flatten())
 
     def loss(self, batch: PackedBatch, features: Tensor, codes: Tensor) -> LanguageLoss:
-        """Next-token loss; logits are computed of target tokens only.
-
-        Args:
-            batch: the packed documents.
-            features: (S, N, F) of the See blocks, in order.
-            codes: (n, N) of the Draw blocks, in order.
-        """
+        """Next-token loss, from features (S, N, F) of the See blocks and codes (n, N) of the Draw blocks, in order."""
         ids = self.with_codes(batch, codes)
         hidden = self.hidden(batch, ids, features).flatten(0, 1)
         learn = batch.learn & F.pad(batch.documents[:, 1:] == batch.documents[:, :-1], (1, 0))

@@ -1,4 +1,4 @@
-"""Another view of an image: what no caption speaks of, light and grain, is changed; what it shows stays."""
+"""Another view of an image: light and grain, of which no caption speaks, are changed; what it shows stays."""
 
 import math
 
@@ -7,12 +7,10 @@ from torch import Tensor
 
 
 def augment_view(images: Tensor, light: float = 0.15, grain: float = 9.0) -> Tensor:
-    """(B, 3, H, W) uint8 under another slant of light and with more grain; same shape and type.
+    """(B, 3, H, W) uint8 under another slant of light and with more grain; same shape and dtype.
 
-    Args:
-        images: the images.
-        light: most that the light rises or falls from the middle to a border, as a share.
-        grain: standard deviation of the added grain, in levels of 255; it is soft, over 2 x 2 pixels.
+    `light` is the most that it rises or falls from the middle to a border, as a share; `grain` is the standard deviation
+    of the added grain in levels of 255, soft over 2 x 2 pixels.
     """
     count, _, height, width = images.shape
     down = torch.linspace(-1, 1, height, device=images.device)[:, None]

@@ -1,4 +1,4 @@
-"""The text decoder that teaches the playground's encoder to see, as OPT-125M teaches UNIT (facts 1.1)."""
+"""The text decoder that trains the playground's encoder, as OPT-125M trains UNIT (arXiv 2409.04095)."""
 
 import torch
 import torch.nn.functional as F
@@ -8,14 +8,7 @@ from models.tokenizer.blocks import TransformerBlock
 
 
 class Captioner(nn.Module):
-    """Writes a caption while looking at features: a small causal decoder with cross-attention.
-
-    Args:
-        text_size: text vocabulary.
-        width: width of the features and of the decoder.
-        layers, heads: depth and attention heads.
-        length: longest caption in tokens.
-    """
+    """A small causal decoder with cross-attention to features of its width; captions have up to `length` tokens."""
 
     def __init__(
         self, text_size: int, width: int = 128, layers: int = 2, heads: int = 4, length: int = 64
@@ -23,9 +16,8 @@ class Captioner(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(text_size + 1, width)  # the last row begins a caption
         self.positions = nn.Parameter(0.02 * torch.randn(1, length, width))
-        self.blocks = nn.ModuleList(
-            TransformerBlock(width, heads, cross=True, causal=True) for _ in range(layers)
-        )
+        blocks = (TransformerBlock(width, heads, cross=True, causal=True) for _ in range(layers))
+        self.blocks = nn.ModuleList(blocks)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, text_size))
 
     def forward(self, features: Tensor, captions: Tensor) -> Tensor:
@@ -38,7 +30,7 @@ class Captioner(nn.Module):
         return self.head(x)
 
     def loss(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy over real tokens (padding is -1), and the share predicted right."""
+        """Mean cross-entropy over the tokens of captions (B, T), padded by -1, and their accuracy."""
         logits = self(features, captions)
-        right = (logits.argmax(-1) == captions)[captions >= 0].float().mean()
-        return F.cross_entropy(logits.flatten(0, 1), captions.flatten(), ignore_index=-1), right
+        accuracy = (logits.argmax(-1) == captions)[captions >= 0].float().mean()
+        return F.cross_entropy(logits.flatten(0, 1), captions.flatten(), ignore_index=-1), accuracy

@@ -1,7 +1,7 @@
 """The vision encoder: an image to a grid of continuous features.
 
 On the playground a small convolutional stem before a transformer stands in for UNIT (ILLUME's encoder), trained from
-nothing on captions; see `captioner.py`.
+scratch on captions (`captioner.py`).
 """
 
 import torch
@@ -17,8 +17,8 @@ class VisionEncoder(FullPrecision, Component):
     """Four convolutions that halve the image three times, learned positions, transformer blocks, a final norm.
 
     Args:
-        image_size: side of the (square) image in pixels, a multiple of 8.
-        width: channels of the features.
+        image_size: side of the square image in pixels, a multiple of 8.
+        width: channels D of the features.
         layers: transformer blocks.
         heads: attention heads.
     """
@@ -28,33 +28,21 @@ class VisionEncoder(FullPrecision, Component):
         if image_size % 8:
             raise ValueError(f"image_size {image_size} is not a multiple of the stem's stride 8")
         self.image_size, self.width, self.grid = image_size, width, image_size // 8
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, width // 4, 3, stride=2, padding=1),
-            SyncBatchNorm2d(width // 4),
-            nn.GELU(),
-            nn.Conv2d(width // 4, width // 2, 3, stride=2, padding=1),
-            SyncBatchNorm2d(width // 2),
-            nn.GELU(),
-            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
-            SyncBatchNorm2d(width),
-            nn.GELU(),
-            nn.Conv2d(width, width, 1),
-        )
+        widths, stem = (3, width // 4, width // 2, width), []
+        for inside, outside in zip(widths, widths[1:], strict=False):
+            stem += [nn.Conv2d(inside, outside, 3, stride=2, padding=1), SyncBatchNorm2d(outside), nn.GELU()]
+        self.stem = nn.Sequential(*stem, nn.Conv2d(width, width, 1))
         self.positions = nn.Parameter(0.02 * torch.randn(1, self.tokens, width))
         self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(layers)))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
 
     @property
     def tokens(self) -> int:
-        """Features an image becomes."""
+        """Features of an image."""
         return self.grid * self.grid
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, N, D) features of zero mean and unit variance over D.
-
-        Raises:
-            ValueError: the images are of another size.
-        """
+        """(B, 3, H, W) uint8 of `image_size` -> (B, N, D) features of zero mean and unit variance over D."""
         check_size(images, self.image_size)
         pixels = images.to(self.positions.dtype) / 127.5 - 1
         grid = self.stem(pixels.contiguous(memory_format=torch.channels_last))  # (B, D, h, w)
@@ -62,11 +50,7 @@ class VisionEncoder(FullPrecision, Component):
 
 
 def check_size(images: Tensor, size: int) -> None:
-    """Makes sure that images (B, 3, H, W) are squares of a size: an encoder that resized them would make other codes.
-
-    Raises:
-        ValueError: they are not.
-    """
+    """Raises ValueError where images (B, 3, H, W) are not of a size: an encoder that resized them would change codes."""
     if images.shape[-2:] != (size, size):
         raise ValueError(
             f"images are {tuple(images.shape[-2:])}, the encoder takes {size} x {size}: "

@@ -1,8 +1,7 @@
 """The baseline of ILLUME's figure 6: a tokenizer that learns to rebuild pixels, where the semantic one rebuilds features.
 
-It holds the very networks of the semantic tokenizer, behind a vision encoder of its own that learns with them; nothing
-differs but what teaches them. So encoder and tokenizer together have as many parameters and codes as the frozen
-encoder and the semantic tokenizer. What ILLUME's own baseline looks like is not published (assumed).
+It has the networks of the semantic tokenizer behind a vision encoder of its own that is trained with them: as many
+parameters and codes, and another target. What ILLUME's own baseline looks like is not published (assumed).
 """
 
 from typing import ClassVar, Literal
@@ -17,30 +16,19 @@ from models.tokenizer.semantic import SemanticTokenizer
 
 
 class PixelTokenizer(FullPrecision, Component):
-    """Images to codes, and codes to the vectors that a `PixelDecoder` draws from.
-
-    Args:
-        image_size: side of the image in pixels.
-        width: channels D of encoder and vectors.
-        layers: transformer blocks of the encoder.
-        heads: attention heads.
-        codes: size of the codebook (16,384 in the paper).
-        code_width: width of a code (assumed).
-        decoder_layers: attention blocks between the codes and the vectors.
-        quantizer: ema, simvq or plain.
-    """
+    """Images to codes, and codes to the vectors that a `PixelDecoder` draws from."""
 
     reads: ClassVar[Literal["pixels"]] = "pixels"
 
     def __init__(
         self,
         image_size: int = 48,
-        width: int = 128,
-        layers: int = 2,
+        width: int = 128,  # D of encoder and vectors
+        layers: int = 2,  # of the encoder
         heads: int = 4,
-        codes: int = 1024,
-        code_width: int = 16,
-        decoder_layers: int = 2,
+        codes: int = 1024,  # of the codebook (16,384 in the paper)
+        code_width: int = 16,  # assumed
+        decoder_layers: int = 2,  # between codes and vectors
         quantizer: QuantizerKind = "ema",
     ) -> None:
         super().__init__()

@@ -59,25 +59,20 @@ ABOUT_FILES = {
 
 
 class PretrainedEncoder(FullPrecision, Component):
-    """A published ViT: squares of its size in (`models/image_input.py` makes them), a grid of features out.
+    """A published ViT: square images of its size in (see `models/image_input.py`), a grid of features out.
 
     Args:
-        model: its config as a dict, `model_type` among it: one of FAMILIES.
+        model: its config as a dict, with `model_type`: one of FAMILIES.
         image_size: side of the images in pixels, a multiple of the patch; positions are interpolated.
-        reduce: side of the squares of features that are averaged into one: 2 makes 256 of 1,024 (ILLUME takes 448
-            pixels to 256 tokens; how it reduces is not published, so averaging is assumed).
-        drop_layers: last layers that are left out (1 in LLaVA, 0 here; assumed), and with them the norm that follows the
-            last: features are the library's `hidden_states[-1 - drop_layers]`.
-        final_norm: whether a norm with weights of its own follows the last layer (UNIT's).
-        norm: brings features to zero mean and unit variance, which UNIT's authors call crucial before a language model.
+        reduce: averages squares of so many features to a side: 2 makes 256 of 1,024 (ILLUME takes 448 pixels to 256
+            tokens; how it reduces is not published, so averaging is assumed).
+        drop_layers: last layers that are left out (1 in LLaVA, 0 here; assumed), and with them the norm that follows.
+        final_norm: whether a norm with weights follows the last layer (UNIT's).
+        norm: scales features to zero mean and unit variance, which UNIT's authors call crucial before a language model.
         mean: of the pixels, by channel; None: the family's.
-        std: their deviation.
-        compute_dtype: in which features are made wherever the encoder does not learn: "float32", or "bfloat16", which
-            at ViT-H's size is faster and costs no agreement, for the model folder says so and all that makes codes
-            reads it there (docs/decisions/). Weights stay in single precision.
-
-    Raises:
-        ValueError: a family or dtype that is not known, or sizes that do not go with each other.
+        std: of the pixels, by channel; None: the family's.
+        compute_dtype: of the forward pass where the encoder is frozen; bfloat16 is faster at ViT-H's size. Everything
+            that makes codes reads it from the model folder (docs/decisions/); weights stay in single precision.
     """
 
     def __init__(
@@ -117,7 +112,7 @@ class PretrainedEncoder(FullPrecision, Component):
 
     @property
     def tokens(self) -> int:
-        """Features an image becomes."""
+        """Features of an image."""
         return self.grid * self.grid
 
     def activation_checkpointing_enable(self) -> None:
@@ -130,11 +125,7 @@ class PretrainedEncoder(FullPrecision, Component):
                 layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> (B, N, D) features.
-
-        Raises:
-            ValueError: the images are of another size.
-        """
+        """(B, 3, H, W) uint8 of `image_size` -> (B, N, D) features."""
         check_size(images, self.image_size)
         dtype = next(self.model.parameters()).dtype
         pixels = images.to(dtype) / 255
@@ -195,10 +186,10 @@ def vision_config(config: PretrainedConfig, source: str) -> dict[str, Any]:
 def read_encoder(
     source: str, weights: bool = True, revision: str = "main", pickled: bool = False, **settings: Any
 ) -> PretrainedEncoder:
-    """A published encoder by folder or hub name.
+    """A published encoder, of a local folder or of a name on the Hugging Face hub.
 
     Args:
-        source: a local folder, or a name on the Hugging Face hub.
+        source: the folder or name.
         weights: without them it is made on the meta device, and only its config is read.
         revision: branch, tag or commit on the hub.
         pickled: reads weights that are only there as pickles, with `weights_only=True`.

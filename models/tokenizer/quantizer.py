@@ -1,40 +1,42 @@
 """Vector quantizers: features to the nearest code, with a straight-through gradient.
 
-`ema` moves each code to the running mean of what it stands for; `simvq` learns one linear map of a frozen Gaussian
+`ema` moves each code to the running mean of its inputs; `simvq` learns one linear map of a frozen Gaussian
 codebook (ILLUME+ section 3: 100% of the codes used); `plain` is the gradient-trained codebook that ILLUME+'s table 8
 found to collapse, kept for comparison. Dead codes are reborn at random inputs (`ema` and `plain`).
 
-Distances are made in single precision whatever surrounds them (`models/precision.py`), and a codebook learns from the
+Distances are computed in single precision whatever surrounds them (`models/precision.py`), and a codebook learns from the
 joint batch of all ranks (`models/distributed.py`).
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.checks import check_choice
 from models.distributed import all_reduce_sum, broadcast_first, sample_rows
 from models.precision import FullPrecision, fixed_precision
 
-AT_ONCE = {"cpu": 2**18}  # distances: so many stay in a core's cache, which all of a step's do not
-AT_MOST = 2**26  # on other devices
+# Distances that are computed at once: on a CPU as many as stay in a core's cache.
+MAX_DISTANCES_CPU, MAX_DISTANCES = 2**18, 2**26
 QuantizerKind = Literal["ema", "simvq", "plain"]
 
 
 class Quantized(NamedTuple):
-    """vectors (B, N, C) with a straight-through gradient, codes (B, N), and a scalar loss."""
+    """What a quantizer makes of its inputs."""
 
-    vectors: Tensor
-    codes: Tensor
-    loss: Tensor
+    vectors: Tensor  # (B, N, C) with a straight-through gradient
+    codes: Tensor  # (B, N)
+    loss: Tensor  # scalar
 
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """Index of the nearest code by L2 distance: (M, C), (K, C) -> (M,). Distances are made a part at a time."""
-    size, entries = codebook.square().sum(1), AT_ONCE.get(vectors.device.type, AT_MOST)
-    parts = vectors.split(max(1, entries // len(codebook)))
-    return torch.cat([torch.addmm(size, part, codebook.T, alpha=-2).argmin(1) for part in parts])
+    """Index of the nearest code by L2 distance: (M, C), (K, C) -> (M,), computed in chunks."""
+    squares = codebook.square().sum(1)
+    limit = MAX_DISTANCES_CPU if vectors.device.type == "cpu" else MAX_DISTANCES
+    chunks = vectors.split(max(1, limit // len(codebook)))
+    return torch.cat([torch.addmm(squares, chunk, codebook.T, alpha=-2).argmin(1) for chunk in chunks])
 
 
 def perplexity(counts: Tensor) -> Tensor:
@@ -44,30 +46,20 @@ def perplexity(counts: Tensor) -> Tensor:
 
 
 class Quantizer(FullPrecision):
-    """A codebook.
-
-    Args:
-        codes: size of the codebook (16,384 in the paper).
-        width: width of a code (32 in LaVIT and ILLUME+; ILLUME's own is not published).
-        kind: how the codebook learns.
-        decay: of the running means (assumed 0.97 on the playground; 0.99 is usual at scale).
-        commitment: weight of the pull of the inputs to their codes.
-        dead_below: a code expected less often than this share of an even use is reborn.
-    """
+    """A codebook, and how it learns."""
 
     def __init__(
         self,
-        codes: int,
-        width: int,
+        codes: int,  # 16,384 in the paper
+        width: int,  # of a code: 32 in LaVIT and ILLUME+; ILLUME's own is not published
         kind: QuantizerKind = "ema",
-        decay: float = 0.97,
-        commitment: float = 0.25,
-        dead_below: float = 0.1,
+        decay: float = 0.97,  # of the running means (assumed; 0.99 is usual at scale)
+        commitment: float = 0.25,  # weight of the commitment loss
+        dead_below: float = 0.1,  # a code used less often than this share of an even use is reborn
     ) -> None:
         super().__init__()
-        if kind not in ("ema", "simvq", "plain"):
-            raise ValueError(f"unknown quantizer {kind!r}; there is: ema, simvq, plain")
-        self.kind, self.decay, self.commitment, self.dead_below = kind, decay, commitment, dead_below
+        self.kind = check_choice(kind, get_args(QuantizerKind), "quantizer")
+        self.decay, self.commitment, self.dead_below = decay, commitment, dead_below
         table = torch.randn(codes, width) / width**0.5
         if kind == "plain":
             self.table = nn.Parameter(table)
@@ -98,8 +90,7 @@ class Quantizer(FullPrecision):
         with torch.no_grad():
             codes = nearest_codes(flat, self.codebook)
         vectors = self.lookup(codes)
-        pull = F.mse_loss(flat, vectors.detach())
-        loss = self.commitment * pull
+        loss = self.commitment * F.mse_loss(flat, vectors.detach())
         if self.kind != "ema":
             loss = loss + F.mse_loss(vectors, flat.detach())
         if self.training:
@@ -122,13 +113,9 @@ class Quantizer(FullPrecision):
             return
         if self.kind == "ema":
             sums = all_reduce_sum(torch.zeros_like(self.table).index_add_(0, codes, flat))
-            weight = ((1 - self.decay) * now / self.usage.clamp_min(1e-5))[
-                :, None
-            ]  # share of this batch in the mean
-            self.table.lerp_(
-                torch.where(hits[:, None] > 0, sums / hits[:, None].clamp_min(1), self.table),
-                weight.clamp_max(1),
-            )
+            batch_share = (1 - self.decay) * now / self.usage.clamp_min(1e-5)  # in the running mean
+            means = torch.where(hits[:, None] > 0, sums / hits[:, None].clamp_min(1), self.table)
+            self.table.lerp_(means, batch_share[:, None].clamp_max(1))
         dead = self.usage < self.dead_below
         if dead.any():
             self.table[dead] = sample_rows(flat, int(dead.sum()))

@@ -12,40 +12,35 @@ from torch import Tensor, nn
 from models.component import Component
 from models.precision import FullPrecision, fixed_precision
 from models.tokenizer.blocks import TransformerBlock
-from models.tokenizer.losses import feature_loss
 from models.tokenizer.quantizer import Quantized, Quantizer, QuantizerKind
 
 
-class TokenizerLoss(NamedTuple):
-    """total = feature loss + quantizer loss; codes (B, N)."""
+def feature_loss(rebuilt: Tensor, target: Tensor, cosine_weight: float = 1.0) -> Tensor:
+    """Smooth-L1 + weight * (1 - cosine) between features (B, N, D). The relative weight is assumed."""
+    cosine = 1 - F.cosine_similarity(rebuilt, target, dim=-1).mean()
+    return F.smooth_l1_loss(rebuilt, target) + cosine_weight * cosine
 
-    total: Tensor
+
+class TokenizerLoss(NamedTuple):
+    """The training loss and what is logged beside it."""
+
+    total: Tensor  # feature loss + quantizer loss
     feature: Tensor
-    codes: Tensor
+    codes: Tensor  # (B, N)
 
 
 class SemanticTokenizer(FullPrecision, Component):
-    """Features to codes and back.
-
-    Args:
-        feature_width: width D of the encoder's features.
-        tokens: codes an image becomes (256 in the paper).
-        codes: size of the codebook (16,384 in the paper).
-        code_width: width of a code (assumed).
-        decoder_layers: attention blocks of the feature decoder (4 in ILLUME+; ILLUME's own is not published).
-        heads: attention heads of the feature decoder.
-        quantizer: ema, simvq or plain.
-    """
+    """Features to codes and back."""
 
     reads: ClassVar[Literal["features"]] = "features"
 
     def __init__(
         self,
-        feature_width: int = 128,
-        tokens: int = 36,
-        codes: int = 1024,
-        code_width: int = 16,
-        decoder_layers: int = 2,
+        feature_width: int = 128,  # D of the encoder's features
+        tokens: int = 36,  # codes of an image (256 in the paper)
+        codes: int = 1024,  # of the codebook (16,384 in the paper)
+        code_width: int = 16,  # assumed
+        decoder_layers: int = 2,  # 4 in ILLUME+; ILLUME's own is not published
         heads: int = 4,
         quantizer: QuantizerKind = "ema",
     ) -> None:
@@ -95,7 +90,7 @@ class SemanticTokenizer(FullPrecision, Component):
         return quantized._replace(vectors=self._rebuild(quantized.vectors))
 
     def view_loss(self, features: Tensor, others: Tensor) -> Tensor:
-        """How far apart two views of the same images are where they meet the codebook; features (B, N, D) each."""
+        """Mean squared distance of two views of the same images before quantization; features (B, N, D) each."""
         return F.mse_loss(self._projected(features), self._projected(others))
 
     def forward(self, features: Tensor) -> TokenizerLoss:

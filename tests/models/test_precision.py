@@ -134,7 +134,7 @@ def test_an_encoder_says_in_its_folder_in_which_dtype_it_computes(tmp_path, scen
     again = Illume.from_pretrained(str(tmp_path))
     assert again.encoder.compute_dtype == "bfloat16"
     assert torch.equal(again.features(scenes), model.features(scenes))
-    with pytest.raises(ValueError, match="compute_dtype is 'int8'; there is float32, bfloat16"):
+    with pytest.raises(ValueError, match="compute_dtype 'int8' is not known: there is bfloat16, float32"):
         PretrainedEncoder(VIT, image_size=28, compute_dtype="int8")
 
 

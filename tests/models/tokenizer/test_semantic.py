@@ -6,7 +6,7 @@ import torch
 
 from models.tokenizer import quantizer
 from models.tokenizer.augmentation import augment_view
-from models.tokenizer.losses import feature_loss
+from models.tokenizer.semantic import feature_loss
 from models.tokenizer.quantizer import Quantizer, nearest_codes, perplexity
 from models.tokenizer.semantic import SemanticTokenizer
 from worlds.playground.judge import read, same_scene
@@ -126,7 +126,7 @@ def test_the_pull_of_views_brings_their_codes_together():
 
 @pytest.mark.parametrize("entries", [1, 50, 2**18])
 def test_the_nearest_code_is_found_a_part_at_a_time(entries, monkeypatch):
-    monkeypatch.setitem(quantizer.AT_ONCE, "cpu", entries)
+    monkeypatch.setattr(quantizer, "MAX_DISTANCES_CPU", entries)
     torch.manual_seed(0)
     vectors, codebook = torch.randn(37, 8), torch.randn(20, 8)
     assert torch.equal(nearest_codes(vectors, codebook), torch.cdist(vectors, codebook).argmin(1))
