@@ -3,7 +3,7 @@
     pip install "ray[tune]"
 
 Each trial is a run of train.py in a process of its own, whose metrics.csv is reported to Ray; ASHA ends those that fall
-behind. What sweep.py has beside this is not here: checks before work is spent, going on after a kill, the page.
+behind. sweep.py has more: checks before work is spent, going on after a kill, the page.
 """
 
 import argparse
@@ -12,8 +12,8 @@ import sys
 import time
 from typing import Any
 
-from experiments.processes import ROOT, end, project_environment
-from experiments.sweep.trial_run import Metrics
+from experiments.processes import ROOT, project_environment, stop
+from experiments.sweep.pruning import Metrics
 
 METRIC = "val/loss"
 
@@ -23,21 +23,21 @@ def trial(values: dict[str, Any]) -> None:
     from ray import tune
 
     name = f"ray/{tune.get_context().get_trial_id()}"
-    words = [f"--{key}={value}" for key, value in values.items()]
-    command = [sys.executable, str(ROOT / "train.py"), "--config", "language.yaml", "--name", name, *words]
+    options = [f"--{key}={value}" for key, value in values.items()]
+    command = [sys.executable, str(ROOT / "train.py"), "--config", "language.yaml", "--name", name, *options]
     process = subprocess.Popen(command, cwd=ROOT, env=project_environment())
-    metrics, told = Metrics(ROOT / "runs" / name), 0
+    metrics, reported = Metrics(ROOT / "runs" / name), 0
     try:
         while True:
-            over = process.poll() is not None  # looked at first, so that what is logged last is told
-            for step, value in metrics.of(METRIC)[told:]:
+            over = process.poll() is not None  # looked at first, so that what is logged last is reported
+            for step, value in metrics.of(METRIC)[reported:]:
                 tune.report({METRIC: value, "step": step})
-                told += 1
+                reported += 1
             if over:
                 break
             time.sleep(1)
     finally:
-        end(process)  # where ASHA has raised in tune.report
+        stop(process)  # where ASHA has raised in tune.report
     if process.returncode:
         raise RuntimeError(f"train.py ended with exit code {process.returncode}")
 
@@ -51,8 +51,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=12)
     options = parser.parse_args()
     space = {
-        "model.init_args.rates.trunk": tune.loguniform(1e-4, 3e-2),
-        "model.init_args.rates.text": tune.loguniform(1e-4, 3e-2),
+        "model.init_args.learning_rates.trunk": tune.loguniform(1e-4, 3e-2),
+        "model.init_args.learning_rates.text": tune.loguniform(1e-4, 3e-2),
         "model.init_args.warmup_steps": tune.randint(5, 31),
         "trainer.max_steps": 40,
         "trainer.enable_progress_bar": False,

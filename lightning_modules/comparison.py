@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from lightning_modules.optimization import RunLength, adamw, train_only
-from lightning_modules.predecessor import parts_of
+from lightning_modules.optimization import RunLength, build_optimizer, freeze_except
 from lightning_modules.stage_module import StageModule
 from models.language.text_tokenizer import text_rows
 from models.language.unified_lm import UnifiedLM
@@ -31,9 +30,9 @@ class TokenizerComparison(StageModule):
 
     Args:
         branches: by name, the model folder that holds a tokenizer with its encoder and detokenizer.
-        words: model folder whose text tokenizer spells the captions.
-        trunk: Hugging Face config of the language models, made from nothing.
-        rates: learning rate of each part of a language model that learns: trunk, text, adapter, vision.
+        text_tokenizer: model folder whose text tokenizer reads the captions.
+        trunk: Hugging Face config of the language models, from scratch.
+        learning_rates: of each component of a language model that learns: trunk, text, adapter, vision.
         warmup_steps, weight_decay: of schedule and AdamW.
     """
 
@@ -42,14 +41,15 @@ class TokenizerComparison(StageModule):
     def __init__(
         self,
         branches: dict[str, str],
-        words: str,
+        text_tokenizer: str,
         trunk: dict[str, Any],
-        rates: dict[str, float],
+        learning_rates: dict[str, float],
         warmup_steps: int = 100,
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
-        self.folders, self.words, self.trunk, self.rates = branches, words, trunk, rates
+        self.folders, self.text_tokenizer_folder = branches, text_tokenizer
+        self.trunk, self.learning_rates = trunk, learning_rates
         self.warmup_steps, self.weight_decay = warmup_steps, weight_decay
         self.branches = nn.ModuleDict()
         self.register_buffer(
@@ -58,21 +58,21 @@ class TokenizerComparison(StageModule):
 
     def build_model(self) -> None:
         """Loads the tokenizers and gives each a copy of one new language model."""
-        words = parts_of(self, self.words, "text_tokenizer")
+        shared = self.predecessors.load(self, self.text_tokenizer_folder, "text_tokenizer")
         language = None
         for name, folder in self.folders.items():
-            parts = parts_of(self, folder, "encoder", "tokenizer", "detokenizer")
-            encoder, tokenizer = parts["encoder"], parts["tokenizer"]
+            own = self.predecessors.load(self, folder, "encoder", "tokenizer", "detokenizer")
+            encoder, tokenizer = own["encoder"], own["tokenizer"]
             language = language or UnifiedLM(
                 self.trunk,
-                text_size=text_rows(words["text_tokenizer"]),
+                text_size=text_rows(shared["text_tokenizer"]),
                 codes=tokenizer.codes,
                 feature_width=encoder.width,
                 see_tokens=encoder.tokens,
                 draw_tokens=tokenizer.tokens,
             )
-            model = Illume(**parts, **words, language=copy.deepcopy(language)).requires_grad_(False)
-            train_only(model.language.param_groups(), self.rates)
+            model = Illume(**own, **shared, language=copy.deepcopy(language)).requires_grad_(False)
+            freeze_except(self.learning_rates, model.language.param_groups())
             self.branches[name] = model
 
     @property
@@ -165,8 +165,8 @@ class TokenizerComparison(StageModule):
         parts, rates = {}, {}
         for name, model in self.branches.items():
             parts |= {f"{name}/{part}": values for part, values in model.language.param_groups().items()}
-            rates |= {f"{name}/{part}": rate for part, rate in self.rates.items()}
-        return adamw(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
+            rates |= {f"{name}/{part}": rate for part, rate in self.learning_rates.items()}
+        return build_optimizer(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
 
     def export(self, folder: str | Path) -> None:
         """Writes a model folder for each branch, under its name."""

@@ -6,8 +6,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lightning_modules.batch import ImageBatch
-from lightning_modules.optimization import RunLength, adamw
-from lightning_modules.predecessor import parts_of
+from lightning_modules.component_configs import VisionEncoderConfig
+from lightning_modules.optimization import RunLength, build_optimizer
 from lightning_modules.stage_module import ImageStage
 from models.component_config import build
 from models.language.text_tokenizer import text_rows
@@ -32,19 +32,19 @@ class EncoderModule(ImageStage):
     def __init__(
         self,
         language: str,
-        encoder: dict[str, Any] | None = None,
+        encoder: VisionEncoderConfig | None = None,
         lr: float = 1.5e-3,
         warmup_steps: int = 100,
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__()
-        self.language, self.sizes, self.lr = language, encoder or {}, lr
+        self.language, self.config, self.lr = language, encoder or VisionEncoderConfig(), lr
         self.warmup_steps, self.weight_decay = warmup_steps, weight_decay
 
     def build_model(self) -> None:
         """Builds both networks."""
-        self._text_tokenizer = parts_of(self, self.language, "text_tokenizer")["text_tokenizer"]
-        self.model = Illume(encoder=build(VisionEncoder, self.sizes, "model.init_args.encoder"))
+        self._text_tokenizer = self.predecessors.load(self, self.language, "text_tokenizer")["text_tokenizer"]
+        self.model = Illume(encoder=build(VisionEncoder, self.config.given, "model.init_args.encoder"))
         self.captioner = Captioner(text_rows(self._text_tokenizer), self.model.encoder.width)
 
     @property
@@ -65,4 +65,4 @@ class EncoderModule(ImageStage):
         """AdamW over both."""
         parts = {"encoder": self.model.encoder.parameters(), "captioner": self.captioner.parameters()}
         rates = {"encoder": self.lr, "captioner": self.lr}
-        return adamw(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
+        return build_optimizer(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)

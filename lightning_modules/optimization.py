@@ -1,6 +1,6 @@
-"""AdamW with a named group for each part, under warm-up and cosine decay (assumed; ILLUME+ trains so).
+"""AdamW with a named group for each component, under warm-up and cosine decay (assumed; ILLUME+ trains so).
 
-Muon for a part's matrices is a choice: a small model from nothing learns faster with it (docs/decisions/).
+Muon for a component's matrices is a choice: a small model from scratch learns faster with it (docs/decisions/).
 """
 
 import math
@@ -50,7 +50,7 @@ class RunLength:
         return float("inf") if steps == -1 else steps - self.less
 
 
-class Together(torch.optim.Optimizer):
+class CombinedOptimizer(torch.optim.Optimizer):
     """Several optimizers that step as one, for Lightning's automatic optimization and one schedule over all.
 
     Args:
@@ -82,68 +82,64 @@ class Together(torch.optim.Optimizer):
         self.param_groups = self._groups()
 
 
-def adamw(
-    parts: Mapping[str, Iterable[nn.Parameter]],
-    rates: Mapping[str, float],
+def build_optimizer(
+    components: Mapping[str, Iterable[nn.Parameter]],
+    learning_rates: Mapping[str, float],
     total: float | Callable[[], float],
     warmup: int,
     weight_decay: float = 0.0,
     beta2: float = 0.95,
     muon: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Lightning's optimizer and scheduler for the parts that have a rate; all others are frozen.
+    """Lightning's optimizer and scheduler for the components that have a learning rate; all others are frozen.
 
     Args:
-        parts: parameters by part.
-        rates: learning rate by part.
-        total: steps of the schedule, or what tells them once the run trains.
+        components: parameters by component.
+        learning_rates: by component.
+        total: steps of the schedule, or a function that knows them once the run trains.
         warmup: those of them in which the rate rises.
         weight_decay: of both optimizers.
         beta2: of AdamW.
-        muon: parts whose matrices Muon trains, at AdamW's rates (its updates are scaled to AdamW's size).
+        muon: components whose matrices Muon trains, at AdamW's rates (its updates are scaled to AdamW's size).
 
     Raises:
-        ValueError: a rate is given for a part that there is not, or a part would learn in half precision.
+        ValueError: there is no such component, or one would learn in half precision.
     """
-    unknown = (set(rates) | set(muon)) - set(parts)
-    if unknown:
+    if unknown := (set(learning_rates) | set(muon)) - set(components):
         raise ValueError(
-            f"no part {', '.join(sorted(unknown))} to give a learning rate to; there is: {', '.join(parts)}"
+            f"no component {', '.join(sorted(unknown))} to give a learning rate to; there is: {', '.join(components)}"
         )
-    groups: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-    for name, rate in rates.items():
-        if rate <= 0:
-            continue
-        mine: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-        for parameter in parts[name]:
-            _check_single(name, parameter)
-            mine[name in muon and parameter.ndim == 2].append(parameter)
-        for kind, members in mine.items():
+    by_muon: list[dict[str, Any]] = []
+    by_adamw: list[dict[str, Any]] = []
+    for name in (name for name, rate in learning_rates.items() if rate > 0):
+        parameters = list(components[name])
+        _check_single_precision(name, parameters)
+        matrices = [p for p in parameters if name in muon and p.ndim == 2]
+        others = [p for p in parameters if name not in muon or p.ndim != 2]
+        for groups, members in ((by_muon, matrices), (by_adamw, others)):
             if members:
-                groups[kind].append({"params": members, "lr": rate, "name": name})
-    optimizers: list[torch.optim.Optimizer] = []
-    if groups[True]:
-        optimizers.append(Muon(groups[True], weight_decay))
-    if groups[False]:
-        optimizers.append(torch.optim.AdamW(groups[False], betas=(0.9, beta2), weight_decay=weight_decay))
-    optimizer = optimizers[0] if len(optimizers) == 1 else Together(optimizers)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, partial(cosine_factor, warmup=warmup, total=total)
-    )
+                groups.append({"params": members, "lr": learning_rates[name], "name": name})
+    optimizers: list[torch.optim.Optimizer] = [Muon(by_muon, weight_decay)] if by_muon else []
+    if by_adamw:
+        optimizers.append(torch.optim.AdamW(by_adamw, betas=(0.9, beta2), weight_decay=weight_decay))
+    optimizer = optimizers[0] if len(optimizers) == 1 else CombinedOptimizer(optimizers)
+    factor = partial(cosine_factor, warmup=warmup, total=total)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _check_single(name: str, parameter: nn.Parameter) -> None:
-    if parameter.itemsize < 4:
-        kind = str(parameter.dtype).removeprefix("torch.")
+def _check_single_precision(name: str, parameters: Iterable[nn.Parameter]) -> None:
+    for dtype in {parameter.dtype for parameter in parameters if parameter.itemsize < 4}:
         raise ValueError(
-            f"{name} would learn in {kind}, in which most updates round away: give --trainer.precision=bf16-mixed, and "
-            "where memory is short --model.init_args.frozen_dtype=bfloat16"
+            f"{name} would learn in {str(dtype).removeprefix('torch.')}, in which most updates round away: give "
+            "--trainer.precision=bf16-mixed, and where memory is short --model.init_args.frozen_dtype=bfloat16"
         )
 
 
-def train_only(parts: Mapping[str, Iterable[nn.Parameter]], rates: Mapping[str, float]) -> None:
-    """Freezes every parameter of the parts that have no rate."""
-    for name, parameters in parts.items():
+def freeze_except(
+    learning_rates: Mapping[str, float], components: Mapping[str, Iterable[nn.Parameter]]
+) -> None:
+    """Freezes every parameter of the components that have no learning rate."""
+    for name, parameters in components.items():
         for parameter in parameters:
-            parameter.requires_grad_(rates.get(name, 0) > 0)
+            parameter.requires_grad_(learning_rates.get(name, 0) > 0)

@@ -1,11 +1,9 @@
 """Stage `pixel_tokenizer` (for figure 6): encoder, codebook and decoder learn together to rebuild pixels."""
 
-from typing import Any
-
 from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
-from lightning_modules.predecessor import encoder_of
+from lightning_modules.component_configs import TokenizerConfig
 from lightning_modules.tokenizer import TokenizerModule
 from models.component_config import build
 from models.detokenizer.diffusion import to_pixels
@@ -35,7 +33,7 @@ class PixelTokenizerModule(TokenizerModule):
     def __init__(
         self,
         encoder: str,
-        tokenizer: dict[str, Any] | None = None,
+        tokenizer: TokenizerConfig | None = None,
         lr: float = 2e-3,
         warmup_steps: int = 50,
         pixel_weight: float = 10.0,
@@ -45,8 +43,8 @@ class PixelTokenizerModule(TokenizerModule):
 
     def build_model(self) -> None:
         """Loads the encoder and builds the rest at its sizes."""
-        encoder = encoder_of(self, self.given).eval().requires_grad_(False)
-        sizes = encoder._hub_mixin_config | self.sizes
+        encoder = self.predecessors.load_encoder(self, self.encoder_config).eval().requires_grad_(False)
+        sizes = encoder.config | self.config.given
         tokenizer = build(PixelTokenizer, sizes, "model.init_args.tokenizer")
         decoder = PixelDecoder(encoder.width, encoder.grid)
         self.model = Illume(encoder=encoder, tokenizer=tokenizer, detokenizer=decoder)

@@ -2,22 +2,27 @@
 
 import json
 import shutil
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from common.files import atomic, write_text
 from common.safe_yaml import read_yaml
+from datamodules.texts import read_texts
+from lightning_modules.component_configs import PublishedEncoderConfig, TextTokenizerConfig
 from models.folder_hash import folder_hash
+from models.language.text_tokenizer import train_text_tokenizer
 from models.model_folder import load_components
+from models.prompts import Prompts
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.pretrained_encoder import PretrainedEncoder, read_encoder
 from models.tokenizer.unit import is_unit, read_unit
 
+Encoder = VisionEncoder | PretrainedEncoder
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 CONFIG_DIRS = (CONFIGS, CONFIGS / "playground")  # configs in these are named without their folder
 
@@ -34,6 +39,10 @@ class Predecessors:
     def locate(self, source: str) -> str:
         """Where a published model is read: a folder, or a name on the Hugging Face hub."""
         return source
+
+    def replacing_tokenizer(self, source: str) -> PreTrainedTokenizerBase | None:
+        """A tokenizer in place of a published language model's own; None: its own."""
+        return None
 
     def load(self, stage: L.LightningModule, folder: str, *names: str) -> dict[str, Any]:
         """Components (all, where none is named) of a predecessor's model folder.
@@ -60,8 +69,8 @@ class Predecessors:
                 return load_components(kept, names, weights=False)
         raise FileNotFoundError(_missing(folder, run.name if run else "this"))
 
-    def load_encoder(self, stage: L.LightningModule, given: str | Mapping[str, Any]) -> VisionEncoder | PretrainedEncoder:
-        """The encoder of a model folder, or a published one: `{from: FOLDER_OR_NAME, image_size: 224, ...}`.
+    def load_encoder(self, stage: L.LightningModule, given: str | PublishedEncoderConfig) -> Encoder:
+        """The encoder of a model folder, or a published one.
 
         Raises:
             FileNotFoundError: it is not there.
@@ -69,13 +78,18 @@ class Predecessors:
         """
         if isinstance(given, str):
             return self.load(stage, given, "encoder")["encoder"]
-        settings = dict(given)
-        source = settings.pop("from", None)
-        if not isinstance(source, str):
-            raise ValueError("model.init_args.encoder lacks `from`: a folder, or a name on the Hugging Face hub")
-        source = self.locate(source)
+        if given.path is None:
+            raise ValueError(
+                "model.init_args.encoder lacks `path`: a folder, or a name on the Hugging Face hub"
+            )
+        source = self.locate(given.path)
         read = read_unit if is_unit(Path(source)) else read_encoder
-        return read(source, weights=self.weights, **settings)
+        return read(source, weights=self.weights, **given.settings)
+
+    def train_text_tokenizer(self, config: TextTokenizerConfig, prompts: Prompts) -> PreTrainedTokenizerFast:
+        """A text tokenizer trained from scratch on the model's prompts and the texts of shards."""
+        texts = read_texts(config.shards, "model.init_args.text_tokenizer.shards")
+        return train_text_tokenizer([*prompts.texts, config.more, *texts], config.size)
 
 
 def loads_from_checkpoint(stage: L.LightningModule) -> bool:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from transformers import PreTrainedTokenizerBase
 
+from lightning_modules.predecessor import Predecessors
 from models.image_input import ImageInput
 from models.sequence import Sequencer
 from models.unified import Illume
@@ -21,6 +22,7 @@ class StageModule(L.LightningModule):
 
     Attributes:
         model: what the stage trains and exports; empty before `configure_model`.
+        predecessors: gives the components that the stage starts from.
         ema: running mean of the detokenizer's UNet, drawn with and exported in its place; None: there is none.
     """
 
@@ -30,6 +32,7 @@ class StageModule(L.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.model = Illume()
+        self.predecessors = Predecessors()
         self.ema: AveragedModel | None = None
         self.is_configured = False
 

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from lightning_modules.batch import ImageBatch
-from lightning_modules.optimization import RunLength, adamw
 from lightning_modules.component_configs import PublishedEncoderConfig, TokenizerConfig
+from lightning_modules.optimization import RunLength, build_optimizer
 from lightning_modules.stage_module import ImageStage
 from models.component_config import build
 from models.precision import frozen_features
+from models.tokenizer.augmentation import augment_view
 from models.tokenizer.quantizer import perplexity
 from models.tokenizer.semantic import SemanticTokenizer, TokenizerLoss
-from models.tokenizer.augmentation import augment_view
 from models.unified import Illume
 
 
@@ -90,6 +90,6 @@ class TokenizerModule(ImageStage):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW over all that trains."""
         components = {name: getattr(self.model, name).parameters() for name in self.trains}
-        return adamw(
+        return build_optimizer(
             components, dict.fromkeys(components, self.lr), RunLength(self.trainer), self.warmup_steps
         )

@@ -15,37 +15,29 @@ Step = str | int  # a mapping's key, or a list's index
 
 
 def locate(settings: Mapping[str, Any], key: str, where: str) -> list[Step]:
-    """The way to a setting. `init_args` may be left out, as on the command line.
+    """The steps to a setting. `init_args` may be left out, as on the command line.
 
     Args:
         settings: all settings of a config, defaults among them.
-        key: as model.init_args.rates.trunk; a list's items are numbered.
-        where: who asks, for errors.
+        key: as model.init_args.learning_rates.trunk; a list's items are numbered.
+        where: whose key it is, for errors.
 
     Raises:
-        ValueError: there is no such setting; says what there is.
+        ValueError: there is no such setting; the message suggests one.
     """
     node: Any = settings
     steps: list[Step] = []
-    for part in key.split("."):
-        if _is_class(node) and part not in node:
+    for name in key.split("."):
+        if _is_class(node) and name not in node:
             steps.append("init_args")
             node = node.get("init_args") or {}
-        if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
-            steps.append(int(part))
-        elif isinstance(node, dict) and part in node:
-            steps.append(part)
-        else:
-            known = (
-                node
-                if isinstance(node, dict)
-                else map(str, range(len(node)))
-                if isinstance(node, list)
-                else ()
-            )
+        children = dict(enumerate(node)) if isinstance(node, list) else node if isinstance(node, dict) else {}
+        step = int(name) if name.isdecimal() and int(name) in children else name
+        if step not in children:
             at = ".".join(map(str, steps)) or "a config"
-            raise ValueError(f"{where}: {key}: {at} has no {part!r}: {suggest(part, map(str, known))}")
-        node = node[steps[-1]]
+            raise ValueError(f"{where}: {key}: {at} has no {name!r}: {suggest(name, map(str, children))}")
+        steps.append(step)
+        node = children[step]
     return steps
 
 
@@ -53,18 +45,18 @@ def overlay(settings: Mapping[str, Any], values: Mapping[str, Any], where: str) 
     """A config that changes nothing but `values`, by dotted key.
 
     Raises:
-        ValueError: a key is unknown, or two of them say the same.
+        ValueError: a key is unknown, or two of them are of the same setting.
     """
-    found: dict[str, Any] = {}
-    ways: dict[tuple[Step, ...], str] = {}
+    config: dict[str, Any] = {}
+    located: dict[tuple[Step, ...], str] = {}
     for key, value in values.items():
         steps = locate(settings, key, where)
-        for other, name in ways.items():
+        for other, name in located.items():
             if other[: len(steps)] == tuple(steps[: len(other)]):
                 raise ValueError(f"{where}: {name} and {key} are settings of the same thing: leave one out")
-        ways[tuple(steps)] = key
-        _put(found, settings, steps, value)
-    return found
+        located[tuple(steps)] = key
+        _put(config, settings, steps, value)
+    return config
 
 
 def value_at(settings: Mapping[str, Any], steps: Sequence[Step]) -> Any:
@@ -75,20 +67,16 @@ def value_at(settings: Mapping[str, Any], steps: Sequence[Step]) -> Any:
     return node
 
 
-def _put(found: dict[str, Any], settings: Mapping[str, Any], steps: Sequence[Step], value: Any) -> None:
-    depth = _argument(settings, steps)
+def _put(config: dict[str, Any], settings: Mapping[str, Any], steps: Sequence[Step], value: Any) -> None:
+    depth = _argument_depth(settings, steps)
     for step in steps[: depth - 1]:
-        found = found.setdefault(step, {})
-    if depth == len(steps):
-        found[steps[-1]] = copy.deepcopy(value)
-        return
-    if steps[depth - 1] not in found:
-        found[steps[depth - 1]] = copy.deepcopy(value_at(settings, steps[:depth]))
-    inner = value_at(found, steps[depth - 1 : -1])
-    inner[steps[-1]] = copy.deepcopy(value)
+        config = config.setdefault(step, {})
+    if depth < len(steps):  # within an argument, which is copied whole
+        config.setdefault(steps[depth - 1], copy.deepcopy(value_at(settings, steps[:depth])))
+    value_at(config, steps[depth - 1 : -1])[steps[-1]] = copy.deepcopy(value)
 
 
-def _argument(settings: Mapping[str, Any], steps: Sequence[Step]) -> int:
+def _argument_depth(settings: Mapping[str, Any], steps: Sequence[Step]) -> int:
     """How many steps lead to the argument that a setting is, or is inside."""
     node: Any = settings
     for count, step in enumerate(steps, 1):

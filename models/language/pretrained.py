@@ -64,15 +64,18 @@ class PretrainedLanguage:
         object.__setattr__(self, "source", expand_home(self.source))
         check_day(self.today)
 
-    def without_weights(self) -> Language:
+    def without_weights(self, replacing: PreTrainedTokenizerBase | None = None) -> Language:
         """The model on the meta device, and the tokenizer with the chat template of its turns.
+
+        Args:
+            replacing: a tokenizer in place of the published one.
 
         Raises:
             FileNotFoundError: there is no such folder, nor such a name on the hub.
             ValueError: config and tokenizer do not fit each other, or the trunk is not computed here.
         """
         config = read_config(self.source, self.revision)
-        tokenizer = read_published_tokenizer(self.source, self.revision)
+        tokenizer = replacing or read_published_tokenizer(self.source, self.revision)
         if self.turns == "vicuna":
             tokenizer.chat_template = VICUNA
         rows, there = text_rows(tokenizer), config.get_text_config().vocab_size

@@ -32,5 +32,6 @@ class Captioner(nn.Module):
     def loss(self, features: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy over the tokens of captions (B, T), padded by -1, and their accuracy."""
         logits = self(features, captions)
-        accuracy = (logits.argmax(-1) == captions)[captions >= 0].float().mean()
+        real = captions >= 0
+        accuracy = ((logits.argmax(-1) == captions) & real).sum() / real.sum()
         return F.cross_entropy(logits.flatten(0, 1), captions.flatten(), ignore_index=-1), accuracy

@@ -1,14 +1,15 @@
-"""Which setting to turn where a run does not fit: each is planned again, and named only where it makes it fit."""
+"""Which setting to change where a run does not fit: each is planned again, and named only where it makes it fit."""
 
+import importlib.util
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import chain, combinations
 from typing import NamedTuple
 
 from lightning_modules.detokenizer import DetokenizerModule
 from lightning_modules.language import LanguageModule
 from training.plan.devices import GIB
 from training.plan.plan import Plan
-from training.plan.stand_in import ModulesOnly
+from training.plan.predecessors import ModulesOnly
 
 Arguments = list[str]  # as a command line takes them
 Replan = Callable[[Arguments], Plan]  # with more on the command line, memory alone
@@ -17,7 +18,7 @@ LORA = ["--config", "lora.yaml"]
 
 
 class Advice(NamedTuple):
-    """Arguments that make a run fit, and the plan that says so; None: nothing was found."""
+    """Arguments that make a run fit, and the plan that shows it; None: nothing was found."""
 
     arguments: Arguments
     plan: Plan | None
@@ -31,87 +32,81 @@ class Advice(NamedTuple):
         yield f"  {self.plan.memory.total / GIB:.2f} GiB on each device"
 
 
-def advise(sketch: ModulesOnly, plan: Plan, replan: Replan) -> Advice:
+def advise(modules: ModulesOnly, plan: Plan, replan: Replan) -> Advice:
     """Looks for what makes a run fit: one setting, smaller micro-batches, both, more machines, at last LoRA.
 
     Args:
-        sketch: of the run.
+        modules: of the run.
         plan: of it, which does not fit.
         replan: plans it with more arguments.
     """
-    for ways in (*_ways(_turns(sketch, plan), _batches(sketch, plan)), *_last_ways(sketch, plan)):
-        if (found := _first_that_fits(ways, replan)) is not None:
-            return found
+    settings, batches = _settings(modules, plan), _batches(modules, plan)
+    for options in (*_combined(settings, batches), *_last_options(modules, plan, settings, batches)):
+        # in order of how much they save: where the last does not fit none does
+        if options and (last := replan(options[-1])).fits:
+            fitting = ((arguments, replan(arguments)) for arguments in options[:-1])
+            return Advice(*next((one for one in fitting if one[1].fits), (options[-1], last)))
     return Advice([], None)
 
 
-def _first_that_fits(ways: list[Arguments], replan: Replan) -> Advice | None:
-    """The first way that fits; they are in order of how much they save, so where the last does not none does."""
-    if not ways or not (last := replan(ways[-1])).fits:
-        return None
-    for arguments in ways[:-1]:
-        if (made := replan(arguments)).fits:
-            return Advice(arguments, made)
-    return Advice(ways[-1], last)
-
-
-def _ways(turns: list[Arguments], batches: list[Arguments]) -> Iterator[list[Arguments]]:
+def _combined(settings: list[Arguments], batches: list[Arguments]) -> Iterator[list[Arguments]]:
     """Lists of arguments to try, each list from what saves least to what saves most."""
-    yield from ([turn] for turn in turns)
-    for count in range(len(turns) + 1):
-        for chosen in combinations(turns, count):
-            together = [word for turn in chosen for word in turn]
+    yield from ([setting] for setting in settings)
+    for count in range(len(settings) + 1):
+        for chosen in combinations(settings, count):
+            together = list(chain.from_iterable(chosen))
             if count > 1:
                 yield [together]
             yield [together + batch for batch in batches]
 
 
-def _turns(sketch: ModulesOnly, plan: Plan) -> list[Arguments]:
+def _settings(modules: ModulesOnly, plan: Plan) -> list[Arguments]:
     """Settings that save memory and leave what is trained as it is."""
-    module, turns = sketch.model, []
-    if isinstance(module, LanguageModule):
-        if not module.checkpointing:
-            turns.append(["--model.init_args.checkpointing=true"])
-        if plan.placing.strategy == "ddp" and not (module.lora or module.muon):
-            turns.append(["--trainer.strategy=fsdp2"])
-    if isinstance(module, DetokenizerModule) and not module.gradient_checkpointing:
-        turns.append(["--model.init_args.gradient_checkpointing=true"])
-    return turns
+    stage, settings = modules.model, []
+    if isinstance(stage, LanguageModule | DetokenizerModule) and not stage.gradient_checkpointing:
+        settings.append(["--model.init_args.gradient_checkpointing=true"])
+    if isinstance(stage, LanguageModule) and plan.parallelism.strategy == "ddp":
+        if not (stage.lora or stage.muon):
+            settings.append(["--trainer.strategy=fsdp2"])
+    return settings
 
 
-def _batches(sketch: ModulesOnly, plan: Plan) -> list[Arguments]:
+def _batches(modules: ModulesOnly, plan: Plan) -> list[Arguments]:
     """Smaller micro-batches, and more of them a step: what divides a step's rows, from the largest down."""
-    name = "sequences_per_batch" if isinstance(sketch.model, LanguageModule) else "batch_size"
-    rows = getattr(sketch.datamodule, name, 1)
-    if not sketch.model.automatic_optimization:  # then Lightning accumulates nothing
+    name = "sequences_per_batch" if isinstance(modules.model, LanguageModule) else "batch_size"
+    rows = getattr(modules.datamodule, name, 1)
+    if not modules.model.automatic_optimization:  # then Lightning accumulates nothing
         return []
-    all_rows = rows * plan.placing.accumulate
-    smaller = [size for size in range(rows - 1, 0, -1) if all_rows % size == 0]
+    all_rows = rows * plan.parallelism.accumulate
     return [
         [f"--data.init_args.{name}={size}", f"--trainer.accumulate_grad_batches={all_rows // size}"]
-        for size in smaller
+        for size in range(rows - 1, 0, -1)
+        if all_rows % size == 0
     ]
 
 
-def _last_ways(sketch: ModulesOnly, plan: Plan) -> Iterator[list[Arguments]]:
+def _last_options(
+    modules: ModulesOnly, plan: Plan, settings: list[Arguments], batches: list[Arguments]
+) -> Iterator[list[Arguments]]:
     """What asks for more machines, and what trains less."""
-    module = sketch.model
-    smallest = (_batches(sketch, plan) or [[]])[-1]
-    if isinstance(module, DetokenizerModule) and "from" in module.sizes and module.learns == "all":
+    stage, parallelism = modules.model, plan.parallelism
+    smallest = batches[-1] if batches else []
+    if isinstance(stage, DetokenizerModule) and stage.config.path is not None and stage.learns == "all":
         attention = ["--model.init_args.learns=attention"]
         yield [attention, attention + smallest]
-    if not isinstance(module, LanguageModule) or module.lora:
+    if not isinstance(stage, LanguageModule) or stage.lora:
         return
-    turns = [word for turn in _turns(sketch, plan) for word in turn]
+    every = list(chain.from_iterable(settings))
     lora = [LORA, [*LORA, "--data.init_args.sequences_per_batch=1"]]
-    if plan.placing.world == 1:  # whoever has one device would rather not hear of a second machine
+    lora = lora if importlib.util.find_spec("peft") else []
+    if parallelism.world == 1:  # whoever has one device would rather not hear of a second machine
         yield lora
-    if "fsdp2" in (plan.placing.strategy, *(word.rpartition("=")[2] for word in turns)):
+    if parallelism.strategy == "fsdp2" or "--trainer.strategy=fsdp2" in every:
         yield [
-            [*turns, *_spread(smallest, more), f"--trainer.num_nodes={plan.placing.nodes * more}"]
+            [*every, *_spread(smallest, more), f"--trainer.num_nodes={parallelism.nodes * more}"]
             for more in NODES
         ]
-    if plan.placing.world > 1:
+    if parallelism.world > 1:
         yield lora
 
 

@@ -47,7 +47,9 @@ def _packed(model: Illume, load: Workload, image_size: int) -> PackedBatch:
     """Rows of one document each; blocks of codes beyond the drawn images have their codes already."""
     language, shared = model.language, model.understanding_encoder is None
     shape, tokens = (load.rows, load.length), load.rows * load.length
-    order = torch.arange(tokens).view(shape).roll(-1, 1).T.flatten()  # what begins a row, and is no target, comes last
+    order = (
+        torch.arange(tokens).view(shape).roll(-1, 1).T.flatten()
+    )  # what begins a row, and is no target, comes last
     blocks = min(-(-load.codes // language.draw_tokens), tokens // language.draw_tokens)
     code_size = model.code_input.size if load.drawn else image_size
     two_sizes = bool(load.drawn and load.seen) and code_size != image_size

@@ -40,6 +40,8 @@ def _named(children: list[tuple[str, nn.Module]]) -> Iterator[tuple[str, list[nn
             yield "trunk (frozen)", [p for p in child.trunk.parameters() if p is not unused]
             yield "trunk (unused)", [unused]
         elif name == DETOKENIZER:
-            yield from ((inner, list(grandchild.parameters())) for inner, grandchild in child.named_children())
+            yield from (
+                (inner, list(grandchild.parameters())) for inner, grandchild in child.named_children()
+            )
         else:
             yield name, list(child.parameters())

@@ -44,7 +44,9 @@ def keep_layers(group: list[nn.ModuleList], layers: int) -> Iterator[None]:
 def _checkpointed(module: nn.Module) -> list[tuple[nn.Module, str]]:
     """Layers that recompute activations, and the attribute by which they do."""
     own = [(child, name) for child in module.modules() for name in ("gradient_checkpointing", "forward")]
-    return [(child, name) for child, name in own if child.__dict__.get(name)]  # the second: models/tokenizer's way
+    return [
+        (child, name) for child, name in own if child.__dict__.get(name)
+    ]  # the second: models/tokenizer's way
 
 
 def recomputes(module: nn.Module) -> bool:

@@ -54,7 +54,9 @@ class Measurement(NamedTuple):
         with ExitStack() as stack:
             for group, number in zip(layer_stacks(stage), layers, strict=True):
                 stack.enter_context(keep_layers(group, number))
-            weights = stack.enter_context(fake_weights(stage, dict.fromkeys(self.sharded, half) if half else {}))
+            weights = stack.enter_context(
+                fake_weights(stage, dict.fromkeys(self.sharded, half) if half else {})
+            )
             learning = [tensor for tensor in weights if tensor.requires_grad]
             stack.enter_context(autocast_of_gpus() if how == "mixed" else nullcontext())
             meter = stack.enter_context(Meter(weights))

@@ -75,7 +75,9 @@ def memory_of_step(stage: StageModule, parallelism: Parallelism, sharded: set[in
         unique = {id(t): t.numel() * t.itemsize for t in tensors}
         return sum(size / parallelism.world if key in sharded else size for key, size in unique.items())
 
-    steps = [(one, [p for group in one.param_groups for p in group["params"]]) for one in optimizers_of(stage)]
+    steps = [
+        (one, [p for group in one.param_groups for p in group["params"]]) for one in optimizers_of(stage)
+    ]
     gradients = share(p for p in stage.parameters() if p.requires_grad)
     return Memory(
         weights=share([*stage.parameters(), *stage.buffers()]),
@@ -94,7 +96,7 @@ def _gathered(language: nn.Module, parallelism: Parallelism, sharded: set[int]) 
 
     To that come their gradients before they are spread: those of a layer once more in single precision.
     """
-    layers = sharding.layers(language.trunk)
+    layers = sharding.trunk_layers(language.trunk)
     inside = list(layers[0].parameters())
     own = {id(p) for p in layers.parameters()}
     rest = [p for p in language.parameters() if id(p) in sharded and id(p) not in own]

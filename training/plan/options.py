@@ -1,4 +1,4 @@
-"""What the command line says of a plan; it needs no torch, so that a mistyped device is told at once."""
+"""Options of a plan on the command line; without torch, so that a mistyped device is reported at once."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class Options(NamedTuple):
     utilisation: float = UTILISATION
 
 
-def take_plan(argv: Sequence[str]) -> tuple[Options | None, list[str]]:
+def parse_plan_options(argv: Sequence[str]) -> tuple[Options | None, list[str]]:
     """Takes a plan's options out of a command line; None where no plan is asked for.
 
     Raises:
@@ -49,13 +49,13 @@ def _device(given: dict[str, str]) -> str | None:
 
 
 def _utilisation(given: dict[str, str]) -> float:
-    said = given.get("--plan_utilisation", str(UTILISATION))
+    text = given.get("--plan_utilisation", str(UTILISATION))
     try:
-        share = float(said)
+        share = float(text)
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
         raise ValueError(
-            f"--plan_utilisation is a share of the device's peak, above 0 and up to 1, not {said!r}"
+            f"--plan_utilisation is a share of the device's peak, above 0 and up to 1, not {text!r}"
         )
     return share

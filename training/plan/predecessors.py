@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from webdataset.shardlists import expand_urls
 
 from lightning_modules.component_configs import TextTokenizerConfig
@@ -16,7 +16,7 @@ from lightning_modules.predecessor import Predecessors, config_producing
 from lightning_modules.stage_module import StageModule
 from models.model_folder import COMPONENTS, load_components
 from models.prompts import Prompts
-from training.plan.published import blank_text_tokenizer, kept_folder
+from training.plan.published import FOLDER, blank_text_tokenizer, kept_config
 
 
 class ModulesOnly(Protocol):
@@ -67,17 +67,26 @@ class PlannedPredecessors(Predecessors):
         if folder not in self.loaded:
             is_there = (Path(folder) / "illume.json").is_file()
             with torch.device("meta"):
-                self.loaded[folder] = load_components(folder, weights=False) if is_there else self._plan(folder)
+                self.loaded[folder] = (
+                    load_components(folder, weights=False) if is_there else self._plan(folder)
+                )
         found = self.loaded[folder]
         return {name: copy.deepcopy(found[name]) for name in names or found}
 
     def locate(self, source: str) -> str:
         """A published model's own name, or the folder that stands in for it."""
-        folder = kept_folder(source)
-        if folder is None:
+        if (kept := kept_config(source)) is None:
             return source
         self._note(f"{source} is planned by the config kept here: the hub does not answer")
-        return str(folder)
+        return str(FOLDER / kept["folder"])
+
+    def replacing_tokenizer(self, source: str) -> PreTrainedTokenizerBase | None:
+        """A blank tokenizer, where a config stands in for a published model."""
+        if (kept := kept_config(source)) is None:
+            return None
+        tokenizer = blank_text_tokenizer(kept["pieces"], kept["special"])
+        tokenizer.chat_template = kept.get("chat_template")
+        return tokenizer
 
     def train_text_tokenizer(self, config: TextTokenizerConfig, prompts: Prompts) -> PreTrainedTokenizerFast:
         """The tokenizer, or a blank one of its size where the shards are not here: few words make fewer pieces."""

@@ -2,12 +2,11 @@
 
 import json
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from huggingface_hub import constants, try_to_load_from_cache
@@ -16,28 +15,18 @@ from transformers import PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).parent / "published"
 WAIT = 2.0  # seconds for the hub to be there
-TEMPORARY = tempfile.TemporaryDirectory(prefix="illume-plan-")  # of folders with a tokenizer; goes with the process
+    prefix="illume-plan-"
+)  # of folders with a tokenizer; goes with the process
 
 
-def kept_folder(name: str) -> Path | None:
-    """A folder that stands in for a name on the hub; None: the name itself is read, where it can be.
+def kept_config(name: str) -> dict[str, Any] | None:
+    """What stands in for a name on the hub; None: the name itself is read, where it can be.
 
     index.json has of each its folder here, where it is from, and of a language model the number of pieces of its
     tokenizer, special ones and chat template.
     """
     kept = json.loads((FOLDER / "index.json").read_text(encoding="utf-8")).get(name)
-    if kept is None or Path(name).is_dir() or _is_cached(name) or hub_answers():
-        return None
-    folder = FOLDER / kept["folder"]
-    if "pieces" not in kept:
-        return folder
-    made = Path(TEMPORARY.name, kept["folder"])
-    if not made.is_dir():
-        tokenizer = blank_text_tokenizer(kept["pieces"], kept["special"])
-        tokenizer.chat_template = kept.get("chat_template")
-        shutil.copytree(folder, made)
-        tokenizer.save_pretrained(made)
-    return made
+    return None if kept is None or Path(name).is_dir() or _is_cached(name) or hub_answers() else kept
 
 
 def blank_text_tokenizer(size: int, special: Sequence[str] = ()) -> PreTrainedTokenizerFast:

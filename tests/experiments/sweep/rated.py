@@ -6,6 +6,6 @@ from tests.tiny import TinyModule
 class RatedModule(TinyModule):
     """A noisy regression, of whose rates the first is used."""
 
-    def __init__(self, rates: dict[str, float], seconds: float = 0.0):
-        super().__init__(lr=rates["layer"], seconds=seconds)
-        self.rates = rates
+    def __init__(self, learning_rates: dict[str, float], seconds: float = 0.0):
+        super().__init__(lr=learning_rates["layer"], seconds=seconds)
+        self.learning_rates = learning_rates

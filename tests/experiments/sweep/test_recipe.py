@@ -5,6 +5,7 @@ import json
 import pytest
 
 import sweep
+import train
 from experiments.sweep.recipe import read_recipe
 from tests.experiments.sweep.world import SWEEP, error_of, starts
 from training.configs import CONFIGS
@@ -73,7 +74,8 @@ def test_what_is_no_sweep_is_one_line(world, capsys, old, new, line):
 
 
 def test_a_grid_smaller_than_the_sweep_is_refused(world, capsys):
-    grid = "{class: GridSampler, args: {search_space: {model.lr: [0.1, 0.2], model.init_args.rates.trunk: [0, 1]}}}"
+    trunk = "model.init_args.learning_rates.trunk"
+    grid = f"{{class: GridSampler, args: {{search_space: {{model.lr: [0.1, 0.2], {trunk}: [0, 1]}}}}}}"
     text = SWEEP.replace("{class: TPESampler, args: {n_startup_trials: 4}}", grid)
     (world / "small.yaml").write_text(text)
     assert "the grid has 4 points: trials can be no more" in error_of(capsys)
@@ -81,21 +83,24 @@ def test_a_grid_smaller_than_the_sweep_is_refused(world, capsys):
     found = sweep.main(
         ["--config", "small.yaml"]
     )  # the last point stops Optuna's own loop, which is not ours
-    points = {(t.params["model.lr"], t.params["model.init_args.rates.trunk"]) for t in found.trials}
+    points = {(t.params["model.lr"], t.params["model.init_args.learning_rates.trunk"]) for t in found.trials}
     assert points == {(lr, trunk) for lr in (0.1, 0.2) for trunk in (0, 1)}
 
 
 def test_a_grid_over_lists_and_mappings(world, capsys):
     space = "{type: categorical, choices: [{trunk: 0.1, text: 0.0}, {trunk: 0.2, text: 0.0}]}"
     points = "[{trunk: 0.2, text: 0.0}, {trunk: 0.1, text: 0.0}]"
-    grid = f"{{class: GridSampler, args: {{search_space: {{model.init_args.rates: {points}}}}}}}"
+    grid = f"{{class: GridSampler, args: {{search_space: {{model.init_args.learning_rates: {points}}}}}}}"
     lines = [line for line in SWEEP.splitlines() if not line.startswith(("  model", "sampler", "trials"))]
     at = lines.index("space:") + 1
-    lines[at:at] = [f"  model.init_args.rates: {space}"]
+    lines[at:at] = [f"  model.init_args.learning_rates: {space}"]
     text = "\n".join([*lines, f"sampler: {grid}", "fixed: {model.lr: 0.1}", "trials: 2"])
     (world / "small.yaml").write_text(text)
     found = sweep.main(["--config", "small.yaml"])
-    assert sorted(json.loads(t.params["model.init_args.rates"])["trunk"] for t in found.trials) == [0.1, 0.2]
+    assert sorted(json.loads(t.params["model.init_args.learning_rates"])["trunk"] for t in found.trials) == [
+        0.1,
+        0.2,
+    ]
     assert all(t.state.name == "COMPLETE" for t in found.trials)
     (world / "small.yaml").write_text(
         text.replace("[{trunk: 0.2, text: 0.0}, {", "[{trunk: 0.3, text: 0.0}, {")

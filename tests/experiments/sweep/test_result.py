@@ -9,7 +9,7 @@ from optuna.trial import create_trial
 
 from experiments.sweep.page import write_sweep
 from experiments.sweep.recipe import read_recipe
-from experiments.sweep.result import best, front, table
+from experiments.sweep.result import best, pareto_front, table
 from tests.evals.page import Page
 
 EVIL = "<script>document.title='PWNED'</script>|\x1b[2J"
@@ -38,7 +38,7 @@ def study_of(directions, *values, choice="a", choices=("a", EVIL)):
 )
 def test_infinite_values_win_nothing(direction, values):
     study = study_of([direction], *([value] for value in values))
-    assert best(study).number == 1 and front(study) == {1}
+    assert best(study).number == 1 and pareto_front(study) == {1}
 
 
 def test_no_finite_value_is_no_best():
@@ -47,7 +47,7 @@ def test_no_finite_value_is_no_best():
 
 def test_a_front_holds_finite_values_only():
     study = study_of(["minimize", "maximize"], [-inf, 9.0], [1.0, 1.0], [2.0, 2.0], [3.0, 0.0], [2.0, 2.0])
-    assert front(study) == {1, 2, 4} and best(study).number == 1
+    assert pareto_front(study) == {1, 2, 4} and best(study).number == 1
 
 
 def test_hostile_choices_stay_words(tmp_path):

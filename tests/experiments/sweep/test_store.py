@@ -6,7 +6,7 @@ import pytest
 
 import sweep
 from experiments.sweep import store
-from experiments.sweep.trial_run import Judge
+from experiments.sweep.pruning import Pruning
 from tests.experiments.sweep.world import SETTINGS, SWEEP, error_of, starts
 
 COMMAND = ["--config", "small.yaml"]
@@ -43,7 +43,7 @@ def test_a_sweep_whose_base_has_changed_is_told(world, capsys, monkeypatch):
     (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 1"))
     sweep.main(COMMAND)
     other = {**SETTINGS, "seed_everything": 7}
-    monkeypatch.setattr("experiments.sweep.dry_run.rehearse", lambda recipe, folder, say: other)
+    monkeypatch.setattr("experiments.sweep.dry_run.dry_run", lambda recipe, folder, report: other)
     assert "was begun with other settings: seed_everything (0 -> 7)" in error_of(capsys)
 
 
@@ -69,7 +69,7 @@ def test_a_locked_store_is_told(world, capsys, monkeypatch):
 def test_a_store_that_is_locked_for_a_while_ends_no_training(world, capsys, monkeypatch):
     monkeypatch.setattr(store, "LOCK_WAIT", 0.05)
     (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 1"))
-    held, hopeless = [], Judge.hopeless
+    held, should_stop = [], Pruning.should_stop
 
     def locked(self, metrics):
         seen = len(metrics.of("val/loss"))
@@ -78,9 +78,9 @@ def test_a_store_that_is_locked_for_a_while_ends_no_training(world, capsys, monk
             held[0].execute("BEGIN EXCLUSIVE")
         if seen >= 6 and held:
             held[0].close()
-        return hopeless(self, metrics)
+        return should_stop(self, metrics)
 
-    monkeypatch.setattr(Judge, "hopeless", locked)
+    monkeypatch.setattr(Pruning, "should_stop", locked)
     monkeypatch.setenv("SECONDS", "0.1")
     study = sweep.main(COMMAND)
     assert held and study.trials[0].state.name == "COMPLETE" and len(starts(world)) == 1

@@ -12,10 +12,10 @@ import yaml
 import sweep
 from common.errors import DIVERGED
 from experiments.processes import is_busy
-from experiments.sweep.claims import Claims, TakenOver
+from experiments.sweep.claims import Claims, TrialLost
 from experiments.sweep.recipe import read_recipe
 from experiments.sweep.result import best, table
-from tests.experiments.sweep.world import STEPS, SWEEP, error_of, start, starts, study_of, told, wait_for
+from tests.experiments.sweep.world import STEPS, SWEEP, error_of, outcomes, start, starts, study_of, wait_for
 from training.metrics_file import read_rows
 
 COMMAND = ["--config", "small.yaml"]
@@ -43,13 +43,13 @@ def test_twelve_trials_some_pruned_and_what_is_written(world, capsys, whole):
         else:
             assert trial.last_step < STEPS - 1
     trained = sum(len(rows_of(world, number)) for number in range(12))
-    assert trained < 12 * STEPS, "hopeless trials were trained to their ends"
+    assert trained < 12 * STEPS, "should_stop trials were trained to their ends"
     found = best(study)
     assert found.number == study.best_trial.number
     folder = world / "runs/sweeps/small"
     config = yaml.safe_load((folder / "best.yaml").read_text())
-    lr, trunk = found.params["model.lr"], found.params["model.init_args.rates.trunk"]
-    assert config["model"]["init_args"] == {"lr": lr, "rates": {"trunk": trunk, "text": 0.1}}
+    lr, trunk = found.params["model.lr"], found.params["model.init_args.learning_rates.trunk"]
+    assert config["model"]["init_args"] == {"lr": lr, "learning_rates": {"trunk": trunk, "text": 0.1}}
     assert config["extends"] == [str(world / "stage.yaml")] and config["name"] == "sweeps/small/best"
     out, err = capsys.readouterr()
     assert f"| {found.number} * | complete | {found.value:.4g} |" in out and out.count("pruned at step") >= 3
@@ -58,15 +58,15 @@ def test_twelve_trials_some_pruned_and_what_is_written(world, capsys, whole):
     assert page.count("<svg") == 4 and "http" not in page.replace("http-equiv", "")
     assert table(study, read_recipe(world / "small.yaml")).count("\n") == 14
 
-    before = told(study)
-    assert told(sweep.main(COMMAND)) == before and len(starts(world)) == 12, "nothing is done twice"
+    before = outcomes(study)
+    assert outcomes(sweep.main(COMMAND)) == before and len(starts(world)) == 12, "nothing is done twice"
     whole[:] = before
 
 
 def test_killed_twice_it_goes_on_to_the_same(world, whole):
     """Once alone, so that its training lives on, and once with its training."""
     if not whole:
-        whole[:] = told(sweep.main([*COMMAND, "--runs_dir", "uncut"]))
+        whole[:] = outcomes(sweep.main([*COMMAND, "--runs_dir", "uncut"]))
     complete = [number for number, state, *_ in whole if state == "COMPLETE"]
     killed = complete[1], complete[-1]
     for kill, number in zip((os.kill, os.killpg), killed, strict=True):
@@ -78,7 +78,7 @@ def test_killed_twice_it_goes_on_to_the_same(world, whole):
     process = start(world)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
-    assert told(study_of(world)) == whole
+    assert outcomes(study_of(world)) == whole
     begun = starts(world)
     assert {s["trial"] for s in begun} == {f"trial-{n:04d}" for n in range(12)}
     for name in (f"trial-{number:04d}" for number in killed):
@@ -90,7 +90,7 @@ def test_killed_twice_it_goes_on_to_the_same(world, whole):
 
 
 def test_a_training_that_outlives_its_sweep_is_watched_and_pruned(world):
-    """The orphan would train for a minute; its second step is hopeless."""
+    """The orphan would train for a minute; its second step is should_stop."""
     sweep.main(COMMAND)
     (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 13"))
     process = start(world, SECONDS="8")
@@ -132,8 +132,8 @@ def test_two_processes_share_a_sweep(world, storage):
 
 def test_a_trial_elsewhere_is_taken_over_only_when_its_beat_stands_still(world, monkeypatch):
     """Two folders are two machines, which see nothing of each other but the store."""
-    monkeypatch.setattr("experiments.sweep.claims.DEAD", 0.3)
-    monkeypatch.setattr("experiments.sweep.claims.BEAT", 0.0)
+    monkeypatch.setattr("experiments.sweep.claims.DEAD_SECONDS", 0.3)
+    monkeypatch.setattr("experiments.sweep.claims.HEARTBEAT_SECONDS", 0.0)
     recipe = read_recipe(world / "small.yaml")
     storage = optuna.storages.RDBStorage(f"sqlite:///{world / 'shared.db'}")
     here, there = (
@@ -155,7 +155,7 @@ def test_a_trial_elsewhere_is_taken_over_only_when_its_beat_stands_still(world, 
     taken = here.next()
     assert taken is not None and taken.trial.number == mine.trial.number == 0
     taken.beat()
-    with pytest.raises(TakenOver, match="trial 0 was taken over"):
+    with pytest.raises(TrialLost, match="trial 0 was taken over"):
         mine.beat()
 
 
@@ -166,7 +166,7 @@ def test_a_trial_that_two_made_too_many_does_not_count(world):
     first, second = here.next(), there.next()
     assert [first.trial.number, second.trial.number] == [0, 1]
     assert there._new() is None, "as if both had found room for one more"
-    assert len(here.made()) == 2 and here.next() is None
+    assert len(here.counted()) == 2 and here.next() is None
 
 
 def test_a_trial_that_fails_is_told_and_the_others_go_on(world, monkeypatch, capsys):

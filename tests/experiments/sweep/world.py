@@ -1,4 +1,4 @@
-"""A world in which a sweep takes seconds: a `train.py` that only writes metrics, and a sweep over its rate."""
+"""An environment in which a sweep takes seconds: a `train.py` that only writes metrics, and a sweep over its rate."""
 
 import json
 import os
@@ -12,8 +12,7 @@ import pytest
 
 import sweep
 from experiments import processes
-from experiments.sweep import claims, store, trial_run, worker
-from experiments.sweep import dry_run as rehearsal
+from experiments.sweep import claims, dry_run, store, trial_run, worker
 
 ROOT = Path(sweep.__file__).parent
 STEPS = 8
@@ -22,7 +21,7 @@ SETTINGS = {
     "trainer": {"max_steps": STEPS, "enable_progress_bar": True},
     "model": {
         "class_path": "Stage",
-        "init_args": {"lr": 0.1, "rates": {"trunk": 0.1, "text": 0.1}, "seconds": 0.0},
+        "init_args": {"lr": 0.1, "learning_rates": {"trunk": 0.1, "text": 0.1}, "seconds": 0.0},
     },
 }
 BASE = "# A stage.\nname: stage\n"
@@ -30,7 +29,7 @@ SWEEP = """# Twelve trials.
 base: stage.yaml
 space:
   model.lr: {type: float, low: 1.0e-4, high: 1.0, log: true}
-  model.init_args.rates.trunk: {type: float, low: 0.0, high: 1.0}
+  model.init_args.learning_rates.trunk: {type: float, low: 0.0, high: 1.0}
 objective: {val/loss: minimize}
 sampler: {class: TPESampler, args: {n_startup_trials: 4}}
 pruner: {class: MedianPruner, args: {n_startup_trials: 4, n_warmup_steps: 1}}
@@ -57,18 +56,19 @@ if not done:
     metrics.write_text("step," + name + "\\n")
 for step in range(done, STEPS):
     time.sleep(given.get("seconds") or float(os.environ.get("SECONDS", "0.02")))
-    loss = (math.log10(given["lr"]) + 2) ** 2 + 0.1 * given["rates"]["trunk"] + 1 / (step + 1)
+    loss = (math.log10(given["lr"]) + 2) ** 2 + 0.1 * given["learning_rates"]["trunk"] + 1 / (step + 1)
     with open(metrics, "a") as file:
         file.write(f"{step},{loss!r}\\n")
 (folder / "finished.json").write_text("{}")
 """
 WRAPPER = """import sys
 sys.path.insert(0, {root!r})
-import processes, sweep
+import sweep
 from pathlib import Path
-from sweeps import claims, rehearsal, trial_run, worker
+from experiments import processes
+from experiments.sweep import claims, dry_run, trial_run, worker
 processes.ROOT = Path({folder!r})
-rehearsal.rehearse = lambda recipe, folder, say: {settings!r}
+dry_run.dry_run = lambda recipe, folder, report: {settings!r}
 trial_run.POLL = worker.WAIT = 0.05
 sweep.main(sys.argv[1:])
 """
@@ -87,7 +87,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         WRAPPER.format(root=str(ROOT), folder=str(tmp_path), settings=SETTINGS)
     )
     monkeypatch.setattr(processes, "ROOT", tmp_path)
-    monkeypatch.setattr(rehearsal, "rehearse", lambda recipe, folder, say: SETTINGS)
+    monkeypatch.setattr(dry_run, "dry_run", lambda recipe, folder, report: SETTINGS)
     monkeypatch.setattr(trial_run, "POLL", 0.02)
     monkeypatch.setattr(worker, "WAIT", 0.02)
     monkeypatch.setattr(claims, "SETTLE", 0.0)
@@ -131,8 +131,8 @@ def study_of(folder: Path, storage: str = "", name: str = "small") -> optuna.Stu
     )
 
 
-def told(study: optuna.Study) -> list[tuple]:
-    """What became of every trial."""
+def outcomes(study: optuna.Study) -> list[tuple]:
+    """The outcome of every trial."""
     return [
         (t.number, t.state.name, t.params, t.values, sorted(t.intermediate_values.items()))
         for t in study.get_trials(deepcopy=False)
