@@ -15,8 +15,6 @@ from transformers import PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).parent / "published"
 WAIT = 2.0  # seconds for the hub to be there
-    prefix="illume-plan-"
-)  # of folders with a tokenizer; goes with the process
 
 
 def kept_config(name: str) -> dict[str, Any] | None:
