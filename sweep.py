@@ -1,7 +1,7 @@
 """Many runs of train.py, chosen by Optuna: `python sweep.py --config sweeps/stage2.yaml`.
 
 A sweep is a YAML file that names a base config, a search space and an objective. Every trial is a run of its own, in
-runs/sweeps/NAME/trial-0000 and so on; hopeless ones are ended early. Killed at any instant, the same command goes on, and
+runs/sweeps/NAME/trial-0000 and so on; hopeless ones are stopped early. Killed at any instant, the same command goes on;
 given again, here or on other machines that reach the store, it joins in.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import Parser, user_errors
 from common.files import write_text
 from common.paths import path_or_name, user_path
-from experiments.processes import ended_by_sigterm, run_lock
+from experiments.processes import exit_on_sigterm, run_lock
 from training.configs import find_config
 
 if TYPE_CHECKING:
@@ -25,34 +25,41 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> "Study":
-    """Works on a sweep until it is done, and writes what it found."""
+    """Works on a sweep until it is done, and writes its result."""
     if importlib.util.find_spec("optuna") is None:
         raise ValueError("a sweep needs Optuna: pip install -e '.[sweep]'")
-    import optuna  # as little as possible before a mistyped name is told
+    path = find_config(options.config, Path.cwd())  # before Optuna is imported
+    import optuna
 
-    from experiments.sweep.dry_run import rehearse
+    from experiments.sweep.dry_run import dry_run
     from experiments.sweep.recipe import read_recipe
-    from experiments.sweep.store import ASKED, Store
+    from experiments.sweep.result import best, table
+    from experiments.sweep.store import SEARCH, Store
+    from experiments.sweep.trial_run import Sweep
     from experiments.sweep.worker import Worker
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # trials are told in our own lines
-    recipe = read_recipe(find_config(options.config, Path.cwd()), options.storage)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # trials are reported in our own lines
+    recipe = read_recipe(path, options.storage)
     folder = options.runs_dir / "sweeps" / recipe.name
     if recipe.storage is not None or (folder / "study.db").exists():
-        Store(recipe, folder).check(ASKED, recipe.asked)  # what can be refused at once
-    settings = rehearse(recipe, folder, say)
+        Store(recipe, folder).check(SEARCH, recipe.search)  # what can be refused at once
+    settings = dry_run(recipe, folder, report)
     store = Store(recipe, folder)
     study = store.study(settings)
-    worker = Worker(
-        recipe, settings, study, store, options.runs_dir, say, lambda: write(study, recipe, settings, folder)
-    )
-    worker.work()
-    write(study, recipe, settings, folder)
-    tell(study, recipe, folder)
+
+    def write() -> None:
+        write_result(study, recipe, settings, folder)
+
+    Worker(Sweep(recipe, settings, study, store, options.runs_dir, report, write)).work()
+    write()
+    print(table(study, recipe), end="")
+    found = best(study)
+    result = f"the best is trial {found.number}: {folder / 'best.yaml'}" if found else "no trial is complete"
+    report(f"{result}; the page is {folder / 'report.html'}")
     return study
 
 
-def write(study: "Study", recipe: "Recipe", settings: Mapping[str, Any], folder: Path) -> None:
+def write_result(study: "Study", recipe: "Recipe", settings: Mapping[str, Any], folder: Path) -> None:
     """The page, and the best config if a trial is complete; after every trial, so that a sweep can be looked at."""
     from experiments.sweep.page import write_sweep
     from experiments.sweep.result import best_config
@@ -64,20 +71,8 @@ def write(study: "Study", recipe: "Recipe", settings: Mapping[str, Any], folder:
         write_sweep(folder / "report.html", study, recipe)
 
 
-def tell(study: "Study", recipe: "Recipe", folder: Path) -> None:
-    """The table, and where the rest is."""
-    from experiments.sweep.result import best, table
-
-    print(table(study, recipe), end="")
-    found = best(study)
-    if found is None:
-        say(f"no trial is complete; the page is {folder / 'report.html'}")
-    else:
-        say(f"the best is trial {found.number}: {folder / 'best.yaml'}; the page is {folder / 'report.html'}")
-
-
-def say(text: str) -> None:
-    """One line to whoever waits."""
+def report(text: str) -> None:
+    """Prints a line for whoever waits."""
     print(f"sweep.py: {text}", file=sys.stderr, flush=True)
 
 
@@ -92,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> "Study":
     )
     parser.add_argument("--runs_dir", type=user_path, default=Path("runs"), help="default: runs")
     options = parser.parse_args(arguments)
-    with user_errors("sweep.py"), ended_by_sigterm(at_once=False):
+    with user_errors("sweep.py"), exit_on_sigterm(at_once=False):
         return run(options)
 
 

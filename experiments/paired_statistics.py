@@ -1,4 +1,4 @@
-"""Arms of an ablation, run with the same seeds, held against each other: means, and paired gains with 95% intervals."""
+"""Paired statistics of an ablation's arms, run with the same seeds: means, and gains with 95% intervals."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite, nan, sqrt
@@ -10,7 +10,7 @@ from common.markdown import markdown_table
 Runs = Mapping[str, Mapping[int, Mapping[str, float]]]  # arm, seed, measure
 # Student's t at 97.5%, for 1 to 10 degrees of freedom.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-MOST_SEEDS = len(STUDENT) + 1
+MAX_SEEDS = len(STUDENT) + 1
 
 
 class Gain(NamedTuple):
@@ -25,10 +25,10 @@ def paired_gain(arm: Mapping[int, float], other: Mapping[int, float]) -> Gain:
     """Differences seed by seed.
 
     Raises:
-        ValueError: the two have not the same seeds, or more than MOST_SEEDS.
+        ValueError: the two have not the same seeds, or more than MAX_SEEDS.
     """
-    if set(arm) != set(other) or not 1 <= len(arm) <= MOST_SEEDS:
-        raise ValueError(f"paired arms need the same 1 to {MOST_SEEDS} seeds: {sorted(arm)}, {sorted(other)}")
+    if set(arm) != set(other) or not 1 <= len(arm) <= MAX_SEEDS:
+        raise ValueError(f"paired arms need the same 1 to {MAX_SEEDS} seeds: {sorted(arm)}, {sorted(other)}")
     each = [arm[seed] - other[seed] for seed in sorted(arm)]
     half = STUDENT[len(each) - 2] * spread(each) / sqrt(len(each)) if len(each) > 1 else None
     return Gain(mean(each), half, each)
@@ -56,17 +56,15 @@ def column(runs: Runs, arm: str, measure: str) -> dict[int, float] | None:
 
 def summary(runs: Runs) -> dict[str, dict[str, dict[str, float | None]]]:
     """Arm, measure: mean and spread (the standard deviation over seeds, None for one seed)."""
-    return {
-        arm: {
-            measure: {
-                "mean": mean(values.values()),
-                "spread": spread(list(values.values())) if len(values) > 1 else None,
-            }
-            for measure in measures(runs)
-            if (values := column(runs, arm, measure)) is not None
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for arm in runs:
+        columns = {measure: column(runs, arm, measure) for measure in measures(runs)}
+        kept = {measure: list(values.values()) for measure, values in columns.items() if values}
+        found[arm] = {
+            measure: {"mean": mean(values), "spread": spread(values) if len(values) > 1 else None}
+            for measure, values in kept.items()
         }
-        for arm in runs
-    }
+    return found
 
 
 def gains(runs: Runs, pairs: Sequence[tuple[str, str]]) -> dict[str, dict[str, Gain]]:
@@ -74,27 +72,27 @@ def gains(runs: Runs, pairs: Sequence[tuple[str, str]]) -> dict[str, dict[str, G
     found: dict[str, dict[str, Gain]] = {}
     for arm, other in pairs:
         both = [(m, column(runs, arm, m), column(runs, other, m)) for m in measures(runs)]
-        found[f"{arm} over {other}"] = {m: paired_gain(a, b) for m, a, b in both if a and b}
-    return {pair: of for pair, of in found.items() if of}
+        if shared := {m: paired_gain(a, b) for m, a, b in both if a and b}:
+            found[f"{arm} over {other}"] = shared
+    return found
 
 
-def table(runs: Runs, pairs: Sequence[tuple[str, str]], shown: Mapping[str, str]) -> str:
+def table(runs: Runs, pairs: Sequence[tuple[str, str]], headings: Mapping[str, str]) -> str:
     """Markdown: a row an arm with its means, then a row a pair with its gains and their intervals.
 
     Args:
         runs: of every arm.
         pairs: (arm, other) to be compared.
-        shown: the measures that become columns, and their headings.
+        headings: of the measures that become columns.
     """
-    means, differences = summary(runs), gains(runs, pairs)
-    there = [name for name in shown if any(name in of for of in means.values())]
-    lines = [["", *(shown[name] for name in there)]]
-    for arm, of in means.items():
-        lines.append([arm, *(f"{of[name]['mean']:.3f}" if name in of else "" for name in there)])
-    for title, of in differences.items():
-        lines.append([title, *(_gain(of[name]) if name in of else "" for name in there)])
-    return markdown_table(lines)
+    means = summary(runs)
+    names = [name for name in headings if any(name in measures for measures in means.values())]
+    cells = {a: {n: f"{found['mean']:.3f}" for n, found in by_name.items()} for a, by_name in means.items()}
+    for pair, by_name in gains(runs, pairs).items():
+        cells[pair] = {name: _format(gain) for name, gain in by_name.items()}
+    rows = [[title, *(row.get(name, "") for name in names)] for title, row in cells.items()]
+    return markdown_table([["", *(headings[name] for name in names)], *rows])
 
 
-def _gain(gain: Gain) -> str:
+def _format(gain: Gain) -> str:
     return f"{gain.mean:+.3f}" + ("" if gain.half is None else f" ± {gain.half:.3f}")

@@ -1,7 +1,7 @@
-"""Who works on which trial. Several processes, on one machine or many, share a sweep; each trial has one at a time.
+"""Which process works on which trial. Several, on one machine or many, share a sweep; each trial has one at a time.
 
-A worker holds a lock beside its trial's run and renews a beat in the store. On the same machine a lock that is free tells
-that its worker is gone, and so does a beat that stands still anywhere else. Whoever finds that takes the trial over.
+A worker holds a lock beside its trial's run and renews a heartbeat in the store. On the same machine a free lock means
+that its worker is gone; on any other, so does a heartbeat that stands still. Whoever finds that takes the trial over.
 """
 
 import os
@@ -19,22 +19,23 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments.processes import Busy, run_lock
 
-BEAT = 15.0  # seconds between two beats
-DEAD = 120.0  # seconds after which a beat that stands still is a dead worker's
+HEARTBEAT_SECONDS = 15.0  # between two heartbeats
+DEAD_SECONDS = 120.0  # after which a heartbeat that stands still is a dead worker's
 SETTLE = 1.0  # seconds in which two that take over one trial see each other
-WORKER, PULSE, SURPLUS = "worker", "pulse", "surplus"  # what a trial keeps in the store
+WORKER, HEARTBEAT, SURPLUS = "worker", "heartbeat", "surplus"  # user attributes of a trial
 
 
-class TakenOver(Exception):
-    """Another process took this trial, having thought this one dead."""
+class TrialLost(Exception):
+    """Another process took this trial over, as if this one were dead."""
 
 
 class Claim:
     """A trial that is ours until the claim is closed."""
 
-    def __init__(self, trial: Trial, folder: Path, lock: ExitStack, mine: dict[str, str]) -> None:
+    def __init__(self, trial: Trial, folder: Path, lock: ExitStack, worker: dict[str, str]) -> None:
         self.trial, self.folder = trial, folder
-        self._lock, self._mine, self._beaten = lock, mine, -BEAT
+        self._lock, self._worker, self._last_beat = lock, worker, -HEARTBEAT_SECONDS
+        trial.set_user_attr(WORKER, worker)
 
     def __enter__(self) -> "Claim":
         return self
@@ -42,25 +43,19 @@ class Claim:
     def __exit__(self, *error: object) -> None:
         self._lock.close()
 
-    def sign(self) -> None:
-        """Says in the store whose trial it is."""
-        self.trial.set_user_attr(WORKER, self._mine)
-
     def beat(self) -> None:
-        """Says in the store that we are alive, if it is time.
+        """Renews the heartbeat in the store, if it is time.
 
         Raises:
-            TakenOver: the trial is another's by now.
+            TrialLost: the trial is another's by now.
         """
-        if time.monotonic() - self._beaten < BEAT:
+        if time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
             return
         now = self.trial.storage.get_trial(self.trial._trial_id)  # the trial's own attributes are a copy
-        if now.user_attrs.get(WORKER) != self._mine or now.state != TrialState.RUNNING:
-            raise TakenOver(
-                f"trial {now.number} was taken over by another process, which thought this one dead"
-            )
-        self.trial.set_user_attr(PULSE, time.time())
-        self._beaten = time.monotonic()
+        if now.user_attrs.get(WORKER) != self._worker or now.state != TrialState.RUNNING:
+            raise TrialLost(f"trial {now.number} was taken over by another process, as if this one were dead")
+        self.trial.set_user_attr(HEARTBEAT, time.time())
+        self._last_beat = time.monotonic()
 
 
 class Claims:
@@ -77,56 +72,55 @@ class Claims:
         self, study: Study, folder: Path, trials: int, sampler_for: Callable[[int], BaseSampler]
     ) -> None:
         self.study, self.folder, self.trials, self.sampler_for = study, folder, trials, sampler_for
-        self._place = _place(folder)
-        self._mine = {"place": self._place, "process": f"{os.getpid()}-{uuid.uuid4().hex[:8]}"}
-        self._seen: dict[
-            int, tuple[Any, float]
-        ] = {}  # of a trial elsewhere: its beat, and when we first saw it
+        self._worker = {"place": _place(folder), "process": f"{os.getpid()}-{uuid.uuid4().hex[:8]}"}
+        # Of trials of other places: their heartbeats, and when we first saw those.
+        self._seen: dict[int, tuple[Any, float]] = {}
 
     def next(self) -> Claim | None:
         """A trial to work on; None: every trial is finished, or another's."""
-        for frozen in self.running():
-            if self._is_left(frozen) and (claim := self._take_over(frozen.number)):
+        for trial in self.running():
+            if self._is_abandoned(trial) and (claim := self._take_over(trial.number)):
                 return claim
-        return self._new() if len(self.made()) < self.trials else None
+        return self._new() if len(self.counted()) < self.trials else None
 
     def running(self) -> list[FrozenTrial]:
-        """Trials under way, whoever works on them."""
-        return [found for found in self.made() if found.state == TrialState.RUNNING]
+        """Trials under way, of all workers."""
+        return [trial for trial in self.counted() if trial.state == TrialState.RUNNING]
 
-    def made(self) -> list[FrozenTrial]:
+    def counted(self) -> list[FrozenTrial]:
         """All trials that count."""
-        found = self.study.get_trials(deepcopy=False)
-        return [trial for trial in found if not trial.user_attrs.get(SURPLUS)]
+        trials = self.study.get_trials(deepcopy=False)
+        return [trial for trial in trials if not trial.user_attrs.get(SURPLUS)]
 
-    def _is_left(self, frozen: FrozenTrial) -> bool:
-        """Whether nobody seems to work on a trial."""
-        if frozen.user_attrs.get(WORKER, {}).get("place") == self._place:
-            return True  # its lock will tell
-        beat = frozen.user_attrs.get(PULSE)
-        before, since = self._seen.get(frozen.number, (None, 0.0))
-        if frozen.number not in self._seen or beat != before:
-            self._seen[frozen.number] = (beat, time.monotonic())
+    def _is_here(self, trial: FrozenTrial) -> bool:
+        return trial.user_attrs.get(WORKER, {}).get("place") == self._worker["place"]
+
+    def _is_abandoned(self, trial: FrozenTrial) -> bool:
+        """Whether nobody seems to work on a trial; of one of this place its lock decides."""
+        if self._is_here(trial):
+            return True
+        beat = trial.user_attrs.get(HEARTBEAT)
+        if trial.number not in self._seen or beat != self._seen[trial.number][0]:
+            self._seen[trial.number] = (beat, time.monotonic())
             return False
-        return time.monotonic() - since > DEAD
+        return time.monotonic() - self._seen[trial.number][1] > DEAD_SECONDS
 
     def _take_over(self, number: int) -> Claim | None:
-        lock = self._locked(number)
+        lock = self._lock(number)
         if lock is None:
             return None
-        frozen = next(found for found in self.study.get_trials(deepcopy=False) if found.number == number)
-        if frozen.state != TrialState.RUNNING:  # finished while we looked
+        trial = next(found for found in self.study.get_trials(deepcopy=False) if found.number == number)
+        if trial.state != TrialState.RUNNING:  # finished while we looked
             lock.close()
             return None
         self.study.sampler = self.sampler_for(number)
         # Optuna has no other way back to a trial that is under way.
-        claim = Claim(Trial(self.study, frozen._trial_id), self._run(number), lock, self._mine)
-        claim.sign()
-        if frozen.user_attrs.get(WORKER, {}).get("place") != self._place:
+        claim = Claim(Trial(self.study, trial._trial_id), self._run(number), lock, self._worker)
+        if not self._is_here(trial):
             time.sleep(SETTLE)
         try:
             claim.beat()
-        except TakenOver:
+        except TrialLost:
             lock.close()
             return None
         return claim
@@ -135,26 +129,23 @@ class Claims:
         self.study.sampler = self.sampler_for(len(self.study.get_trials(deepcopy=False)))
         trial = self.study.ask()
         self.study.sampler = self.sampler_for(trial.number)
-        if sum(found.number <= trial.number for found in self.made()) > self.trials:
+        if sum(found.number <= trial.number for found in self.counted()) > self.trials:
             trial.set_user_attr(SURPLUS, True)  # two processes made the last one
             self.study.tell(trial, state=TrialState.FAIL)
             return None
-        lock = self._locked(trial.number)
+        run = self._run(trial.number)
+        lock = self._lock(trial.number)
         if lock is None:  # a run of another store
-            raise Busy(
-                f"{self._run(trial.number)} is worked on by another sweep: give this one a name: of its own"
-            )
-        claim = Claim(trial, self._run(trial.number), lock, self._mine)
-        claim.sign()
+            raise Busy(f"{run} is worked on by another sweep: give this one a name: of its own")
+        claim = Claim(trial, run, lock, self._worker)
         claim.beat()
         return claim
 
     def _run(self, number: int) -> Path:
         return self.folder / f"trial-{number:04d}"
 
-    def _locked(self, number: int) -> ExitStack | None:
-        lock = ExitStack()
-        run = self._run(number)
+    def _lock(self, number: int) -> ExitStack | None:
+        run, lock = self._run(number), ExitStack()
         try:
             lock.enter_context(run_lock(run.with_name(f"{run.name}.worker")))
         except Busy:
@@ -162,7 +153,7 @@ class Claims:
         return lock
 
 
-def tell(study: Study, trial: Trial, values: list[float] | None, state: TrialState) -> None:
+def finish(study: Study, trial: Trial, values: list[float] | None, state: TrialState) -> None:
     """Finishes a trial. A sampler that has nothing more to give wants to stop Optuna's own loop, which we have not."""
     try:
         study.tell(trial, values, state)
@@ -172,7 +163,7 @@ def tell(study: Study, trial: Trial, values: list[float] | None, state: TrialSta
 
 
 def _place(folder: Path) -> str:
-    """This machine and this folder: two machines of one name, or two that share the folder, are two places."""
+    """Identifies this machine and this folder: of two machines of one name, or two that share the folder, each is one."""
     folder.mkdir(parents=True, exist_ok=True)
     path, draft = folder / "place", folder / f"place.{uuid.uuid4().hex}"
     if not path.exists():

@@ -1,6 +1,7 @@
-"""The page of a sweep: what was found, four plots and every trial, in one file that needs no network."""
+"""The page of a sweep: the best trial, four plots and every trial, in one file that needs no network."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
@@ -15,9 +16,9 @@ from common.pages import fragment, join, section, table, write_page
 from experiments.sweep import plots
 from experiments.sweep.plots import BAD, BEST, GOOD, Axis, Trace
 from experiments.sweep.recipe import Recipe
-from experiments.sweep.result import best, front, number, rows, short, trials_of
+from experiments.sweep.result import STATES, best, format_value, pareto_front, rows, short_names, trials_of
 
-LEAST = 4  # complete trials from which it can be said what mattered
+MIN_TRIALS = 4  # complete ones from which importances can be estimated
 COMPLETE, PRUNED = TrialState.COMPLETE, TrialState.PRUNED
 
 
@@ -39,22 +40,17 @@ def write_sweep(path: Path, study: Study, recipe: Recipe) -> Path:
 
 def _opening(study: Study, recipe: Recipe) -> Markup:
     trials = trials_of(study)
-    counts = (
-        (COMPLETE, "complete"),
-        (PRUNED, "pruned"),
-        (TrialState.RUNNING, "under way"),
-        (TrialState.FAIL, "failed"),
-    )
-    told = [f"{n} {words}" for state, words in counts if (n := sum(t.state == state for t in trials))]
+    counts = Counter(trial.state for trial in trials)
+    states = [f"{counts[state]} {name}" for state, name in STATES.items() if counts[state]]
     aims = ", ".join(f"{name} ({direction}d)" for name, direction in recipe.objective.items())
     return fragment(
-        """<h1>Sweep {{ name }}</h1><p class="lead">{{ made }} of {{ trials }} trials: {{ told }}.
+        """<h1>Sweep {{ name }}</h1><p class="lead">{{ made }} of {{ trials }} trials: {{ states }}.
 Searched: {{ searched }}. Aim: {{ aims }}.</p>""",
         name=recipe.name,
         made=len(trials),
         trials=recipe.trials,
-        told=", ".join(told) or "none yet",
-        searched=", ".join(short(list(recipe.space)).values()),
+        states=", ".join(states) or "none yet",
+        searched=", ".join(short_names(list(recipe.space)).values()),
         aims=aims,
     )
 
@@ -65,13 +61,13 @@ def _cards(study: Study, recipe: Recipe) -> Markup:
     if found is None:
         return Markup()
     named = [(name, value) for name, value in zip(recipe.objective, found.values, strict=True)]
-    named += [(label, found.params[key]) for key, label in short(list(recipe.space)).items()]
+    named += [(label, found.params[key]) for key, label in short_names(list(recipe.space)).items()]
     return fragment(
         """<h2>The best: trial {{ number }}</h2><div class="cards">
 {% for name, value in cards %}<div class="card"><div class="name">{{ name }}</div>
 <div class="score">{{ value }}</div></div>{% endfor %}</div>""",
         number=found.number,
-        cards=[(name, number(value)) for name, value in named],
+        cards=[(name, format_value(value)) for name, value in named],
     )
 
 
@@ -91,7 +87,7 @@ def _histories(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[
 
 
 def _training(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[Markup]:
-    starred = front(study)
+    starred = pareto_front(study)
     logged = {t.number: [(s, v) for s, v in t.intermediate_values.items() if isfinite(v)] for t in trials}
     traces = [
         Trace(t.number, sorted(logged[t.number]), _colour(t, starred)) for t in trials if logged[t.number]
@@ -101,9 +97,9 @@ def _training(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[M
 
 def _importances(study: Study, recipe: Recipe) -> list[Markup]:
     """PED-ANOVA's shares, of each objective."""
-    if sum(trial.state == COMPLETE for trial in trials_of(study)) < LEAST:
+    if sum(trial.state == COMPLETE for trial in trials_of(study)) < MIN_TRIALS:
         return []
-    labels, found = short(list(recipe.space)), []
+    labels, found = short_names(list(recipe.space)), []
     for i, (name, direction) in enumerate(recipe.objective.items()):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -125,8 +121,8 @@ def _parallel(study: Study, recipe: Recipe, trials: list[FrozenTrial]) -> list[M
     whole = [trial for trial in trials if trial.state == COMPLETE]
     if not whole:
         return []
-    starred, axes = front(study), {}
-    for key, label in short(list(recipe.space)).items():
+    starred, axes = pareto_front(study), {}
+    for key, label in short_names(list(recipe.space)).items():
         found = recipe.space[key]
         if isinstance(found, CategoricalDistribution):
             axes[label] = Axis(0, 0, choices=found.choices)
@@ -146,4 +142,4 @@ def _table(study: Study, recipe: Recipe) -> Markup:
 def _footer(recipe: Recipe) -> Markup:
     kind = f"{recipe.sampler['class']}, seed {recipe.seed}; {recipe.pruner['class']}"
     fixed = "".join(f"; {key} {value}" for key, value in recipe.fixed.items())
-    return fragment("<footer>{{ words }}</footer>", words=f"{recipe.path.name}: {kind}{fixed}")
+    return fragment("<footer>{{ text }}</footer>", text=f"{recipe.path.name}: {kind}{fixed}")

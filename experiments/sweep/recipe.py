@@ -1,4 +1,4 @@
-"""A sweep as its YAML says it: base config, search space, objective, sampler, pruner, trials and store."""
+"""A sweep's YAML: base config, search space, objective, sampler, pruner, trials and store."""
 
 import hashlib
 import inspect
@@ -20,11 +20,10 @@ from optuna.samplers import BaseSampler
 from common.checks import suggest
 from common.paths import expand_all
 from common.safe_yaml import read_yaml
-from experiments.sweep.space import encoded, read_space, told
+from experiments.sweep.space import describe, encode, read_space
 from training.configs import CONFIGS, expand, find_config
 
-DIRECTIONS = ("minimize", "maximize")
-OURS = ("name", "runs_dir", "extends", "config", "trainer.enable_progress_bar")  # a sweep gives these itself
+RESERVED = ("name", "runs_dir", "extends", "config", "trainer.enable_progress_bar")  # each trial has its own
 # These know from the study what they have given; another seed would be another grid or sequence.
 ONE_SEED = ("GridSampler", "QMCSampler")
 # Arguments of samplers that hold values of the space, or lists of them, by key.
@@ -33,7 +32,7 @@ VALUES_BY_KEY = {"search_space", "fixed_params"}
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a sweep's YAML says.
+    """A sweep's YAML.
 
     Attributes:
         path: of the YAML.
@@ -61,43 +60,40 @@ class Recipe:
     storage: str | None = None
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """What makes trials of two commands comparable, in words."""
-        return {
-            "space": {key: told(found) for key, found in self.space.items()},
-            "objective": dict(self.objective),
-            "fixed": dict(self.fixed),
-        }
+    def search(self) -> dict[str, Any]:
+        """What trials of two commands must share to be comparable, in words."""
+        space = {key: describe(found) for key, found in self.space.items()}
+        return {"space": space, "objective": dict(self.objective), "fixed": dict(self.fixed)}
 
     @property
-    def stamp(self) -> str:
-        """A hash of all that a rehearsal looks at."""
+    def fingerprint(self) -> str:
+        """A hash of all that a dry run depends on."""
         configs = [path.read_text(encoding="utf-8") for base in self.base for path in expand(base)]
-        return hashlib.sha256(json.dumps([self.asked, configs], default=str).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.search, configs], default=str).encode()).hexdigest()
 
     def sampler_for(self, number: int) -> BaseSampler:
         """The sampler that chooses a trial's values: the same ones when a killed sweep goes on."""
         kind = getattr(optuna.samplers, self.sampler["class"])
         args = dict(self.sampler.get("args") or {})
-        for name in VALUES_BY_KEY & set(args):  # lists and mappings are what Optuna holds as text
-            held = (lambda values: [*map(encoded, values)]) if name == "search_space" else encoded
-            args[name] = {key: held(value) for key, value in args[name].items()}
+        for name in VALUES_BY_KEY & set(args):  # lists and mappings are what Optuna keeps as text
+            keep = (lambda values: [*map(encode, values)]) if name == "search_space" else encode
+            args[name] = {key: keep(value) for key, value in args[name].items()}
         if "seed" in inspect.signature(kind).parameters:
             mixed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
             args["seed"] = self.seed if kind.__name__ in ONE_SEED else mixed
-        return _built(kind, args, f"{self.path}: sampler")
+        return _build(kind, args, f"{self.path}: sampler")
 
     def make_pruner(self) -> BasePruner:
-        """What says whether a trial is hopeless."""
+        """What decides whether a trial is hopeless."""
         kind = getattr(optuna.pruners, self.pruner["class"])
-        return _built(kind, dict(self.pruner.get("args") or {}), f"{self.path}: pruner")
+        return _build(kind, dict(self.pruner.get("args") or {}), f"{self.path}: pruner")
 
 
 def read_recipe(path: Path, storage: str | None = None) -> Recipe:
     """Reads the YAML. A `storage` that is given takes the place of its own.
 
     Raises:
-        ValueError: it is no sweep; says what is wrong, before anything is trained.
+        ValueError: it is no sweep; the message says what is wrong, before anything is trained.
         FileNotFoundError: a base config is not there.
     """
     content = expand_all(read_yaml(path))
@@ -109,36 +105,26 @@ def read_recipe(path: Path, storage: str | None = None) -> Recipe:
             raise ValueError(f"{path} has the key {str(key)!r}: {suggest(str(key), known)}")
     bases = content["base"] if isinstance(content["base"], list) else [content["base"]]
     several = isinstance(content["objective"], dict) and len(content["objective"]) > 1
-    defaults = {"name": _default_name(path), "pruner": {"class": "NopPruner" if several else "MedianPruner"}}
+    home = CONFIGS / "sweeps"
+    name = (path.relative_to(home) if path.is_relative_to(home) else Path(path.name)).with_suffix("")
+    defaults = {"name": name.as_posix(), "pruner": {"class": "NopPruner" if several else "MedianPruner"}}
     given = {key: value for key, value in content.items() if value is not None} | {
         "path": path,
-        "base": [find_config(str(name), path.parent, f"base in {path.name}") for name in bases],
+        "base": [find_config(str(base), path.parent, f"base in {path.name}") for base in bases],
         "space": read_space(content["space"], str(path)),
     }
-    given |= {} if storage is None else {"storage": storage}
-    recipe = Recipe(**{**defaults, **given})
-    _check(recipe)
+    recipe = Recipe(**{**defaults, **given, **({} if storage is None else {"storage": storage})})
+    _check(recipe, str(path))
     return recipe
 
 
-def _default_name(path: Path) -> str:
-    home = CONFIGS / "sweeps"
-    return (
-        (path.relative_to(home) if path.is_relative_to(home) else Path(path.name)).with_suffix("").as_posix()
-    )
-
-
-def _check(recipe: Recipe) -> None:
-    where = str(recipe.path)
-    _check_plain(recipe, where)
+def _check(recipe: Recipe, where: str) -> None:
+    _check_values(recipe, where)
     for key in (*recipe.space, *recipe.fixed):
-        if key in OURS:
+        if key in RESERVED:
             raise ValueError(f"{where}: {key} is what a sweep gives each trial itself")
-    for part, module, parent in (
-        ("sampler", optuna.samplers, BaseSampler),
-        ("pruner", optuna.pruners, BasePruner),
-    ):
-        _check_class(getattr(recipe, part), module, parent, f"{where}: {part}")
+    _check_class(recipe.sampler, optuna.samplers, BaseSampler, f"{where}: sampler")
+    _check_class(recipe.pruner, optuna.pruners, BasePruner, f"{where}: pruner")
     _check_grid(recipe, where)
     recipe.sampler_for(0)
     pruner = recipe.make_pruner()
@@ -148,7 +134,7 @@ def _check(recipe: Recipe) -> None:
         )
 
 
-def _check_plain(recipe: Recipe, where: str) -> None:
+def _check_values(recipe: Recipe, where: str) -> None:
     if not isinstance(recipe.name, str) or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", recipe.name):
         raise ValueError(
             f"{where}: name is {recipe.name!r}: letters, digits, '-', '_' and '.', or several with '/'"
@@ -158,11 +144,8 @@ def _check_plain(recipe: Recipe, where: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{where}: {key} is {value!r}, and must be a whole number from {least}")
     objective = recipe.objective
-    if (
-        not isinstance(objective, dict)
-        or not objective
-        or not set(map(str, objective.values())) <= set(DIRECTIONS)
-    ):
+    directions = set(map(str, objective.values())) if isinstance(objective, dict) else set()
+    if not directions or not directions <= {"minimize", "maximize"}:
         raise ValueError(
             f"{where}: objective names a metric and minimize or maximize, as {{val/loss: minimize}}"
         )
@@ -176,15 +159,16 @@ def _check_class(given: Any, module: Any, parent: type, where: str) -> None:
     """Raises ValueError where `given` is no {class: NAME, args: {...}} of a class of Optuna's."""
     if not isinstance(given, Mapping) or not set(given) <= {"class", "args"} or "class" not in given:
         raise ValueError(f"{where} is {{class: NAME, args: {{...}}}}")
-    kinds = [name for name in module.__all__ if _is_kind(getattr(module, name), parent)]
+    kinds = {name: getattr(module, name) for name in module.__all__}
+    kinds = {
+        n: k for n, k in kinds.items() if inspect.isclass(k) and issubclass(k, parent) and k is not parent
+    }
     if given["class"] not in kinds:
         raise ValueError(f"{where}: there is no {given['class']!r}: {suggest(str(given['class']), kinds)}")
     args = given.get("args") or {}
-    accepted = [
-        name for name in inspect.signature(getattr(module, given["class"])).parameters if name != "seed"
-    ]
     if not isinstance(args, dict):
         raise ValueError(f"{where}: args must hold 'key: value' lines")
+    accepted = set(inspect.signature(kinds[given["class"]]).parameters) - {"seed"}
     for key in args:
         if key not in accepted:
             hint = "give seed: to the sweep" if key == "seed" else suggest(str(key), accepted)
@@ -202,7 +186,7 @@ def _check_grid(recipe: Recipe, where: str) -> None:
         if not isinstance(values, list) or not values:
             raise ValueError(f"{where}: the grid's search_space, {key}: a list of values, not {values!r}")
         for value in values:
-            if not _within(recipe.space[key], encoded(value)):
+            if not _within(recipe.space[key], encode(value)):
                 raise ValueError(f"{where}: the grid has {key} {value!r}, which its space does not hold")
     if (points := math.prod(map(len, grid.values()))) < recipe.trials:
         raise ValueError(f"{where}: the grid has {points} points: trials can be no more")
@@ -215,11 +199,7 @@ def _within(found: BaseDistribution, value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and found.low <= value <= found.high
 
 
-def _is_kind(found: Any, parent: type) -> bool:
-    return inspect.isclass(found) and issubclass(found, parent) and found is not parent
-
-
-def _built(kind: type, args: dict[str, Any], where: str) -> Any:
+def _build(kind: type, args: dict[str, Any], where: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a class is experimental is Optuna's affair

@@ -45,33 +45,48 @@ def read_space(content: Any, where: str) -> dict[str, BaseDistribution]:
 
 def propose(trial: Trial, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     """The values of a trial: those it has, and new ones from the study's sampler."""
-    return {key: decoded(_propose(trial, key, found)) for key, found in space.items()}
+    return {key: decode(_propose(trial, key, found)) for key, found in space.items()}
 
 
-def decoded(value: Any) -> Any:
+def _propose(trial: Trial, key: str, found: BaseDistribution) -> Any:
+    if isinstance(found, CategoricalDistribution):
+        return trial.suggest_categorical(key, found.choices)
+    suggest_number = trial.suggest_int if isinstance(found, IntDistribution) else trial.suggest_float
+    return suggest_number(key, found.low, found.high, step=found.step, log=found.log)
+
+
+def encode(choice: Any) -> Any:
+    """A value as Optuna keeps it: lists and mappings as JSON."""
+    plain = choice is None or isinstance(choice, bool | int | float | str)
+    if plain and not (isinstance(choice, str) and choice.startswith(ENCODED)):
+        return choice
+    return json.dumps(choice)
+
+
+def decode(value: Any) -> Any:
     """A value as a config has it, from what Optuna keeps."""
     return json.loads(value) if isinstance(value, str) and value.startswith(ENCODED) else value
 
 
 def candidates(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
     """Sets of values in which every end and every choice of a space is found."""
-    all_ends = {key: _ends(found) for key, found in space.items()}
-    count = max(len(values) for values in all_ends.values())
-    return [{key: values[min(i, len(values) - 1)] for key, values in all_ends.items()} for i in range(count)]
+    ends = {key: _ends(found) for key, found in space.items()}
+    count = max(map(len, ends.values()))
+    return [{key: values[min(i, len(values) - 1)] for key, values in ends.items()} for i in range(count)]
 
 
-def middle(found: BaseDistribution) -> Any:
+def midpoint(found: BaseDistribution) -> Any:
     """A value to try first: the geometric or the plain mean of both ends, or the first choice."""
     if isinstance(found, CategoricalDistribution):
-        return decoded(found.choices[0])
+        return decode(found.choices[0])
     mean = (found.low * found.high) ** 0.5 if found.log else (found.low + found.high) / 2
     if found.step is None:
         return mean
     return type(found.low)(found.low + (mean - found.low) // found.step * found.step)
 
 
-def told(found: BaseDistribution) -> str:
-    """What a key may be, in words: two that are the same read the same."""
+def describe(found: BaseDistribution) -> str:
+    """What a key may be, in words: equal spaces have equal descriptions."""
     if isinstance(found, CategoricalDistribution):
         return f"one of {', '.join(map(str, found.choices))}"
     kind = "int" if isinstance(found, IntDistribution) else "float"
@@ -80,38 +95,30 @@ def told(found: BaseDistribution) -> str:
 
 
 def _ends(found: BaseDistribution) -> list[Any]:
-    """The values that must all be fit for a config: both ends, or every choice."""
+    """The values that must all be valid in a config: both ends, or every choice."""
     if isinstance(found, CategoricalDistribution):
-        return [decoded(choice) for choice in found.choices]
+        return [decode(choice) for choice in found.choices]
     return [found.low, found.high]
-
-
-def _propose(trial: Trial, key: str, found: BaseDistribution) -> Any:
-    if isinstance(found, CategoricalDistribution):
-        return trial.suggest_categorical(key, found.choices)
-    if isinstance(found, IntDistribution):
-        return trial.suggest_int(key, found.low, found.high, step=found.step, log=found.log)
-    return trial.suggest_float(key, found.low, found.high, step=found.step, log=found.log)
 
 
 def _distribution(given: Any, where: str) -> BaseDistribution:
     kind = given.get("type") if isinstance(given, dict) else None
     if kind not in TYPES:
         raise ValueError(f"{where}: type is {kind!r}, and there is {', '.join(TYPES)}")
-    needed, more = TYPES[kind]
+    needed, optional = TYPES[kind]
     for key in given:
-        if key not in (*needed, *more, "type"):
-            raise ValueError(f"{where}: {kind} has no {key!r}: {suggest(str(key), (*needed, *more))}")
-    for key in needed:
-        if key not in given:
-            raise ValueError(f"{where}: {kind} needs {key}")
+        if key not in (*needed, *optional, "type"):
+            raise ValueError(f"{where}: {kind} has no {key!r}: {suggest(str(key), (*needed, *optional))}")
+    if missing := [key for key in needed if key not in given]:
+        raise ValueError(f"{where}: {kind} needs {missing[0]}")
     try:
         if kind == "categorical":
             return CategoricalDistribution(_choices(given["choices"]))
-        number = float if kind == "float" else _whole
-        sizes = {key: number(given[key]) for key in ("low", "high", "step") if key in given}
-        made = FloatDistribution if kind == "float" else IntDistribution
-        return made(log=_flag(given.get("log", False)), **sizes)
+        log = given.get("log", False)
+        if not isinstance(log, bool):
+            raise ValueError(f"log is {log!r}: true or false")
+        number, distribution = NUMBERS[kind]
+        return distribution(log=log, **{key: number(given[key]) for key in (*needed, "step") if key in given})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from error
 
@@ -119,18 +126,10 @@ def _distribution(given: Any, where: str) -> BaseDistribution:
 def _choices(given: Any) -> list[Any]:
     if not isinstance(given, list) or not given:
         raise ValueError("choices must be a list of values")
-    kept = [encoded(choice) for choice in given]
+    kept = [encode(choice) for choice in given]
     if len({(type(choice), choice) for choice in kept}) < len(kept):
         raise ValueError("choices has a value twice")
     return kept
-
-
-def encoded(choice: Any) -> Any:
-    """A value as Optuna keeps it: lists and mappings as JSON."""
-    plain = choice is None or isinstance(choice, bool | int | float | str)
-    if plain and not (isinstance(choice, str) and choice.startswith(ENCODED)):
-        return choice
-    return json.dumps(choice)
 
 
 def _whole(value: Any) -> int:
@@ -139,7 +138,4 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"log is {value!r}: true or false")
-    return value
+NUMBERS = {"float": (float, FloatDistribution), "int": (_whole, IntDistribution)}

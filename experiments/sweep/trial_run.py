@@ -1,10 +1,8 @@
-"""One trial: a run of `train.py` as any other, watched through its metrics.csv, and ended where it is hopeless.
+"""One trial: a run of `train.py` as any other, watched through its metrics.csv, and stopped where it is hopeless.
 
-The run knows nothing of the sweep, so it may run on anything that `train.py` runs on, and be gone on with by hand. What
-is decided follows from the values that it logged, in order, and not from when they were looked at.
+The run knows nothing of the sweep, so it may run on anything that `train.py` runs on, and be continued by hand.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,27 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from optuna.trial import Trial, TrialState
+from optuna.study import Study
+from optuna.trial import TrialState
 
 from common.checks import suggest
 from common.errors import DIVERGED
 from common.files import write_text
-from experiments.processes import end, end_orphan, failure, is_busy, log_of, run_lock, start, stop_if_asked
+from experiments.processes import RunProcess, exit_if_asked, is_busy, run_lock, stop, stop_orphan
 from experiments.sweep.claims import Claim
 from experiments.sweep.overlay import locate, overlay, value_at
+from experiments.sweep.pruning import Metrics, Pruning
 from experiments.sweep.recipe import Recipe
 from experiments.sweep.space import propose
-from experiments.sweep.store import Store, StoreAway
+from experiments.sweep.store import Store, StoreUnavailable
 from training.configs import CONFIGS
-from training.metrics_file import read_rows
 
 POLL = 1.0  # seconds between two looks at a run
-PATIENCE = 120.0  # seconds that a store may be away when a run has ended
+PATIENCE = 120.0  # seconds that a store may be unavailable when a run has ended
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: its state, its values if it is complete, and what there is to say where it failed."""
+    """How a trial ended: its state, its values if it is complete, and why it failed."""
 
     state: TrialState
     values: list[float] | None = None
@@ -41,179 +40,110 @@ class Outcome:
     crashed: bool = False
 
 
-class Metrics:
-    """What a run has logged of some metrics, read again when its file has changed."""
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is worked on.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "metrics.csv"
-        self._stat: tuple[int, int] | None = None
-        self._columns: list[str] = []
-        self._rows: list[dict[str, str]] = []
-
-    def of(self, name: str) -> list[tuple[int, float]]:
-        """(step, value) wherever a metric was logged."""
-        self._read()
-        return [(int(row["step"]), float(row[name])) for row in self._rows if row.get(name)]
-
-    def columns(self) -> list[str]:
-        """The metrics that were logged."""
-        self._read()
-        return [name for name in self._columns if name not in ("step", "epoch")]
-
-    def _read(self) -> None:
-        if not self.path.is_file():
-            return
-        found = os.stat(self.path)
-        if (found.st_mtime_ns, found.st_size) != self._stat:
-            self._columns, self._rows = read_rows(self.path)
-            self._stat = found.st_mtime_ns, found.st_size
-
-
-class Judge:
-    """Reports what a run logs, and says when the sweep's pruner finds it hopeless.
-
-    Args:
-        trial: whose run it is.
-        objective: the metric; None: several, of which Optuna prunes by none.
-        last: the run's last step, at which nothing can be saved any more.
+    Attributes:
+        recipe: its YAML.
+        settings: all settings of its base config.
+        study: its trials.
+        store: where they are kept.
+        runs_dir: where run folders are made.
+        report: prints a line.
+        on_trial_end: called after every trial.
     """
 
-    def __init__(self, trial: Trial, objective: str | None, last: int | None) -> None:
-        self.trial, self.objective, self.last = trial, objective, last
-        known = trial.storage.get_trial(trial._trial_id).intermediate_values
-        self._known = max(known, default=-1)  # the newest step that is reported
-
-    def hopeless(self, metrics: Metrics) -> bool:
-        """Whether to end the run now."""
-        if self.objective is None:
-            return False
-        for step, value in metrics.of(self.objective):
-            if step < self._known:
-                continue
-            if step > self._known:
-                self.trial.report(value, step)
-                self._known = step
-            # What was reported before a kill is judged again: the kill may have come between the two.
-            if (self.last is None or step < self.last) and self.trial.should_prune():
-                return True
-        return False
+    recipe: Recipe
+    settings: Mapping[str, Any]
+    study: Study
+    store: Store
+    runs_dir: Path
+    report: Callable[[str], None]
+    on_trial_end: Callable[[], None]
 
 
 class TrialRun:
-    """Trains a trial.
+    """Trains a trial of a sweep."""
 
-    Args:
-        recipe: the sweep.
-        settings: all settings of its base config.
-        runs_dir: where run folders are made.
-        claim: the trial, ours.
-        store: for what goes wrong with it.
-        say: tells a line to whoever waits.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        settings: Mapping[str, Any],
-        runs_dir: Path,
-        claim: Claim,
-        store: Store,
-        say: Callable[[str], None],
-    ) -> None:
-        self.recipe, self.claim, self.store, self.say = recipe, claim, store, say
-        self.folder, self.runs_dir = claim.folder, runs_dir
-        with store.errors():
+    def __init__(self, sweep: Sweep, claim: Claim) -> None:
+        self.sweep, self.claim, self.folder, recipe = sweep, claim, claim.folder, sweep.recipe
+        with sweep.store.errors():
             self.values = {**recipe.fixed, **propose(claim.trial, recipe.space)}
-            one = len(recipe.objective) == 1
-            steps = _setting(settings, self.values, "trainer.max_steps")
+            key = "trainer.max_steps"
+            steps = self.values.get(key, value_at(sweep.settings, locate(sweep.settings, key, "a sweep")))
             last = steps - 1 if isinstance(steps, int) and steps > 0 else None
-            self.judge = Judge(claim.trial, next(iter(recipe.objective)) if one else None, last)
+            objective = next(iter(recipe.objective)) if len(recipe.objective) == 1 else None
+            self.pruning = Pruning(claim.trial, objective, last)
         self.metrics = Metrics(self.folder)
         self.config = self.folder.with_name(f"{self.folder.name}.yaml")
-        write_text(self.config, trial_config(recipe, settings, self.values, self.folder.name))
+        write_text(self.config, trial_config(recipe, sweep.settings, self.values, self.folder.name))
 
     def run(self) -> Outcome:
-        """Begins the run, or goes on with it, to its end.
+        """Starts or continues the run, to its end.
 
         Raises:
             ValueError: an objective was not logged.
-            TakenOver: the trial is another's by now.
+            TrialLost: the trial is another's by now.
         """
-        orphan = is_busy(self.folder)
-        if orphan:
-            self.say(f"{self.folder.name} is still trained by what a killed sweep left: watching it")
-        if self._watch(lambda: is_busy(self.folder), lambda: end_orphan(self.folder)):
+        if is_busy(self.folder):
+            self.sweep.report(f"{self.folder.name} is still trained by what a killed sweep left: watching it")
+        if self._watch(lambda: is_busy(self.folder), lambda: stop_orphan(self.folder)):
             return Outcome(TrialState.PRUNED)
-        log = log_of(self.folder)
-        before = log.stat().st_size if log.exists() else 0
-        words = ["train.py", "--config", str(self.config), "--runs_dir", str(self.runs_dir)]
+        arguments = ["train.py", "--config", str(self.config), "--runs_dir", str(self.sweep.runs_dir)]
         with run_lock(self.folder) as lock:
-            process = start(self.folder, lock, words)
+            run = RunProcess(self.folder, lock, arguments)
             try:
-                pruned = self._watch(lambda: process.poll() is None, lambda: end(process))
+                pruned = self._watch(lambda: run.process.poll() is None, lambda: stop(run.process))
             finally:
-                end(process)
+                stop(run.process)
         if pruned:
             return Outcome(TrialState.PRUNED)
-        if process.returncode:
-            why = failure(self.folder, process.returncode, before)
+        if why := run.failure():
             return Outcome(TrialState.FAIL, why=why, crashed=DIVERGED not in why)  # a rate may be too high
-        return self._finished()
+        values = [self._last(name) for name in self.sweep.recipe.objective]
+        if not all(map(isfinite, values)):
+            why = f"{self.folder.name} ended with an objective that is no finite number"
+            return Outcome(TrialState.FAIL, why=why)
+        return Outcome(TrialState.COMPLETE, values)
 
-    def _watch(self, going: Callable[[], bool], stop: Callable[[], None]) -> bool:
-        """Follows a run while it goes; True: it is hopeless, and was stopped."""
-        away: float | None = None  # since when the store is
+    def _watch(self, is_running: Callable[[], bool], stop_run: Callable[[], None]) -> bool:
+        """Follows a run to its end; True: it is hopeless, and was stopped."""
+        unavailable: float | None = None  # since when the store is
         while True:
-            over = not going()  # looked at first, so that what is logged last is seen
+            over = not is_running()  # looked at first, so that what is logged last is seen
             try:
-                with self.store.errors():
-                    if self.judge.hopeless(self.metrics):
-                        stop()
+                with self.sweep.store.errors():
+                    if self.pruning.should_stop(self.metrics):
+                        stop_run()
                         return True
                     self.claim.beat()
                 if over:
                     return False
-                away = None
-            except StoreAway as error:
-                if away is None:
-                    away = time.monotonic()
-                    self.say(f"{error}; {self.folder.name} goes on")
-                elif over and time.monotonic() - away > PATIENCE:
+                unavailable = None
+            except StoreUnavailable as error:
+                if unavailable is None:
+                    unavailable = time.monotonic()
+                    self.sweep.report(f"{error}; {self.folder.name} goes on")
+                elif over and time.monotonic() - unavailable > PATIENCE:
                     raise
-            stop_if_asked()
+            exit_if_asked()
             time.sleep(POLL)
 
-    def _finished(self) -> Outcome:
-        values = [self._last(name) for name in self.recipe.objective]
-        if not all(map(isfinite, values)):
-            return Outcome(
-                TrialState.FAIL, why=f"{self.folder.name} ended with an objective that is no finite number"
-            )
-        return Outcome(TrialState.COMPLETE, values)
-
     def _last(self, name: str) -> float:
-        logged = self.metrics.of(name)
-        if not logged:
-            hint = suggest(name, self.metrics.columns())
-            raise ValueError(
-                f"{self.folder.name} is finished and never logged the objective {name!r}: {hint}"
-            )
-        return logged[-1][1]
+        if logged := self.metrics.of(name):
+            return logged[-1][1]
+        hint = suggest(name, self.metrics.columns())
+        raise ValueError(f"{self.folder.name} is finished and never logged the objective {name!r}: {hint}")
 
 
 def trial_config(recipe: Recipe, settings: Mapping[str, Any], values: Mapping[str, Any], name: str) -> str:
     """A config that `train.py` takes: the base with a trial's values, as YAML."""
-    ours = {"trainer.enable_progress_bar": False}
     content = {"extends": extended(recipe.base), "name": f"sweeps/{recipe.name}/{name}"}
-    content |= overlay(settings, {**values, **ours}, recipe.path.name)
+    content |= overlay(settings, {**values, "trainer.enable_progress_bar": False}, recipe.path.name)
     return f"# Trial of a sweep: {recipe.path.name}.\n{yaml.safe_dump(content, sort_keys=False)}"
 
 
 def extended(base: Sequence[Path]) -> list[str]:
     """Configs as `extends` names them from anywhere."""
     return [p.relative_to(CONFIGS).as_posix() if p.is_relative_to(CONFIGS) else str(p) for p in base]
-
-
-def _setting(settings: Mapping[str, Any], values: Mapping[str, Any], key: str) -> Any:
-    """A setting as a trial has it."""
-    return values[key] if key in values else value_at(settings, locate(settings, key, "a sweep"))

@@ -1,116 +1,86 @@
-"""Works on a sweep until all its trials are done: takes a trial, trains it, tells the store, and takes the next."""
+"""Works on a sweep until all its trials are done: claims a trial, trains it, stores the outcome, and goes on."""
 
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
-from optuna.study import Study
 from optuna.trial import TrialState
 
-from experiments.processes import stop_if_asked
-from experiments.sweep.claims import Claim, Claims, TakenOver, tell
-from experiments.sweep.recipe import Recipe
-from experiments.sweep.store import Store
-from experiments.sweep.trial_run import Outcome, TrialRun
+from experiments.processes import exit_if_asked
+from experiments.sweep.claims import Claim, Claims, TrialLost, finish
+from experiments.sweep.trial_run import Outcome, Sweep, TrialRun
 
-WHY = "why"  # what a failed trial keeps
-IN_A_ROW = 3  # trials that crash one after the other end a sweep
+WHY = "why"  # user attribute of a failed trial
+MAX_CRASHES = 3  # trials that crash one after the other end a sweep
 WAIT = 2.0  # seconds between two looks at the trials of others
 
 
 class Worker:
-    """One of the processes that share a sweep.
+    """One of the processes that share a sweep."""
 
-    Args:
-        recipe: the sweep.
-        settings: all settings of its base config.
-        study: its trials.
-        store: where they are kept.
-        runs_dir: where run folders are made.
-        say: tells a line to whoever waits.
-        done: called after every trial.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        settings: Mapping[str, Any],
-        study: Study,
-        store: Store,
-        runs_dir: Path,
-        say: Callable[[str], None],
-        done: Callable[[], None],
-    ) -> None:
-        self.recipe, self.settings, self.study, self.store = recipe, settings, study, store
-        self.runs_dir, self.say, self.done = runs_dir, say, done
-        folder = runs_dir / "sweeps" / recipe.name
-        with store.errors():
-            self.claims = Claims(study, folder, recipe.trials, recipe.sampler_for)
-        self.crashed = 0
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep, recipe = sweep, sweep.recipe
+        folder = sweep.runs_dir / "sweeps" / recipe.name
+        with sweep.store.errors():
+            self.claims = Claims(sweep.study, folder, recipe.trials, recipe.sampler_for)
+        self.crashes = 0  # one after the other
 
     def work(self) -> None:
-        """Returns when every trial of the sweep is finished, by whomever.
+        """Returns when every trial of the sweep is finished, by whichever process.
 
         Raises:
-            ValueError: the first trial failed, several in a row did, or the store is away.
+            ValueError: the first trial failed, several in a row did, or the store is unavailable.
         """
         waiting = False
         while True:
-            with self.store.errors():
+            with self.sweep.store.errors():
                 claim = self.claims.next()
+                others = ", ".join(f"trial {trial.number}" for trial in self.claims.running())
             if claim is not None:
-                waiting = False
                 with claim:
                     self._train(claim)
-            elif others := self._others():
-                if not waiting:
-                    self.say(f"waiting for {others} that other processes work on")
-                waiting = True
-                stop_if_asked()
-                time.sleep(WAIT)
-            else:
+            elif not others:
                 return
-
-    def _others(self) -> str:
-        with self.store.errors():
-            return ", ".join(f"trial {trial.number}" for trial in self.claims.running())
+            else:
+                if not waiting:
+                    self.sweep.report(f"waiting for {others} that other processes work on")
+                exit_if_asked()
+                time.sleep(WAIT)
+            waiting = claim is None
 
     def _train(self, claim: Claim) -> None:
-        begin = time.monotonic()
+        start, number = time.monotonic(), claim.trial.number
         if claim.folder.exists():
-            self.say(f"trial {claim.trial.number} goes on")
-        run = TrialRun(self.recipe, self.settings, self.runs_dir, claim, self.store, self.say)
+            self.sweep.report(f"trial {number} goes on")
+        run = TrialRun(self.sweep, claim)
         try:
             outcome = run.run()
-        except TakenOver as taken:
-            self.say(str(taken))
+        except TrialLost as lost:
+            self.sweep.report(str(lost))
             return
-        self._count(outcome)
-        with self.store.errors():
+        self._check_crashes(outcome)
+        with self.sweep.store.errors():
             if outcome.why:
                 claim.trial.set_user_attr(WHY, outcome.why)
-            tell(self.study, claim.trial, outcome.values, outcome.state)
-        self.say(
-            f"trial {claim.trial.number}: {self._told(claim, outcome)}, {time.monotonic() - begin:.0f} s"
-        )
-        self.done()
+            finish(self.sweep.study, claim.trial, outcome.values, outcome.state)
+        result = self._describe(claim, outcome)
+        self.sweep.report(f"trial {number}: {result}, {time.monotonic() - start:.0f} s")
+        self.sweep.on_trial_end()
 
-    def _count(self, outcome: Outcome) -> None:
+    def _check_crashes(self, outcome: Outcome) -> None:
         """Raises ValueError where what failed is not the trial's own fault; the same command tries it again."""
-        self.crashed = self.crashed + 1 if outcome.crashed else 0
-        with self.store.errors():
-            well = any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.claims.made())
-        if self.crashed and not well:
+        self.crashes = self.crashes + 1 if outcome.crashed else 0
+        with self.sweep.store.errors():
+            any_good = any(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in self.claims.counted())
+        if self.crashes and not any_good:
             raise ValueError(outcome.why)
-        if self.crashed == IN_A_ROW:
-            raise ValueError(f"{IN_A_ROW} trials failed one after the other, the last: {outcome.why}")
+        if self.crashes == MAX_CRASHES:
+            raise ValueError(f"{MAX_CRASHES} trials failed one after the other, the last: {outcome.why}")
 
-    def _told(self, claim: Claim, outcome: Outcome) -> str:
+    def _describe(self, claim: Claim, outcome: Outcome) -> str:
         if outcome.state == TrialState.COMPLETE:
-            named = zip(self.recipe.objective, outcome.values or [], strict=True)
+            named = zip(self.sweep.recipe.objective, outcome.values or [], strict=True)
             return ", ".join(f"{name} {value:.4g}" for name, value in named)
         if outcome.state == TrialState.PRUNED:
-            frozen = self.study.get_trials(deepcopy=False)[claim.trial.number]
-            return f"pruned at step {frozen.last_step}"
+            return (
+                f"pruned at step {self.sweep.study.get_trials(deepcopy=False)[claim.trial.number].last_step}"
+            )
         return outcome.why

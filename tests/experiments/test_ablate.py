@@ -21,7 +21,7 @@ __all__ = ["tiny_illume"]
 
 YAML = """# Two arms.
 arms: {plain: plain.yaml, more: more.yaml}
-of: more
+gain_of: more
 seeds: [3, 5]
 evals: {samples: 4, assess: true}
 paper: self-enhancement
@@ -42,9 +42,9 @@ def calls(monkeypatch, tiny_illume, request):
     made: list[tuple[str, ...]] = []
     others: set[str] = getattr(request, "param", set())  # runs that begin with other weights
 
-    def call(self, folder: Path, lock: tuple[int, ...], *words: str) -> None:
-        made.append(words)
-        if words[0] == "train.py":
+    def call(self, folder: Path, lock: tuple[int, ...], *arguments: str) -> None:
+        made.append(arguments)
+        if arguments[0] == "train.py":
             tiny_illume.save_pretrained(str(folder / "model"))
             kept = folder / "predecessors/start"
             kept.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,10 @@ def test_a_run_that_fails_is_told_with_its_last_line(folder, capsys):
     [
         ("# none\nextends: [a.yaml]\n", "is no ablation: it needs `arms:`"),
         (YAML.replace("seeds", "sedes"), "has the key 'sedes'"),
-        (YAML.replace("of: more", "of: less"), "of is 'less', which is none of its arms plain, more"),
+        (
+            YAML.replace("gain_of: more", "gain_of: less"),
+            "gain_of is 'less', which is none of its arms plain, more",
+        ),
         (YAML.replace("plain.yaml", "gone.yaml"), "names 'gone.yaml', and there is no such config"),
         (YAML.replace("[3, 5]", "[3, 3]"), "each once"),
         (
@@ -140,7 +143,7 @@ def test_a_run_that_fails_is_told_with_its_last_line(folder, capsys):
         (YAML.replace("samples: 4", "model: other"), "evals has 'model', which an ablation gives itself"),
         (YAML + "measured: {plain: vqa}\n", "measured, plain: a list of codebook"),
         (YAML + "measured: {plain: [vqaa]}\n", "measured, plain: a list of codebook"),
-        (YAML.replace("of: more", "of: [more]"), "of is ['more'], which is none of its arms"),
+        (YAML.replace("gain_of: more", "gain_of: [more]"), "gain_of is ['more'], which is none of its arms"),
         (YAML + "measured: {les: [vqa]}\n", "measured names 'les', which is no arm"),
     ],
 )
@@ -155,7 +158,7 @@ def test_what_is_no_ablation_is_one_line(folder, capsys, text, told):
 def test_the_ablations_that_come_along_can_be_read():
     for name in ("self_enhancement", "joint"):
         found = ablate.read_ablation(ablate.CONFIGS / "ablations" / f"{name}.yaml")
-        build_parser().parse_args(["--model", "x", *found.words])
+        build_parser().parse_args(["--model", "x", *found.options])
         assert len(found.pairs) == 3 and found.seeds == [0, 1, 2] and ablate.paper_table(found.paper)
 
 
@@ -186,7 +189,7 @@ def test_what_is_random_in_an_arm_follows_its_seed(arm):
 
 
 def test_measures_that_an_arm_cannot_have_are_left_out(folder, calls):
-    text = YAML.replace("of: more", "of: more\nmeasured: {plain: [vqa]}")
+    text = YAML.replace("gain_of: more", "gain_of: more\nmeasured: {plain: [vqa]}")
     (folder / "small.yaml").write_text(text)
     record = ablate.main([str(folder / "small.yaml"), "--runs_dir", str(folder / "runs")])
     assert set(record["runs"]["plain"][3]) == {"vqa/accuracy"} and "geneval_gain_mean" not in record

@@ -1,5 +1,5 @@
-"""The fixture that every test of a sweep lives in."""
+"""The fixtures that every test of a sweep has."""
 
-from tests.experiments.sweep.world import world
+from tests.experiments.sweep.world import with_page, world
 
-__all__ = ["world"]
+__all__ = ["with_page", "world"]

@@ -39,7 +39,12 @@ def test_candidates_hold_every_end_and_every_choice():
 
 def test_init_args_may_be_left_out():
     assert locate(SETTINGS, "model.lr", "x") == ["model", "init_args", "lr"]
-    assert locate(SETTINGS, "model.learning_rates.trunk", "x") == ["model", "init_args", "rates", "trunk"]
+    assert locate(SETTINGS, "model.learning_rates.trunk", "x") == [
+        "model",
+        "init_args",
+        "learning_rates",
+        "trunk",
+    ]
 
 
 def test_an_argument_is_laid_over_whole_and_no_other():

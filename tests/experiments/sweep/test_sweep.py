@@ -31,7 +31,7 @@ def whole(tmp_path_factory) -> list[tuple]:
     return []
 
 
-def test_twelve_trials_some_pruned_and_what_is_written(world, capsys, whole):
+def test_twelve_trials_some_pruned_and_what_is_written(world, with_page, capsys, whole):
     study = sweep.main(COMMAND)
     states = [trial.state.name for trial in study.trials]
     assert len(states) == 12 and states.count("PRUNED") >= 3 and states.count("COMPLETE") >= 3
@@ -184,7 +184,10 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(world, monkeypatch, cap
 def test_a_sweep_whose_first_trial_fails_ends_and_tries_it_again(world, monkeypatch, capsys):
     monkeypatch.setenv("CRASH_ABOVE", "0")
     line = error_of(capsys)
-    assert "trial-0000 failed: train.py: error: the rate is too high (exit code 1; all of it is in" in line
+    assert (
+        "trial-0000 failed: train.py: error: the rate is too high (exit code 1; all of its output is in"
+        in line
+    )
     assert study_of(world).trials[0].state.name == "RUNNING" and len(starts(world)) == 1
     monkeypatch.delenv("CRASH_ABOVE")
     study = sweep.main(COMMAND)
@@ -221,7 +224,7 @@ def test_a_sweep_that_is_ended_saves_and_goes_on(world):
     assert [s["from"] for s in starts(world) if s["trial"] == "trial-0000"][1] >= 2
 
 
-def test_several_objectives(world, monkeypatch):
+def test_several_objectives(world, with_page):
     text = SWEEP.replace("{val/loss: minimize}", "{val/loss: minimize, step: maximize}")
     text = text.replace(
         "{class: MedianPruner, args: {n_startup_trials: 4, n_warmup_steps: 1}}", "{class: NopPruner}"

@@ -12,10 +12,11 @@ import pytest
 
 import sweep
 from experiments import processes
-from experiments.sweep import claims, dry_run, store, trial_run, worker
+from experiments.sweep import claims, dry_run, page, store, trial_run, worker
 
 ROOT = Path(sweep.__file__).parent
 STEPS = 8
+WRITE_SWEEP = page.write_sweep
 SETTINGS = {
     "seed_everything": 0,
     "trainer": {"max_steps": STEPS, "enable_progress_bar": True},
@@ -66,9 +67,10 @@ sys.path.insert(0, {root!r})
 import sweep
 from pathlib import Path
 from experiments import processes
-from experiments.sweep import claims, dry_run, trial_run, worker
+from experiments.sweep import claims, dry_run, page, trial_run, worker
 processes.ROOT = Path({folder!r})
 dry_run.dry_run = lambda recipe, folder, report: {settings!r}
+page.write_sweep = lambda path, study, recipe: path
 trial_run.POLL = worker.WAIT = 0.05
 sweep.main(sys.argv[1:])
 """
@@ -88,12 +90,19 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.setattr(processes, "ROOT", tmp_path)
     monkeypatch.setattr(dry_run, "dry_run", lambda recipe, folder, report: SETTINGS)
+    monkeypatch.setattr(page, "write_sweep", lambda path, study, recipe: path)  # its plots take a second
     monkeypatch.setattr(trial_run, "POLL", 0.02)
     monkeypatch.setattr(worker, "WAIT", 0.02)
     monkeypatch.setattr(claims, "SETTLE", 0.0)
     monkeypatch.setattr(store, "SETTLE", 0.0)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return tmp_path
+
+
+@pytest.fixture
+def with_page(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has sweeps write their page."""
+    monkeypatch.setattr(page, "write_sweep", WRITE_SWEEP)
 
 
 def start(folder: Path, *words: str, **environment: str) -> subprocess.Popen:
