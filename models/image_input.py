@@ -6,18 +6,16 @@ tokenizer's (224): each straight from the file, for an image that is resized twi
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from os import PathLike
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from common.images import centre_square, open_image, whole_square
-from common.paths import user_path
+from common.images import centre_square, whole_square
 
-# Of the preparation. Whoever changes a pixel of what reaches an encoder raises it: codes and features that were precomputed
-# otherwise are then refused. 2: straight from the file to the size of the encoder.
+# Of the preparation. Whoever changes a pixel of what reaches an encoder raises it: codes and features that were
+# precomputed otherwise are then refused. 2: straight from the file to the size of the encoder.
 VERSION = 2
 
 
@@ -26,7 +24,6 @@ def stretched_square(image: Image.Image, side: int) -> Image.Image:
     return image.resize((side, side), Image.Resampling.BICUBIC)
 
 
-ImageLike = str | PathLike[str] | Image.Image | Tensor
 # How an image becomes a square. Training crops; benchmarks that need all of an image pad or stretch it.
 FITS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
     "crop": centre_square,
@@ -63,24 +60,6 @@ class ImageInput:
         if image.ndim > 3:
             return torch.stack([self.resize(one) for one in image])
         return self.square(to_pil(image)).to(image.device)
-
-
-def load_image(image: ImageLike) -> Image.Image:
-    """An image as 8-bit RGB; ValueError where there is no such file, no image in it, or a tensor of another shape."""
-    if isinstance(image, Tensor):
-        if image.ndim != 3 or len(image) != 3 or image.dtype != torch.uint8:
-            raise ValueError(
-                f"an image as a tensor is (3, H, W) uint8, not {tuple(image.shape)} {image.dtype}"
-            )
-        return to_pil(image)
-    if isinstance(image, Image.Image):
-        return open_image(image, "the image")
-    if not isinstance(image, str | PathLike):
-        raise ValueError(f"an image is a path, an image of PIL or a tensor, not {image!r:.80}")
-    path = user_path(image)
-    if not path.is_file():
-        raise ValueError(f"{path} is not there" if not path.exists() else f"{path} is not a file")
-    return open_image(path, str(path))
 
 
 def to_tensor(image: Image.Image) -> Tensor:

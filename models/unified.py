@@ -5,11 +5,10 @@ PIL images or uint8 tensors of any size; they return PIL images and strings. Met
 tensors and explicit seeds, for training, evaluation and self-enhancement.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -28,13 +27,11 @@ from models.document import (
 )
 from models.document_model import DocumentModel
 from models.generation import SamplingConfig
-from models.image_input import ImageLike, load_image, to_pil
 from models.language.prefill import Prefill
 from models.model_folder import load_components, save_components
+from models.user_input import ImageLike, as_list, is_list, load_image, make_seeds, pair_up, to_pictures
 
 BATCH = 16  # images drawn at once by `draw` and `edit`
-Item = TypeVar("Item")
-log = logging.getLogger(__name__)
 
 
 class Illume(DocumentModel):
@@ -78,14 +75,14 @@ class Illume(DocumentModel):
     ) -> Image | list[Image]:
         """Draws an image of a prompt, or a list of images of a list of prompts.
 
-        A seed is of the first image, and the others count on from it; or there is one for each; None is a random one. Each
-        is in its image's `info["seed"]`. `sampling` is laid over the model's own settings (`generation.draw`).
+        A seed is of the first image, and the others count on from it; or there is one for each; None is random. Each is
+        in its image's `info["seed"]`. `sampling` is laid over the model's own settings (`generation.draw`).
 
         >>> stars = illume.draw(["a green star", "a red star"], seed=3, sampling=SamplingConfig(cfg=2.0))
         >>> [star.info["seed"] for star in stars]
         [3, 4]
         """
-        prompts = [check_text(text, "the prompt") for text in _listed(prompt, "prompt")]
+        prompts = [check_text(text, "the prompt") for text in as_list(prompt, "prompt")]
         images = self._draw(seed, sampling, self.draw_batch, prompts)
         return images[0] if isinstance(prompt, str) else images
 
@@ -102,7 +99,7 @@ class Illume(DocumentModel):
         >>> illume.edit(star, "make the star blue", seed=0).size
         (48, 48)
         """
-        images, instructions, single = _pairs(image, instruction, "instruction")
+        images, instructions, single = pair_up(image, instruction, "instruction")
         squares = [self.image_input.square(load_image(one)) for one in images]
         edited = self._draw(seed, sampling, self.edit_batch, torch.stack(squares), instructions)
         return edited[0] if single else edited
@@ -119,7 +116,7 @@ class Illume(DocumentModel):
         >>> illume.ask(star, ["what colour is the star ?", "is there a circle ?"])
         ['green', 'no']
         """
-        images, questions, single = _pairs(image, question, "question")
+        images, questions, single = pair_up(image, question, "question")
         answers = self.ask_batch(self.prepare_images(images), questions, limit)
         return answers[0] if single else answers
 
@@ -131,8 +128,8 @@ class Illume(DocumentModel):
         >>> illume.describe(illume.draw("a green star", seed=3), detail=True)
         'a star bottom left'
         """
-        texts = self.describe_batch(self.prepare_images(_listed(image, "image")), detail, limit)
-        return texts if _is_list(image) else texts[0]
+        texts = self.describe_batch(self.prepare_images(as_list(image, "image")), detail, limit)
+        return texts if is_list(image) else texts[0]
 
     def chat(
         self,
@@ -149,17 +146,14 @@ class Illume(DocumentModel):
         ['Image']
         """
         parts = [
-            one if isinstance(one, str) else self.image_input(load_image(one))
-            for one in _listed(turn, "turn")
+            check_text(one) if isinstance(one, str) else self.image_input(load_image(one))
+            for one in as_list(turn, "turn")
         ]
-        for part in parts:
-            if isinstance(part, str):
-                check_text(part)
-        (first,) = _seeds(seed, 1)
+        (first,) = make_seeds(seed, 1)
         answer: list[str | Image] = []
         for part in self.stream_chat(parts, first, sampling, limit):
             if isinstance(part, Tensor):
-                answer.append(_with_seed(part, first))
+                answer += to_pictures([part], [first + len(answer)])
             elif answer and isinstance(answer[-1], str):
                 answer[-1] += part
             else:
@@ -178,11 +172,11 @@ class Illume(DocumentModel):
         *inputs: Sequence[Any],
     ) -> list[Image]:
         """What `draw` makes of the inputs and seeds, a batch at a time."""
-        seeds, images = _seeds(seed, len(inputs[0])), []
+        seeds, images = make_seeds(seed, len(inputs[0])), list[Tensor]()
         for start in range(0, len(seeds), BATCH):
             rows = slice(start, start + BATCH)
             images += draw(*(one[rows] for one in inputs), seeds[rows], sampling)
-        return [_with_seed(image, own) for image, own in zip(images, seeds, strict=True)]
+        return to_pictures(images, seeds)
 
     def draw_batch(
         self, prompts: Sequence[str], seeds: list[int], sampling: SamplingConfig | None = None
@@ -267,47 +261,3 @@ class Illume(DocumentModel):
     ) -> Iterator[str | Tensor]:
         """`chat` as it is written: pieces of text, which belong together up to the next image, and images (3, H, W)."""
         return converse(self, parts, seed, sampling, limit)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple) or (isinstance(value, Tensor) and value.ndim == 4)
-
-
-def _listed(value: Any, name: str) -> list[Any]:
-    """A list of what may be a single one; ValueError where it is empty."""
-    values = list(value) if _is_list(value) else [value]
-    if not values:
-        raise ValueError(f"there is no {name}: give one at least")
-    return values
-
-
-def _pairs(image: Any, text: Any, name: str) -> tuple[list[Any], list[str], bool]:
-    """Images and as many texts, of which a single one is repeated, and whether both were single."""
-    images = _listed(image, "image")
-    texts = [check_text(one, f"the {name}") for one in _listed(text, name)]
-    count = max(len(images), len(texts))
-    if {len(images), len(texts)} - {1, count}:
-        raise ValueError(
-            f"there are {len(images)} images and {len(texts)} {name}s: give as many of both, or a single one of either"
-        )
-    single = not _is_list(image) and not _is_list(text)
-    return images * (count // len(images)), texts * (count // len(texts)), single
-
-
-def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
-    """A seed for each image; a random one comes from torch's global generator."""
-    if seed is None:
-        seed = int(torch.randint(2**31, ()))
-    seeds = [seed + i for i in range(count)] if isinstance(seed, int) else list(seed)
-    if len(seeds) != count:
-        raise ValueError(f"there are {len(seeds)} seeds and {count} images to draw: give as many, or one")
-    if wrong := [one for one in seeds if not isinstance(one, int) or one < 0]:
-        raise ValueError(f"the seed {wrong[0]!r} is no whole number from 0")
-    log.info("seeds: %s", ", ".join(map(str, seeds)))
-    return seeds
-
-
-def _with_seed(image: Tensor, seed: int) -> Image:
-    drawn = to_pil(image)
-    drawn.info["seed"] = seed
-    return drawn

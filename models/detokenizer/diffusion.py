@@ -73,8 +73,8 @@ class DiffusionDetokenizer(Component):
 
     def _velocity(self, noisy: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
         """The UNet's velocity (noise - data) at noise level sigma (B,)."""
-        inputs = torch.cat([noisy, condition], 1).contiguous(memory_format=torch.channels_last)
-        return self.unet(inputs, sigma * 1000, encoder_hidden_states=None).sample
+        inputs = torch.cat([noisy, condition], 1).to(self.unet.dtype, memory_format=torch.channels_last)
+        return self.unet(inputs, sigma * 1000, encoder_hidden_states=None).sample.float()
 
     def loss(self, features: Tensor, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Flow-matching loss on images (B, 3, H, W) in -1 to 1; the stem gets no gradient."""
@@ -91,6 +91,7 @@ class DiffusionDetokenizer(Component):
     @torch.no_grad()
     def decode(self, features: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
         """Features (B, N, D) -> images (B, 3, H, W) uint8. A seed fixes its image whatever the batch around it."""
+        features = features.to(self.condition.weight.dtype)
         coarse = None if self.stem is None else self.stem(features)
         condition = self._condition(features, coarse)
         side = self.image_size // self.patch
@@ -117,7 +118,7 @@ def seeded_noise(seeds: Sequence[int], *shape: int) -> Tensor:
 
 def to_uint8(pixels: Tensor) -> Tensor:
     """(..., H, W) in -1 to 1 -> uint8."""
-    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 def to_pixels(images: Tensor) -> Tensor:

@@ -16,4 +16,4 @@ class PixelDecoder(Stem, Component):
     @torch.no_grad()
     def decode(self, vectors: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
         """Vectors (B, N, D) -> images (B, 3, H, W) uint8. Seeds and steps have no effect."""
-        return to_uint8(self(vectors))
+        return to_uint8(self(vectors.to(self.rgb.weight.dtype)))

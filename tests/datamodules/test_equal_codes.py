@@ -26,12 +26,13 @@ from evals.fidelity.settings import FidelitySettings
 from models import image_input
 from models.document import Draw, See, Text, edit_document
 from models.generation import SamplingConfig
-from models.image_input import ImageInput, load_image
+from models.image_input import ImageInput
 from models.language.unified_lm import UnifiedLM
 from models.sequence import PackedBatch, collate
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
+from models.user_input import load_image
 from tests.datamodules.conversions import exit_code
 from tests.datamodules.tars import write_samples
 from tests.fixtures import TRUNK, FixedStage
