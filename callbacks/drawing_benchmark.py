@@ -27,13 +27,10 @@ class DrawingBenchmark(PeriodicScores):
     processes share the drawing, and the first scores: it alone loads the scorer, before anything is trained.
 
     Args:
-        benchmark: its class.
-        settings: of the benchmark.
         every_n_epochs: how often; 0: only at the end.
         at_end: whether to score when training ends, if the last epoch did not.
 
-    Raises:
-        FileNotFoundError, ValueError: prompts or a test set are not there, or do not fit the settings.
+    Raises FileNotFoundError, ValueError if prompts or a test set are not there, or do not fit the settings.
     """
 
     def __init__(

@@ -1,22 +1,14 @@
-"""Evaluates a model folder: `python -m evals --model DIR --suite playground --out report.json`.
+"""Evaluates a model folder, on the playground or on one of the field's benchmarks, and sets reports side by side.
 
-GenEval on its own prompts:
+Its commands:
 
+    python -m evals --model DIR --out report.json
     python -m evals --suite geneval --model DIR --prompts FILE --images DIR --detector DIR --clip DIR
-
-FID of drawings, of MJHQ-30K's prompts, and of reconstructions:
-
     python -m evals --suite fid --model DIR --prompts FILE --images DIR --real DIR
     python -m evals --suite mjhq --model DIR --images DIR --real MJHQ-30K
     python -m evals --suite rfid --model DIR --images DIR --real DIR
-
-GenAI-Bench, and editing:
-
     python -m evals --suite genai_bench --model DIR --prompts DIR --images DIR --vlm DIR
     python -m evals --suite emu_edit --model DIR --data DIR --images DIR --clip DIR --dino DIR
-
-Two runs on a page, and reports beside published figures:
-
     python -m evals compare RUN RUN
     python -m evals table REPORT...
 """

@@ -24,25 +24,15 @@ DRAWS = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer")  #
 class Benchmark(ABC):
     """A benchmark whose images are in a folder. torch is not imported before a scorer or a model is loaded.
 
-    Attributes:
-        name: of the suite.
-        components: of a model, that its images take.
-        task: whose sampling settings of the model apply: draw or edit; None: nothing is sampled.
-        requests: every image that the folder may hold.
-        wanted: those that are asked for this time.
-        identity: what distinguishes images of these requests from others, for the record.
-
-    Raises:
-        FileNotFoundError: a file of the benchmark is not there.
-        ValueError: one is invalid, or does not fit the settings.
+    Raises FileNotFoundError if a file of it is not there; ValueError if one is invalid, or does not fit the settings.
     """
 
-    name: ClassVar[str]
-    components: ClassVar[Sequence[str]] = DRAWS
-    task: ClassVar[str | None] = "draw"
-    requests: Sequence[ImageRequest]
-    wanted: Sequence[ImageRequest]
-    identity: dict[str, Any]
+    name: ClassVar[str]  # of the suite
+    components: ClassVar[Sequence[str]] = DRAWS  # of a model, that its images take
+    task: ClassVar[str | None] = "draw"  # whose sampling settings of the model apply: draw or edit
+    requests: Sequence[ImageRequest]  # every image that the folder may hold
+    wanted: Sequence[ImageRequest]  # those that are asked for this time
+    identity: dict[str, Any]  # what distinguishes images of these requests from others, for the record
 
     def __init__(self, settings: Any, images: Path) -> None:
         self.settings, self.images = settings, images
@@ -85,11 +75,7 @@ class Benchmark(ABC):
 
 
 def check_model_folder(folder: Path) -> None:
-    """Makes sure that a folder is a model's.
-
-    Raises:
-        FileNotFoundError: it is not.
-    """
+    """Makes sure that a folder is a model's. Raises FileNotFoundError if it is not."""
     if not (folder / "illume.json").is_file():
         raise missing_model_folder(folder)
 
@@ -97,9 +83,7 @@ def check_model_folder(folder: Path) -> None:
 def run(benchmark: Benchmark, model_folder: Path | None, device: str, ranks: Ranks) -> dict[str, Any]:
     """Draws what is missing, if there is a model, then scores; returns the report, of the first process alone.
 
-    Raises:
-        FileNotFoundError: an image is not there.
-        ValueError: images, scorer or model do not fit each other.
+    Raises FileNotFoundError if an image is not there; ValueError if images, scorer or model do not fit each other.
     """
     record: dict[str, Any] = {}
     if model_folder is not None:
@@ -116,11 +100,7 @@ def run(benchmark: Benchmark, model_folder: Path | None, device: str, ranks: Ran
 
 
 def load_model(folder: Path, components: Sequence[str], device: str) -> "Illume":
-    """The model of a folder.
-
-    Raises:
-        ValueError: it lacks one of the components.
-    """
+    """The model of a folder. Raises ValueError if it lacks one of the components."""
     from models.unified import Illume
 
     model = Illume.from_pretrained(folder)

@@ -12,13 +12,7 @@ from evals.published_weights import WeightSource, processor_settings
 
 
 class ClipNetwork:
-    """Encodes images and texts.
-
-    Args:
-        source: folder or hub name of a CLIP, perhaps with `@HASH`.
-        device: of the network.
-        recommended: the CLIP that the published scores are of, for the error about another kind.
-    """
+    """Encodes images and texts; `recommended` is the CLIP of the published scores, for the error about another kind."""
 
     def __init__(self, source: str, device: str, recommended: str) -> None:
         weights = WeightSource.parse(source, "--clip")

@@ -18,11 +18,7 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of a folder; empty where it has none.
-
-    Raises:
-        ValueError: it is damaged.
-    """
+    """The record of a folder; empty where it has none. Raises ValueError if it is damaged."""
     path = folder / RECORD
     try:
         return read_object(path) if path.is_file() else {}
@@ -41,8 +37,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 def check_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Makes sure that a folder without a record, or with the same, is drawn into.
 
-    Raises:
-        ValueError: its images are of another model, or were drawn otherwise.
+    Raises ValueError if its images are of another model, or were drawn otherwise.
     """
     found = read_record(folder)
     if found and (differ := [key for key, value in record.items() if found.get(key) != value]):

@@ -24,21 +24,13 @@ if TYPE_CHECKING:
 
 
 class ImageRequest(NamedTuple):
-    """An image to be drawn.
+    """An image to be drawn."""
 
-    Args:
-        path: in the folder.
-        seed: its own.
-        source: what it is drawn from (a prompt, a picture, an edit).
-        series: the images that one process draws because some start from others; empty: it belongs to none.
-        turn: in a series; it is drawn after those of lower turns.
-    """
-
-    path: str
+    path: str  # in the folder
     seed: int
-    source: Any
-    series: str = ""
-    turn: int = 0
+    source: Any  # what it is drawn from: a prompt, an image file, an edit
+    series: str = ""  # images that one process draws, because some start from others
+    turn: int = 0  # in a series; it is drawn after those of lower turns
 
     @property
     def stem(self) -> str:
@@ -56,27 +48,16 @@ def image_seed(seed: int, index: int) -> int:
 
 @dataclass(frozen=True)
 class DrawnFolder:
-    """A folder and the images that it is to hold; those of other programs may have other suffixes.
-
-    Args:
-        path: of the folder.
-        requests: every image that it may hold.
-        wanted: those that are asked for this time.
-        record: of the drawing; empty where nothing is drawn.
-    """
+    """A folder and the images that it is to hold; those of other programs may have other suffixes."""
 
     path: Path
-    requests: Sequence[ImageRequest]
-    wanted: Sequence[ImageRequest]
-    record: Mapping[str, Any]
+    requests: Sequence[ImageRequest]  # every image that it may hold
+    wanted: Sequence[ImageRequest]  # those that are asked for this time
+    record: Mapping[str, Any]  # of the drawing; empty where nothing is drawn
     count_option: ClassVar[str] = "--limit"
 
     def existing(self) -> dict[str, ImageFile]:
-        """The images in the folder, by stem.
-
-        Raises:
-            ValueError: one is not among the requests, or is there twice.
-        """
+        """The images in the folder, by stem. Raises ValueError if one is not among the requests, or is there twice."""
         try:
             found = image_files(self.path)
         except FileNotFoundError:
@@ -87,9 +68,7 @@ class DrawnFolder:
     def check(self) -> None:
         """Makes sure that the images are those of the record, or, without one, that none is missing.
 
-        Raises:
-            FileNotFoundError: some are missing, and nothing is drawn.
-            ValueError: there are others.
+        Raises FileNotFoundError if some are missing, and nothing is drawn; ValueError if there are others.
         """
         if not self.record:
             self.files()
@@ -102,11 +81,7 @@ class DrawnFolder:
                 )
 
     def files(self) -> dict[str, ImageFile]:
-        """The wanted images, by the paths of their requests.
-
-        Raises:
-            FileNotFoundError: some are missing.
-        """
+        """The wanted images, by the paths of their requests. Raises FileNotFoundError if some are missing."""
         do = f"draw them with --model DIR, or give {self.count_option} N for how many are meant"
         found = require_all(self.existing(), [request.stem for request in self.wanted], self.path, do)
         return {request.path: file for request, file in zip(self.wanted, found, strict=True)}

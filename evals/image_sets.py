@@ -28,18 +28,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file of a set.
+    """An image file of a set."""
 
-    Args:
-        name: its path in the set, with "/" between folders.
-        size: in bytes.
-        where: what an error calls it.
-        read: returns its bytes.
-    """
-
-    name: str
-    size: int
-    where: str
+    name: str  # its path in the set, with "/" between folders
+    size: int  # in bytes
+    where: str  # what an error calls it
     read: Callable[[], bytes]
 
     @property
@@ -48,11 +41,7 @@ class ImageFile:
         return self.name.rpartition(".")[0]
 
     def open(self) -> "Image.Image":
-        """The image in RGB.
-
-        Raises:
-            ValueError: it cannot be read.
-        """
+        """The image in RGB. Raises ValueError if it cannot be read."""
         return open_image(self.read(), self.where)
 
     def square(self, side: int) -> "Tensor":
@@ -63,11 +52,7 @@ class ImageFile:
 
 
 def image_files(path: Path, warn: bool = False) -> list[ImageFile]:
-    """The image files of a folder or an archive, by name.
-
-    Args:
-        path: of the set.
-        warn: whether a line reports how many of its files are no images.
+    """The image files of a folder or an archive, by name; `warn` logs how many of its files are no images.
 
     Raises:
         FileNotFoundError: there is no such set, or no image in it.
@@ -80,11 +65,7 @@ def image_files(path: Path, warn: bool = False) -> list[ImageFile]:
 
 
 def scan(path: Path) -> tuple[list[ImageFile], Counter[str]]:
-    """The image files of a folder or an archive by name, and how many other files it holds, by suffix.
-
-    Raises:
-        FileNotFoundError, ValueError: as `image_files`.
-    """
+    """The files of `image_files`, and how many others the set holds, by suffix."""
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}: give a folder of images, a .zip or a .tar")
     found, others = [], Counter[str]()
@@ -140,13 +121,10 @@ def _check_inside(name: str, archive: Path) -> str:
 def _folder(
     path: Path, prefix: str, ancestors: tuple[tuple[int, int], ...], linked: list[int]
 ) -> Iterator[ImageFile]:
-    """The files below a folder.
+    """The files below a folder, with a prefix to their names.
 
-    Args:
-        path: of the folder.
-        prefix: of their names.
-        ancestors: devices and inodes of the folders that it is in: a link back to one of them is not followed.
-        linked: how many folders links have led to so far.
+    `ancestors` are devices and inodes of the folders that it is in: a link back to one of them is not followed. `linked`
+    counts the folders that links have led to.
     """
     status = path.stat()
     inode = (status.st_dev, status.st_ino)
@@ -202,11 +180,7 @@ def _reader(read: Callable[[Item], bytes], member: Item, where: str) -> Callable
 
 
 def by_stem(files: Sequence[ImageFile], known: Collection[str], why: str) -> dict[str, ImageFile]:
-    """Image files by their paths without suffixes.
-
-    Raises:
-        ValueError: one is not `known`, which is wrong for the reason `why`, or is there twice.
-    """
+    """Image files by stem. Raises ValueError if one is not `known`, for the reason `why`, or is there twice."""
     found: dict[str, ImageFile] = {}
     for file in files:
         if file.stem not in known:
@@ -220,11 +194,7 @@ def by_stem(files: Sequence[ImageFile], known: Collection[str], why: str) -> dic
 def require_all(
     found: Mapping[str, ImageFile], wanted: Sequence[str], folder: Path, do: str
 ) -> list[ImageFile]:
-    """The wanted image files in order.
-
-    Raises:
-        FileNotFoundError: one is missing; ends with what to `do`.
-    """
+    """The wanted image files in order. Raises FileNotFoundError if one is missing; ends with what to `do`."""
     if missing := [stem for stem in wanted if stem not in found]:
         raise FileNotFoundError(
             f"{folder} lacks {len(missing)} of {len(wanted)} images, the first is {missing[0]}: {do}"

@@ -27,13 +27,8 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: f
     """The mean of values and its interval.
 
     The deviation is that of a mean of clusters (Liang and Zeger 1986), the usual one where each value is a cluster of its
-    own; the limits are Student's with the clusters' degrees of freedom, cut at the range of a value.
-
-    Args:
-        values: one a prompt.
-        clusters: of each value, what it has in common with others (edits of one image, turns of one session).
-        low: the least that a value can be.
-        high: the most.
+    own; the limits are Student's with the clusters' degrees of freedom, cut at the range of a value, `low` to `high`.
+    `clusters` says of each value what it has in common with others (edits of one image, turns of one session).
     """
     value = fmean(values)
     sums: defaultdict[Hashable, float] = defaultdict(float)

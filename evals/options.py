@@ -132,11 +132,7 @@ def _add_option(group: argparse._ArgumentGroup, name: str, suites: Mapping[str, 
 
 
 def read_settings(options: argparse.Namespace) -> Settings:
-    """The settings of the chosen suite.
-
-    Raises:
-        ValueError: one is missing, or they do not fit each other.
-    """
+    """The settings of the chosen suite. Raises ValueError if one is missing, or they do not fit each other."""
     kind = SUITES[options.suite]
     given: dict[str, Any] = {"seed": options.seed, "sampling": given_sampling(options)}
     missing = ["--images"] if options.images is None and options.suite != "playground" else []

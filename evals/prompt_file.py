@@ -9,13 +9,8 @@ from common.text import read_text, split_lines
 def read_prompt_lines(path: Path, give: str) -> list[str]:
     r"""The lines of a file in UTF-8, or in UTF-16 with a byte-order mark; only \n and \r\n end a line.
 
-    Args:
-        path: of the file.
-        give: what to give where it is missing.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is no text, is empty, or holds control characters.
+    Raises FileNotFoundError if it is not there, with what to `give`; ValueError if it is no text, is empty, or holds
+    control characters.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no prompt file {path}: give {give}")
@@ -31,11 +26,7 @@ def read_prompt_lines(path: Path, give: str) -> list[str]:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """Prompts, one a line, as `read_prompt_lines` reads them.
-
-    Raises:
-        ValueError: a line is empty, too.
-    """
+    """Prompts, one a line, as `read_prompt_lines` reads them. Raises ValueError if a line is empty, too."""
     lines = read_prompt_lines(path, "one with a prompt a line")
     for number, line in enumerate(lines, 1):
         if not line.strip():

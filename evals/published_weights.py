@@ -55,11 +55,7 @@ class WeightSource:
         return f"{self.option} {self.name}"
 
     def load(self, make: Callable[..., Loaded], **settings: Any) -> Loaded:
-        """What a `from_pretrained` makes of it.
-
-        Raises:
-            ValueError: it does not load.
-        """
+        """What a `from_pretrained` makes of it. Raises ValueError if it does not load."""
         try:
             check_no_pointers(Path(self.name))
             return make(self.name, **settings)
@@ -92,8 +88,7 @@ class WeightSource:
     ) -> "nn.Module":
         """A network of a `transformers` class in eval mode, in single precision where `dtype` is None.
 
-        Raises:
-            ValueError: it does not load, the folder lacks some of its weights, or these hold NaN or infinity.
+        Raises ValueError if it does not load, the folder lacks some of its weights, or these hold NaN or infinity.
         """
         import torch
 
@@ -109,8 +104,7 @@ class WeightSource:
     def identify(self, network: "nn.Module", processing: dict[str, Any]) -> str:
         """What names a network in a report: folder or hub name, and twelve hex digits of weights and processing.
 
-        Raises:
-            ValueError: they are not those of the pin.
+        Raises ValueError if they are not those of the pin.
         """
         import torch
 

@@ -17,12 +17,7 @@ Scores = dict[str, float | None]  # None: the measure is not defined for this im
 
 
 class ScoreCache:
-    """The rows of one scorer.
-
-    Args:
-        path: of the file, from which rows that cannot be used any more are removed.
-        fingerprints: what the row of each image must depend on, by the image's name.
-    """
+    """The rows of one scorer's file, from which stale ones are removed; fingerprints are by the name of the image."""
 
     key = "name"
     keeps_others = True  # rows of images that are not asked for this time
@@ -76,11 +71,7 @@ def cached_scores(
 ) -> tuple[dict[str, Scores], str]:
     """The scores of a folder's images by name, each computed once, and the name of the file that holds them.
 
-    Args:
-        folder: of the file.
-        scorer: what tells its scores from another's.
-        fingerprints: what the scores of each image depend on.
-        score: computes those of one.
+    `scorer` is what tells its scores from another's.
     """
     cache = ScoreCache(folder / f"scores-{hash_json(scorer)}.jsonl", fingerprints)
     cache.complete(lambda name: {"fingerprint": fingerprints[name], "scores": score(name)})

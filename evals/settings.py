@@ -54,8 +54,7 @@ class Settings:
     def check_weights(self) -> None:
         """Looks for the networks, without loading them.
 
-        Raises:
-            FileNotFoundError: one is no folder, and cannot be a hub name.
+        Raises FileNotFoundError if one is no folder, and cannot be a hub name.
         """
         for one in fields(self):
             value = getattr(self, one.name)

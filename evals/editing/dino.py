@@ -17,12 +17,7 @@ KINDS = {"vit": (ViTModel, {"add_pooling_layer": False}), "dinov2": (Dinov2Model
 
 
 class Dino:
-    """Encodes images, preprocessed as MagicBrush's scorer does; the published weights are facebook/dino-vits16's.
-
-    Args:
-        source: folder or hub name, perhaps with `@HASH`.
-        device: of the network.
-    """
+    """Encodes images, preprocessed as MagicBrush's scorer does; the published weights are facebook/dino-vits16's."""
 
     def __init__(self, source: str, device: str = "cpu") -> None:
         weights = WeightSource.parse(source, "--dino")

@@ -8,58 +8,33 @@ ReadBytes = Callable[[], bytes]  # of an image file, when it is needed
 
 @dataclass(frozen=True)
 class Edit:
-    """An edit to draw.
+    """An edit to draw; those of one series start from each other's results, turn by turn."""
 
-    Args:
-        name: file of its result.
-        instruction: to the model.
-        before: the image to edit.
-        series: edits of which some start from others' results.
-        turn: in the series.
-    """
-
-    name: str
+    name: str  # file of its result
     instruction: str
-    before: ReadBytes
+    before: ReadBytes  # the image to edit
     series: str = ""
     turn: int = 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a result is compared with.
+    """What a result is compared with."""
 
-    Args:
-        name: file of the result.
-        before: the image before the edit, or before the first of several.
-        reference: the image that the result should resemble.
-        caption_before: of `before`.
-        caption_after: of what the result should show.
-        cluster: what edits of one image, or turns of one session, have in common.
-        task: the kind of edit, where the test set names it.
-    """
-
-    name: str
-    before: ReadBytes
-    reference: ReadBytes
+    name: str  # file of the result
+    before: ReadBytes  # the image before the edit, or before the first of several
+    reference: ReadBytes  # the image that the result should resemble
     caption_before: str
-    caption_after: str
-    cluster: str
-    task: str | None = None
+    caption_after: str  # of what the result should show
+    cluster: str  # what edits of one image, or turns of one session, have in common
+    task: str | None = None  # the kind of edit, where the test set names it
 
 
 @dataclass(frozen=True)
 class EditingTestSet:
-    """A test set as it is on disk.
+    """A test set as it is on disk."""
 
-    Args:
-        edits: all that may be drawn, in order; an edit's index fixes its seed.
-        wanted: the names of those that are asked for.
-        comparisons: what is measured, by its name in the report.
-        protocol: description of the measures.
-    """
-
-    edits: Sequence[Edit]
-    wanted: frozenset[str]
-    comparisons: dict[str, Sequence[Comparison]]
-    protocol: str
+    edits: Sequence[Edit]  # all that may be drawn, in order; an edit's index fixes its seed
+    wanted: frozenset[str]  # the names of those that are asked for
+    comparisons: dict[str, Sequence[Comparison]]  # what is measured, by its name in the report
+    protocol: str  # of the measures

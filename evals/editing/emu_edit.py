@@ -27,9 +27,7 @@ PROTOCOL = (
 def read_emu_edit(folder: Path, split: str, limit: int | None) -> EditingTestSet:
     """The edits of a split, of which the first `limit` are asked for.
 
-    Raises:
-        FileNotFoundError: it has no files.
-        ValueError: a file or a row is invalid, or pyarrow is not installed.
+    Raises FileNotFoundError if it has no files; ValueError if a file or a row is invalid, or pyarrow is not installed.
     """
     check_choice(split, SPLITS, "split")
     files = sorted({*folder.glob(f"{split}-*.parquet"), *folder.glob(f"data/{split}-*.parquet")})

@@ -29,15 +29,9 @@ PROTOCOL = (
 def read_magicbrush(folder: Path, results: Path, multi_turn: bool, limit: int | None) -> EditingTestSet:
     """The edits of a folder, of which those of the first `limit` sessions are asked for.
 
-    Args:
-        folder: of the test set.
-        results: folder of the results, from which edits of several turns start.
-        multi_turn: whether several turns are asked for as well.
-        limit: number of sessions; None: all.
+    Edits of several turns, which `multi_turn` asks for as well, start from images in the folder `results`.
 
-    Raises:
-        FileNotFoundError: a file or an image is not there.
-        ValueError: a file is invalid; the message says where.
+    Raises FileNotFoundError if a file or an image is not there; ValueError if a file is invalid; the message says where.
     """
     give = "give --data the folder of MagicBrush's test set, unpacked"
     sessions = read_object(folder / SESSIONS, required=give)

@@ -29,16 +29,11 @@ NUMBERED = "{:05d}.png"
 
 
 class FidelityBenchmark(Benchmark):
-    """Images of a folder against real ones.
-
-    Attributes:
-        real: what they are compared with.
-        groups: indices of wanted images that also have an FID of their own, by name.
-    """
+    """Images of a folder against real ones."""
 
     settings: FidelitySettings
     real: "Sequence[ImageFile] | Gaussian"
-    groups: Mapping[str, Sequence[int]] = {}
+    groups: Mapping[str, Sequence[int]] = {}  # indices of wanted images that also have an FID of their own, by name
 
     def __init__(self, settings: FidelitySettings, images: Path) -> None:
         super().__init__(settings, images)
@@ -92,7 +87,7 @@ class FidBenchmark(FidelityBenchmark):
             self.real = read_statistics(settings.real, WIDTH)
         else:
             self.real = spread(image_files(settings.real, warn=True), settings.limit)
-        prompts = [] if settings.prompts is None else read_prompts(settings.prompts)
+        prompts = [] if settings.prompts is None else read_prompts(Path(settings.prompts))
         record = read_record(self.images)
         if prompts:
             self.requests = self._make_requests((NUMBERED.format(i), text) for i, text in enumerate(prompts))

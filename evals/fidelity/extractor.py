@@ -26,18 +26,11 @@ Features = dict[str, Tensor]  # by layer, each (N, D) float32
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network that scores are defined on.
+    """A network that scores are defined on."""
 
-    Args:
-        network: images (B, 3, H, W) uint8 -> a tuple of features (B, D), one for each layer, as torch-fidelity's do.
-        layers: their names; that of FID and KID first, then that of IS, if at all.
-        about: what a report says of it, and what tells its features from another's.
-        device: of the network.
-    """
-
-    network: nn.Module
-    layers: tuple[str, ...]
-    about: dict[str, Any]
+    network: nn.Module  # images (B, 3, H, W) uint8 -> features (B, D) of each layer, as torch-fidelity's do
+    layers: tuple[str, ...]  # that of FID and KID first, then that of IS, if at all
+    about: dict[str, Any]  # what a report says of it, and what tells its features from another's
     device: str = "cpu"
 
     @torch.no_grad()
@@ -50,17 +43,10 @@ class Extractor:
 def features_of(
     files: Sequence[ImageFile], extractor: Extractor, cache: Path | None = None, side: int | None = None
 ) -> Features:
-    """Features of images of any sizes, in order.
+    """Features of images of any sizes, in order; with a `side`, of their centre squares.
 
-    Args:
-        files: the images.
-        extractor: of their features.
-        cache: folder that keeps the features of each batch under a hash of all that they depend on, so that a command
-            which was killed, and the next one on the same images, take them from there.
-        side: of the centre square that is taken of each; None: the whole image.
-
-    Raises:
-        ValueError: an image cannot be read.
+    The folder `cache` keeps the features of each batch under a hash of all that they depend on, so that a command which
+    was killed, and the next one on the same images, take them from there. Raises ValueError if an image cannot be read.
     """
     parts: list[Features] = []
     for start in progress(range(0, len(files), BATCH), "batches of images have features"):

@@ -16,25 +16,15 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A Gaussian in float64: mean (D,) and covariance (D, D).
+    """A Gaussian in float64."""
 
-    Args:
-        mean: (D,).
-        covariance: (D, D), symmetric.
-        rows: (N, D) with rows^T rows the covariance, where N < D; they spare its decomposition.
-    """
-
-    mean: Tensor
-    covariance: Tensor
-    rows: Tensor | None = None
+    mean: Tensor  # (D,)
+    covariance: Tensor  # (D, D), symmetric
+    rows: Tensor | None = None  # (N, D) with rows^T rows the covariance, where N < D: spares its decomposition
 
     @classmethod
     def fit(cls, features: Tensor) -> "Gaussian":
-        """The Gaussian of features (N, D).
-
-        Raises:
-            ValueError: there are fewer than two.
-        """
+        """The Gaussian of features (N, D). Raises ValueError if there are fewer than two."""
         if len(features) < 2:
             raise ValueError(f"a Frechet distance takes 2 images or more on each side, not {len(features)}")
         features = features.double()

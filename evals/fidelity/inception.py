@@ -31,11 +31,7 @@ RESIZE = "to 299 x 299 as TensorFlow 1 did: bilinear, no antialiasing (torch-fid
 
 
 def torch_fidelity() -> ModuleType:
-    """The package.
-
-    Raises:
-        ValueError: it is not there, or does not import.
-    """
+    """The package. Raises ValueError if it is not there, or does not import."""
     try:
         import torch_fidelity
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch is a RuntimeError
@@ -48,11 +44,9 @@ def torch_fidelity() -> ModuleType:
 
 
 def check_weights(path: Path) -> str:
-    """Checks a file's hash and that it holds plain tensors by name; returns its SHA-256.
+    """Checks that a file holds plain tensors and has the hash of its name; returns its SHA-256.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is another file than its name says, or holds something else.
+    Raises FileNotFoundError if there is no such file; ValueError if it is another.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -83,8 +77,7 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
 def find_weights(given: Path | None = None) -> Path:
     """The file of weights: the one given, or else torch-fidelity's own, downloaded once.
 
-    Raises:
-        FileNotFoundError: it cannot be downloaded.
+    Raises FileNotFoundError if it cannot be downloaded.
     """
     if given is not None:
         return given
@@ -106,16 +99,9 @@ def find_weights(given: Path | None = None) -> Path:
 def load_inception(
     given: Path | None = None, device: str = "cpu", layers: tuple[str, ...] = LAYERS
 ) -> Extractor:
-    """Inception as an extractor of features.
+    """Inception as an extractor, of a file of weights or torch-fidelity's own.
 
-    Args:
-        given: file of weights; None: torch-fidelity's own.
-        device: of the network.
-        layers: as in `Extractor`.
-
-    Raises:
-        FileNotFoundError: the weights are not there.
-        ValueError: they are other weights, or torch-fidelity is not installed.
+    Raises FileNotFoundError if the weights are not there; ValueError if they are others, or torch-fidelity is missing.
     """
     module = torch_fidelity()
     path = find_weights(given)

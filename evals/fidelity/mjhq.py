@@ -51,9 +51,7 @@ class Item:
 def read_items(folder: Path) -> list[Item]:
     """The prompts of a folder, in the order of its file.
 
-    Raises:
-        FileNotFoundError: it has no meta_data.json.
-        ValueError: that is invalid, or names an unknown category.
+    Raises FileNotFoundError if it has no meta_data.json; ValueError if that is invalid, or names an unknown category.
     """
     path = folder / "meta_data.json"
     entries = read_object(
@@ -88,9 +86,7 @@ def by_category(items: Sequence[Item]) -> Mapping[str, list[int]]:
 def real_images(folder: Path, items: Sequence[Item], wanted: Sequence[Item]) -> list[ImageFile]:
     """The real images of the wanted items, from the folder or the archive.
 
-    Raises:
-        FileNotFoundError: some are missing.
-        ValueError: some are of no prompt.
+    Raises FileNotFoundError if some are missing; ValueError if some are of no prompt.
     """
     path = folder / IMAGES
     if not path.is_dir():

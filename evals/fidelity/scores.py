@@ -29,13 +29,9 @@ def all_scores(
     layers: Sequence[str],
     groups: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
-    """FID, KID and IS, with what they were computed on.
+    """FID, KID and IS, and what they were computed on; against statistics of the first layer there is no KID.
 
-    Args:
-        generated: features by layer.
-        real: the same, or statistics of their first layer; then there is no KID.
-        layers: as in `Extractor`.
-        groups: rows of both that have an FID of their own, by name.
+    `groups` are rows of both sides that have an FID of their own, by name.
     """
     drawn = generated[layers[0]]
     report: dict[str, Any]

@@ -19,4 +19,4 @@ class FidelitySettings(DrawingSettings):
 class FidSettings(FidelitySettings):
     """FID of drawings."""
 
-    prompts: Path | None = option("a prompt a line", None, drawing=True, metavar="FILE")
+    prompts: str | None = option("a prompt a line", None, drawing=True, metavar="FILE")

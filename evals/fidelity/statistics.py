@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 def read_statistics(path: Path, width: int) -> "Gaussian":
     """The Gaussian of a .npz, of which nothing pickled is loaded; features have `width` dimensions.
 
-    Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it holds something else.
+    Raises FileNotFoundError if it is not there; ValueError if it holds something else.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there are no statistics {path}: give a .npz with mu and sigma")

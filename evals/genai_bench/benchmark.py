@@ -45,11 +45,7 @@ class GenAIBenchmark(Benchmark):
         self.identity = {"suite": self.name, "prompts_hash": prompts_hash}
 
     def load_scorer(self, device: str) -> "Scorer":
-        """The VLM.
-
-        Raises:
-            ValueError: it does not load, or cannot be asked.
-        """
+        """The VLM. Raises ValueError if it does not load, or cannot be asked."""
         settings = self.settings
         if settings.vlm == PLAYGROUND:
             return ExactScorer(settings.per_category or PER_CATEGORY, settings.seed)

@@ -64,15 +64,10 @@ class ClipT5(T5ForConditionalGeneration):
 
 
 class ClipT5Scorer:
-    """Asks a CLIP-FlanT5.
+    """Asks a CLIP-FlanT5, in bfloat16 on a GPU.
 
-    Args:
-        source: folder or hub name, perhaps with `@HASH`.
-        device: of the network, which is in bfloat16 on a GPU.
-        tokenizer: that of its T5, which the published folder does not hold (google/flan-t5-xxl for -xxl); else its own.
-
-    Raises:
-        ValueError: it does not load, is built otherwise, has no token "Yes", or has other weights than the hash names.
+    `tokenizer` is that of its T5, which the published folder does not hold (google/flan-t5-xxl for -xxl). Raises
+    ValueError if it does not load, is built otherwise, has no token "Yes", or has other weights than the hash names.
     """
 
     protocol = (

@@ -29,11 +29,9 @@ class Prompt:
 
 
 def read_prompts(folder: Path) -> list[Prompt]:
-    """The prompts of a folder, in the order of the file.
+    """The prompts of a folder, in order.
 
-    Raises:
-        FileNotFoundError: one of the two files is not there.
-        ValueError: one of them is invalid; the message says where.
+    Raises FileNotFoundError if one of the two files is not there; ValueError if one is invalid; the message says where.
     """
     give = f"give --prompts a folder with {PROMPTS} and {SKILLS}, as in BaiqiL/GenAI-Bench-1600"
     entries, skills = (read_object(folder / name, required=give) for name in (PROMPTS, SKILLS))

@@ -7,11 +7,7 @@ from evals.intervals import clustered_mean
 
 
 def check_skills(prompts: Sequence[Prompt]) -> None:
-    """Refuses prompts of which none has a skill.
-
-    Raises:
-        ValueError: none has.
-    """
+    """Raises ValueError if none of the prompts has a skill."""
     if not any(prompt.tags for prompt in prompts):
         raise ValueError(
             f"none of these {len(prompts)} prompts has a skill, so there is nothing to sum up: raise --limit"

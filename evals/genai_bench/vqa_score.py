@@ -19,15 +19,10 @@ YES = ("Yes", "▁Yes", "ĠYes")  # as a vocabulary spells the word, alone and a
 
 
 class Scorer(Protocol):
-    """Scores how well an image shows a text.
+    """Scores how well an image shows a text."""
 
-    Attributes:
-        name: of the network and its weights, for the report.
-        protocol: definition of the score.
-    """
-
-    name: str
-    protocol: str
+    name: str  # of the network and its weights, for the report
+    protocol: str  # definition of the score
 
     def score(self, image: Image.Image, text: str) -> float:
         """From 0 to 1, for an RGB image."""
@@ -37,14 +32,9 @@ class VlmScorer:
     """Asks a vision language model of `transformers`.
 
     Where its vocabulary spells "Yes" with and without a space before it, the two probabilities are added: which of the
-    two an answer begins with depends on the chat template.
+    two an answer begins with depends on the chat template. On a GPU the network is in bfloat16.
 
-    Args:
-        source: folder or hub name, perhaps with `@HASH`.
-        device: of the network, which is in bfloat16 on a GPU.
-
-    Raises:
-        ValueError: it does not load, cannot be asked, has no token "Yes", or has other weights than the hash names.
+    Raises ValueError if it does not load, cannot be asked, has no token "Yes", or has other weights than the hash names.
     """
 
     protocol = f'VQAScore: the probability that the answer to {QUESTION!r} begins with "Yes"'
@@ -110,11 +100,7 @@ class VlmScorer:
 
 
 def yes_tokens(tokenizer: Any, weights: WeightSource) -> list[int]:
-    """The tokens that are the whole word "Yes".
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The tokens that are the whole word "Yes". Raises ValueError if there is none."""
     vocabulary = tokenizer.get_vocab()
     found = [vocabulary[spelling] for spelling in YES if spelling in vocabulary]
     if not found:

@@ -58,11 +58,7 @@ class GenEvalBenchmark(Benchmark):
         return GenEvalFolder(self.images, self.requests, self.wanted, record, self.prompts, self.samples)
 
     def load_scorer(self, device: str) -> "Scorer":
-        """The detector and CLIP.
-
-        Raises:
-            ValueError: one does not load, or does not fit the prompts.
-        """
+        """The detector and CLIP. Raises ValueError if one does not load, or does not fit the prompts."""
         from evals.geneval.scorer import Scorer
 
         settings = self.settings

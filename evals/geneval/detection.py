@@ -21,15 +21,10 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Finds objects.
+    """Finds objects."""
 
-    Attributes:
-        name: of the network and its weights; results of one name may stand for each other.
-        classes: that it can find, by GenEval's names.
-    """
-
-    name: str
-    classes: frozenset[str]
+    name: str  # of the network and its weights; results of one name may stand for each other
+    classes: frozenset[str]  # that it can find, by GenEval's names
 
     def detect(self, image: Image.Image, threshold: float) -> list[Detection]:
         """Every object in an RGB image whose score is above a threshold."""

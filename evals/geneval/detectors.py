@@ -14,9 +14,7 @@ KINDS = (OFFICIAL, "owlv2", "grounding-dino")
 def detector_kind(source: str) -> str:
     """The kind of a detector, by its config alone.
 
-    Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: it has no config, or is none of `KINDS`.
+    Raises FileNotFoundError if there is no such folder; ValueError if it has no config, or is none of `KINDS`.
     """
     weights = WeightSource.parse(source, "--detector")
     kind = weights.load_config().model_type
@@ -28,16 +26,9 @@ def detector_kind(source: str) -> str:
 def load_detector(
     source: str, classes: Sequence[str], needed: Collection[str], device: str = "cpu"
 ) -> Detector:
-    """A detector of the needed classes.
+    """A detector of the needed classes; one of open vocabulary is prompted with `classes`.
 
-    Args:
-        source: folder or hub name.
-        classes: what an open-vocabulary detector is asked for.
-        needed: classes that the prompts name.
-        device: of the network.
-
-    Raises:
-        ValueError: it does not load, or does not know some of the classes.
+    Raises ValueError if it does not load, or does not know some of the classes.
     """
     kind = detector_kind(source)
     if kind == OFFICIAL:

@@ -25,9 +25,7 @@ IMAGE_NAME = re.compile(r"(\d+)\.\w+")
 def read_folder(folder: Path, vocabulary: Vocabulary = GENEVAL) -> list[Prompt]:
     """The prompts of a folder of images, from its own metadata.
 
-    Raises:
-        FileNotFoundError: there is no such folder, or the metadata of a prompt is missing.
-        ValueError: a prompt is invalid.
+    Raises FileNotFoundError if there is no folder, or metadata are missing; ValueError if a prompt is invalid.
     """
     folders = sorted(_prompt_folders(folder).items())
     numbers = [number for number, _ in folders]
@@ -67,9 +65,7 @@ class GenEvalFolder(DrawnFolder):
     def existing(self) -> dict[str, ImageFile]:
         """The images in the folder by stem; other programs may number them with more digits.
 
-        Raises:
-            FileNotFoundError: there is no such folder.
-            ValueError: there are images that were not asked for, or of other prompts.
+        Raises FileNotFoundError if there is no folder; ValueError if images were not asked for, or are of other prompts.
         """
         found: dict[str, ImageFile] = {}
         for number, folder in sorted(_prompt_folders(self.path).items()):

@@ -66,13 +66,8 @@ def instances(
     """Scores (K,), labels (K,) and masks (K, H, W) of the instances that score above `threshold`, as mmdet has them.
 
     A score is the class's probability times the mean probability of the pixels in the mask. `transformers` has a function
-    for this too, which is not used: it resizes masks to 384 x 384 pixels first.
-
-    Args:
-        classes: logits (Q, C + 1), the last for none.
-        masks: logits (Q, h, w).
-        size: width and height of the image.
-        threshold: what a score must exceed.
+    for this too, which is not used: it resizes masks to 384 x 384 pixels first. Takes logits of classes (Q, C + 1), the
+    last for none, and of masks (Q, h, w), and the width and height of the image.
     """
     probabilities = classes.softmax(-1)[:, :-1]  # (Q, C)
     best, index = probabilities.flatten().topk(min(MAX_CANDIDATES, probabilities.numel()))

@@ -42,20 +42,14 @@ class Prompt:
 def read_prompts(path: Path, vocabulary: Vocabulary = GENEVAL) -> list[Prompt]:
     """The prompts of a file, in order.
 
-    Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is empty, or a line is no prompt; the message names the line.
+    Raises FileNotFoundError if it is not there; ValueError if it is empty, or a line is no prompt; names the line.
     """
     lines = read_prompt_lines(path, "GenEval's evaluation_metadata.jsonl")
     return [parse_line(line, f"{path}:{i}", vocabulary) for i, line in enumerate(lines, 1)]
 
 
 def parse_line(line: str, where: str, vocabulary: Vocabulary = GENEVAL) -> Prompt:
-    """The prompt of a line.
-
-    Raises:
-        ValueError: it is no prompt; begins with `where`.
-    """
+    """The prompt of a line. Raises ValueError if it is no prompt; begins with `where`."""
     try:
         metadata = json.loads(line)
     except ValueError as error:
@@ -68,8 +62,7 @@ def parse_line(line: str, where: str, vocabulary: Vocabulary = GENEVAL) -> Promp
 def parse_prompt(metadata: Mapping[str, Any], where: str, vocabulary: Vocabulary = GENEVAL) -> Prompt:
     """The prompt of a JSON object.
 
-    Raises:
-        ValueError: a key is missing, or names what is not known; begins with `where`.
+    Raises ValueError if a key is missing, or names what is not known; begins with `where`.
     """
     tag = check_choice(metadata.get("tag"), TAGS, f"{where}: tag")
     text = check_text(metadata.get("prompt"), f"{where}: prompt")

@@ -67,8 +67,7 @@ class GroundingDinoDetector:
 
     A class's score is the mean probability of its tokens, as Grounding DINO itself is measured on COCO.
 
-    Raises:
-        ValueError: the classes have more tokens than the network reads.
+    Raises ValueError if the classes have more tokens than the network reads.
     """
 
     def __init__(self, source: str, classes: Sequence[str], device: str = "cpu") -> None:

@@ -19,23 +19,14 @@ ReadColours = Callable[[Sequence[Detection], str], list[str]]
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts, with the official values.
+    """What counts, with the official values."""
 
-    Args:
-        threshold: score that a detection must exceed.
-        counting_threshold: the same for the task of counting.
-        most: the cap on detections of a class.
-        overlap: IoU from which two detections of a class are one; 1: never.
-        slack: share of both objects' sizes by which an offset is shortened before it counts.
-        lead: share of the whole offset that an axis must exceed to give a relation.
-    """
-
-    threshold: float = 0.3
-    counting_threshold: float = 0.9
-    most: int = 16
-    overlap: float = 1.0
-    slack: float = 0.1
-    lead: float = 0.5
+    threshold: float = 0.3  # score that a detection must exceed
+    counting_threshold: float = 0.9  # the same for the task of counting
+    most: int = 16  # detections of a class
+    overlap: float = 1.0  # IoU from which two detections of a class are one; 1: never
+    slack: float = 0.1  # share of both objects' sizes by which an offset is shortened before it counts
+    lead: float = 0.5  # share of the whole offset that an axis must exceed to give a relation
 
     def __post_init__(self) -> None:
         for name in ("threshold", "counting_threshold"):

@@ -49,8 +49,7 @@ def load_answerer(
 def device_of(name: str | None) -> torch.device:
     """The device of that name; of several processes that were started together each has its own.
 
-    Raises:
-        ValueError: there is none.
+    Raises ValueError if there is none.
     """
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():

@@ -21,8 +21,7 @@ def read_messages(messages: Sequence[Mapping[str, Any]], look: Callable[[Any], A
             `{"type": "image", "url": ...}`.
         look: what stands at an image's `url` to what a See holds.
 
-    Raises:
-        ValueError: there is something in it that is neither words nor an image.
+    Raises ValueError if there is something in it that is neither words nor an image.
     """
     parts: list[Part] = []
     for message in messages:
@@ -66,11 +65,7 @@ class Eye:
         self.seen: dict[tuple[torch.Size, bytes], Tensor] = {}
 
     def __call__(self, source: Image.Image | str | Path) -> Tensor:
-        """Looks at a picture, or at a file.
-
-        Raises:
-            ValueError: there is no picture, or it cannot be read.
-        """
+        """Looks at a picture, or at a file."""
         if not isinstance(source, Image.Image | str | Path):
             kind = type(source).__name__
             raise ValueError(f"an image is a {kind}, where a picture or a file's name is wanted")

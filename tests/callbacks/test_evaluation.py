@@ -43,12 +43,11 @@ class Decoding(Stage):
 
     def __init__(self, model: Illume) -> None:
         super().__init__(model)
-        self.encoder, self.tokenizer, self.detokenizer = model.encoder, model.tokenizer, model.detokenizer
-        self.model = None
-        self.ema = torch.optim.swa_utils.AveragedModel(self.detokenizer.unet)
+        self.model = Illume(model.encoder, model.tokenizer, model.detokenizer)
+        self.ema = torch.optim.swa_utils.AveragedModel(self.model.detokenizer.unet)
 
     def training_step(self, batch: torch.Tensor) -> torch.Tensor:
-        assert self.detokenizer.training
+        assert self.model.detokenizer.training
         return (self.weight - batch).square().mean()
 
 
@@ -142,16 +141,16 @@ def test_training_draws_the_same_numbers_with_and_without(
 def test_modes_and_weights_come_back_even_from_an_error(tiny_illume: Illume) -> None:
     module = Decoding(tiny_illume)
     module.train()
-    module.encoder.eval()
+    module.model.encoder.eval()
     with torch.no_grad():
         for weight in module.ema.module.parameters():
             weight.add_(1)
-    own, modes = module.detokenizer.unet, [m.training for m in module.modules()]
+    own, modes = module.model.detokenizer.unet, [m.training for m in module.modules()]
     with pytest.raises(RuntimeError), eval_mode(module) as model:
         assert model.detokenizer.unet is module.ema.module
         assert not any(m.training for m in model.modules())
         raise RuntimeError
-    assert module.detokenizer.unet is own
+    assert module.model.detokenizer.unet is own
     assert [m.training for m in module.modules()] == modes
     assert torch.is_grad_enabled()
 

@@ -1,11 +1,12 @@
-"""FID, KID and rFID during training, by torchmetrics, on a small network in Inception's place."""
+"""FID, KID and rFID during training, on a small network in Inception's place; KID against torchmetrics' own."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torchmetrics.image.kid import poly_mmd
 
 import train
 from callbacks import fidelity
@@ -14,6 +15,7 @@ from evals.fidelity.frechet import frechet_distance
 from evals.image_sets import image_files
 from models.unified import Illume
 from tests.evals.fidelity.small_network import Small, paint, small_extractor
+from tests.fixtures import FixedStage
 from tests.tiny import BASE, write
 
 
@@ -28,6 +30,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
         "torch_fidelity": lambda: None,
         "check_weights": lambda path: "",
         "load_inception": lambda *_: extractor,
+        "kid": lambda drawn, real: {"kid": float(poly_mmd(drawn.double(), real.double()))},
     }.items():
         monkeypatch.setattr(fidelity, name, stand_in)
     return extractor.network
@@ -35,12 +38,6 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
 
 def callback(**settings: Any) -> Fidelity:
     return Fidelity(**{"real": Path("data/real"), "inception": Path("w.pth"), "batch": 5, **settings})
-
-
-def stage(model: Illume) -> nn.Module:
-    module = nn.Module()
-    module.model = model
-    return module
 
 
 @torch.no_grad()
@@ -51,8 +48,8 @@ def features(images: list[Tensor]) -> Tensor:
 def test_drawings_and_reconstructions_are_compared_with_real_images(
     small: Small, tiny_illume: Illume
 ) -> None:
-    metrics = callback(prompts=Path("data/prompts.txt"), seed=2)
-    found = metrics.scores(stage(tiny_illume))
+    metrics = callback(prompts="data/prompts.txt", seed=2)
+    found = metrics.scores(FixedStage(tiny_illume))
     assert set(found) == {"val/fid", "val/kid", "val/rfid", "val/rkid"}
     real = [file.square(tiny_illume.encoder.image_size) for file in image_files(Path("data/real"))]
     seeds = [2_000_006 + i for i in range(12)]
@@ -63,23 +60,26 @@ def test_drawings_and_reconstructions_are_compared_with_real_images(
             frechet_distance(features(list(images)), features(real)), rel=1e-3
         )
     assert small.seen == 12 + 6 + 12  # the two metrics share what passes through the network
-    assert metrics.scores(stage(tiny_illume)) == pytest.approx(found)
+    assert metrics.scores(FixedStage(tiny_illume)) == pytest.approx(found)
     assert small.seen == 30 + 18  # real images pass it once in a run
 
 
 def test_a_stage_is_measured_in_what_it_can_draw(small: Small, tiny_illume: Illume) -> None:
     decodes = Illume(tiny_illume.encoder, tiny_illume.tokenizer, tiny_illume.detokenizer)
-    assert set(callback(prompts=Path("data/prompts.txt")).scores(stage(decodes))) == {"val/rfid", "val/rkid"}
-    assert set(callback().scores(stage(tiny_illume))) == {"val/rfid", "val/rkid"}
+    assert set(callback(prompts="data/prompts.txt").scores(FixedStage(decodes))) == {
+        "val/rfid",
+        "val/rkid",
+    }
+    assert set(callback().scores(FixedStage(tiny_illume))) == {"val/rfid", "val/rkid"}
     with pytest.raises(ValueError, match="Fidelity cannot work on this stage, whose model has no encoder"):
-        callback().scores(stage(Illume(language=tiny_illume.language)))
+        callback().scores(FixedStage(Illume(language=tiny_illume.language)))
 
 
 def test_wrong_settings_are_refused_before_training(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError, match="there is no none"):
         callback(real=Path("none"))
     with pytest.raises(FileNotFoundError, match="no prompt file none"):
-        callback(prompts=Path("none"))
+        callback(prompts="none")
     with pytest.raises(ValueError, match="2 images and 2 prompts"):
         callback(limit=1)
 
@@ -91,7 +91,7 @@ def test_wrong_settings_are_refused_before_training(small: Small, monkeypatch: p
         callback()
 
 
-def test_the_config_is_laid_over_a_stage(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_config_is_laid_over_a_FixedStage(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     for hook in ("on_fit_start", "on_train_start"):  # which would refuse this stage, as it makes no images
         monkeypatch.setattr(Fidelity, hook, lambda *_: None)
     monkeypatch.setattr(Fidelity, "scores", lambda *_: {})

@@ -13,6 +13,7 @@ from evals.__main__ import main
 from models.unified import Illume
 from tests.callbacks.drawn_alike import unlike, without_model
 from tests.callbacks.test_evaluation import Decoding, Stage, fit
+from tests.evals.command_line import record_calls
 from tests.evals.genai_bench.test_prompts import save_prompts
 from tests.evals.genai_bench.tiny_vlms import save_clip_t5, save_llava
 from training.metrics_file import read_rows
@@ -62,11 +63,7 @@ def test_existing_drawings_are_not_drawn_again(
 ) -> None:
     first = fit(Stage(tiny_illume), place, GenAIBench(**OURS), epochs=1)
     (place / "genai_bench/step-0000002/00001.jpeg").unlink()
-    drawn: list[int] = []
-    drew = Illume.draw
-    monkeypatch.setattr(
-        Illume, "draw", lambda self, words, seeds, **s: drawn.extend(seeds) or drew(self, words, seeds, **s)
-    )
+    drawn = record_calls(monkeypatch, Illume, "draw_batch", lambda prompts, seeds, _: seeds)
     again = fit(Stage(tiny_illume), place, GenAIBench(**OURS), epochs=1)
     assert drawn == [3 * 1_000_003 + 1]
     assert again.callback_metrics["genai/overall"] == first.callback_metrics["genai/overall"]

@@ -14,6 +14,7 @@ from evals.__main__ import main
 from evals.geneval import benchmark
 from models.unified import Illume
 from tests.callbacks.test_evaluation import Decoding, Stage, few, fit
+from tests.evals.command_line import record_calls
 from tests.ranks import forked
 from training.metrics_file import read_rows
 
@@ -40,17 +41,10 @@ def test_it_logs_what_the_command_reports_of_its_drawings(
 
 
 def test_two_processes_share_the_drawing_and_log_the_same(tiny_illume: Illume, tmp_path: Path) -> None:
-    drew = Illume.draw
-
     def train(rank: int) -> tuple[int, float]:
-        drawn: list[int] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(benchmark, "summary", lambda tasks: {"geneval/overall": 0.25})
-            patch.setattr(
-                Illume,
-                "draw",
-                lambda self, words, seeds, **s: drawn.extend(seeds) or drew(self, words, seeds, **s),
-            )
+            drawn = record_calls(patch, Illume, "draw_batch", lambda prompts, seeds, _: seeds)
             trainer = Trainer(
                 accelerator="cpu", devices=2, strategy="ddp_find_unused_parameters_true", max_steps=1, logger=False,
                 default_root_dir=tmp_path, callbacks=[GenEval(**PLAYGROUND)], enable_progress_bar=False,

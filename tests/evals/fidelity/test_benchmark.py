@@ -94,7 +94,7 @@ def test_a_killed_evaluation_resumes_to_the_same_report_and_draws_none_twice(
     assert not Path("kept").exists()
     second = paint_with(monkeypatch)
     with monkeypatch.context() as patch:
-        record_calls(patch, Small, "forward", list, limit=97)  # at the fourth batch of 32
+        record_calls(patch, Small, "forward", list, limit=96)  # at the fourth batch of 32
         run_interrupted("--suite", "mjhq", *words)
     third, small = paint_with(monkeypatch), small_extractor()
     monkeypatch.setattr(inception, "load_inception", lambda *_: small)

@@ -125,6 +125,6 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
 
 def test_the_benchmark_compares_the_same_features() -> None:
     for images in ((50, 40), (9, 40)):
-        pair = [benchmark.drawn(count, 12, seed) for seed, count in enumerate(images)]
+        pair = [benchmark.random_features(count, 12, seed) for seed, count in enumerate(images)]
         found = benchmark.compare(*pair, rounds=1)
         assert found["relative_difference"] < 1e-4 and found["ours"] > 0 and found["images"] == list(images)
