@@ -5,6 +5,7 @@ Packed batches carry a document id for each token; borders are never read off po
 """
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -25,18 +26,15 @@ DOCUMENTS = "illume_documents"  # the name under which transformers knows attent
 
 
 class TokenLayout(NamedTuple):
-    """What attention knows of the tokens in each row, (B, L) each, as in `PackedBatch`.
-
-    Attributes:
-        branches: None: there are none.
-        attend: "image" lets the tokens of one seen image attend to each other both ways, "causal" does not.
-    """
+    """What attention knows of the tokens in each row, (B, L) each, as in `PackedBatch`."""
 
     documents: Tensor
     see_blocks: Tensor
     positions: Tensor
-    branches: Tensor | None = None
-    attend: Attend = "image"
+    branches: Tensor | None = None  # None: there are none
+    attend: Attend = (
+        "image"  # lets the tokens of one seen image attend to each other both ways, "causal" does not
+    )
 
 
 def mask_function(layout: TokenLayout, window: int | None = None) -> MaskFunction:
@@ -86,32 +84,24 @@ def masks_by_layer(trunk: nn.Module, mask: Callable[[int | None], Any]) -> Any:
 
 
 class LengthBucket(NamedTuple):
-    """Documents of about one length, to be attended to at once.
+    """Documents of about one length, to be attended to at once."""
 
-    Attributes:
-        index: (G, n) of their tokens in the flattened rows; beyond a document's end its last token is repeated.
-        real: (G, n) what is not beyond the end.
-        mask, sliding_mask: (G, n, n) bool, of full and of sliding layers; None: causal.
-    """
-
-    index: Tensor
-    real: Tensor
-    mask: Tensor | None
-    sliding_mask: Tensor | None
+    index: Tensor  # (G, n) of their tokens in the flattened rows; beyond a document's end its last token is repeated
+    real: Tensor  # (G, n) what is not beyond the end
+    mask: Tensor | None  # (G, n, n) bool, of full layers; None: causal
+    sliding_mask: Tensor | None  # the same of sliding layers
 
 
 def length_buckets(layout: TokenLayout, window: int | None = None) -> list[LengthBucket]:
     """The documents of packed rows, which lie side by side in each, by length; padding belongs to none."""
-    length = layout.documents.shape[1]
     found = []
     for row, ids in enumerate(layout.documents.tolist()):
-        start = 0
-        for stop in range(1, length + 1):
-            if stop < length and ids[stop] == ids[start]:
-                continue
-            if ids[start] >= 0:
-                found.append((stop - start, row * length + start))
-            start = stop
+        start = row * len(ids)
+        for document, run in groupby(ids):
+            length = len(list(run))
+            if document >= 0:
+                found.append((length, start))
+            start += length
     found.sort(reverse=True)
     buckets = []
     while found:
@@ -158,22 +148,18 @@ def attention_inputs(
     BlockMask for `flex_attention` (GPUs; not run on one yet). "auto" takes the first for long rows on a CPU and the
     second elsewhere.
     """
-    rows, length = layout.documents.shape
-    device = layout.documents.device
+    (rows, length), device = layout.documents.shape, layout.documents.device
     if backend == "documents" or (backend == "auto" and device.type == "cpu" and length >= LONG):
         set_attention(trunk, DOCUMENTS)
         buckets = length_buckets(layout, sliding_window(trunk.config))
         return {"attention_mask": masks_by_layer(trunk, lambda window: None), "buckets": buckets}
-    if backend == "flex":
+
+    def mask(window: int | None) -> Any:
+        if backend != "flex":
+            return additive_mask(attention_mask(layout, window), dtype)
         from torch.nn.attention.flex_attention import create_block_mask
 
-        def mask(window: int | None) -> Any:
-            look = mask_function(layout, window)
-            return create_block_mask(look, rows, None, length, length, device=device)
-    else:
-
-        def mask(window: int | None) -> Any:
-            return additive_mask(attention_mask(layout, window), dtype)
+        return create_block_mask(mask_function(layout, window), rows, None, length, length, device=device)
 
     set_attention(trunk, "flex_attention" if backend == "flex" else "sdpa")
     return {"attention_mask": masks_by_layer(trunk, mask)}

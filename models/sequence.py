@@ -10,7 +10,7 @@ and to itself, and its positions go on from there. A `See` or a `Draw` is N plac
 on the device.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
@@ -34,14 +34,7 @@ FILL = {
 
 @dataclass
 class Segment:
-    """One document as token ids, before packing: lists of one entry a token, and those of its images.
-
-    Attributes:
-        see_images: one for each See block, in order; None: its features are known already.
-        draw_images: one for each Draw block, in order; None: its codes stand in `ids` already.
-        features: (N, F) of the See blocks without an image; in a prompt, of all of them (`Illume.encode_prompts`).
-        branch: to which tokens are added now; -1: before all branches.
-    """
+    """One document as token ids, before packing: lists of one entry a token, and those of its images."""
 
     ids: list[int] = field(default_factory=list)
     kinds: list[int] = field(default_factory=list)
@@ -49,10 +42,16 @@ class Segment:
     see_blocks: list[int] = field(default_factory=list)
     branches: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
-    see_images: list[Tensor | None] = field(default_factory=list)
-    draw_images: list[Tensor | None] = field(default_factory=list)
-    features: list[Tensor] = field(default_factory=list)
-    branch: int = -1
+    see_images: list[Tensor | None] = field(
+        default_factory=list
+    )  # of each See block; None: features are known
+    draw_images: list[Tensor | None] = field(
+        default_factory=list
+    )  # of each Draw block; None: ids hold its codes
+    features: list[Tensor] = field(
+        default_factory=list
+    )  # (N, F) that are known; in a prompt, of all See blocks
+    branch: int = -1  # to which tokens are added now; -1: before all branches
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,47 +67,30 @@ class Segment:
             start = self.branches.count(-1)
         self.ids += ids
         self.positions += range(start, start + len(ids))
-        for name, value in (
-            ("kinds", kind),
-            ("learn", learn),
-            ("see_blocks", block),
-            ("branches", self.branch),
-        ):
+        of_all = {"kinds": kind, "learn": learn, "see_blocks": block, "branches": self.branch}
+        for name, value in of_all.items():
             getattr(self, name).extend([value] * len(ids))
 
 
 @dataclass
 class PackedBatch:
-    """Documents side by side in rows of one length.
+    """Documents side by side in rows of one length."""
 
-    Attributes:
-        ids: (B, L), placeholders where an image stands.
-        documents: (B, L) number of the document within its row, -1 for padding.
-        positions: (B, L) within the document; every branch counts on from what stands before them all.
-        branches: (B, L) number of the branch within its document, -1 before all branches.
-        learn: (B, L) whether the token is a target.
-        see_blocks: (B, L) number of the See block within its row, -1 outside.
-        see_mask, draw_mask: (B, L) placeholders of features and of codes.
-        images: (M, 3, H, W) uint8, each once.
-        see_images: index into `images` of each See block; -1 where its features are in `see_features` already.
-        draw_images: index into `drawn` of each Draw block; -1 where its codes stand in `ids` already.
-        see_features: (k, N, F) features of those See blocks, in order.
-        code_images: (K, 3, h, w) uint8: what is drawn, where it is of another size than what is seen; else none.
-    """
-
-    ids: Tensor
-    documents: Tensor
-    positions: Tensor
-    branches: Tensor
-    learn: Tensor
-    see_blocks: Tensor
-    see_mask: Tensor
-    draw_mask: Tensor
-    images: Tensor
-    see_images: Tensor
-    draw_images: Tensor
-    see_features: Tensor
-    code_images: Tensor
+    ids: Tensor  # (B, L), placeholders where an image stands
+    documents: Tensor  # (B, L) number of the document within its row, -1 for padding
+    positions: Tensor  # (B, L) within the document; every branch counts on from what stands before them all
+    branches: Tensor  # (B, L) number of the branch within its document, -1 before all branches
+    learn: Tensor  # (B, L) whether the token is a target
+    see_blocks: Tensor  # (B, L) number of the See block within its row, -1 outside
+    see_mask: Tensor  # (B, L) placeholders of features
+    draw_mask: Tensor  # (B, L) placeholders of codes
+    images: Tensor  # (M, 3, H, W) uint8, each once
+    see_images: Tensor  # index into `images` of each See block; -1 where its features are in `see_features`
+    draw_images: Tensor  # index into `drawn` of each Draw block; -1 where its codes stand in `ids`
+    see_features: Tensor  # (k, N, F) of those See blocks, in order
+    code_images: (
+        Tensor  # (K, 3, h, w) uint8: what is drawn, where it is of another size than what is seen; else none
+    )
 
     @property
     def drawn(self) -> Tensor:
@@ -239,15 +221,14 @@ class ImageTable:
         self.images: list[Tensor] = []
         self.numbers: dict[int, int] = {}
 
-    def add(self, images: Iterable[Tensor | None]) -> list[int]:
-        """The number of each image, -1 where there is none."""
-        numbers = []
-        for image in images:
-            if image is not None and id(image) not in self.numbers:
-                self.numbers[id(image)] = len(self.images)
-                self.images.append(image)
-            numbers.append(-1 if image is None else self.numbers[id(image)])
-        return numbers
+    def number(self, image: Tensor | None) -> int:
+        """Of an image in the table, -1 of none."""
+        if image is None:
+            return -1
+        if id(image) not in self.numbers:
+            self.numbers[id(image)] = len(self.images)
+            self.images.append(image)
+        return self.numbers[id(image)]
 
     def stack(self) -> Tensor:
         """(M, 3, H, W)."""
@@ -274,8 +255,8 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
             own = tokens["see_blocks"][span]
             own[own >= 0] += blocks
             blocks += max(segment.see_blocks, default=-1) + 1
-            see_images += seen.add(segment.see_images)
-            draw_images += drawn.add(segment.draw_images)
+            see_images += map(seen.number, segment.see_images)
+            draw_images += map(drawn.number, segment.draw_images)
             features += segment.features
     kinds = tokens.pop("kinds")
     return PackedBatch(

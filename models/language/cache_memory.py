@@ -1,8 +1,7 @@
 """How much memory decoding takes, and so how many images or answers are decoded at once.
 
 A language model of 7B keeps half a megabyte of keys and values for each token of a row in half precision, so a hundred
-drawings with their unconditional rows are tens of gigabytes. Whatever draws or answers (`draw_codes`, `generate_text`)
-asks here, so that no evaluation, command or round of self-enhancement has to know.
+drawings with their unconditional rows are tens of gigabytes.
 """
 
 from typing import Any
@@ -23,14 +22,11 @@ def bytes_per_token(model: UnifiedLM) -> int:
 
 
 def bytes_per_row(model: UnifiedLM, prompt: int, room: int) -> int:
-    """The most that a row takes: a prompt of so many tokens, and up to `room` more that are decoded.
-
-    While the prompt's cache is copied to where the row goes on it is there twice. During prefill, one layer's hidden
-    states and the mask of its attention are there as well.
-    """
+    """The most that a row takes: a prompt of so many tokens, and up to `room` more that are decoded."""
     config: Any = model.trunk.config.get_text_config()
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    held = bytes_per_token(model) * (2 * prompt + room)
+    held = bytes_per_token(model) * (2 * prompt + room)  # twice, while the prompt's cache is copied
+    # one layer's hidden states and the mask of its attention
     prefill = model.vision_head.itemsize * prompt * (6 * config.hidden_size + 2 * inner + 2 * prompt)
     return held + max(prefill, SAMPLING_BYTES * model.vocabulary.codes)
 
@@ -41,12 +37,12 @@ def bytes_per_drawing(model: UnifiedLM, prompt: int, guided: bool = True) -> int
 
 
 def drawing_batch_size(model: UnifiedLM, prompt: int, guided: bool = True) -> int:
-    """How many drawings have room in the free memory of the model's device, at least one."""
+    """How many drawings fit the free memory of the model's device, at least one."""
     return _batch_size(model, bytes_per_drawing(model, prompt, guided))
 
 
 def answer_batch_size(model: UnifiedLM, prompt: int, limit: int) -> int:
-    """How many answers of up to `limit` tokens have room in the free memory of the model's device, at least one."""
+    """How many answers of up to `limit` tokens fit the free memory of the model's device, at least one."""
     return _batch_size(model, bytes_per_row(model, prompt, limit))
 
 

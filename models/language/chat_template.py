@@ -1,4 +1,4 @@
-"""Chat templates: the turns that a published one opens and closes, and the one that lays out an exported model's.
+"""Chat templates: the turns that a published one opens and closes, and the one of an exported model.
 
 In training every piece of a dialogue becomes ids by itself (`models/sequence.py`); a template is one text, in which
 pieces meet. Whether two of them meet with a space between is tried out, and all of it is held against training's ids.
@@ -38,11 +38,6 @@ MARKERS = tuple(f"Zq{name}zQ" for name in ("one", "two", "three", "four"))  # me
 def read_template_turns(tokenizer: PreTrainedTokenizerBase, source: str, today: str = TODAY) -> Turns:
     """The turns of a tokenizer's chat template: it lays out four messages, and we look between them.
 
-    Args:
-        tokenizer: with a chat template.
-        source: where it is from, for messages.
-        today: the date given to a template that asks for it.
-
     Raises:
         ValueError: it has no chat template, or one that does not render, or whose turns are not alike, or end in what
             an answer may hold.
@@ -80,7 +75,7 @@ def read_template_turns(tokenizer: PreTrainedTokenizerBase, source: str, today: 
 
 
 def _common_beginning(one: str, other: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The longest text, in whole tokens, with which both begin: the end of an answer, another message after it or not."""
+    """The longest text, in whole tokens, with which both begin: an answer's end, whether or not a message follows."""
     whole = [_ids(tokenizer, text, special=True) for text in (one, other)]
     for length in range(len(commonprefix([one, other])), 0, -1):
         ids = _ids(tokenizer, one[:length], special=True)
@@ -90,7 +85,7 @@ def _common_beginning(one: str, other: str, tokenizer: PreTrainedTokenizerBase) 
 
 
 class Piece(NamedTuple):
-    """A piece of a dialogue, as text and as ids."""
+    """Of a dialogue."""
 
     text: str
     ids: list[int]
@@ -98,10 +93,6 @@ class Piece(NamedTuple):
 
 def chat_template(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> str:
     """A jinja template for `apply_chat_template`, whose ids are those of training.
-
-    Args:
-        tokenizer: that spells the turns' ids.
-        turns: of the model.
 
     Raises:
         ValueError: however pieces meet, the tokenizer joins some that training keeps apart.

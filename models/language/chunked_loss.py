@@ -1,7 +1,7 @@
-"""Cross-entropy whose logits never exist all at once: one for each token and word would be most of a step's memory.
+"""Cross-entropy whose logits never exist all at once: one for each token and piece would be most of a step's memory.
 
-Each chunk of tokens has its logits made, its loss taken and its gradients laid down before the next one's; the backward
-pass then only scales what is there, so no product is made twice.
+Each chunk of tokens has its logits, loss and gradients computed before the next one's; the backward pass then only
+scales what is there, so no product is computed twice.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,9 @@ WHOLE_ENTRIES = 2**26  # logits up to which they are made whole, which for so fe
 
 
 def summed_cross_entropy(hidden: Tensor, heads: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum of next-token losses, and each of them.
+    """The sum () of next-token losses, differentiable, and each of them (n,) without gradients, in single precision.
 
-    Args:
-        hidden: (n, D).
-        heads: (V_i, D) each; their logits stand side by side.
-        targets: (n,) below the sum of V_i.
-
-    Returns:
-        () differentiable in hidden and heads, and (n,) without gradients; both in single precision.
+    From hidden states (n, D), heads (V_i, D) whose logits stand side by side, and targets (n,).
     """
     vocabulary = sum(len(head) for head in heads)
     if len(hidden) * vocabulary <= WHOLE_ENTRIES:
@@ -52,20 +46,28 @@ class _Chunked(torch.autograd.Function):
             torch.zeros(head.shape, dtype=torch.float, device=head.device) if wanted else None
             for head, wanted in zip(heads, ctx.wanted[1], strict=True)
         ]
-        logits = hidden.new_empty(chunk, sum(map(len, heads)))
+        logits, sizes = hidden.new_empty(chunk, sum(map(len, heads))), [*map(len, heads)]
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
-            x, right = hidden[part], targets[part, None]
+            x, target = hidden[part], targets[part, None]
             made = logits[: len(x)]
-            for columns, head in zip(made.split([*map(len, heads)], 1), heads, strict=True):
+            for columns, head in zip(made.split(sizes, 1), heads, strict=True):
                 torch.mm(x, head.T, out=columns)
             exact = made.float()  # the buffer itself, where it is in single precision already
             normal = exact.logsumexp(-1, keepdim=True)
-            losses[part] = (normal - exact.gather(1, right))[:, 0]
-            if ctx.wanted[0] or any(ctx.wanted[1]):
-                slope = exact.sub_(normal).exp_()  # softmax
-                slope.scatter_add_(1, right, -torch.ones_like(right, dtype=slope.dtype))
-                _lay_down(slope.to(hidden.dtype), x, heads, to_hidden, part, to_heads)
+            losses[part] = (normal - exact.gather(1, target))[:, 0]
+            if not (ctx.wanted[0] or any(ctx.wanted[1])):
+                continue
+            slope = exact.sub_(normal).exp_()  # softmax
+            slope.scatter_add_(1, target, -torch.ones_like(target, dtype=slope.dtype))
+            slopes = slope.to(hidden.dtype).split(sizes, 1)
+            if to_hidden is not None:
+                own = torch.mm(slopes[0], heads[0], out=to_hidden[part])
+                for columns, head in zip(slopes[1:], heads[1:], strict=True):
+                    own.addmm_(columns, head)
+            for columns, total in zip(slopes, to_heads, strict=True):
+                if total is not None:  # in single precision, however the weights are kept
+                    total.addmm_(columns.T, x) if x.dtype == total.dtype else total.add_(columns.T @ x)
         ctx.to_hidden, ctx.to_heads, ctx.dtypes = to_hidden, to_heads, [head.dtype for head in heads]
         ctx.mark_non_differentiable(losses)
         return losses.sum(), losses
@@ -80,23 +82,3 @@ class _Chunked(torch.autograd.Function):
         ]
         ctx.to_hidden, ctx.to_heads = None, []  # they were changed in place, and serve once
         return None, None, to_hidden, *to_heads
-
-
-def _lay_down(
-    slope: Tensor,
-    x: Tensor,
-    heads: Sequence[Tensor],
-    to_hidden: Tensor | None,
-    part: slice,
-    to_heads: Sequence[Tensor | None],
-) -> None:
-    """Adds a chunk's gradients: `slope` (c, V) of its logits, which came of `x` (c, D)."""
-    columns = slope.split([*map(len, heads)], 1)
-    if to_hidden is not None:
-        own = to_hidden[part]
-        torch.mm(columns[0], heads[0], out=own)
-        for of, head in zip(columns[1:], heads[1:], strict=True):
-            own.addmm_(of, head)
-    for of, made in zip(columns, to_heads, strict=True):
-        if made is not None:  # in single precision, however the weights are kept
-            made.addmm_(of.T, x) if x.dtype == made.dtype else made.add_(of.T @ x)

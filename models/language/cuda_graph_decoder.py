@@ -19,8 +19,6 @@ class CudaGraphDecoder(FusedDecoder):
 
     def __init__(self, trunk: nn.Module, prefix: Prefix, room: int) -> None:
         super().__init__(trunk, prefix, room)
-        for buffer in (*self.keys, *self.values):
-            buffer[:, :, self.filled :] = 0  # what is masked still takes part, times nothing
         self.written = torch.zeros(1, dtype=torch.long, device=self.cos.device)
         self.order = torch.arange(self.filled + room, device=self.cos.device)
         if self.mask is None:

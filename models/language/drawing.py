@@ -31,7 +31,7 @@ def draw_codes(
     fused: bool = True,
     cuda_graph: bool | None = None,
 ) -> Tensor:
-    """Draws one image for each prompt that ends in an open Draw, as many at once as memory has room for.
+    """Codes (B, N) of an image for each prompt that ends in an open Draw, as many at once as memory has room for.
 
     Args:
         model: the language model.
@@ -42,9 +42,6 @@ def draw_codes(
         schedule: (B, N) guidance of each row and token, in place of the sampling's.
         fused: whether a trunk that allows it runs without its modules (`fused_decoder.py`), and products are packed.
         cuda_graph: whether a fused trunk's steps have fixed shapes (`cuda_graph_decoder.py`); None: on a CUDA device.
-
-    Returns:
-        (B, N) codes.
 
     Raises:
         ValueError: a setting is out of range, or not as long as there are rows.
@@ -76,7 +73,7 @@ def _draw_batch(
 ) -> Tensor:
     """Codes (B, N) of prompts that have room beside each other, guided by `scale` (B, N)."""
     device, tokens = model.vision_head.device, model.draw_tokens
-    guidance, sampler = Guidance(scale, device), Sampler.of(settings, device)
+    guidance, sampler = Guidance(scale, device), Sampler(settings, device)
     noise = uniform_noise(seeds, tokens).T.to(device)  # (N, B)
     head = packed_linear(
         [model.vision_head[-model.vocabulary.codes :]], [None], fused and may_copy_weights(model.trunk)
@@ -116,12 +113,7 @@ def _guidance_scale(settings: list[SamplingConfig], schedule: Tensor | None, tok
 
 
 class Guidance:
-    """Classifier-free guidance of a batch: B rows come first, then the unconditional rows of those that need one.
-
-    Args:
-        scale: (B, N) of each row and token.
-        device: of the batch.
-    """
+    """Classifier-free guidance by a scale (B, N): B rows come first, then unconditional rows of those that need one."""
 
     def __init__(self, scale: Tensor, device: torch.device) -> None:
         self.rows = [i for i, guided in enumerate((scale != 1).any(1).tolist()) if guided]

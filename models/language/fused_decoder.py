@@ -49,17 +49,12 @@ def may_copy_weights(trunk: nn.Module) -> bool:
 
 
 class Prefix(NamedTuple):
-    """What a trunk has run through: keys and values (R, H, L, d) of each layer.
+    """What a trunk has run through."""
 
-    Attributes:
-        real: (R, L) which of them may be attended to.
-        positions: (R,) of the next token.
-    """
-
-    keys: list[Tensor]
+    keys: list[Tensor]  # (R, H, L, d) of each layer
     values: list[Tensor]
-    real: Tensor
-    positions: Tensor
+    real: Tensor  # (R, L) which of them may be attended to
+    positions: Tensor  # (R,) of the next token
 
 
 class Layer(NamedTuple):
@@ -73,13 +68,7 @@ class Layer(NamedTuple):
 
 
 class FusedDecoder:
-    """Decodes on from a prefix: (R, D) in, (R, D) out, one token a row.
-
-    Args:
-        trunk: a model of one of FAMILIES, which `can_fuse`.
-        prefix: of the rows.
-        room: tokens that will be decoded.
-    """
+    """Decodes up to `room` tokens a row on from a prefix, with the weights of a trunk that `can_fuse`."""
 
     def __init__(self, trunk: nn.Module, prefix: Prefix, room: int) -> None:
         config, real = trunk.config, prefix.real
@@ -88,8 +77,9 @@ class FusedDecoder:
         self.norm = trunk.norm.weight
         copied = may_copy_weights(trunk)
         self.layers = [_fuse(layer, self.eps, copied) for layer in trunk.layers]
-        self.keys = [_with_room(own, room) for own in prefix.keys]
-        self.values = [_with_room(own, room) for own in prefix.values]
+        self.keys, self.values = (
+            [F.pad(own, (0, 0, 0, room)) for own in kind] for kind in (prefix.keys, prefix.values)
+        )
         self.filled, self.written = real.shape[1], 0
         like = prefix.keys[0]
         self.mask = None  # (R, 1, 1, L + room)
@@ -154,14 +144,6 @@ class FusedDecoder:
             enable_gqa=self.heads != self.key_heads,
         )
         return layer.out(hidden, seen.reshape(rows, -1))
-
-
-def _with_room(cached: Tensor, room: int) -> Tensor:
-    """(R, H, L, d) -> (R, H, L + room, d), whose end is to be written."""
-    rows, heads, length, width = cached.shape
-    buffer = cached.new_empty(rows, heads, length + room, width)
-    buffer[:, :, :length] = cached
-    return buffer
 
 
 def _fuse(layer: nn.Module, eps: float, copied: bool) -> Layer:

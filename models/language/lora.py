@@ -13,21 +13,13 @@ MARK = "lora_"  # in the names of peft's parameters
 
 
 def check_peft() -> None:
-    """Makes sure that peft is there, before a large model is loaded.
-
-    Raises:
-        ValueError: it is not installed.
-    """
+    """Refuses LoRA without peft, before a large model is loaded."""
     if importlib.util.find_spec("peft") is None:
         raise ValueError("model.init_args.lora needs peft: pip install -e '.[lora]'")
 
 
 def add_lora(language: UnifiedLM, settings: Mapping[str, Any]) -> None:
-    """Freezes the trunk and adds matrices of low rank to its own; they begin as nothing.
-
-    Args:
-        language: the model.
-        settings: of peft's LoraConfig, as r, lora_alpha and target_modules.
+    """Freezes the trunk and adds matrices of low rank to its own, of peft's LoraConfig; they begin as nothing.
 
     Raises:
         ValueError: peft is not installed, or a setting is not known or names no module of the trunk.

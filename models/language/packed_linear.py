@@ -24,13 +24,7 @@ def can_pack(weight: Tensor) -> bool:
 
 
 def packed_linear(weights: Sequence[Tensor], biases: Sequence[Tensor | None], copy: bool = True) -> Linear:
-    """Makes x -> x W^T + b of several matrices (V_i, D), side by side.
-
-    Args:
-        weights: the matrices, of one kind.
-        biases: (V_i,) of all of them, or None of all.
-        copy: whether they may be copied to be read faster.
-    """
+    """Makes x -> x W^T + b of several matrices (V_i, D) side by side, which are only packed if they may be copied."""
     if not copy and len(weights) > 1:
         return lambda x: torch.cat([F.linear(x, w, b) for w, b in zip(weights, biases, strict=True)], -1)
     weight = weights[0] if len(weights) == 1 else torch.cat(list(weights))

@@ -18,14 +18,8 @@ from models.sequence import SEE, TEXT, Segment
 class Prefill:
     """A batch of prompts, each distinct one and each image that several of them begin with run through the trunk once.
 
-    Prompts of different lengths are padded on the left; padding is never attended to and positions are each row's own.
-
-    Args:
-        model: the language model.
-        prompts: one segment a row, with the features of what it sees (`Illume.encode_seen`).
-
-    Attributes:
-        last: (B, D) last hidden states.
+    Prompts, with the features of what they see (`Illume.encode_seen`), are padded on the left; padding is never attended
+    to and positions are each row's own. `last` (B, D) are the last hidden states.
 
     Raises:
         ValueError: a prompt is longer than rotary angles hold for.
@@ -59,12 +53,7 @@ class Prefill:
     def decoder(
         self, room: int, fused: bool = True, cuda_graph: bool = False
     ) -> "Prefill | FusedDecoder | CudaGraphDecoder":
-        """What decodes up to `room` further tokens, one a row, by its `step`.
-
-        Args:
-            room: tokens.
-            fused: whether a trunk that allows it runs without its modules, on a cache of its own.
-            cuda_graph: whether such a trunk's steps have fixed shapes, for a GPU to replay.
+        """What decodes up to `room` further tokens, one a row, by its `step`; settings as in `draw_codes`.
 
         Raises:
             ValueError: the rows would become longer than rotary angles hold for.

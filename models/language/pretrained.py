@@ -34,41 +34,29 @@ Language = tuple[UnifiedLM, PreTrainedTokenizerBase]
 
 @dataclass(frozen=True)
 class PretrainedLanguage:
-    """A language model that starts from a published one. Sizes, attend and backend are those of `UnifiedLM`.
+    """A language model that starts from a published one. Sizes, attend and backend are those of `UnifiedLM`."""
 
-    Args:
-        source: a local folder, or a name on the Hugging Face hub.
-        attend: causal as it was published, by default (docs/decisions/language_model.md).
-        turns: "template" opens and closes turns as the tokenizer's chat template does, "vicuna" as Vicuna v1.1's, whose
-            published tokenizer has none, "own" by special tokens of our own.
-        dtype: of the weights in memory.
-        revision: branch, tag or commit on the hub.
-        pickled: reads weights that are only there as pickles, with `weights_only=True`; they are refused otherwise.
-        today: the date given to a chat template that asks for it, so that it is the same on every day.
-    """
-
-    source: str
+    source: str  # a local folder, or a name on the Hugging Face hub
     codes: int
     feature_width: int
     see_tokens: int
     draw_tokens: int
-    attend: Attend = "causal"
+    attend: Attend = "causal"  # as it was published (docs/decisions/language_model.md)
     backend: Backend = "auto"
+    # as the tokenizer's chat template opens and closes turns, as Vicuna v1.1's, whose published tokenizer has none, or by
+    # special tokens of our own
     turns: Literal["own", "template", "vicuna"] = "template"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    revision: str = "main"
-    pickled: bool = False
-    today: str = TODAY
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # of the weights in memory
+    revision: str = "main"  # branch, tag or commit on the hub
+    pickled: bool = False  # reads weights that are only there as pickles, with `weights_only=True`
+    today: str = TODAY  # the date given to a chat template that asks for it, the same on every day
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", expand_home(self.source))
         check_day(self.today)
 
     def without_weights(self, replacing: PreTrainedTokenizerBase | None = None) -> Language:
-        """The model on the meta device, and the tokenizer with the chat template of its turns.
-
-        Args:
-            replacing: a tokenizer in place of the published one.
+        """The model on the meta device, and the published tokenizer, or one `replacing` it, with its chat template.
 
         Raises:
             FileNotFoundError: there is no such folder, nor such a name on the hub.
@@ -104,10 +92,9 @@ class PretrainedLanguage:
     def load(self, mapped: bool = False) -> Language:
         """The model, its new rows random, and the tokenizer.
 
-        Args:
-            mapped: leaves the published weights in their files, mapped and of the dtype that they have there, for
-                `models.sharding.shard`, which copies a share of each and brings it to `dtype`. What `transformers`
-                itself puts together from several tensors, or a pickle of before torch 1.6, is held whole all the same.
+        If `mapped` the published weights stay in their files, in the dtype that they have there, for
+        `models.sharding.shard` to copy a share of each. What `transformers` itself puts together from several tensors, or
+        a pickle of before torch 1.6, is held whole all the same.
 
         Raises:
             FileNotFoundError: weights are missing; the message names and counts them.

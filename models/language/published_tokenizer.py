@@ -75,11 +75,7 @@ def _missing(folder: Path) -> str:
 def _as_sentencepiece(
     tokenizer: PreTrainedTokenizerBase, source: str, revision: str
 ) -> PreTrainedTokenizerBase:
-    """The tokenizer, or another of the same SentencePiece model that splits text as that does.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The tokenizer, or another of the same SentencePiece model that splits text as that does."""
     if find_file(source, revision, "tokenizer.json") is not None:
         return tokenizer
     path = next((p for name in SENTENCEPIECE if (p := find_file(source, revision, name)) is not None), None)

@@ -1,7 +1,6 @@
 """Sampling the next token: guidance, temperature, top-k, top-p, and noise that is a sample's own, not its batch's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +15,7 @@ BLOCK = 128  # weights that are summed at once, before it is looked which of the
 def apply_guidance(conditional: Tensor, unconditional: Tensor, scale: float | Tensor) -> Tensor:
     """Classifier-free guidance: u + s (c - u) (ILLUME+ section 8.5).
 
-    It is taken of logits, or of the hidden states before a linear head, which is the same. On log-probabilities it gives
-    the same distribution: what they have beside logits is one number a row.
+    Of logits, of log-probabilities, or of the hidden states before a linear head: all give the same distribution.
     """
     return unconditional + scale * (conditional - unconditional)
 
@@ -27,52 +25,27 @@ def uniform_noise(seeds: list[int], length: int) -> Tensor:
     return torch.stack([torch.rand(length, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-@dataclass(frozen=True)
 class Sampler:
-    """Samples a token for each row by its own settings. One that no row uses costs nothing; none asks the device.
+    """Samples a token for each row by its own config. What no row uses costs nothing; nothing asks the device."""
 
-    Attributes:
-        temperature: (B, 1), never 0.
-        greedy: (B,) rows that take the likeliest; None: there are none.
-        all_greedy: whether all rows do.
-        rank: (B, 1) of the last logit that counts by top-k, from 0; None: no row has a top-k.
-        max_k: the largest top-k.
-        without_k: (B, 1) rows without a top-k.
-        top_p: (B, 1); None: no row has a top-p.
-    """
-
-    temperature: Tensor
-    greedy: Tensor | None
-    all_greedy: bool
-    rank: Tensor | None
-    max_k: int
-    without_k: Tensor
-    top_p: Tensor | None
-
-    @classmethod
-    def of(cls, settings: Sequence[SamplingConfig], device: torch.device | str = "cpu") -> "Sampler":
-        """Of one config for each row; what is None is neutral."""
+    def __init__(self, settings: Sequence[SamplingConfig], device: torch.device | str = "cpu") -> None:
         rows = [NEUTRAL.override(own) for own in settings]
-        temperature = torch.tensor([own.temperature for own in rows], dtype=torch.float32)
-        p = torch.tensor([own.top_p for own in rows], dtype=torch.float32)
-        k = torch.tensor([own.top_k for own in rows])
-        greedy, max_k = temperature == 0, int(k.max())
-        return cls(
-            temperature=temperature.clamp_min(MIN_TEMPERATURE)[:, None].to(device),
-            greedy=greedy.to(device) if greedy.any() else None,
-            all_greedy=bool(greedy.all()),
-            rank=(k[:, None] - 1).clamp_min(0).to(device) if max_k else None,
-            max_k=max_k,
-            without_k=(k == 0)[:, None].to(device),
-            top_p=p[:, None].to(device) if bool((p < 1).any()) else None,
-        )
+        temperature = torch.tensor([own.temperature for own in rows], dtype=torch.float32)[:, None]
+        top_p = torch.tensor([own.top_p for own in rows], dtype=torch.float32)[:, None]
+        top_k, greedy = torch.tensor([own.top_k for own in rows])[:, None], (temperature == 0)[:, 0]
+        self.temperature = temperature.clamp_min(MIN_TEMPERATURE).to(device)  # (B, 1)
+        self.all_greedy, self.max_k = bool(greedy.all()), int(top_k.max())
+        self.greedy = greedy.to(device) if greedy.any() else None  # (B,) rows that take the likeliest
+        self.rank = (top_k - 1).clamp_min(0).to(device)  # (B, 1) of the last logit that counts, from 0
+        self.without_k = (top_k == 0).to(device)
+        self.top_p = top_p.to(device) if bool((top_p < 1).any()) else None
 
     def __call__(self, logits: Tensor, noise: Tensor) -> Tensor:
         """Samples by inverse CDF: logits (B, V), uniform noise (B,) -> (B,)."""
         if self.all_greedy:
             return logits.argmax(-1)
         scaled = logits.float() / self.temperature
-        if self.rank is not None:
+        if self.max_k:
             best = scaled.topk(min(self.max_k, scaled.shape[-1])).values
             last = best.gather(1, self.rank.clamp_max(best.shape[1] - 1))
             scaled = scaled.masked_fill((scaled < last) & ~self.without_k, -torch.inf)
@@ -86,8 +59,8 @@ class Sampler:
 def sample_inverse_cdf(weights: Tensor, noise: Tensor) -> Tensor:
     """The first of the weights (B, V) up to which they sum to more than a share `noise` (B,) of all -> (B,).
 
-    It is looked for block by block: sums are made side by side, while a running sum of them all is made one by one. What
-    weighs nothing is never taken, whatever is rounded.
+    It is looked for block by block, for sums are made side by side, and one running sum of all one by one. What weighs
+    nothing is never taken, whatever is rounded.
     """
     blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))  # (B, n, BLOCK)
     sums = blocks.sum(-1)

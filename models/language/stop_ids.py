@@ -21,12 +21,6 @@ def published_stop_ids(
 
     A config without one has its class's default, which in another tokenizer is a word: that ends no answer.
 
-    Args:
-        source: a local folder, or a name on the hub.
-        revision: branch, tag or commit on the hub.
-        config: the published one.
-        tokenizer: the published one.
-
     Raises:
         ValueError: an end is no id; the message names the file.
     """
@@ -38,11 +32,7 @@ def published_stop_ids(
 
 
 def check_stop_ids(stop_ids: Sequence[int] | None, rows: int) -> tuple[int, ...]:
-    """The ids of a config that end an answer.
-
-    Raises:
-        ValueError: one is no id of the `rows` that text has.
-    """
+    """The ids of a config that end an answer, each one of the `rows` that text has."""
     ids = tuple(stop_ids or ())
     if not all(type(i) is int and 0 <= i < rows for i in ids):
         raise ValueError(f"stop_ids must be ids below {rows}: {str(stop_ids)[:60]}")

@@ -16,10 +16,10 @@ from typing import Any
 SECONDS = 5  # of a CPU: templates take milliseconds
 WALL = 120  # seconds in all, where a machine is busy
 MEMORY = 2**30  # bytes
-LONGEST = 200_000  # characters of a template, and of what it writes
-TODAY = "2024-12-09"  # what templates are told, unless a recipe says otherwise: the day ILLUME was published
+MAX_LENGTH = 200_000  # characters of a template, and of what it writes
+TODAY = "2024-12-09"  # given to templates by default: the day ILLUME was published
 
-# What the process does: limits itself once the library is there, and says what came of it as JSON.
+# The process limits itself once the library is there, and prints the result as JSON.
 CHILD = """
 import json, random, resource, sys
 from datetime import datetime
@@ -35,9 +35,9 @@ used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 1
 resource.setrlimit(resource.RLIMIT_CPU, (used + asked["seconds"], used + asked["seconds"] + 1))
 resource.setrlimit(resource.RLIMIT_AS, (asked["memory"], asked["memory"]))
 try:
-    (text,), _ = library.render_jinja_template([asked["talk"]], chat_template=asked["template"], **asked["tokens"])
+    (text,), _ = library.render_jinja_template([asked["messages"]], chat_template=asked["template"], **asked["tokens"])
     text.encode()
-    answer = {"text": text} if len(text) <= asked["longest"] else {"error": "it writes too long a text"}
+    answer = {"text": text} if len(text) <= asked["max_length"] else {"error": "it writes too long a text"}
 except MemoryError:
     answer = {"error": "it takes too much memory"}
 except BaseException as error:
@@ -48,19 +48,12 @@ json.dump(answer, sys.stdout)
 
 def render_template(
     template: Any,
-    talk: Sequence[Mapping[str, str]],
+    messages: Sequence[Mapping[str, str]],
     tokens: Mapping[str, str],
     source: str,
     today: str = TODAY,
 ) -> str:
-    """What a chat template makes of a talk.
-
-    Args:
-        template: of jinja, as the tokenizer has it.
-        talk: messages with a role and content.
-        tokens: the tokenizer's special tokens by name.
-        source: where it is from, for messages.
-        today: the day that it is told, as 2024-12-09.
+    """What a jinja chat template makes of messages, with the tokenizer's special tokens by name.
 
     Raises:
         ValueError: it is no template, does not end, or takes or writes too much.
@@ -68,29 +61,25 @@ def render_template(
     if isinstance(template, Mapping):
         template = template.get("default")
     if not isinstance(template, str):
-        raise ValueError(
-            f"the chat template of {source} is no text but {str(template)[:60]!r}: set `turns` to own"
-        )
-    if len(template) > LONGEST:
-        raise ValueError(
-            f"the chat template of {source} has {len(template):,} characters, at most {LONGEST:,} are read: "
-            "set `turns` to own"
-        )
-    answer = _rendered(template, json.dumps(list(map(dict, talk))), json.dumps(dict(tokens)), today)
-    if "text" not in answer:
-        said = " ".join(str(answer.get("error")).split())
-        raise ValueError(f"the chat template of {source} does not render: {said}; set `turns` to own")
-    return answer["text"]
+        problem = f"is no text but {str(template)[:60]!r}"
+    elif len(template) > MAX_LENGTH:
+        problem = f"has {len(template):,} characters, at most {MAX_LENGTH:,} are read"
+    else:
+        asked = {"template": template, "messages": [dict(own) for own in messages], "tokens": dict(tokens)}
+        limits = {"today": today, "seconds": SECONDS, "memory": MEMORY, "max_length": MAX_LENGTH}
+        answer = _render(json.dumps(asked | limits))
+        if "text" in answer:
+            return answer["text"]
+        problem = "does not render: " + " ".join(str(answer.get("error")).split())
+    raise ValueError(f"the chat template of {source} {problem}; set `turns` to own")
 
 
 @lru_cache(maxsize=32)
-def _rendered(template: str, talk: str, tokens: str, today: str) -> dict[str, Any]:
-    asked = {"template": template, "talk": json.loads(talk), "tokens": json.loads(tokens), "today": today}
-    asked |= {"seconds": SECONDS, "memory": MEMORY, "longest": LONGEST}
+def _render(asked: str) -> dict[str, Any]:
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", CHILD],
-            input=json.dumps(asked),
+            input=asked,
             capture_output=True,
             text=True,
             timeout=WALL,
@@ -99,9 +88,8 @@ def _rendered(template: str, talk: str, tokens: str, today: str) -> dict[str, An
     except subprocess.TimeoutExpired:
         return {"error": f"it does not end within {WALL} seconds"}
     if done.returncode < 0:
-        return {
-            "error": f"it does not end within {SECONDS} seconds of a CPU, or crashes (signal {-done.returncode})"
-        }
+        seconds = f"{SECONDS} seconds of a CPU"
+        return {"error": f"it does not end within {seconds}, or crashes (signal {-done.returncode})"}
     try:
         return json.loads(done.stdout)
     except ValueError:
@@ -109,11 +97,7 @@ def _rendered(template: str, talk: str, tokens: str, today: str) -> dict[str, An
 
 
 def check_day(day: str) -> None:
-    """Makes sure that a recipe's date is one.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Makes sure that a config's date is one."""
     try:
         date.fromisoformat(day)
     except (TypeError, ValueError):

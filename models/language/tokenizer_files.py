@@ -22,11 +22,7 @@ LAYOUT = "1.0"  # the version that tokenizer.json bears
 
 
 def read_tokenizer(folder: Path, rows: int | None = None) -> PreTrainedTokenizerFast:
-    """The tokenizer of a model folder.
-
-    Args:
-        folder: that holds tokenizer.json.
-        rows: text rows of the language model beside it, where they are known.
+    """The tokenizer of a model folder, whose language model has so many text rows, where they are known.
 
     Raises:
         FileNotFoundError: it has no tokenizer.json.
@@ -45,12 +41,7 @@ def read_tokenizer(folder: Path, rows: int | None = None) -> PreTrainedTokenizer
 
 
 def check_tokenizer(folder: Path, needed: bool = False) -> dict[str, Any]:
-    """Checks a folder's tokenizer files, ours or published; returns what tokenizer.json holds, if there is one.
-
-    Raises:
-        FileNotFoundError: there is none, and one is `needed`.
-        ValueError: a file is damaged, a pointer of git-lfs, or of a newer library.
-    """
+    """Checks a folder's tokenizer files, ours or published; returns what tokenizer.json holds, if there is one."""
     check_no_pointers(folder, *FILES)
     path = folder / FAST
     if not needed and not path.exists():

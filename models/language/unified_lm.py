@@ -29,13 +29,13 @@ TASKS = ("text", "understanding", "generation", "editing")
 
 
 class LanguageLoss(NamedTuple):
-    """Sums over target tokens and their counts, text and codes apart; by_task (2, 4) of each of TASKS, no gradients."""
+    """Sums over target tokens and their counts, text and codes apart."""
 
     text: Tensor
     draw: Tensor
     text_tokens: Tensor
     draw_tokens: Tensor
-    by_task: Tensor
+    by_task: Tensor  # (2, 4) sums and counts of each of TASKS, without gradients
 
     @property
     def mean(self) -> Tensor:
@@ -61,10 +61,13 @@ class UnifiedLM(Component):
 
     Args:
         trunk: a Hugging Face config as a dict, `model_type` among it.
-        text_size, codes: rows of the text vocabulary, and size of the visual codebook.
+        text_size: rows of the text vocabulary.
+        codes: size of the visual codebook.
         feature_width: of the features that enter.
-        see_tokens, draw_tokens: features an image enters as, and codes it leaves as.
-        attend, backend: of attention (`models/attention.py`).
+        see_tokens: features an image enters as.
+        draw_tokens: codes it leaves as.
+        attend: of one seen image's features to each other (`models.attention.Attend`).
+        backend: of attention (`models.attention.attention_inputs`).
         position_embedding: adds to every feature and code a learned row for its position in the image, shared by seen and
             drawn images. Not ILLUME's: there rotary positions alone count (docs/decisions/language_model.md).
         turns: ids that open and close turns, where they are a chat template's (`models/turns.py`).
@@ -186,11 +189,9 @@ class UnifiedLM(Component):
         see_mask: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
-        """Embeds tokens and adapted features: (B, L) ids -> (B, L, D).
+        """Embeds tokens (B, L) -> (B, L, D), with the features (S, N, F) of See blocks at `see_mask`.
 
-        Args:
-            features, see_mask: (S, N, F) of the See blocks, in order, and (B, L) where they go.
-            positions: (B, L) of features and codes in their images, -1 elsewhere; None: there are none.
+        `positions` (B, L) are those of features and codes in their images, -1 elsewhere.
         """
         text_size = self.vocabulary.text_size
         vision = ids >= text_size

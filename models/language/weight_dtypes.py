@@ -19,16 +19,7 @@ WHERE = "model.init_args.frozen_dtype"
 
 
 def check_frozen_dtype(name: str, precision: str | None = None, sharded: bool = False) -> None:
-    """Makes sure that frozen weights can be kept in a type.
-
-    Args:
-        name: of the type.
-        precision: of the Trainer, as Lightning calls it; None: there is none.
-        sharded: whether the strategy spreads weights over processes.
-
-    Raises:
-        ValueError: they cannot.
-    """
+    """Makes sure that frozen weights can be kept in a dtype, by the Trainer's precision and a sharding strategy."""
     if name not in get_args(FrozenDtype):
         raise ValueError(f"{WHERE} is {name!r}; there is {', '.join(get_args(FrozenDtype))}")
     if name == "float32":
@@ -46,10 +37,7 @@ def check_frozen_dtype(name: str, precision: str | None = None, sharded: bool = 
 
 @torch.no_grad()
 def set_weight_dtypes(language: UnifiedLM, frozen: FrozenDtype) -> None:
-    """Brings what learns to single precision, and the matrices that do not to another type; in place, one at a time.
-
-    Norms and biases stay in single precision: they weigh nothing, and a CPU's LayerNorm wants them so.
-    """
+    """Brings what learns, norms and biases to single precision, frozen matrices to a dtype; in place, one at a time."""
     for parameter in language.parameters():
         kept = getattr(torch, frozen) if not parameter.requires_grad and parameter.ndim > 1 else torch.float32
         if parameter.dtype != kept:
@@ -57,17 +45,14 @@ def set_weight_dtypes(language: UnifiedLM, frozen: FrozenDtype) -> None:
 
 
 def half_dtypes(language: nn.Module) -> set[torch.dtype]:
-    """The half types among a model's weights, where others are of single precision; none where all are of one type."""
+    """The half dtypes among a model's weights, where others are in single precision; none where all are of one."""
     found = {parameter.dtype for parameter in language.parameters()}
     return found - {torch.float32} if len(found) > 1 else set()
 
 
 @contextmanager
 def drawing_precision(language: UnifiedLM | None) -> Iterator[None]:
-    """While it lasts a model whose weights are of two types is all in the half, to draw and answer in.
-
-    What learns, which is little, is copied for that; the weights themselves are as before in the end, to the last bit.
-    """
+    """While it lasts a model of two dtypes is all in the half, to draw and answer in; all is restored exactly."""
     half = set() if language is None else half_dtypes(language)
     single = [p for p in language.parameters() if p.dtype == torch.float32] if half else []
     kept = [parameter.data for parameter in single]
@@ -82,7 +67,7 @@ def drawing_precision(language: UnifiedLM | None) -> Iterator[None]:
 
 @torch.no_grad()
 def export_state_dict(language: UnifiedLM) -> dict[str, Tensor]:
-    """All weights in single precision on the CPU, low-rank additions added up in it: what a model folder holds."""
+    """All weights in single precision on the CPU, low-rank additions merged: what a model folder holds."""
     own = {name: tensor for name, tensor in language.state_dict().items() if not name.startswith("trunk.")}
     every = own | merged_state_dict(language.trunk, "trunk.")
     return {name: t.cpu().float() if t.is_floating_point() else t.cpu() for name, t in every.items()}

@@ -156,7 +156,7 @@ def test_text_and_codes_of_a_family_are_those_of_its_exported_class(name, tmp_pa
         assert token == chosen[int(row[chosen].argmax())]
         ids.append(token)
     drawn = model.segment(draw_document("a red circle"))
-    first, sampler, noise = language.vocabulary.first_code, Sampler.of([NEUTRAL]), uniform_noise([5], 36)
+    first, sampler, noise = language.vocabulary.first_code, Sampler([NEUTRAL]), uniform_noise([5], 36)
     for cuda_graph in (False, True):
         codes = draw_codes(language, [drawn], [drawn], [5], cuda_graph=cuda_graph)
         assert len(codes.unique()) > 8

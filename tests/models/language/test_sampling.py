@@ -11,7 +11,7 @@ NOISE = uniform_noise([0], 4000)[0]
 
 
 def drawn(**settings):
-    return Sampler.of([SamplingConfig(**settings)] * 4000)(LOGITS, NOISE)
+    return Sampler([SamplingConfig(**settings)] * 4000)(LOGITS, NOISE)
 
 
 def shares(codes):
@@ -47,9 +47,9 @@ def test_each_row_chooses_in_its_own_way():
             (1.0, 5, 0.5),
         )
     ]
-    together = Sampler.of(configs)(logits, noise)
+    together = Sampler(configs)(logits, noise)
     for i in range(5):
-        alone = Sampler.of(configs[i : i + 1])
+        alone = Sampler(configs[i : i + 1])
         assert alone(logits[i : i + 1], noise[i : i + 1]) == together[i]
     assert together[1] == logits[1].argmax()
 
@@ -57,7 +57,7 @@ def test_each_row_chooses_in_its_own_way():
 def test_the_last_number_is_in_reach_and_no_further():
     sure = torch.tensor([[0.0, 0.0, -torch.inf]])
     for noise in (0.0, 0.4999, 0.9999999):
-        assert Sampler.of([SamplingConfig()])(sure, torch.tensor([noise])) < 2
+        assert Sampler([SamplingConfig()])(sure, torch.tensor([noise])) < 2
 
 
 @pytest.mark.parametrize("size", [3, BLOCK, 1000, 16_384])
@@ -95,7 +95,7 @@ def test_what_weighs_nothing_is_never_taken():
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError):
-        Sampler.of([SamplingConfig(**wrong)] * 3)
+        Sampler([SamplingConfig(**wrong)] * 3)
 
 
 def test_guidance_of_one_is_the_condition_and_logits_are_as_good_as_log_probabilities():
