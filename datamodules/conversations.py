@@ -23,21 +23,24 @@ from models.document import Part, See, Text
 
 IMAGE_MARK = "<image>"
 ROLES = {
-    **dict.fromkeys(("human", "user"), "user"),
-    **dict.fromkeys(("gpt", "assistant", "model", "bot", "chatgpt"), "assistant"),
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("tool", "tools", "tool_call", "tool_response", "tool_result", "ipython"), "tool"),
-    **dict.fromkeys(("function", "function_call", "function_response", "observation"), "tool"),
+    "user": ("human", "user"),
+    "assistant": ("gpt", "assistant", "model", "bot", "chatgpt"),
+    "system": ("system", "developer"),
+    "tool": """tool tools tool_call tool_response tool_result ipython function function_call function_response
+        observation""".split(),
 }
+ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
 TURNS = ("conversations", "messages", "conversation", "texts", "dialogue", "dialog")
 IMAGES = ("image", "images", "image_path", "image_paths", "image_file", "image_files", "img")
-UNSUPPORTED = {  # keys of a row, or the beginning of a part's type, by what they hold
+IMAGE_SOURCES = ("image", "image_url", "url", "path", "source")  # keys of a part that is an image
+UNSUPPORTED = {  # keys of a row, or the beginning of a part's type
     "a video": ("video", "videos", "video_path", "video_url", "input_video"),
     "a sound": ("audio", "audios", "audio_path", "audio_url", "input_audio", "sound", "speech"),
     "a file": ("file", "input_file"),
 }
+UNSUPPORTED_MARKS = {"<video>": "a video", "<audio>": "a sound", "<speech>": "a sound"}
 TEXT_TYPES = ("text", "input_text", "output_text", "")
-# How others mark an image; `<image>` alone is read, for it alone is known to mean one image.
+# Other image marks; `<image>` alone is read, for it alone is known to mean one image.
 OTHER_MARKS = re.compile(
     r"<\|?image[_ -]?\d+\|?>|<ImageHere>|<image_placeholder>|<\|(?:image|image_pad|vision_start)\|>"
     r"|<img>[^<>\n]{1,300}</img>|\[IMG\]|<(?!image>)(?i:image|picture)s?>"
@@ -62,6 +65,11 @@ class Turn:
     role: str
     pieces: tuple[str | Slot, ...]
 
+    @property
+    def text(self) -> list[str]:
+        """Its pieces of text."""
+        return [piece for piece in self.pieces if isinstance(piece, str)]
+
 
 @dataclass(frozen=True)
 class Dialogue:
@@ -81,11 +89,10 @@ class Dialogue:
         Raises:
             ValueError: there are more or fewer than marks.
         """
-        own = [slot.source for slot in self.slots if slot.source is not None]
-        self._check(len(own) + len(self.named))
+        self._check(self._declared())
         named = iter(self.named)
         if not self.slots:
-            return list(self.named)
+            return list(named)
         return [next(named) if slot.source is None else slot.source for slot in self.slots]
 
     def parts(self, images: Sequence[Any]) -> list[Part]:
@@ -94,11 +101,8 @@ class Dialogue:
         Raises:
             ValueError: there are more or fewer than the dialogue names, or than marks.
         """
-        declared = len(self.named) + sum(slot.source is not None for slot in self.slots)
-        if declared and declared != len(images):
-            raise ValueError(
-                f"a conversation names other images than there are: {declared}, of {len(images)}"
-            )
+        if (declared := self._declared()) not in (0, len(images)):
+            raise ValueError(f"a conversation names other images than there are: {declared} of {len(images)}")
         self._check(len(images))
         given = iter(images)
         parts: list[Part] = [] if self.slots else [See(image) for image in given]
@@ -110,15 +114,16 @@ class Dialogue:
                     _add_text(parts, piece.strip(), learn=turn.role == "assistant")
         return parts
 
+    def _declared(self) -> int:
+        return len(self.named) + sum(slot.source is not None for slot in self.slots)
+
     def _check(self, images: int) -> None:
         marks = len(self.slots)
-        if marks == images:
-            return
-        answers = [p for t in self.turns if t.role == "assistant" for p in t.pieces if isinstance(p, str)]
+        answers = [text for turn in self.turns if turn.role == "assistant" for text in turn.text]
         in_answers = sum(text.count(IMAGE_MARK) for text in answers)
-        if images and in_answers and marks + in_answers >= images > marks:
+        if in_answers and marks + in_answers >= images > marks:
             raise ValueError(IN_ANSWER)
-        if marks:
+        if marks not in (0, images):
             few = "more" if marks > images else "fewer"
             raise ValueError(f"a conversation has {few} image marks than images: {marks} for {images}")
 
@@ -129,7 +134,12 @@ def read_dialogue(row: Any) -> Dialogue:
     Raises:
         ValueError: it is no dialogue, or none that this project can learn from.
     """
-    turns, row = (row, {}) if isinstance(row, list) else (_turns(row), row)
+    if isinstance(row, list):
+        turns, row = row, {}
+    elif not isinstance(row, Mapping):
+        raise ValueError(SHAPE)
+    elif not (turns := next((row[key] for key in TURNS if row.get(key)), None)):
+        raise ValueError("a row has no conversations")
     for what in ("a video", "a sound"):
         if any(row.get(key) for key in UNSUPPORTED[what]):
             raise ValueError(f"a conversation needs {what}")
@@ -146,9 +156,8 @@ def read_dialogue(row: Any) -> Dialogue:
     numbers = [slot.index for slot in dialogue.slots]
     if any(n is not None for n in numbers) and numbers != list(range(len(numbers))):
         raise ValueError("a conversation's images are not in the order of their numbers")
-    if not dialogue.slots and any(
-        isinstance(p, str) and OTHER_MARKS.search(p) for t in read if t.role == "user" for p in t.pieces
-    ):
+    asked = [text for turn in read if turn.role == "user" for text in turn.text]
+    if not dialogue.slots and any(map(OTHER_MARKS.search, asked)):
         raise ValueError(f"a conversation has other image marks than {IMAGE_MARK}")
     return dialogue
 
@@ -156,15 +165,6 @@ def read_dialogue(row: Any) -> Dialogue:
 def has_dialogue(row: Any) -> bool:
     """Whether a row has turns under one of TURNS."""
     return isinstance(row, Mapping) and any(row.get(key) for key in TURNS)
-
-
-def _turns(row: Any) -> Any:
-    if not isinstance(row, Mapping):
-        raise ValueError(SHAPE)
-    turns = next((row[key] for key in TURNS if row.get(key)), None)
-    if turns is None:
-        raise ValueError("a row has no conversations")
-    return turns
 
 
 def _list_turns(turns: Any) -> list[Mapping[str, Any]]:
@@ -177,8 +177,8 @@ def _list_turns(turns: Any) -> list[Mapping[str, Any]]:
     if isinstance(turns, Mapping) and all(isinstance(column, list) for column in turns.values()):
         if len({len(column) for column in turns.values()}) > 1:
             raise ValueError("a conversation's columns are not of one length")
-        columns = zip(*turns.values(), strict=True)  # as datasets lays a list of objects
-        turns = [dict(zip(turns, values, strict=True)) for values in columns]
+        # as datasets lays a list of objects
+        turns = [dict(zip(turns, values, strict=True)) for values in zip(*turns.values(), strict=True)]
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, Mapping) for turn in turns):
         raise ValueError(SHAPE)
     listed = []
@@ -193,7 +193,7 @@ def _list_turns(turns: Any) -> list[Mapping[str, Any]]:
 def _turn(turn: Mapping[str, Any]) -> Turn | None:
     """One turn; None for a system's that is empty."""
     given = turn.get("from") or turn.get("role")
-    role = ROLES.get(given.lower().strip()) if isinstance(given, str) else None
+    role = ROLE_OF.get(given.lower().strip()) if isinstance(given, str) else None
     if role is None:
         raise ValueError(f"a conversation has a turn of an unknown role: {str(given)[:40]!r}")
     if role == "tool" or turn.get("tool_calls") or turn.get("function_call"):
@@ -204,27 +204,20 @@ def _turn(turn: Mapping[str, Any]) -> Turn | None:
         raise ValueError("a turn of a conversation has neither value nor content")
     content = turn.get("value")
     pieces = _pieces(turn.get("content") if content is None else content, role)
-    if any(piece if isinstance(piece, Slot) else piece.strip() for piece in pieces):
+    if any(isinstance(piece, Slot) or piece.strip() for piece in pieces):
         return Turn(role, tuple(pieces))
-    if role == "system":
-        return None
-    raise ValueError("an answer is empty" if role == "assistant" else "a question is empty")
+    if role != "system":
+        raise ValueError("an answer is empty" if role == "assistant" else "a question is empty")
+    return None
 
 
 def _pieces(content: Any, role: str) -> list[str | Slot]:
-    if isinstance(content, Mapping):
-        content = [content]
-    if content is None:
-        return []
-    if not isinstance(content, (str, list)):
-        raise ValueError(NO_TEXT)
     pieces: list[str | Slot] = []
-    for part in [content] if isinstance(content, str) else content:
+    for part in content if isinstance(content, list) else [] if content is None else [content]:
         if isinstance(part, Mapping) and not _is_text(part):
             pieces.append(_slot(part))
-            continue
-        text = part.get("text") if isinstance(part, Mapping) else part
-        pieces += _split_marks(_check_text(text), role)
+        else:
+            pieces += _split_marks(part["text"] if isinstance(part, Mapping) else part, role)
     if role != "user" and any(isinstance(piece, Slot) for piece in pieces):
         raise ValueError(IN_ANSWER)
     return pieces
@@ -236,27 +229,21 @@ def _is_text(part: Mapping[str, Any]) -> bool:
     return isinstance(part.get("text"), str) and (not isinstance(kind, str) or kind in TEXT_TYPES)
 
 
-def _check_text(text: Any) -> str:
+def _split_marks(text: Any, role: str) -> list[str | Slot]:
+    """A text with its marks as slots, where it is of the user's turn."""
     if not isinstance(text, str):
         raise ValueError(NO_TEXT)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ValueError("a text holds half of a character") from error
-    return text
-
-
-def _split_marks(text: str, role: str) -> list[str | Slot]:
-    """A text with its marks as slots, where it is of the user's turn."""
     if role != "user":
         return [text]
-    for name, what in (("video", "a video"), ("audio", "a sound"), ("speech", "a sound")):
-        if text.strip().startswith(f"<{name}>") or text.strip().endswith(f"<{name}>"):
+    for mark, what in UNSUPPORTED_MARKS.items():
+        if text.strip().startswith(mark) or text.strip().endswith(mark):
             raise ValueError(f"a conversation needs {what}")
-    pieces: list[str | Slot] = []
-    for number, piece in enumerate(text.split(IMAGE_MARK)):
-        pieces += [Slot(), piece] if number else [piece]
-    return pieces
+    first, *others = text.split(IMAGE_MARK)
+    return [first, *(piece for other in others for piece in (Slot(), other))]
 
 
 def _slot(part: Mapping[str, Any]) -> Slot:
@@ -267,9 +254,7 @@ def _slot(part: Mapping[str, Any]) -> Slot:
             raise ValueError(f"a conversation needs {what}")
     if not kind.startswith(("image", "input_image", "img")):
         raise ValueError(f"a conversation has a part of an unknown type: {kind[:40]!r}")
-    source = next(
-        (part[key] for key in ("image", "image_url", "url", "path", "source") if part.get(key)), None
-    )
+    source = next((part[key] for key in IMAGE_SOURCES if part.get(key)), None)
     if isinstance(source, Mapping):  # OpenAI's {"url": ...}; Anthropic's {"type": "base64", "data": ...}
         source = source.get("url") or source.get("data") or dict(source)
     index = part.get("index")

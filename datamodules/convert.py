@@ -215,19 +215,17 @@ def _parser() -> argparse.ArgumentParser:
 @user_errors("convert")
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 2 where nothing could be converted."""
-    given = _parser().parse_args(arguments)
-    if given.samples_per_shard < 1 or given.workers < 1:
+    args = _parser().parse_args(arguments)
+    if args.samples_per_shard < 1 or args.workers < 1:
         raise ValueError("--samples-per-shard and --workers must be at least 1")
-    if given.images is not None and not given.images.is_dir():
-        raise FileNotFoundError(f"--images {given.images} is no folder")
-    options = Options(
-        given.source, given.images, given.caption, given.split, given.samples_per_shard, given.out
-    )
+    if args.images is not None and not args.images.is_dir():
+        raise FileNotFoundError(f"--images {args.images} is no folder")
+    options = Options(args.source, args.images, args.caption, args.split, args.samples_per_shard, args.out)
     try:
-        found = convert(given.format, options, given.out, given.workers)
+        found = convert(args.format, options, args.out, args.workers)
     except RecursionError:
-        raise ValueError(f"{given.source} has a row that is nested too deep") from None
-    _print(found, given.out)
+        raise ValueError(f"{args.source} has a row that is nested too deep") from None
+    _print(found, args.out)
     return 0 if found["samples"] else 2
 
 

@@ -41,7 +41,7 @@ def image_ending(sample: Mapping[str, Any]) -> str | None:
     return min(found, key=lambda ending: IMAGE_EXTENSIONS.index(ending.lower()), default=None)
 
 
-def open_sample_image(sample: Mapping[str, Any]) -> Image.Image:
+def sample_image(sample: Mapping[str, Any]) -> Image.Image:
     """The image of a raw pair, in RGB and of its own size.
 
     Raises:
@@ -73,11 +73,7 @@ def sample_text(sample: Mapping[str, Any], ending: str, max_bytes: int = MAX_TEX
 
 
 def sample_json(sample: Mapping[str, Any]) -> Any:
-    """The value of the `json` member.
-
-    Raises:
-        ValueError: there is none, or it is no JSON.
-    """
+    """The value of the `json` member; raises ValueError if there is none, or it is no JSON."""
     if "json" not in sample:
         raise ValueError("a sample has no json")
     if len(sample["json"]) > MAX_JSON_BYTES:

@@ -60,11 +60,7 @@ def write_indices(examined: Sequence[Examined]) -> Iterator[str]:
 
 
 def write_report(folder: Path, found: dict[str, Any], examined: Sequence[Examined]) -> None:
-    """Writes doctor.json and doctor.html.
-
-    Raises:
-        OSError: they cannot be written.
-    """
+    """Writes doctor.json and doctor.html; raises OSError if they cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "doctor.json", json.dumps(found, indent=1) + "\n")
     write_text(folder / "doctor.html", page(found, examined))

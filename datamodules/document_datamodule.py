@@ -42,7 +42,7 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.weight < math.inf:
             raise ValueError(
-                f"data: the weight of a source is {self.weight}, and must be finite and not below 0"
+                f"data: the weight of a source is {self.weight}: it must be finite and 0 or more"
             )
 
 
@@ -95,7 +95,7 @@ class DocumentDataModule(StreamDataModule):
             ValueError: `image_size` is not the size at which the model sees, so it would learn from other images than
                 those that it is shown afterwards; and no batch holds slices and squares of two sizes.
         """
-        slicing, model = sequencer.slicing, self.learner.model
+        slicing, model = sequencer.slicing, self.stage.model
         encoder = model.understanding_encoder or model.encoder
         takes = slicing.size if slicing is not None else getattr(encoder, "image_size", self.image_size)
         if takes != self.image_size:
@@ -112,7 +112,7 @@ class DocumentDataModule(StreamDataModule):
         Raises:
             ValueError: several models learn together, whose tokenizers take images of several sizes.
         """
-        sizes = {model.code_input.size for model in self.learner.models if model.tokenizer is not None}
+        sizes = {model.code_input.size for model in self.stage.models if model.tokenizer is not None}
         if len(sizes) > 1:
             raise ValueError(
                 f"model.init_args.branches: the tokenizers take images of {' and '.join(map(str, sorted(sizes)))} "
@@ -121,7 +121,7 @@ class DocumentDataModule(StreamDataModule):
         return sizes.pop() if sizes else self.image_size
 
     def open_reader(self, shards: Shards, seed: int, max_skipped_fraction: float = 1.0) -> ReaderFactory:
-        sequencer = self.learner.sequencer
+        sequencer = self.stage.sequencer
         request = TemplateRequest(
             {},
             self.image_size,
@@ -130,7 +130,7 @@ class DocumentDataModule(StreamDataModule):
             draw_size=self._draw_size(),
             prompts=sequencer.prompts,
         )
-        fingerprints = self.learner.fingerprints
+        fingerprints = self.stage.fingerprints
         sources = {}
         for name, found in shards.items():
             config = self.sources[name]
@@ -154,11 +154,9 @@ class DocumentDataModule(StreamDataModule):
             FileNotFoundError: shards of theirs are not there.
         """
         found = {name: list(config.shards) for name, config in sources.items()}
-        missing = [shard for shards in found.values() for shard in shards if not Path(shard).is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"shards that this run has made are gone: {', '.join(missing)}; put them back"
-            )
+        gone = [shard for shards in found.values() for shard in shards if not Path(shard).is_file()]
+        if gone:
+            raise FileNotFoundError(f"shards that this run made are gone: {', '.join(gone)}; put them back")
         self.sources, self.train_shards = {**self.sources, **sources}, {**self.train_shards, **found}
         if self._loader is not None:
             limit = self.max_skipped_fraction

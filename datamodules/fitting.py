@@ -6,8 +6,8 @@
 - What would lose an image, or all that there is to learn, is refused.
 """
 
-import random
 from collections.abc import Sequence
+from random import Random
 
 from datamodules.source_stream import Truncated
 from models.document import Branches, Document, Draw, Part, See, Text
@@ -16,9 +16,7 @@ from models.sequence import Segment, Sequencer
 MAX_LETTERS_PER_TOKEN = 32  # of a plain text: more are not encoded for a row
 
 
-def fit_document(
-    sequencer: Sequencer, document: Document, length: int, rng: random.Random
-) -> Segment | Truncated:
+def fit_document(sequencer: Sequencer, document: Document, length: int, rng: Random) -> Segment | Truncated:
     """The segment of a document, or `Truncated` where text was left out to make it fit.
 
     Args:
@@ -48,7 +46,7 @@ def fit_document(
     return Truncated(whole, left_out) if left_out else whole
 
 
-def _piece(whole: Segment, length: int, rng: random.Random) -> Segment:
+def _piece(whole: Segment, length: int, rng: Random) -> Segment:
     """A row's worth of a plain text: its opening tokens, and a piece from somewhere in it."""
     head = whole.learn.index(True)
     room = length - head
@@ -117,7 +115,5 @@ def learns(document: Document) -> bool:
 
 def _images(document: Document) -> int:
     """How many images a document has, those of its branches too."""
-    within = sum(
-        _images(branch) for part in document if isinstance(part, Branches) for branch in part.branches
-    )
-    return within + sum(isinstance(part, (See, Draw)) for part in document)
+    branches = [branch for part in document if isinstance(part, Branches) for branch in part.branches]
+    return sum(map(_images, branches)) + sum(isinstance(part, (See, Draw)) for part in document)

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from common.checks import check_sizes
-from datamodules.decode import open_sample_image, sample_text
+from datamodules.decode import sample_image, sample_text
 from datamodules.loader import Batch, Reader
 from datamodules.shard import Sample
 from datamodules.shard_paths import find_shards
@@ -64,10 +64,10 @@ class ImageDataModule(StreamDataModule):
 
     def open_reader(self, shards: Shards, seed: int, max_skipped_fraction: float = 1.0) -> ReaderFactory:
         sizes = [self.image_size]
-        code_input = self.learner.code_input
+        code_input = self.stage.code_input
         if code_input is not None and code_input.size != self.image_size:
             sizes.append(code_input.size)
-        convert = partial(_captioned_image, sizes, self.learner.text_tokenizer)
+        convert = partial(_captioned_image, sizes, self.stage.text_tokenizer)
         sources = {name: Source(found, 1.0, convert) for name, found in shards.items()}
         return ReaderFactory(
             sources, partial(ImageReader, batch_size=self.batch_size), seed, max_skipped_fraction
@@ -81,7 +81,7 @@ def _captioned_image(
     sizes: Sequence[int], tokenizer: PreTrainedTokenizerBase | None, sample: Sample, rng: random.Random
 ) -> CaptionedImage:
     ids = [] if tokenizer is None else TextEncoder(tokenizer)(sample_text(sample, "dense.txt"))
-    image = open_sample_image(sample)
+    image = sample_image(sample)
     return [ImageInput(size)(image) for size in sizes], ids
 
 

@@ -1,7 +1,7 @@
 """Batches from readers through worker processes, with a state that a checkpoint can hold for every rank.
 
 The data are shared out among a fixed number of readers, not among workers: each reader's state comes with its batch, so
-the main process always knows where every reader stands as of the last batch that was used. Workers only do the
+the main process always knows the position of every reader as of the last batch that was used. Workers only do the
 readers' work, and any number of them, or none, gives the same batches in the same order if it divides the readers'.
 """
 
@@ -16,8 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from common.terminal import printable
 from datamodules.precomputed import StaleCodes
-from datamodules.skip_rate import ReadCounts, SkipRate
-from datamodules.skips import Skip, SkipTally
+from datamodules.skips import ReadCounts, Skip, SkipRate, SkipTally
 from datamodules.stream import MixedStream
 from models.distributed import world_size
 
@@ -131,7 +130,7 @@ def reader_of(batch: int, workers: int, readers: list[int]) -> int:
 
 
 class RankLoader:
-    """This rank's batches, `length` of them an epoch; the next epoch goes on in the shards.
+    """This rank's batches, `length` of them an epoch; the next epoch continues in the shards.
 
     Args:
         open_reader: opens the reader of one share of the data.
@@ -171,7 +170,7 @@ class RankLoader:
         return self.length
 
     def __iter__(self) -> Iterator[Any]:
-        # whoever knows the length never asks for an epoch's end
+        # a caller that knows the length never asks for an epoch's end
         self.yielded = self.resumed_at if self.resumed_at < self.length else 0
         self.resumed_at = 0
         self.dataset.wanted = self.length - self.yielded
@@ -187,7 +186,7 @@ class RankLoader:
             yield made.batch.value
 
     def reopen(self, open_reader: OpenReader) -> None:
-        """Opens other readers from the next epoch on; each continues where the one before it stands."""
+        """Opens other readers from the next epoch on; each continues at the position of the one before it."""
         self.dataset.open_reader = open_reader
 
     def _count(self, made: WorkerBatch) -> None:
@@ -198,9 +197,7 @@ class RankLoader:
         self._unchecked.add(made.reads)
         for name in {name for name, read in made.reads.items() if read.truncated} - self._truncated:
             shown = printable(name)
-            log.warning(
-                "documents of %s are longer than a row, and are cut: data/truncated counts them", shown
-            )
+            log.warning("documents of %s are longer than a row and are cut: see data/truncated", shown)
             self._truncated.add(name)
         served = self.dataset.served
         if served > CHECK_EVERY and served % CHECK_EVERY:
@@ -252,7 +249,7 @@ class RankLoader:
         if readers % size:
             raise ValueError(
                 f"the checkpoint's data are shared out among {readers} readers ({len(ranks)} ranks), which {size} ranks "
-                f"cannot divide equally: go on with a number of ranks that divides {readers}"
+                f"cannot divide equally: continue with a number of ranks that divides {readers}"
             )
         own = list(range(rank, readers, size))
         workers, before = self.workers, state["workers"]

@@ -82,10 +82,7 @@ class PackedReader(Reader):
 
     def state_dict(self) -> dict[str, Any]:
         """The stream's state, and the addresses of what waits."""
-        return {
-            "stream": self.stream.state_dict(),
-            "waiting": [list(item.address) for item in self.waiting],
-        }
+        return {"stream": self.stream.state_dict(), "waiting": [list(item.address) for item in self.waiting]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues where `state` was taken; what waited is read again."""

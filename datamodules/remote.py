@@ -75,9 +75,7 @@ def _fetch(url: str, path: Path) -> None:
             log.warning("%s: try %d of %d failed (%s)", shown, attempt + 1, TRIES, printable(reason))
             if attempt + 1 < TRIES:
                 time.sleep(FIRST_WAIT * 2**attempt * (0.5 + jitter.random()))
-    raise Unreachable(
-        f"the shard could not be fetched: in {TRIES} tries, the last of which ended with {reason}"
-    )
+    raise Unreachable(f"the shard could not be fetched: in {TRIES} tries, the last ended with {reason}")
 
 
 def _download(url: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which members of a shard belong to one sample: those whose names are alike up to a dot.
+"""Which members of a shard belong to one sample: those whose names are equal up to a dot.
 
 WebDataset cuts at the first dot of a file's name: `a.jpg` and `a.dense.txt` are one sample, `a`. Of names that have dots
 of their own (`shop 2.0 final.jpg`) that would make one sample of many. So where none of a sample's members has an ending
@@ -31,7 +31,7 @@ class Content(NamedTuple):
 
 @dataclass
 class Entry:
-    """Where the members of one sample lie, by ending; `fault` says why it is not to be read."""
+    """The members of one sample by ending; `fault` is why it is not to be read."""
 
     key: str
     members: dict[str, Content] = field(default_factory=dict)
@@ -73,12 +73,10 @@ def group_members(members: Iterable[Member]) -> Grouped:
         by_key.setdefault(key, []).append(part)
         number += 1
     _follow_links([part for group in by_key.values() for part in group])
-    groups = [
-        (parts, key, own_key) for key, group in by_key.items() for own_key, parts in _at_dots(key, group)
-    ]
-    groups.sort(key=lambda group: group[0][0].number)
-    entries = [_entry(own_key, parts) for parts, _, own_key in groups]
-    return Grouped(entries, [own_key for _, key, own_key in groups if own_key != key], ignored)
+    groups = [(whole, key, parts) for key, group in by_key.items() for whole, parts in _at_dots(key, group)]
+    groups.sort(key=lambda group: group[2][0].number)
+    entries = [_entry(whole, parts) for whole, _, parts in groups]
+    return Grouped(entries, [whole for whole, key, _ in groups if whole != key], ignored)
 
 
 def _is_leftover(name: str) -> bool:
@@ -118,7 +116,7 @@ def _follow_links(parts: Sequence[_Part]) -> None:
 
 
 def _at_dots(key: str, parts: list[_Part]) -> list[tuple[str, list[_Part]]]:
-    """The samples of members that are alike up to a dot, by their keys."""
+    """The samples of members whose names are equal up to a dot, by their keys."""
     whole, waiting = [], [(key, parts)]
     while waiting:
         key, parts = waiting.pop()

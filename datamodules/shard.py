@@ -138,9 +138,7 @@ class Shard:
         if not start:
             raise BrokenShard("the shard is an empty file")
         if packed := packed_by(start):
-            raise BrokenShard(
-                f"the shard is packed: unpack {packed} first, so that samples can be read in any order"
-            )
+            raise BrokenShard(f"the shard is packed: unpack {packed} first, to read samples in any order")
         if start.startswith(POINTER):
             raise BrokenShard("the shard is a pointer of git-lfs: fetch the file itself with `git lfs pull`")
         try:

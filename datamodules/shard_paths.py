@@ -165,9 +165,7 @@ def _expand_braces(pattern: str) -> list[str]:
         count *= math.prod(map(_count, groups))
         left = BRACES.sub("", left)
     if count > MAX_SHARDS:
-        raise ValueError(
-            f"{masked_urls(pattern)} names more than {MAX_SHARDS:,} shards: name a folder, or fewer"
-        )
+        raise ValueError(f"{masked_urls(pattern)} names over {MAX_SHARDS:,} shards: name a folder, or fewer")
     try:
         return [name for one in pattern.split("::") for name in braceexpand(one)]
     except ValueError as error:  # braces that are not closed

@@ -14,8 +14,7 @@ from common.urls import masked_urls
 from datamodules.remote import local_copy
 from datamodules.shard import BrokenSample, BrokenShard, Sample, Shard
 from datamodules.shard_paths import declared_samples
-from datamodules.skip_rate import ReadCounts
-from datamodules.skips import Skip, TooManySkipped
+from datamodules.skips import ReadCounts, Skip, TooManySkipped
 
 OPEN_SHARDS = 4  # of one source at a time: samples of as many shards are mixed
 MAX_EMPTY_EPOCHS = 16  # of a reader whose shards hold nothing, before its source counts as empty
@@ -121,11 +120,7 @@ class SourceStream:
                 )
 
     def reread(self, address: Address) -> Item:
-        """An item again, by its address.
-
-        Raises:
-            ValueError: it cannot be read any more.
-        """
+        """An item again, by its address; raises ValueError if it cannot be read any more."""
         opened = self._shard(address.epoch, address.shard)
         if opened is None or opened.fingerprint != address.fingerprint or address.index >= len(opened.order):
             raise self._changed(address.shard)
@@ -178,9 +173,7 @@ class SourceStream:
         position["open"][choice][1] += 1
         skips = len(self.skips)
         value = self._convert(opened, epoch, number, index)
-        skipped = (
-            len(self.skips) > skips
-        )  # else a broken sample is only the rest of one that the shard's end cut
+        skipped = len(self.skips) > skips  # else what is broken was cut with the shard's end
         counts = self.reads.shards[number]
         counts.samples += value is not None or skipped
         counts.skipped += value is None and skipped
@@ -265,11 +258,7 @@ class SourceStream:
         return {**deepcopy(self.position), "shards": len(self.source.shards)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues where `state` was taken.
-
-        Raises:
-            ValueError: the source has another number of shards.
-        """
+        """Continues where `state` was taken; raises ValueError if the source has another number of shards."""
         if state["shards"] != len(self.source.shards):
             raise ValueError(
                 f"source {self.name!r} had {state['shards']} shards when this run was cut off and has "

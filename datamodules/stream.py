@@ -4,8 +4,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from datamodules.skip_rate import ReadCounts
-from datamodules.skips import Skip
+from datamodules.skips import ReadCounts, Skip
 from datamodules.source_stream import Address, Item, Source, SourceStream
 
 
@@ -40,11 +39,7 @@ class MixedStream:
         return next(rng.choices(list(self.streams.values()), weights)[0])
 
     def reread(self, addresses: Sequence[Address]) -> list[Item]:
-        """Items again, by their addresses.
-
-        Raises:
-            ValueError: one cannot be read any more.
-        """
+        """Items again, by their addresses; raises ValueError if one cannot be read any more."""
         items = [self.streams[address.source].reread(address) for address in addresses]
         for stream in self.streams.values():
             stream.close_finished()

@@ -3,49 +3,19 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any
 
 import lightning as L
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase
 
 from common.checks import check_sizes
 from datamodules.loader import READERS, RankLoader, Reader, rank_and_world_size
 from datamodules.skips import SkipTally
 from datamodules.source_stream import Source
 from datamodules.stream import MixedStream
-from models.image_input import ImageInput
-from models.sequence import Sequencer
-from models.unified import Illume
 
 VAL_SEED = 12345
 Shards = Mapping[str, list[str]]  # by source
-
-
-class Learner(Protocol):
-    """What a datamodule relies on in the LightningModule that it feeds (`lightning_modules/stage_module.py`)."""
-
-    model: Illume
-
-    @property
-    def models(self) -> list[Illume]:
-        """All that learn from a batch."""
-
-    @property
-    def sequencer(self) -> Sequencer:
-        """The model's own, so that training asks as inference does."""
-
-    @property
-    def text_tokenizer(self) -> PreTrainedTokenizerBase | None:
-        """Of captions."""
-
-    @property
-    def code_input(self) -> ImageInput | None:
-        """Size of the images that codes are made of, where it is not the data's."""
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """What precomputed codes and features must bear."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +66,16 @@ class StreamDataModule(L.LightningDataModule, ABC):
         self.train_shards: Shards = {}
         self.val_shards: Shards = {}
         self._loader: RankLoader | None = None
-        self._val: list[Any] | None = None
+        self._val: Any = None
 
     @abstractmethod
     def open_reader(self, shards: Shards, seed: int, max_skipped_fraction: float = 1.0) -> ReaderFactory:
         """What opens the readers of these shards; it can be sent to a worker process."""
 
     @property
-    def learner(self) -> Learner:
-        """The module that learns from the batches."""
-        return cast(Learner, self.trainer.lightning_module)
+    def stage(self) -> Any:
+        """The StageModule that learns from the batches (`lightning_modules/stage_module.py`)."""
+        return self.trainer.lightning_module
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""
@@ -122,4 +92,4 @@ class StreamDataModule(L.LightningDataModule, ABC):
             reader = self.open_reader(self.val_shards, VAL_SEED)(*rank_and_world_size())
             self._val = [reader.batch().value for _ in range(self.val_batches)]
             SkipTally().add(reader.stream.take_counts()[0])  # logs them
-        return DataLoader(cast(Any, self._val), batch_size=None)
+        return DataLoader(self._val, batch_size=None)

@@ -10,13 +10,7 @@ from PIL import Image
 
 from common.images import open_image
 from datamodules.conversations import read_dialogue
-from datamodules.decode import (
-    MAX_PLAIN_TEXT_BYTES,
-    image_endings,
-    open_sample_image,
-    sample_json,
-    sample_text,
-)
+from datamodules.decode import MAX_PLAIN_TEXT_BYTES, image_endings, sample_image, sample_json, sample_text
 from datamodules.precomputed import member_name
 from models.document import (
     Branches,
@@ -58,7 +52,7 @@ class TemplateRequest:
     prompts: Prompts = PLAYGROUND
 
     def drop_text(self) -> bool:
-        """Whether the null prompt takes the place of this sample's text."""
+        """Whether the null prompt replaces this sample's text."""
         return self.rng.random() < self.drop
 
     def see(self, name: str = "", whole: bool = True) -> See:
@@ -86,7 +80,7 @@ class TemplateRequest:
 
     def _open(self, name: str) -> Image.Image:
         if not name:
-            return open_sample_image(self.sample)
+            return sample_image(self.sample)
         if name.startswith("__") or not isinstance(self.sample.get(name), bytes):
             raise ValueError("a document names an image that is not in its sample")
         return open_image(self.sample[name])
@@ -151,7 +145,7 @@ def edit(request: TemplateRequest) -> Document:
 
 
 def _named_parts(sample: Mapping[str, Any]) -> Document:
-    """The parts of a sample's document, with the names of images in place of images."""
+    """The parts of a sample's document, whose images are still names."""
     content = sample_json(sample)
     parts = content.get("parts") if isinstance(content, Mapping) else None
     if not isinstance(parts, list) or not parts:
@@ -175,7 +169,7 @@ def _parse_part(part: Any) -> Part:
 
 
 def _load_images(parts: Document, request: TemplateRequest, whole: bool) -> list[Part]:
-    """The parts with images in place of their names."""
+    """The parts with their images loaded."""
     loaded: list[Part] = []
     for part in parts:
         match part:

@@ -73,9 +73,7 @@ class Tally:
             yield printable(f"{count} without codes: {kind} (first: {first})")
 
 
-def tokenize_shard(
-    model: Illume, fingerprints: dict[str, str], path: str, target: Path, batch: int = BATCH
-) -> Tally:
+def tokenize_shard(model: Illume, fingerprints: dict[str, str], path: str, target: Path) -> Tally:
     """Writes one shard with codes, and with features where `fingerprints` has them.
 
     A sample that cannot be read is left out, and one whose image cannot be decoded is written without codes: training
@@ -92,7 +90,7 @@ def tokenize_shard(
     ):
         shard = Shard(local)
         readable = _samples(shard, tally, shown)
-        while samples := list(islice(readable, batch)):
+        while samples := list(islice(readable, BATCH)):
             images: list[dict[str, Tensor]] = []
             good: list[tuple[Sample, str]] = []
             for sample, ending in [(one, ending) for one in samples for ending in image_endings(one)]:
@@ -102,7 +100,7 @@ def tokenize_shard(
                 except ValueError as error:
                     tally.add_failed(str(error), f"{shown} {sample['__key__']}.{ending}")
             for kind, fingerprint in fingerprints.items():
-                encoded = encode_images(model, kind, [squares[kind] for squares in images], batch)
+                encoded = encode_images(model, kind, [squares[kind] for squares in images])
                 for (sample, ending), values in zip(good, encoded, strict=True):
                     sample[f"{member_name(ending, kind)}.{fingerprint}.npy"] = to_npy(values.numpy())
             tally.images += len(good)
@@ -157,9 +155,7 @@ def tokenize(model: Illume, shards: list[str], out: Path, features: bool = False
     """
     names = [Path(masked_urls(shard)).name for shard in shards]  # a URL's query may hold a signature
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(
-            f"two of the shards are named {twice[0]}: give each folder a call and an --out of its own"
-        )
+        raise ValueError(f"two of the shards are named {twice[0]}: give each folder its own call and --out")
     fingerprints = {"codes": model.fingerprint("encoder", "tokenizer")}
     fingerprints |= {"features": model.fingerprint("encoder")} if features else {}
     note = out / "precomputed.json"

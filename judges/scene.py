@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from judges.assessment import HIGHEST, Assessment, Verdict
+from judges.assessment import MAX_SCORE, Assessment, Verdict
 from judges.judge import Judge, Unjudged
 from judges.pixels import to_numpy
-from worlds.playground.captions import place_name
+from worlds.playground.captions import cell_name
 from worlds.playground.judge import UNKNOWN, Reading, SeenObject, read, satisfies
-from worlds.playground.parse import parse_prompt
-from worlds.playground.prompts import NUMBERS, PromptSpec, enumerate_nouns, noun
+from worlds.playground.prompts import NUMBERS, PromptSpec, enumerate_nouns, noun, parse_prompt
 from worlds.playground.sampler import cell_of
 from worlds.playground.scene import MAX_OBJECTS, RADIUS, relation
 
@@ -65,7 +64,7 @@ def assess_reading(reading: Reading, spec: PromptSpec) -> Assessment:
     return Assessment(
         rationale=describe(reading),
         verdicts=verdicts,
-        score=round(HIGHEST * right / len(verdicts)),
+        score=round(MAX_SCORE * right / len(verdicts)),
         overall=satisfies(reading, spec).ok,
     )
 
@@ -84,7 +83,7 @@ def describe(reading: Reading) -> str:
     """What is seen, object by object in reading order, in the words of the playground's dense captions."""
     middle = sum(RADIUS) / 2
     seen = sorted(reading.objects, key=cell_of)
-    said = [f"{'large' if o.radius > middle else 'small'} {o} {place_name(o)}" for o in seen]
+    said = [f"{'large' if o.radius > middle else 'small'} {o} {cell_name(o)}" for o in seen]
     return " , ".join(said) or "nothing"
 
 

@@ -1,35 +1,18 @@
 """Tables: parquet files, and Arrow's own as `datasets` saves them, a few rows at a time."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.foreign_files import check_file
-from common.json_files import read_object
 from datamodules.published_formats.keys import TEXT_KEYS
-from datamodules.published_formats.listing import Rejected
 
 BATCH_ROWS = 64  # that are in memory at once: each may hold a photo
-CACHES = ("cache-", "tmp")  # what map, filter and their like leave beside a data set: its rows again, changed
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Some of a table: row groups of a parquet file, or all of an Arrow file."""
-
-    path: Path
-    groups: tuple[int, ...] = ()
 
 
 def pyarrow() -> Any:
-    """The package.
-
-    Raises:
-        ValueError: it is not installed.
-    """
+    """The package; raises ValueError if it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -46,41 +29,38 @@ def _named(path: Path) -> Iterator[Any]:
         check_file(path)
         yield arrow
     except (arrow.ArrowException, OSError) as error:
-        if getattr(error, "filename", None):  # which then says it itself
+        if getattr(error, "filename", None):  # which is in its message
             raise
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
-def pieces(path: Path, size: int) -> list[tuple[Piece, int]]:
-    """A table in pieces of at least `size` rows, as far as its row groups allow, and how many rows each has."""
+def pieces(path: Path, size: int) -> list[tuple[list[int], int]]:
+    """Row groups that have at least `size` rows together, and how many they have; an Arrow file is one piece."""
     if path.suffix.lower() == ".arrow":
-        return [(Piece(path), sum(len(batch) for batch in _arrow_batches(path)))]
+        return [([], sum(len(batch) for batch in _arrow_batches(path)))]
     with _named(path) as arrow, arrow.parquet.ParquetFile(path) as file:
-        found, groups, rows = [], [], 0
+        found: list[tuple[list[int], int]] = []
+        groups: list[int] = []
+        rows = 0
         for group in range(file.num_row_groups):
             groups.append(group)
             rows += file.metadata.row_group(group).num_rows
             if rows >= size or group == file.num_row_groups - 1:
-                found.append((Piece(path, tuple(groups)), rows))
+                found.append((groups, rows))
                 groups, rows = [], 0
         return found
 
 
-def read_piece(piece: Piece) -> Iterator[dict[str, Any]]:
-    """The rows of a piece."""
-    if piece.path.suffix.lower() == ".arrow":
-        for batch in _arrow_batches(piece.path):
+def read_rows(path: Path, groups: list[int]) -> Iterator[dict[str, Any]]:
+    """The rows of some row groups; all of an Arrow file."""
+    if path.suffix.lower() == ".arrow":
+        for batch in _arrow_batches(path):
             for start in range(0, len(batch), BATCH_ROWS):
                 yield from batch.slice(start, BATCH_ROWS).to_pylist()
         return
-    with _named(piece.path) as arrow, arrow.parquet.ParquetFile(piece.path) as file:
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=list(piece.groups)):
+    with _named(path) as arrow, arrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups):
             yield from batch.to_pylist()
-
-
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """All rows of a small table."""
-    return [row for piece, _ in pieces(path, 1 << 20) for row in read_piece(piece)]
 
 
 def column_kinds(path: Path) -> dict[str, str]:
@@ -127,38 +107,3 @@ def _arrow_batches(path: Path) -> Iterator[Any]:
             yield from map(reader.get_batch, range(reader.num_record_batches))
         else:
             yield from reader
-
-
-def saved_files(folder: Path, rejected: list[Rejected]) -> list[Path]:
-    """The tables of a data set that `save_to_disk` wrote, as its state.json names them.
-
-    Raises:
-        ValueError: it names rows of them alone, or nothing.
-        FileNotFoundError: one is not there.
-    """
-    state = read_object(folder / "state.json")
-    if state.get("_indices_data_files") or state.get("_indices_files"):
-        raise ValueError(
-            f"{folder / 'state.json'} takes some rows alone of its files: save it with flatten_indices() first"
-        )
-    named = state.get("_data_files")
-    names = [one.get("filename") for one in named if isinstance(one, dict)] if isinstance(named, list) else []
-    if not names or not all(isinstance(name, str) and name == Path(name).name for name in names):
-        raise ValueError(f"{folder / 'state.json'} names no files that lie beside it in _data_files")
-    for name in names:
-        check_file(folder / name)
-    beside = sorted(path for path in folder.glob("*.arrow") if path.name not in names)
-    rejected += [Rejected(str(path), "a table that state.json does not name is left out") for path in beside]
-    return [folder / name for name in names]
-
-
-def saved_splits(folder: Path) -> list[str]:
-    """The splits of a DatasetDict.
-
-    Raises:
-        ValueError: its dataset_dict.json names none.
-    """
-    splits = read_object(folder / "dataset_dict.json").get("splits")
-    if not isinstance(splits, list) or not all(isinstance(s, str) and s == Path(s).name for s in splits):
-        raise ValueError(f"{folder / 'dataset_dict.json'} names no splits: {json.dumps(splits)[:100]}")
-    return splits

@@ -10,15 +10,7 @@ from common.images import has_image_extension
 from common.json_files import read_object
 from datamodules.published_formats import tables
 from datamodules.published_formats.files import check_split, of_split, walk
-from datamodules.published_formats.listing import (
-    Chunk,
-    Listing,
-    Members,
-    Options,
-    Rejected,
-    in_chunks,
-    try_samples,
-)
+from datamodules.published_formats.listing import Chunk, Listing, Members, Options, Rejected, attempt, chunked
 from datamodules.published_formats.pictures import read_file
 from datamodules.published_formats.row_samples import EDITS, ListedRow, RowChunk, edit_members
 from datamodules.published_formats.rows import JSON_ENDINGS, Row, read_rows, rows_of_split
@@ -29,11 +21,7 @@ METADATA = {f"metadata{ending}" for ending in (*JSON_ENDINGS, ".csv")}
 
 
 def listing(options: Options) -> Listing:
-    """The edits of the source, of whichever kind it is.
-
-    Raises:
-        FileNotFoundError: it holds none.
-    """
+    """The edits of the source, of whichever kind it is; raises FileNotFoundError if it holds none."""
     rejected: list[Rejected] = []
     source = options.source
     if tables.is_table(source):
@@ -45,7 +33,7 @@ def listing(options: Options) -> Listing:
         if lists := [name for name in names if name.name == listed]:
             return _of_lists(of_split(lists, options, rejected), options, rejected)
     if folders := [str(name.parent) for name in names if name.name == "prompt.json"]:
-        return Listing([PromptFolders(chunk) for chunk in in_chunks(folders, options.size)], EDITS, rejected)
+        return Listing([PromptFolders(chunk) for chunk in chunked(folders, options.size)], EDITS, rejected)
     if any(map(tables.is_table, names)):
         return tables.listing_of(EDITS, options)
     if lists := [name for name in names if name.name.lower() in METADATA]:
@@ -58,11 +46,10 @@ def listing(options: Options) -> Listing:
 def _of_lists(lists: list[Path], options: Options, rejected: list[Rejected]) -> Listing:
     listed = []
     for path in lists:
-        rows = rows_of_split(
-            _flatten_sessions(read_rows(options.folder / path)), check_split(options), rejected
-        )
+        rows = _flatten_sessions(read_rows(options.folder / path))
+        rows = rows_of_split(rows, check_split(options), rejected)
         listed += [ListedRow(where, row, str(path.parent)) for where, row in rows]
-    return Listing([RowChunk(EDITS, chunk) for chunk in in_chunks(listed, options.size)], EDITS, rejected)
+    return Listing([RowChunk(EDITS, chunk) for chunk in chunked(listed, options.size)], EDITS, rejected)
 
 
 def _flatten_sessions(rows: list[Row]) -> list[Row]:
@@ -91,13 +78,12 @@ class PromptFolders(Chunk):
             except (ValueError, OSError) as error:
                 yield Rejected(name, f"a prompt.json cannot be read: {error}")
                 continue
-            befores = sorted(
-                p for p in folder.iterdir() if p.stem.endswith("_0") and has_image_extension(p.name)
-            )
+            images = sorted(path for path in folder.iterdir() if has_image_extension(path.name))
+            befores = [path for path in images if path.stem.endswith("_0")]
             if not befores:
                 yield Rejected(name, "an edit has no images")
             for before in befores:
-                yield from try_samples(f"{name}/{before.name}", partial(_pair, before, instruction))
+                yield from attempt(f"{name}/{before.name}", partial(_pair, before, instruction))
 
     def files(self, options: Options) -> Iterator[Path]:
         for name in self.folders:

@@ -66,11 +66,7 @@ def named_split(name: str) -> str | None:
 
 
 def check_split(options: Options) -> str:
-    """The split that was asked for, by its usual name.
-
-    Raises:
-        ValueError: there is no such split.
-    """
+    """The split that was asked for, by its usual name; raises ValueError if there is no such split."""
     asked = (options.split or "train").lower()
     if asked != ALL and asked not in SPLITS:
         raise ValueError(f"--split {options.split}: there is train, validation, test and all")

@@ -12,15 +12,7 @@ from common.images import has_image_extension
 from common.text import read_text
 from datamodules.published_formats import keys
 from datamodules.published_formats.files import check_split, of_split, split_of, walk
-from datamodules.published_formats.listing import (
-    Chunk,
-    Listing,
-    Members,
-    Options,
-    Rejected,
-    in_chunks,
-    try_samples,
-)
+from datamodules.published_formats.listing import Chunk, Listing, Members, Options, Rejected, attempt, chunked
 from datamodules.published_formats.pictures import read_file
 from datamodules.published_formats.row_samples import PAIRS, ListedRow, RowChunk, pair_members
 from datamodules.published_formats.rows import JSON_ENDINGS, LISTS, Row, read_rows, rows_of_split
@@ -44,7 +36,7 @@ def listing(options: Options) -> Listing:
         lists = of_split(lists, options, rejected) if lists else [Path(options.source.name)]
         rows = _listed_rows(lists, options, rejected)
         rejected += _unlisted(names, rows, options)
-        chunks = [RowChunk(PAIRS, chunk) for chunk in in_chunks(rows, options.size)]
+        chunks = [RowChunk(PAIRS, chunk) for chunk in chunked(rows, options.size)]
         return Listing(chunks, PAIRS, rejected)
     options.check_unused("images", "caption")
     images = [name for name in names if has_image_extension(name.name)]
@@ -60,7 +52,7 @@ def listing(options: Options) -> Listing:
         for name in names
         if name not in texts and not has_image_extension(name.name)
     ]
-    return Listing([CaptionedImages(chunk) for chunk in in_chunks(pairs, options.size)], PAIRS, rejected)
+    return Listing([CaptionedImages(chunk) for chunk in chunked(pairs, options.size)], PAIRS, rejected)
 
 
 @dataclass(frozen=True)
@@ -71,7 +63,7 @@ class CaptionedImages(Chunk):
 
     def samples(self, options: Options) -> Iterator[Members | Rejected]:
         for image, text in self.pairs:
-            yield from try_samples(image, partial(_pair, options.source, image, text))
+            yield from attempt(image, partial(_pair, options.source, image, text))
 
     def files(self, options: Options) -> Iterator[Path]:
         yield from (options.source / name for pair in self.pairs for name in pair if name is not None)
@@ -90,7 +82,7 @@ def _pair(source: Path, image: str, text: str | None) -> Iterator[Members | str]
 
 
 def _texts(image: Path) -> list[Path]:
-    """Where the caption of an image may stand."""
+    """The files that may hold the caption of an image."""
     endings = [ending for name in BESIDE for ending in (name, name.upper())]
     return [path for e in endings for path in (image.with_suffix(e), image.with_name(image.name + e))]
 
@@ -123,9 +115,8 @@ def _listed_rows(lists: Sequence[Path], options: Options, rejected: list[Rejecte
 def _unlisted(names: Sequence[Path], rows: Sequence[ListedRow], options: Options) -> Iterator[Rejected]:
     """The images of the folder that no row names; none where the rows speak of another folder."""
     named = [(keys.named_image(row), folder) for _, row, folder in rows]
-    known = {
-        posixpath.normpath(path) for name, folder in named for path in (name, f"{folder}/{name}") if name
-    }
+    paths = (path for name, folder in named for path in (name, f"{folder}/{name}") if name)
+    known = set(map(posixpath.normpath, paths))
     splits = (None, check_split(options))
     for name in names if options.images is None else ():
         if has_image_extension(name.name) and str(name) not in known and split_of(name) in splits:

@@ -8,7 +8,7 @@ from typing import Any
 
 from datamodules.decode import image_endings, sample_json, sample_text
 from datamodules.published_formats import keys
-from datamodules.published_formats.listing import Chunk, Listing, Members, Options, Rejected, try_samples
+from datamodules.published_formats.listing import Chunk, Listing, Members, Options, Rejected, attempt
 from datamodules.published_formats.pictures import read_picture
 from datamodules.published_formats.row_samples import PAIRS, pair_members
 from datamodules.shard import BrokenShard, Sample, Shard
@@ -40,7 +40,7 @@ class ShardChunk(Chunk):
             return
         for number, entry in enumerate(shard.entries):
             make = partial(_pairs, shard, number, options.caption)
-            yield from try_samples(f"{self.path} {entry.key}", make)
+            yield from attempt(f"{self.path} {entry.key}", make)
         if shard.cut is not None:
             yield Rejected(self.path, shard.cut)
         shard.close()

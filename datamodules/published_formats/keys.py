@@ -29,9 +29,7 @@ def first_key(names: list[str], keys: Mapping[str, Any]) -> str | None:
 
 def image_key(row: Mapping[str, Any]) -> str | None:
     """The key of the image: one that holds it before one that names it."""
-    given = {
-        key: value for key, value in row.items() if value and isinstance(value, (str, bytes, dict, list))
-    }
+    given = {k: v for k, v in row.items() if v and isinstance(v, (str, bytes, dict, list))}
     return first_key(IMAGE + IMAGE_PATH, given)
 
 
@@ -60,9 +58,8 @@ def caption_key(row: Mapping[str, Any], asked: str | None, where: str) -> str | 
     if asked is not None:
         return asked if row.get(asked) not in (None, "", []) else None
     image = image_key(row)
-    found = [
-        k for k, v in row.items() if isinstance(k, str) and k != image and is_caption(k) and _has_text(v)
-    ]
+    texts = (key for key, value in row.items() if isinstance(key, str) and _has_text(value))
+    found = [key for key in texts if key != image and is_caption(key)]
     if len(found) > 1:
         raise ValueError(
             f"{where} has captions in {', '.join(found[:-1])} and {found[-1]}: choose with --caption {found[0]}"
@@ -97,7 +94,7 @@ def edit_keys(row: Any, instruction: str | None) -> tuple[str, str, str] | None:
     """The keys of an edit: the image before, the instruction, the image after; None where one of them is missing.
 
     Columns that hold images come before those that name them, and texts that name none are no images: HQ-Edit has
-    `input` and `output` in words beside `input_image` and `output_image`, and instructions without images have them too.
+    `input` and `output` as text beside `input_image` and `output_image`, and instructions without images have them too.
     """
     if not isinstance(row, Mapping):
         return None

@@ -38,11 +38,7 @@ class Options:
         return self.source if self.source.is_dir() else self.source.parent
 
     def check_unused(self, *names: str) -> None:
-        """Makes sure that options which would do nothing are not given.
-
-        Raises:
-            ValueError: one is.
-        """
+        """Makes sure that options which would do nothing are not given; raises ValueError if one is."""
         for name in names:
             if getattr(self, name) is not None:
                 raise ValueError(f"--{name} has no meaning for {self.source}: leave it out")
@@ -82,13 +78,13 @@ class Listing:
     rejected: list[Rejected] = field(default_factory=list)
 
 
-def in_chunks(rows: Sequence[Row], size: int) -> list[list[Row]]:
+def chunked(rows: Sequence[Row], size: int) -> list[list[Row]]:
     """Rows by `size`."""
     return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
 
 
-def try_samples(what: str, make: Callable[[], Iterable[Members | str]]) -> Iterator[Members | Rejected]:
-    """The samples of one row; where one cannot be made, the reason stands in its place."""
+def attempt(what: str, make: Callable[[], Iterable[Members | str]]) -> Iterator[Members | Rejected]:
+    """The samples of one row; the reason where one cannot be made."""
     try:
         for made in make():
             yield Rejected(what, made) if isinstance(made, str) else made

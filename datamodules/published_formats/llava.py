@@ -4,17 +4,13 @@ from typing import Any
 
 from datamodules.published_formats import tables
 from datamodules.published_formats.files import check_split
-from datamodules.published_formats.listing import Listing, Options, Rejected, in_chunks
+from datamodules.published_formats.listing import Listing, Options, Rejected, chunked
 from datamodules.published_formats.row_samples import DIALOGUES, ListedRow, RowChunk
 from datamodules.published_formats.rows import JSON_ENDINGS, read_rows, rows_of_split
 
 
 def listing(options: Options) -> Listing:
-    """The rows of the file.
-
-    Raises:
-        ValueError: it is a folder, or no list of rows.
-    """
+    """The rows of the file; raises ValueError if it is a folder, or no list of rows."""
     source = options.source
     if tables.is_table(source) or (source.is_dir() and any(map(tables.is_table, source.rglob("*")))):
         return tables.listing_of(DIALOGUES, options)
@@ -26,11 +22,11 @@ def listing(options: Options) -> Listing:
     rejected: list[Rejected] = []
     rows = rows_of_split(read_rows(source), check_split(options), rejected)
     named = [ListedRow(_name(where, row), row) for where, row in rows]
-    chunks = [RowChunk(DIALOGUES, chunk) for chunk in in_chunks(named, options.size)]
+    chunks = [RowChunk(DIALOGUES, chunk) for chunk in chunked(named, options.size)]
     return Listing(chunks, DIALOGUES, rejected)
 
 
 def _name(where: str, row: Any) -> str:
-    """Where a row stands, and its own id."""
+    """The position of a row in its file, and its own id."""
     name = row.get("id") if isinstance(row, dict) else None
     return f"{where} (id {str(name)[:60]})" if isinstance(name, (str, int)) else where

@@ -26,7 +26,6 @@ SIGNATURES = {
     b"\0\0\0\x0cjP  ": "jp2",
 }
 BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")  # of JPEG, PNG, GIF and WebP
-OUTSIDE = "an image's path leads out of the folder"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,11 @@ def read_picture(source: Any, roots: Sequence[Path]) -> Picture:
     if isinstance(held, bytes):
         return _checked(held, "")
     try:
-        return read_file(find(held, roots))
+        paths = _paths(held, roots)
+        found = next((path for path in paths if path.exists()), None)
+        if found is None:
+            raise ValueError(f"an image is missing: {held[:200]}{_like(paths)}")
+        return read_file(found)
     except UnreadableImage as error:
         kind, _, detail = str(error).partition(": ")
         raise ValueError(f"{kind}: {held[:200]}" + (f", {detail}" if detail else "")) from error
@@ -61,7 +64,8 @@ def picture_file(source: Any, roots: Sequence[Path]) -> Path | None:
     """The file that `read_picture` would read; None where it would read none."""
     try:
         held = _held(source)
-        return None if isinstance(held, bytes) else _first(held, roots)
+        paths = [] if isinstance(held, bytes) else _paths(held, roots)
+        return next((path for path in paths if path.exists()), None)
     except (ValueError, OSError):
         return None
 
@@ -87,50 +91,25 @@ def _held(source: Any) -> bytes | str:
     return source
 
 
-def find(name: str, roots: Sequence[Path]) -> Path:
-    """The file of a name, below the first of the folders that has it. Links are followed, wherever they lead.
-
-    Raises:
-        ValueError: the name itself leads out of the folders, or none has it.
-    """
-    found = _first(name, roots)
-    if found is None:
-        raise ValueError(f"an image is missing: {name[:200]}{_like(_paths(name, roots))}")
-    return found
-
-
-def _first(name: str, roots: Sequence[Path]) -> Path | None:
-    return next((path for path in _paths(name, roots) if path.exists()), None)
-
-
 def _paths(name: str, roots: Sequence[Path]) -> list[Path]:
-    name = name.replace("\\", "/")
-    return [below(root, name) for root in roots]
-
-
-def below(root: Path, name: str) -> Path:
-    """A path below a folder.
+    """A name below each of the folders; links are followed, wherever they lead.
 
     Raises:
-        ValueError: the name leads out of it.
+        ValueError: the name itself leads out of one.
     """
-    plain = posixpath.normpath(name)
+    plain = posixpath.normpath(name.replace("\\", "/"))
     if "\0" in name:
         raise ValueError("an image's path is no path")
-    if PurePosixPath(plain).is_absolute():
-        if not PurePosixPath(plain).is_relative_to(os.path.abspath(root)):
-            raise ValueError(f"{OUTSIDE}: {name[:200]}")
-    elif plain.split("/")[0] == "..":
-        raise ValueError(f"{OUTSIDE}: {name[:200]}")
-    return root / plain
+    for root in roots:
+        absolute = PurePosixPath(plain).is_absolute()
+        inside = PurePosixPath(plain).is_relative_to(os.path.abspath(root)) if absolute else True
+        if not inside or plain.split("/")[0] == "..":
+            raise ValueError(f"an image's path leads out of the folder: {name[:200]}")
+    return [root / plain for root in roots]
 
 
 def read_file(path: Path) -> Picture:
-    """The image of a file.
-
-    Raises:
-        ValueError: it is missing, no plain file, too large, or no image.
-    """
+    """The image of a file; raises ValueError if it is missing, no plain file, too large, or no image."""
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):

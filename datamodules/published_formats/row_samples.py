@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from datamodules.conversations import read_dialogue
 from datamodules.decode import MAX_JSON_BYTES, MAX_TEXT_BYTES
 from datamodules.published_formats import keys
-from datamodules.published_formats.listing import ROW_ERRORS, Chunk, Members, Options, Rejected, try_samples
+from datamodules.published_formats.listing import ROW_ERRORS, Chunk, Members, Options, Rejected, attempt
 from datamodules.published_formats.pictures import Picture, picture_file, read_picture
 from models.document import See
 
@@ -19,7 +19,7 @@ MISSING = {"nan", "none", "null", "<na>", "n/a"}  # what tables are saved with w
 
 
 class ListedRow(NamedTuple):
-    """A row, where it stands, and the folder of its list, from the source's on."""
+    """A row, its position (file and line), and its list's folder relative to the source."""
 
     where: str
     row: Any
@@ -36,7 +36,7 @@ class RowChunk(Chunk):
     def samples(self, options: Options) -> Iterator[Members | Rejected]:
         for where, row, folder in self.rows:
             roots = self._roots(options, row, folder)
-            yield from try_samples(where, partial(row_samples, self.kind, row, roots, options.caption))
+            yield from attempt(where, partial(row_samples, self.kind, row, roots, options.caption))
 
     def files(self, options: Options) -> Iterator[Path]:
         for _, row, folder in self.rows:
@@ -193,11 +193,7 @@ def text_member(text: Any) -> bytes:
 
 
 def json_member(value: Any) -> bytes:
-    """A JSON value as the member of a sample.
-
-    Raises:
-        ValueError: it is longer than training reads.
-    """
+    """A JSON value as the member of a sample; raises ValueError if it is longer than training reads."""
     return _encode(json.dumps(value, ensure_ascii=False), MAX_JSON_BYTES)
 
 

@@ -10,20 +10,21 @@ from common.foreign_files import check_file
 from common.json_files import parse_json_or_lines
 from common.text import decode_text
 from datamodules.conversations import has_dialogue
-from datamodules.published_formats.arrow import read_table
+from datamodules.published_formats.arrow import pieces
+from datamodules.published_formats.arrow import read_rows as read_table_rows
 from datamodules.published_formats.files import ALL, left_out, named_split
 from datamodules.published_formats.keys import edit_keys, image_key
 from datamodules.published_formats.listing import Rejected
 from datamodules.shard import packed_by
 
-Row = tuple[str, Any]  # where it stands, and what it holds
+Row = tuple[str, Any]  # its position (file and line), and its values
 JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 LISTS = (*JSON_ENDINGS, ".csv", ".tsv", ".txt", ".parquet")
 DELIMITERS = (",", "\t", ";", "|")
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, each with where it stands.
+    """The rows of a file, each with its position.
 
     Raises:
         ValueError: the file is of another kind or shape; the message names the line.
@@ -31,7 +32,8 @@ def read_rows(path: Path) -> list[Row]:
     """
     check_file(path)
     if path.suffix.lower() == ".parquet":
-        return [(f"{path.name}, row {n}", row) for n, row in enumerate(read_table(path), 1)]
+        rows = (row for groups, _ in pieces(path, 1 << 20) for row in read_table_rows(path, groups))
+        return [(f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1)]
     content = path.read_bytes()
     if packed := packed_by(content):
         raise ValueError(f"{path} is packed: unpack {packed} first")
@@ -103,9 +105,7 @@ def _coco(images: list[Any], annotations: list[Any], path: Path) -> list[Any]:
     named = {_id(i, "id"): i.get("file_name") for i in images if isinstance(i, dict)}
     captioned = [a for a in annotations if isinstance(a, dict) and "caption" in a]
     if annotations and not captioned:
-        raise ValueError(
-            f"{path} has annotations without captions: COCO's captions_*.json is the file that has them"
-        )
+        raise ValueError(f"{path} has annotations without captions: take COCO's captions_*.json")
     rows: list[Any] = [{"image": named.get(_id(a, "image_id")), "caption": a["caption"]} for a in captioned]
     rows += [a for a in annotations if not (isinstance(a, dict) and "caption" in a)]
     bare = named.keys() - {_id(a, "image_id") for a in captioned}

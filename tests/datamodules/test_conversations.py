@@ -150,7 +150,7 @@ def test_images_named_within_turns_come_in_their_order():
         (
             {"images": ["a", "b"], "conversations": ONE},
             1,
-            "a conversation names other images than there are: 2, of 1",
+            "a conversation names other images than there are: 2 of 1",
         ),
         (talk(("human", "draw a dog"), ("gpt", "<image>")), 1, "a conversation has an image in an answer"),
         (talk(("human", "<|image_1|> what ?"), ("gpt", "x")), 1, "a conversation has other image marks"),

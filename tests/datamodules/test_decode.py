@@ -15,7 +15,7 @@ from datamodules.decode import (
     decode_image,
     image_ending,
     image_endings,
-    open_sample_image,
+    sample_image,
     sample_json,
     sample_text,
 )
@@ -128,7 +128,7 @@ def test_json():
 
 def test_a_sample_without_an_image_is_refused():
     with pytest.raises(ValueError, match="a sample has no image"):
-        open_sample_image({"txt": b"hello"})
+        sample_image({"txt": b"hello"})
 
 
 def test_a_whole_image_keeps_its_shape_and_a_strip_makes_no_filter_of_gigabytes():
@@ -166,7 +166,7 @@ def test_an_image_in_a_shard_may_end_in_all_that_pil_reads(ending, kind):
     data = encoded(Image.new("RGB", (16, 16), (200, 10, 10)), kind)
     sample = {"__key__": "a", ending: data, "txt": b"red", f"0.{ending}": data, "codes.0123456789ab.npy": b""}
     assert image_ending(sample) == ending and image_endings(sample) == [ending, f"0.{ending}"]
-    assert abs(np.asarray(open_sample_image(sample))[..., 0].mean() - 200) < 8
+    assert abs(np.asarray(sample_image(sample))[..., 0].mean() - 200) < 8
 
 
 def test_of_two_images_in_a_raw_pair_the_usual_one_is_taken():

@@ -4,7 +4,6 @@ import io
 import itertools
 import json
 import math
-import pickle
 import random
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,49 +14,14 @@ import torch
 from PIL import Image
 
 from datamodules.document_datamodule import DocumentDataModule, SourceConfig
-from datamodules.image_datamodule import ImageDataModule
-from datamodules.loader import RankLoader
 from datamodules.precomputed import to_npy
 from models.slices import Slicing
 from models.unified import Illume
+from tests.datamodules.documents import data, module
 from tests.datamodules.tars import png, write_samples
 from tests.fixtures import FixedStage, tiny_illume
-from worlds.playground import shards
 
-__all__ = ["tiny_illume"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    shards.main(
-        ["--out", str(folder), "--scale", "0.002", "--workers", "1", "--only", "pairs,questions,edits"]
-    )
-    return folder
-
-
-@pytest.fixture
-def module(data, tiny_illume):
-    def make(workers=0, sources=None, sequence_length=600, **options):
-        configs = sources or {
-            "draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 0.5},
-            "questions": {"shards": str(data / "questions"), "template": "document", "weight": 0.3},
-            "edits": {"shards": str(data / "edits"), "template": "edit", "weight": 0.2},
-        }
-        made = DocumentDataModule(
-            {name: SourceConfig(**config) for name, config in configs.items()},
-            sequences_per_batch=3,
-            batches_per_epoch=5,
-            sequence_length=sequence_length,
-            look_ahead=16,
-            workers=workers,
-            **options,
-        )
-        made.trainer = SimpleNamespace(lightning_module=FixedStage(tiny_illume))
-        made.setup()
-        return made
-
-    return make
+__all__ = ["data", "module", "tiny_illume"]
 
 
 def same(a, b):
@@ -66,21 +30,6 @@ def same(a, b):
         and torch.equal(a.images, b.images)
         and torch.equal(a.documents, b.documents)
     )
-
-
-@pytest.mark.parametrize(("workers", "later"), [(0, 0), (2, 2), (4, 4), (0, 4), (2, 0)])
-@pytest.mark.parametrize("cut", [3, 7])
-def test_it_goes_on_where_it_was_cut(module, workers, later, cut):
-    """In the middle of an epoch and of the second one; what waits in the packing buffer is read again."""
-    whole = module(0).train_dataloader()
-    batches = [batch for _ in range(3) for batch in whole]
-    broken, head = module(workers).train_dataloader(), []
-    while len(head) < cut:
-        head += itertools.islice(broken, cut - len(head))
-    again = module(later).train_dataloader()
-    again.load_state_dict(broken.state_dict())
-    rest = [batch for _ in range(3) for batch in again][: 15 - cut]
-    assert all(same(a, b) for a, b in zip(head + rest, batches, strict=True))
 
 
 def test_rows_are_full_and_of_one_length(module):
@@ -169,33 +118,6 @@ def test_special_words_in_a_caption_stay_text(module, tmp_path, tiny_illume):
     assert (
         tiny_illume.text_tokenizer.decode(first).replace(" ", "") == f"draw:{words}".replace(" ", "").lower()
     )
-
-
-@pytest.mark.parametrize("kind", ["documents", "images"])
-def test_it_goes_to_a_process_that_shares_no_memory(module, data, kind, tiny_illume):
-    """As on macOS and Windows, and on Linux from Python 3.14: what workers need is pickled."""
-    if kind == "documents":
-        loader = module().train_dataloader()
-    else:
-        images = ImageDataModule(str(data / "pairs"), str(data / "pairs/val"), batches_per_epoch=2)
-        images.trainer = SimpleNamespace(lightning_module=FixedStage(tiny_illume))
-        images.setup()
-        loader = images.train_dataloader()
-    first = next(iter(loader))
-    copied = RankLoader(pickle.loads(pickle.dumps(loader.dataset.open_reader)), 2)
-    again = next(iter(copied))
-    assert torch.equal(first.images, again.images)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_source_of_nothing_but_broken_samples_is_one_line(module, tmp_path, workers):
-    write_samples(tmp_path / "0.tar", {str(i): {"txt": b"no image"} for i in range(9)})
-    sources = {"pairs": {"shards": str(tmp_path), "template": "draw", "weight": 1.0}}
-    with pytest.raises(
-        ValueError, match="^source 'pairs' gave not one good sample: a sample has no image"
-    ) as error:
-        list(module(workers, sources).train_dataloader())
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("weights", [(0.0, 0.0), (-1.0, 2.0), (math.inf, 1.0), (math.nan, 1.0)])

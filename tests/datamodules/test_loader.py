@@ -7,8 +7,7 @@ import logging
 import pytest
 
 from datamodules.loader import Batch, RankLoader, Reader, reader_of
-from datamodules.skip_rate import ReadCounts
-from datamodules.skips import Skip, TooManySkipped
+from datamodules.skips import ReadCounts, Skip, TooManySkipped
 from datamodules.source_stream import Source
 from datamodules.stream import MixedStream
 from tests.datamodules.tars import write_shards

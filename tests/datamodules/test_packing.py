@@ -9,7 +9,7 @@ import pytest
 from datamodules.packing import PackedReader, fill_row
 from datamodules.source_stream import Source
 from datamodules.stream import MixedStream
-from tests.datamodules.tars import write_shards
+from tests.datamodules.tars import write_samples, write_shards
 
 
 def test_a_row_takes_the_oldest_and_is_filled_as_well_as_can_be():
@@ -62,3 +62,29 @@ def test_it_goes_on_where_it_was_cut(sources, cut):
     rest = PackedReader(MixedStream(sources, 3), 100)
     rest.load_state_dict(json.loads(json.dumps(packer.state_dict())))
     assert head + rows(rest, 40 - cut) == whole
+
+
+def words(sample, rng):
+    return sample["txt"].decode() + f"/{rng.random():.6f}"
+
+
+def test_what_waits_is_not_read_again_from_a_shard_that_was_replaced(tmp_path):
+    """Of the same keys and other texts; once the shard is put back, what waited is read as it was."""
+
+    def shard(word):
+        return str(write_samples(tmp_path / "0.tar", {f"{i:03d}": {"txt": word} for i in range(200)}))
+
+    sources = {"a": Source([shard(b"word")], 1, words)}
+    packer = PackedReader(MixedStream(sources, 5), 20, look_ahead=8)
+    packer.row()
+    state = json.loads(json.dumps(packer.state_dict()))
+    state["stream"]["sources"]["a"].update(open=[], next=1)  # its epoch is over: only what waits shows it
+    shard(b"other word")
+    with pytest.raises(
+        ValueError, match="0.tar is not what it was when this run read from it: put that back"
+    ):
+        PackedReader(MixedStream(sources, 5), 20, look_ahead=8).load_state_dict(state)
+    shard(b"word")
+    again = PackedReader(MixedStream(sources, 5), 20, look_ahead=8)
+    again.load_state_dict(state)
+    assert [item.value for item in again.waiting] == [item.value for item in packer.waiting]

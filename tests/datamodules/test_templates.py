@@ -131,11 +131,11 @@ def test_a_conversation_sees_several_images_in_the_order_of_their_numbers():
 @pytest.mark.parametrize(
     "said, members, reason",
     [
-        ({"image": "a.jpg"}, {}, "a conversation names other images than there are: 1, of 0"),
+        ({"image": "a.jpg"}, {}, "a conversation names other images than there are: 1 of 0"),
         (
             {"image": ["a.jpg", "b.jpg"]},
             {"jpg": png(3)},
-            "a conversation names other images than there are: 2, of 1",
+            "a conversation names other images than there are: 2 of 1",
         ),
         ({"video": "a.mp4"}, {"jpg": png(3)}, "a conversation needs a video"),
         ({}, {"jpg": png(3), "png": png(3)}, "a conversation has fewer image marks than images"),

@@ -30,7 +30,7 @@ HERE = [
     "--data.init_args.val=data", "--data.init_args.batch_size=2", "--data.init_args.batches_per_epoch=3",
     "--data.init_args.val_batches=1", "--data.init_args.workers=0", "--data.init_args.readers=1",
     "--data.init_args.image_size=24", "--model.init_args.detokenizer.image_size=24",
-    "--model.init_args.detokenizer.steps=2", "--model.init_args.detokenizer.from=sd",
+    "--model.init_args.detokenizer.steps=2", "--model.init_args.detokenizer.path=sd",
 ]  # fmt: skip
 
 
@@ -136,7 +136,9 @@ def test_codes_are_those_of_inference_where_the_detokenizer_s_images_are_larger(
     write_samples(world / "photos/0.tar", {str(i): {"png": photo} for i, photo in enumerate(photos)})
     stage = module(world, sizes={"image_size": 96})
     stage.configure_model()
-    data = ImageDataModule("photos", "photos", 96, 2, 1, 1, workers=0, readers=1)
+    data = ImageDataModule(
+        "photos", "photos", 96, 2, batches_per_epoch=1, val_batches=1, workers=0, readers=1
+    )
     data.trainer = SimpleNamespace(lightning_module=stage)
     data.setup()
     (batch,) = data.train_dataloader()

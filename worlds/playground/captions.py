@@ -1,4 +1,4 @@
-"""Says what a scene shows: a short caption in a prompt's words, a dense one of all, and single objects."""
+"""Captions of scenes: a short one worded as a prompt, a dense one of all objects, and references to single objects."""
 
 import numpy as np
 
@@ -22,8 +22,8 @@ def caption(scene: Scene, rng: np.random.Generator, category: str | None = None)
     return prompt_text(spec_of(scene, category, colours), rng)
 
 
-def place_name(item: SceneObject) -> str:
-    """The lattice cell in words: "top left"."""
+def cell_name(item: SceneObject) -> str:
+    """The name of an object's lattice cell: "top left"."""
     row, column = cell_of(item)
     return f"{ROWS[row]} {COLUMNS[column]}"
 
@@ -32,13 +32,13 @@ def dense_caption(scene: Scene) -> str:
     """All objects in reading order, as "large red circle top left , small blue star middle center"."""
     middle = sum(RADIUS) / 2
     return " , ".join(
-        f"{'large' if item.radius > middle else 'small'} {item.colour} {item.shape} {place_name(item)}"
+        f"{'large' if item.radius > middle else 'small'} {item.colour} {item.shape} {cell_name(item)}"
         for item in scene.objects
     )
 
 
 def refer_to(item: SceneObject, scene: Scene, rng: np.random.Generator) -> str | None:
-    """Words that mean this object alone: "the circle" or "the red circle"; None where no such words are."""
+    """A phrase for this object alone: "the circle" or "the red circle"; None where there is none."""
     alike = [other for other in scene.objects if other.shape == item.shape]
     if len(alike) == 1 and rng.random() < 0.5:
         return f"the {item.shape}"

@@ -1,7 +1,7 @@
-"""Finds what stands out from the ground: removes the soft light, then joins bright pixels into components.
+"""Finds connected components on the ground: removes the soft light, then joins bright pixels of like hue.
 
-Works on a whole batch at once with numpy alone. Pixels that stand out are kept as a flat list, F of them, so
-that the cost follows what is drawn.
+Works on a whole batch at once with numpy alone. Foreground pixels are kept as a flat list, F of them, so that the cost
+follows what is drawn.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Components:
     """K components of a batch of N images.
 
     contrast: (N, H, W, 3) images less their ground; labels: (N, H, W) the component of each pixel, or -1.
-    Of each component (K,): image, the index of its image; x and y, the mean of its pixels' places; area, how
+    Of each component (K,): image, the index of its image; x and y, the mean of its pixels' positions; area, how
     many they are; paint (K, 3), the contrast of its inside.
     """
 
@@ -74,22 +74,22 @@ def foreground(contrast: np.ndarray) -> np.ndarray:
     """Mask (N, H, W) of solid pixels, and of faint stains away from them."""
     strength = contrast.max(axis=3)
     solid = np.zeros(strength.shape, dtype=bool)
-    place = np.nonzero(strength > CANDIDATE)
-    pixels = contrast[place]  # (F, 3)
+    pixel_index = np.nonzero(strength > CANDIDATE)
+    pixels = contrast[pixel_index]  # (F, 3)
     nearest = (pixels @ HUES.T).argmax(axis=1)
-    solid[place] = (pixels * HUES[nearest]).sum(axis=1) > SOLID * PAINT_LENGTHS[nearest]
+    solid[pixel_index] = (pixels * HUES[nearest]).sum(axis=1) > SOLID * PAINT_LENGTHS[nearest]
     return solid | ((_box_mean(strength) > GHOST) & ~dilate(solid, 3))
 
 
 def _neighbours(mask: np.ndarray, contrast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each of F pixels of `mask` its neighbours (4, F), itself if none is alike, and if all are (F,)."""
     n, height, width = mask.shape
-    place = np.nonzero(mask)
+    pixel_index = np.nonzero(mask)
     order = np.full((n, height + 2, width + 2), -1, dtype=np.int32)
-    image, row, column = place[0], place[1] + 1, place[2] + 1
+    image, row, column = pixel_index[0], pixel_index[1] + 1, pixel_index[2] + 1
     own = np.arange(image.size, dtype=np.int32)
     order[image, row, column] = own
-    hue = contrast[place]
+    hue = contrast[pixel_index]
     hue = hue / np.maximum(np.linalg.norm(hue, axis=1, keepdims=True), 1e-6)
     links, inner = [], []
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from worlds.playground.captions import place_name, refer_to
+from worlds.playground.captions import cell_name, refer_to
 from worlds.playground.combinations import is_held_out
 from worlds.playground.prompts import noun, pick
-from worlds.playground.sampler import COLOUR_NAMES, arrange, place, sample_scene
+from worlds.playground.sampler import COLOUR_NAMES, arrange, place_object, sample_scene
 from worlds.playground.scene import MAX_OBJECTS, SHAPES, Scene, SceneObject
 
 INSTRUCTIONS = {
@@ -22,7 +22,7 @@ STARTS = ("mixed", "mixed", "two_object", "color_attr", "position", "single_obje
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to a scene: `what` is changed `to` a colour, a shape or a place; `after` is the result."""
+    """What happens to a scene: `what` is changed `to` a colour, a shape or a cell; `after` is the result."""
 
     kind: str
     what: str
@@ -43,13 +43,13 @@ class Edit:
 def _addition(scene: Scene, rng: np.random.Generator) -> Change | None:
     if len(scene.objects) == MAX_OBJECTS:
         return None
-    item = place(rng, pick(rng, SHAPES), pick(rng, COLOUR_NAMES), list(scene.objects))
+    item = place_object(rng, pick(rng, SHAPES), pick(rng, COLOUR_NAMES), list(scene.objects))
     after = arrange([*scene.objects, item], scene.texture_seed)
-    return Change("add", noun(1, item.colour, item.shape), place_name(item), after)
+    return Change("add", noun(1, item.colour, item.shape), cell_name(item), after)
 
 
 def propose_change(scene: Scene, rng: np.random.Generator, kind: str) -> Change | None:
-    """A random change of the kind, of an object that words can single out; None where there is none."""
+    """A random change of the kind, of an object that a phrase singles out; None where there is none."""
     if kind == "add":
         return _addition(scene, rng)
     item = pick(rng, scene.objects)

@@ -1,8 +1,8 @@
 """Reads images of the playground back into objects, and judges whether they show what a prompt asks for.
 
-Stands where a large multimodal model stands as the judge in the paper. It knows the world's shapes and
+Takes the role of the paper's judge, a large multimodal model. It knows the world's shapes and
 colours but not its lattice: each component's soft mask is compared with every shape at several radii and
-sub-pixel places. What resembles none, or two as much, is kept as "unknown": a stain makes an image wrong.
+sub-pixel offsets. What resembles none, or two as much, is kept as "unknown": a stain makes an image wrong.
 """
 
 from collections import Counter
@@ -25,9 +25,9 @@ SMALLEST = 30  # pixels; a component smaller than this is no shape, whatever its
 REACH = 10  # pixels from a component's middle to the border of its window
 RADII = np.arange(5.5, 7.6, 0.5)
 OFFSETS = np.arange(-1.5, 1.6, 0.5)  # of a shape's centre from the window's middle
-LEAST_MATCH = 0.9  # similarity of masks below which a component is no shape
-MOST_DOUBT = 0.8  # the best shape's mismatch over the next one's, above which the shape is anyone's guess
-LEAST_HUE = 0.93  # cosine below which a paint is no colour
+MIN_MATCH = 0.9  # similarity of masks below which a component is no shape
+MAX_DOUBT = 0.8  # the best shape's mismatch over the next one's, above which the shape is anyone's guess
+MIN_HUE_COSINE = 0.93  # cosine below which a paint is no colour
 LEVELS = (0.65, 1.35)  # how much darker or brighter than its colour, lit from in front, a paint may be
 
 
@@ -107,7 +107,7 @@ def _colours(paint: np.ndarray) -> list[str]:
     cosines = paint @ HUES.T / length[:, None]  # (K, colours)
     nearest = cosines.argmax(axis=1)
     level = length / PAINT_LENGTHS[nearest]
-    sure = (cosines.max(axis=1) > LEAST_HUE) & (level > LEVELS[0]) & (level < LEVELS[1])
+    sure = (cosines.max(axis=1) > MIN_HUE_COSINE) & (level > LEVELS[0]) & (level < LEVELS[1])
     names = list(COLOURS)
     return [names[i] if s else UNKNOWN for i, s in zip(nearest, sure, strict=True)]
 
@@ -120,7 +120,7 @@ def _read_batch(images: np.ndarray) -> list[Reading]:
     matches = _match(_soft_masks(found, shaped, column, row))
     known: dict[int, SeenObject] = {}
     for k, left, top, best, score, doubt in zip(shaped.tolist(), column, row, *matches, strict=True):
-        if score >= LEAST_MATCH and doubt <= MOST_DOUBT and colours[k] != UNKNOWN:
+        if score >= MIN_MATCH and doubt <= MAX_DOUBT and colours[k] != UNKNOWN:
             shape, radius, dx, dy = _templates()[1][best]
             x, y = float(left + 0.5 + dx), float(top + 0.5 + dy)
             known[k] = SeenObject(shape, colours[k], x, y, radius, float(score))
@@ -142,12 +142,12 @@ def _misplaced(first: SeenObject, second: SeenObject, wanted: str) -> list[str]:
     where = relation(first, second)
     if where == wanted:
         return []
-    place = where or "neither clearly beside nor clearly above or below"
-    return [f"asked for {first.shape} {wanted} {second.shape}, but the {first} is {place} the {second}"]
+    found = where or "neither clearly beside nor clearly above or below"
+    return [f"asked for {first.shape} {wanted} {second.shape}, but the {first} is {found} the {second}"]
 
 
 def satisfies(reading: Reading, spec: PromptSpec) -> Verdict:
-    """Whether an image shows what a prompt asks for, in number, colour, shape and place, and nothing else."""
+    """Whether an image shows what a prompt asks for, in number, colour, shape and position, and nothing else."""
     wanted: Counter[tuple[str | None, str]] = Counter()
     for count, colour, shape in spec.objects:
         wanted[colour, shape] += count
@@ -169,7 +169,7 @@ def satisfies(reading: Reading, spec: PromptSpec) -> Verdict:
 
 
 def same_scene(reading: Reading, scene: Scene, tolerance: float = 5.0) -> bool:
-    """Whether an image shows a scene's objects, each within `tolerance` pixels of its place, and no more."""
+    """Whether an image shows a scene's objects, each within `tolerance` pixels of its position, and no more."""
     rest = list(reading.objects)
     for item in scene.objects:
         alike = [o for o in rest if (o.shape, o.colour) == (item.shape, item.colour)]

@@ -1,4 +1,4 @@
-"""Prompts that ask for a scene: what they demand (`PromptSpec`) and how they say it in English.
+"""Prompts that ask for a scene: what they demand (`PromptSpec`), written in English and parsed back.
 
 Words are lower case and stand between spaces, commas too, so that a vocabulary of whole words is small.
 """
@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from worlds.playground.combinations import OPPOSITE, all_combinations, held_out_combinations
-from worlds.playground.scene import CATEGORIES, SHAPES, Scene, relation
+from worlds.playground.scene import CATEGORIES, COLOURS, MAX_OBJECTS, SHAPES, Scene, relation
 
 T = TypeVar("T")
 ONE_OBJECT = ("single_object", "colors")
@@ -24,13 +24,19 @@ RELATION_PHRASES = {
     "above": ("above", "above", "over"),
     "below": ("below", "below", "under"),
 }
+ARTICLES = {"a": 1, "an": 1, **{word: number for number, word in enumerate(NUMBERS) if number}}
+PLURALS = {f"{shape}{'es' if shape == 'cross' else 's'}": shape for shape in SHAPES}
+PHRASES = sorted(  # the longest first: "to the left of" holds "left of"
+    ((phrase, where) for where, phrases in RELATION_PHRASES.items() for phrase in set(phrases)),
+    key=lambda pair: -len(pair[0]),
+)
 
 
 @dataclass(frozen=True)
 class PromptSpec:
     """What an image must show: `objects` are (count, colour or None for any, shape).
 
-    `relation`, one of scene.RELATIONS, tells where the first object is as seen from the second.
+    `relation`, one of scene.RELATIONS, is where the first object is as seen from the second.
     """
 
     category: str
@@ -91,7 +97,7 @@ def enumerate_nouns(nouns: Iterable[str]) -> str:
 
 
 def prompt_text(spec: PromptSpec, rng: np.random.Generator) -> str:
-    """The prompt in English, varied: order, opening, and for a relation the side it is told from."""
+    """The prompt in English, varied: order, opening, and for a relation which object comes first."""
     opening = pick(rng, OPENINGS)
     article = "one" if spec.category == "counting" else "a"
     nouns = [noun(*item, article=article) for item in spec.objects]
@@ -122,11 +128,40 @@ def evaluation_prompts(per_category: int, seed: int = 0) -> list[Prompt]:
     for category in CATEGORIES:
         specs = _evaluation_specs(category)
         rng.shuffle(specs)
-        told: set[str] = set()
+        used: set[str] = set()
         for i in range(per_category):
             spec = specs[i % len(specs)]
             wordings = [prompt_text(spec, rng) for _ in range(20)]
-            text = next((wording for wording in wordings if wording not in told), wordings[0])
-            told.add(text)
+            text = next((wording for wording in wordings if wording not in used), wordings[0])
+            used.add(text)
             prompts.append(Prompt(text, spec))
     return prompts
+
+
+def parse_prompt(text: str) -> PromptSpec:
+    """What a prompt of the playground asks for; raises ValueError if it is no such prompt."""
+    words = " ".join(text.lower().replace(",", " , ").split())
+    opening = max((o for o in OPENINGS if words.startswith(o)), key=len)
+    words = words[len(opening) :]
+    for phrase, where in PHRASES:
+        first, found, second = words.partition(f" {phrase} ")
+        if found:
+            return PromptSpec("position", (_kind(first, text), _kind(second, text)), where)
+    wanted: Counter[tuple[str | None, str]] = Counter()
+    for part in words.replace(" and ", " , ").split(" , "):
+        count, colour, shape = _kind(part, text)
+        wanted[colour, shape] += count
+    if sum(wanted.values()) > MAX_OBJECTS:
+        raise ValueError(f"{text!r} asks for more than {MAX_OBJECTS} objects: no scene has them")
+    return PromptSpec("mixed", tuple((count, colour, shape) for (colour, shape), count in wanted.items()))
+
+
+def _kind(words: str, text: str) -> tuple[int, str | None, str]:
+    """A counted noun, as "two red circles", as (2, "red", "circle")."""
+    article, *rest = words.split() or [""]
+    colour = rest.pop(0) if len(rest) == 2 else None
+    noun = rest[0] if len(rest) == 1 else ""
+    shape = PLURALS.get(noun, noun)
+    if article not in ARTICLES or shape not in SHAPES or (colour is not None and colour not in COLOURS):
+        raise ValueError(f"{text!r} is no prompt of the playground: cannot make out {words!r}")
+    return ARTICLES[article], colour, shape

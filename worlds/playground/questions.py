@@ -1,6 +1,6 @@
 """Questions about a scene with one-word answers, four kinds: yes_no, count, colour, position.
 
-The answer to a yes/no question is drawn before the question, so that words alone tell nothing; a "no" changes
+The answer to a yes/no question is drawn before the question, so that the text alone reveals nothing; a "no" changes
 a single attribute of what is there, often to one that another object has.
 """
 

@@ -36,7 +36,7 @@ def arrange(objects: list[SceneObject], texture_seed: int) -> Scene:
     return Scene(tuple(sorted(objects, key=cell_of)), texture_seed)
 
 
-def place(rng: np.random.Generator, shape: str, colour: str, others: list[SceneObject]) -> SceneObject:
+def place_object(rng: np.random.Generator, shape: str, colour: str, others: list[SceneObject]) -> SceneObject:
     """A new object at a random lattice point, clear of all the others."""
     while True:
         cell, size = divmod(int(rng.integers(18)), 2)
@@ -59,7 +59,7 @@ def scene_for(rng: np.random.Generator, spec: PromptSpec) -> Scene:
         for count, colour, shape in spec.objects:
             painted = colour or pick(rng, COLOUR_NAMES)
             for _ in range(count):
-                objects.append(place(rng, shape, painted, objects))
+                objects.append(place_object(rng, shape, painted, objects))
         if spec.relation is None or relation(*objects) == spec.relation:
             return arrange(objects, int(rng.integers(2**31)))
 

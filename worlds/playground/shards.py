@@ -70,9 +70,7 @@ def write_shards(sets: list[ShardSet], out: Path, workers: int = 2) -> Iterator[
             for name in ("index.json", "index.tmp"):
                 path = shards.folder(out) / name
                 if path.exists() and path.read_text() != shards.index():
-                    raise ValueError(
-                        f"{path.parent} has shards of another seed or scale: remove it or name another"
-                    )
+                    raise ValueError(f"{path.parent} has shards of another seed or scale: name another")
         for shards in sets:  # noted first: a run that is cut off is only resumed as it began
             folder = shards.folder(out)
             if not (folder / "index.json").exists():

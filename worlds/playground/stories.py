@@ -1,4 +1,4 @@
-"""Short stories in words and pictures: a scene, and one or two changes to it, each told and then shown."""
+"""Short stories: a scene, and one or two changes to it, each a sentence and an image."""
 
 import numpy as np
 
@@ -8,13 +8,12 @@ from worlds.playground.prompts import enumerate_nouns, noun, pick, spec_of
 from worlds.playground.sampler import sample_scene
 from worlds.playground.scene import Scene
 
-TELLINGS = {
+STORY_PHRASES = {
     "recolour": ("{what} turns {to}", "{what} becomes {to}"),
     "reshape": ("{what} turns into {to}", "{what} becomes {to}"),
     "remove": ("{what} disappears", "{what} goes away"),
     "add": ("{what} appears at the {to}", "{what} comes to the {to}"),
 }
-PATIENCE = 40
 STARTS = ("single_object", "single_object", "two_object", "color_attr", "counting")
 
 
@@ -28,12 +27,12 @@ def _next_step(scene: Scene, rng: np.random.Generator) -> tuple[str, Scene] | No
     change = propose_change(scene, rng, pick(rng, EDIT_KINDS))
     if change is None or is_held_out(change.after):
         return None
-    telling = pick(rng, TELLINGS[change.kind]).format(what=change.what, to=change.to)
-    return f"{pick(rng, ('then', 'next', 'now'))} {telling} .", change.after
+    phrase = pick(rng, STORY_PHRASES[change.kind]).format(what=change.what, to=change.to)
+    return f"{pick(rng, ('then', 'next', 'now'))} {phrase} .", change.after
 
 
 def sample_story(rng: np.random.Generator) -> list[tuple[str, Scene]]:
-    """Two or three steps, each a sentence and the scene it tells of; no scene is held out."""
+    """Two or three steps, each a sentence and the scene it describes; no scene is held out."""
     while True:
         scene = sample_scene(rng, pick(rng, STARTS))
         story = [(_opening(scene), scene)]

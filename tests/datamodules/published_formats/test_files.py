@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from datamodules.published_formats.files import split_of
+from tests.datamodules.conversions import captions, run, skipped
+from tests.datamodules.tars import png
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,55 @@ from datamodules.published_formats.files import split_of
 )
 def test_splits_by_name(name, split):
     assert split_of(Path(name)) == split
+
+
+arrow = pytest.importorskip("pyarrow")
+
+
+def image(value):
+    return {"bytes": png(value), "path": None}
+
+
+PAIRS = [{"image": image(i), "text": f"number {i}"} for i in range(1, 7)]
+
+
+WORDS = [row["text"] for row in PAIRS]
+
+
+def parquet(path, rows, **options):
+    import pyarrow.parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(arrow.Table.from_pylist(rows), path, **options)
+
+
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ("data/train-00000-of-00001-0a1b.parquet", "data/test-00000-of-00001-2c3d.parquet"),
+        ("default/train/0000.parquet", "default/validation/0000.parquet"),
+        ("train.parquet", "val.parquet"),
+        ("data/train_sft-00000-of-00001.parquet", "data/test_sft-00000-of-00001.parquet"),
+        ("default/partial-train/0000.parquet", "default/partial-test/0000.parquet"),
+    ],
+)
+def test_of_a_hubs_folder_the_training_split_is_taken(tmp_path, train, test):
+    parquet(tmp_path / "in" / train, PAIRS[:4])
+    parquet(tmp_path / "in" / test, PAIRS[4:])
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert captions(tmp_path / "out") == WORDS[:4] and sum(skipped(tmp_path / "out").values()) == 1
+
+
+def test_a_folder_without_a_training_split_is_refused_with_those_there_are(tmp_path, capsys):
+    parquet(tmp_path / "in/data/test-00000-of-00001.parquet", PAIRS)
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "out") == 2
+    assert "has no split train: its splits are test; choose one with --split" in capsys.readouterr().err
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "out", "--split", "test") == 0
+
+
+def test_linked_tables_and_folders_are_followed(tmp_path):
+    parquet(tmp_path / "disk/train.parquet", PAIRS)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/data").symlink_to(tmp_path / "disk")
+    assert run("parquet", tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert captions(tmp_path / "out") == WORDS

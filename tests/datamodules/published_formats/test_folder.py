@@ -1,6 +1,5 @@
 """Folders of images: captions beside them or in one file, whatever wrote it; what is left out is counted by name."""
 
-import csv
 import io
 import json
 
@@ -27,55 +26,10 @@ def lines(rows, end="\n"):
     return "".join(json.dumps(row, ensure_ascii=False) + end for row in rows)
 
 
-def table(rows, delimiter=","):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], delimiter=delimiter)
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 COCO = {
     "images": [{"id": i, "file_name": f"{i}.png"} for i in range(3)],
     "annotations": [{"id": 9 - i, "image_id": i, "caption": WORDS[i]} for i in range(3)],
 }
-KARPATHY = {
-    "images": [
-        {
-            "filename": f"{i}.png",
-            "filepath": ".",
-            "split": "restval",
-            "sentences": [{"raw": WORDS[i], "tokens": []}],
-        }
-        for i in range(3)
-    ]
-}
-
-
-@pytest.mark.parametrize(
-    "name, text",
-    [
-        ("metadata.jsonl", lines(ROWS)),
-        ("metadata.jsonl", lines(ROWS, "\r\n")),
-        ("metadata.csv", table(ROWS)),
-        ("metadata.tsv", table(ROWS, "\t")),
-        ("captions.csv", table(ROWS, "|")),
-        ("captions.txt", table(ROWS)),
-        ("captions.json", json.dumps(ROWS)),
-        ("captions.json", lines(ROWS)),
-        ("captions.jsonl", json.dumps(ROWS, indent=1)),
-        ("captions.json", json.dumps({row["file_name"]: row["text"] for row in ROWS})),
-        ("captions.json", json.dumps({row["file_name"]: [row["text"]] for row in ROWS})),
-        ("captions.json", json.dumps(COCO)),
-        ("captions.json", json.dumps(KARPATHY)),
-        ("captions.json", json.dumps({"annotations": ROWS})),
-    ],
-)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_captions_in_one_file_of_any_kind(source, name, text, encoding):
-    (source / name).write_bytes(text.encode(encoding))
-    assert run("folder", source, "--out", source.parent / "out") == 0
-    assert captions(source.parent / "out") == WORDS and skipped(source.parent / "out") == {}
 
 
 def test_captions_in_a_parquet_file(source):
@@ -94,13 +48,6 @@ def test_a_list_of_captions_elsewhere_takes_its_images_from_where_it_is_told(sou
     assert captions(out) == WORDS
 
 
-def test_separators_within_a_caption_end_no_row(source):
-    odd = [{**row, "text": text} for row, text in zip(ROWS, ("a\u2028b", "c\x85d", "e\x0bf"), strict=True)]
-    (source / "metadata.jsonl").write_text(lines(odd), encoding="utf-8")
-    assert run("folder", source, "--out", source.parent / "out") == 0
-    assert captions(source.parent / "out") == ["a\u2028b", "c\x85d", "e\x0bf"]
-
-
 def test_each_of_several_captions_is_a_sample(source):
     rows = [
         {**ROWS[0], "text": ["one", "two", " "]},
@@ -111,70 +58,6 @@ def test_each_of_several_captions_is_a_sample(source):
     assert run("folder", source, "--out", source.parent / "out") == 0
     assert captions(source.parent / "out") == ["one", "two", "three"]
     assert skipped(source.parent / "out") == {"a caption is empty": 2}
-
-
-@pytest.mark.parametrize(
-    "key", ["caption", "TEXT", "captions", "blip_caption", "caption_0", "prompt", "alt_text"]
-)
-def test_captions_under_the_keys_of_common_sets(source, key):
-    rows = [
-        {"file_name": row["file_name"], key: row["text"], "caption_score": "0.9", "url": "x"} for row in ROWS
-    ]
-    (source / "metadata.jsonl").write_text(lines(rows))
-    assert run("folder", source, "--out", source.parent / "out") == 0
-    assert captions(source.parent / "out") == WORDS
-
-
-def test_captions_under_several_keys_are_refused_until_one_is_chosen(source, capsys):
-    (source / "metadata.jsonl").write_text(lines([{**row, "blip_caption": "x"} for row in ROWS]))
-    out = source.parent / "out"
-    assert run("folder", source, "--out", out) == 2
-    error = capsys.readouterr().err
-    assert "metadata.jsonl, line 1 has captions in text and blip_caption: choose with --caption text" in error
-    assert error.count("\n") == 1 and not out.exists()
-    assert run("folder", source, "--out", out, "--caption", "blip_caption") == 0
-    assert captions(out) == ["x"] * 3
-
-
-def test_captions_under_no_known_key_are_refused_with_the_keys_there_are(source, capsys):
-    (source / "metadata.csv").write_text(table([{"file_name": "0.png", "label": "dog"}]))
-    assert run("folder", source, "--out", source.parent / "out") == 2
-    assert (
-        "no key of captions that is known, among file_name, label: choose with --caption"
-        in capsys.readouterr().err
-    )
-
-
-@pytest.mark.parametrize(
-    "name, content, error",
-    [
-        (
-            "metadata.jsonl",
-            b'{"file_name": "0.png", "text": "a"}\n{"file_name"\n',
-            "metadata.jsonl, line 2: not valid JSON",
-        ),
-        (
-            "metadata.jsonl",
-            '{"a": 1}\n{"text": "café"}'.encode("cp1252"),
-            "metadata.jsonl, line 2: not UTF-8",
-        ),
-        ("metadata.csv", "file_name,text\n0.png,café".encode("cp1252"), "metadata.csv, line 2: not UTF-8"),
-        ("captions.json", b"[1,\n2", "captions.json, line 2: not valid JSON"),
-        ("captions.json", b"7", "captions.json is no list of rows"),
-        ("captions.json", b'{"images": [], "annotations": [{"bbox": []}]}', "annotations without captions"),
-        ("metadata.csv", b'file_name,text\n0.png,"' + b"x" * 200_000, "metadata.csv, line 2: no CSV"),
-        ("metadata.csv", b'file_name,text\n0.png,a\n1.png,"b\n2.png,c\n', "metadata.csv, line 3: no CSV"),
-        ("metadata.jsonl", b"\x1f\x8b\x08\x00", "metadata.jsonl is packed: unpack gzip first"),
-        ("metadata.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs pointer"),
-    ],
-)
-def test_a_list_of_captions_that_cannot_be_read_is_refused_with_file_and_line(
-    source, name, content, error, capsys
-):
-    (source / name).write_bytes(content)
-    assert run("folder", source, "--out", source.parent / "out") == 2
-    said = capsys.readouterr().err
-    assert error in said and said.count("\n") == 1
 
 
 def test_two_lists_of_captions_are_refused(source, capsys):
@@ -214,19 +97,6 @@ def test_words_that_stand_for_no_caption_are_counted(source, word):
     assert run("folder", source, "--out", source.parent / "out") == 0
     assert captions(source.parent / "out") == ["none of them", "b"]
     assert skipped(source.parent / "out") == {"a caption is what stands for a missing value": 1}
-
-
-def test_a_csv_with_two_columns_of_one_name_is_refused(source, capsys):
-    (source / "metadata.csv").write_text("file_name,text,text\n0.png,a,b\n")
-    assert run("folder", source, "--out", source.parent / "out") == 2
-    assert "metadata.csv has several columns named 'text'" in capsys.readouterr().err
-
-
-def test_a_csv_whose_captions_have_commas_without_quotes_is_told(source):
-    (source / "metadata.csv").write_text('file_name,text\n0.png,a circle, red\n1.png,"a circle, blue"\n')
-    assert run("folder", source, "--out", source.parent / "out") == 0
-    assert captions(source.parent / "out") == ["a circle, blue"]
-    assert skipped(source.parent / "out")["a row has more fields than its header"] == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -351,9 +221,3 @@ def test_an_image_that_is_named_as_a_split_is_an_image(source):
     (source / "COCO_val2014_1.txt").write_text("a dog")
     assert run("folder", source, "--out", source.parent / "out") == 0
     assert captions(source.parent / "out") == ["a dog"]
-
-
-def test_options_without_a_meaning_are_refused(source, capsys):
-    (source / "0.txt").write_text("zero")
-    assert run("folder", source, "--out", source.parent / "out", "--caption", "text") == 2
-    assert "--caption has no meaning for" in capsys.readouterr().err

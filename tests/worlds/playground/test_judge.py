@@ -112,17 +112,6 @@ def test_the_mirrored_relation_is_refused(scenes: list[Scene], images: np.ndarra
         assert not satisfies(reading, PromptSpec("position", spec.objects, opposite[spec.relation])).ok
 
 
-def test_nothing_is_seen_on_bare_ground_and_no_shape_in_noise() -> None:
-    rng = np.random.default_rng(6)
-    bare = np.stack([render(Scene((), seed)) for seed in range(200)])
-    empty = np.concatenate([bare, noisy(bare, 10), 0 * bare[:1]])
-    assert all(reading.objects == () for reading in read(empty))
-    noise = rng.integers(0, 256, (100, 48, 48, 3), dtype=np.uint8)
-    flat = np.repeat(np.arange(0, 256, 15, dtype=np.uint8), 48 * 48 * 3).reshape(-1, 48, 48, 3)
-    for reading in read(np.concatenate([noise, flat])):
-        assert all(item.shape == UNKNOWN for item in reading.objects)
-
-
 @pytest.mark.parametrize("kind", ["stain", "half", "faint", "merged"])
 def test_what_is_no_shape_is_unknown_and_makes_the_scene_wrong(kind: str) -> None:
     bare, image = drawn(BLUE_STAR), drawn(BLUE_STAR, RED_CIRCLE)
@@ -140,12 +129,6 @@ def test_what_is_no_shape_is_unknown_and_makes_the_scene_wrong(kind: str) -> Non
     assert {item.shape for item in reading.objects if item.x < 24} == {UNKNOWN}
     verdict = satisfies(reading, PromptSpec("two_object", ((1, None, "star"),)))
     assert not verdict.ok and any("thing" in reason for reason in verdict.reasons)
-
-
-def test_close_neighbours_of_one_colour_stay_apart_when_blurred() -> None:
-    pair = tuple(SceneObject("square", "white", x, 24.0, 6.5) for x in (17.0, 30.0))
-    scene = Scene(pair, 2)
-    assert share_right(blurred(render(scene)[None], 0.8), [scene], tolerance=1.0) == 1
 
 
 def test_reasons_say_what_was_seen_and_what_is_wrong() -> None:

@@ -9,16 +9,19 @@ import pytest
 from worlds.playground.captions import caption, dense_caption
 from worlds.playground.combinations import all_combinations, held_out_combinations
 from worlds.playground.edits import sample_edit
+from worlds.playground.judge import Reading, SeenObject, satisfies
 from worlds.playground.prompts import (
     ONE_OBJECT,
     PromptSpec,
     evaluation_prompts,
+    parse_prompt,
     prompt_text,
+    spec_of,
     spec_of_combination,
 )
 from worlds.playground.questions import questions
 from worlds.playground.sampler import sample_scene
-from worlds.playground.scene import CATEGORIES, COLOURS, SHAPES, Scene, SceneObject
+from worlds.playground.scene import CATEGORIES, COLOURS, SHAPES
 from worlds.playground.stories import sample_story
 
 NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4}
@@ -83,24 +86,6 @@ def test_evaluation_prompts_use_all_held_out_combinations_and_sides_evenly() -> 
     assert len({_read_prompt(prompt.text)[1] for prompt in prompts}) == 4
 
 
-def test_captions_follow_their_category() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(100):
-        assert _read_prompt(caption(sample_scene(rng, "position"), rng, "position"))[1]
-        nouns, _ = _read_prompt(caption(sample_scene(rng, "color_attr"), rng, "color_attr"))
-        assert all(colour for _, colour, _ in nouns)
-        scene = sample_scene(rng, "mixed")
-        assert sum(count for count, _, _ in _read_prompt(caption(scene, rng, "mixed"))[0]) == len(
-            scene.objects
-        )
-        assert caption(scene, rng)
-
-
-def test_dense_caption() -> None:
-    scene = Scene((SceneObject("ring", "red", 8, 8, 6.9), SceneObject("star", "blue", 24, 40, 6.1)), 0)
-    assert dense_caption(scene) == "large red ring top left , small blue star bottom center"
-
-
 def test_words_are_few_lower_case_and_apart() -> None:
     rng = np.random.default_rng(0)
     texts: list[str] = [prompt.text for prompt in evaluation_prompts(50)]
@@ -112,3 +97,48 @@ def test_words_are_few_lower_case_and_apart() -> None:
     words = {word for text in texts for word in text.split(" ")}
     assert all(re.fullmatch(r"[a-z]+|[?.,]", word) for word in words), sorted(words)
     assert len(words) <= 120, len(words)
+
+
+def demands(spec):
+    """What a spec asks for, in one form: told from either side, a relation is the same."""
+    objects = sorted(spec.objects, key=str) if spec.relation is None else list(spec.objects)
+    return objects, spec.relation
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_evaluation_prompt_asks_for_what_it_says(seed):
+    for prompt in evaluation_prompts(40, seed):
+        found = parse_prompt(prompt.text)
+        if prompt.spec.relation is not None and found.relation != prompt.spec.relation:
+            turned = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+            found = type(found)(found.category, found.objects[::-1], turned[found.relation])
+        assert demands(found) == demands(prompt.spec), prompt.text
+
+
+def test_a_scene_satisfies_its_own_captions():
+    rng = np.random.default_rng(0)
+    for i in range(600):
+        category = (*CATEGORIES, "mixed")[i % 7]
+        scene = sample_scene(rng, category)
+        seen = Reading(tuple(SeenObject(o.shape, o.colour, o.x, o.y, o.radius, 1.0) for o in scene.objects))
+        text = caption(scene, rng, category)
+        assert satisfies(seen, parse_prompt(text)).ok, text
+        assert satisfies(seen, spec_of(scene, category)).ok
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a dog",
+        "circle",
+        "a very red circle",
+        "{caption}",
+        "<|begin|> a circle",
+        "four stars and two rings",
+    ],
+)
+def test_what_is_no_prompt_is_refused_with_its_words(text):
+    with pytest.raises(ValueError, match="playground") as error:
+        parse_prompt(text)
+    assert repr(text) in str(error.value)

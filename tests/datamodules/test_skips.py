@@ -2,14 +2,14 @@
 
 import random
 from functools import partial
+from itertools import islice
 
 import pytest
 import torch.distributed as dist
 
 from datamodules.loader import RankLoader
 from datamodules.packing import PackedReader
-from datamodules.skip_rate import ReadCounts, SkipRate
-from datamodules.skips import TooManySkipped
+from datamodules.skips import ReadCounts, SkipRate, SkipTally, TooManySkipped
 from datamodules.source_stream import Source
 from datamodules.stream import MixedStream
 from datamodules.stream_datamodule import ReaderFactory
@@ -215,3 +215,23 @@ def test_all_ranks_stop_together(tmp_path):
     told = forked(partial(_rank, tmp_path), 2)
     assert told[0][:2] == told[1][:2] and told[0][2] == 0 < told[1][2]
     assert "samples were skipped" in told[0][1] and "not a readable image" in told[0][1]
+
+
+def values(stream, n):
+    return [item.value for item in islice(stream, n)]
+
+
+def test_names_of_others_do_nothing_to_the_log(tmp_path, caplog):
+    evil = "\x1b]0;owned\x07\x1b[2J\rall whole"
+    shard = write_samples(tmp_path / "0.tar", {evil: {"txt": b"bad"}, "good": {"txt": b"good"}})
+
+    def picky(sample, rng):
+        if sample["txt"] == b"bad":
+            raise ValueError(f"a text is {sample['__key__']}")
+        return "good"
+
+    stream, skipped = MixedStream({evil: Source([str(shard)], 1, picky)}, 0), SkipTally()
+    values(stream, 5)
+    skipped.add(stream.take_counts()[0])
+    printed = caplog.text + skipped.most()
+    assert not {"\x1b", "\x07", "\r"} & set(printed) and "\\x1b]0;owned" in printed

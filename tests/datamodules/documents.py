@@ -1,0 +1,42 @@
+"""Datamodules of documents on the playground's shards, for tests."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from datamodules.document_datamodule import DocumentDataModule, SourceConfig
+from tests.fixtures import FixedStage
+from worlds.playground import shards
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    shards.main(
+        ["--out", str(folder), "--scale", "0.002", "--workers", "1", "--only", "pairs,questions,edits"]
+    )
+    return folder
+
+
+@pytest.fixture
+def module(data, tiny_illume):
+    def make(workers=0, sources=None, sequence_length=600, **options):
+        configs = sources or {
+            "draw": {"shards": str(data / "pairs"), "template": "draw", "weight": 0.5},
+            "questions": {"shards": str(data / "questions"), "template": "document", "weight": 0.3},
+            "edits": {"shards": str(data / "edits"), "template": "edit", "weight": 0.2},
+        }
+        made = DocumentDataModule(
+            {name: SourceConfig(**config) for name, config in configs.items()},
+            sequences_per_batch=3,
+            batches_per_epoch=5,
+            sequence_length=sequence_length,
+            look_ahead=16,
+            workers=workers,
+            **options,
+        )
+        made.trainer = SimpleNamespace(lightning_module=FixedStage(tiny_illume))
+        made.setup()
+        return made
+
+    return make

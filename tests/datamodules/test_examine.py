@@ -1,0 +1,81 @@
+"""What is examined of one shard: faults, what is missing by its index, what is unusual."""
+
+import io
+import json
+import os
+
+import pytest
+from PIL import Image
+
+from datamodules import doctor
+from datamodules.examine import examine
+from datamodules.shard import BrokenShard, Shard
+from datamodules.shard_paths import declared_samples
+from tests.datamodules.tars import png, write_samples, write_tar
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_is_a_broken_shard_and_nothing_waits_for_it(tmp_path, kind):
+    os.mkfifo(tmp_path / "0.tar") if kind == "pipe" else os.symlink("/dev/zero", tmp_path / "0.tar")
+    with pytest.raises(BrokenShard, match="cannot be opened: it is no plain file"):
+        Shard(tmp_path / "0.tar")
+    found = examine(str(tmp_path / "0.tar"))
+    assert [fault.reason for fault in found.faults] == ["the shard cannot be opened: it is no plain file"]
+
+
+def picture(size, mode="RGB", kind="png"):
+    buffer = io.BytesIO()
+    Image.new(mode, size).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    good = {f"{i}": {"png": png(i), "txt": f"number {i}".encode()} for i in range(5)}
+    odd = {
+        "thin": {"png": picture((200, 40)), "txt": b"a strip"},
+        "cmyk": {"jpg": picture((64, 64), "CMYK", "jpeg"), "txt": b"ink"},
+        "bare": {"txt": b"words alone"},
+    }
+    broken = {
+        "cut": {"png": png()[:60], "txt": b"cut"},
+        "mute": {"png": png()},
+        "story": {"json": b'{"parts": [{"see": "9.png"}]}'},
+    }
+    whole = write_samples(tmp_path / "set/0.tar", good | odd | broken)
+    write_samples(tmp_path / "set/1.tar", good)
+    (tmp_path / "set/2.tar").write_bytes(whole.read_bytes()[:3000])
+    (tmp_path / "set/3.tar").write_bytes(b"")
+    return tmp_path / "set"
+
+
+def test_its_index_tells_later_what_is_missing(folder):
+    doctor.main([str(folder), "--workers", "1"])
+    index = json.loads((folder / "index.json").read_text())
+    assert index["shards"]["0.tar"]["samples"] == 11 and index["shards"]["0.tar"]["good"] == 8
+    assert len(index["shards"]["1.tar"]["sha256"]) == 64 and declared_samples(str(folder / "1.tar")) == 5
+    write_samples(folder / "1.tar", {"0": {"png": png(), "txt": b"alone"}})
+    faults = doctor.examine(str(folder / "1.tar")).faults
+    assert [fault.reason for fault in faults] == [
+        "the shard holds fewer samples than its index.json says: 1 of 5"
+    ]
+
+
+def test_dots_leftovers_and_a_stale_index_are_remarked(tmp_path, capsys):
+    members = [
+        (f"shop 2.{i} final.{end}", data) for i in range(8) for end, data in (("png", png(i)), ("txt", b"x"))
+    ]
+    write_tar(tmp_path / "0.tar", [*members, ("._left.jpg", b"x")])
+    (tmp_path / "index.json").write_text('{"shards": {"0.tar": 5}}')
+    assert doctor.main([str(tmp_path), "--workers", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "8 samples have dots in their names, as 'shop 2.0 final', and are read whole" in told
+    assert "1 members are left by a file manager" in told and "8 of 8 samples" in told
+    assert "index.json is of another shard: it says 5 samples, and there are 8" in told
+    (tmp_path / "val").mkdir()
+    (tmp_path / "0.tar").rename(tmp_path / "val/0.tar")
+    write_tar(tmp_path / "1.tar", [("a.jpg", png()), ("a.png", png()), ("a.txt", b"x")])
+    assert doctor.main([str(tmp_path), "--workers", "1", "--report", str(tmp_path / "out")]) == 0
+    assert "val is held out by its name, and was not looked at" in capsys.readouterr().out
+    odd = json.loads((tmp_path / "out/doctor.json").read_text())["unusual"]
+    assert {o["why"] for o in odd} == {"more than one image, of which one is used"}
