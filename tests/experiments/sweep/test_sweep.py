@@ -31,7 +31,7 @@ def whole(tmp_path_factory) -> list[tuple]:
     return []
 
 
-def test_twelve_trials_some_pruned_and_what_is_written(world, with_page, capsys, whole):
+def test_twelve_trials_with_pruning_and_their_results(world, with_page, capsys, whole):
     study = sweep.main(COMMAND)
     states = [trial.state.name for trial in study.trials]
     assert len(states) == 12 and states.count("PRUNED") >= 3 and states.count("COMPLETE") >= 3
@@ -63,7 +63,7 @@ def test_twelve_trials_some_pruned_and_what_is_written(world, with_page, capsys,
     whole[:] = before
 
 
-def test_killed_twice_it_goes_on_to_the_same(world, whole):
+def test_a_sweep_killed_twice_gives_the_same_trials(world, whole):
     """Once alone, so that its training lives on, and once with its training."""
     if not whole:
         whole[:] = outcomes(sweep.main([*COMMAND, "--runs_dir", "uncut"]))
@@ -91,13 +91,14 @@ def test_killed_twice_it_goes_on_to_the_same(world, whole):
 
 def test_a_training_that_outlives_its_sweep_is_watched_and_pruned(world):
     """The orphan would train for a minute; its second step is should_stop."""
+    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 4"))
     sweep.main(COMMAND)
-    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 13"))
+    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 5"))
     process = start(world, SECONDS="8")
-    wait_for(lambda: len(starts(world)) == 13, process)
+    wait_for(lambda: len(starts(world)) == 5, process)
     process.kill()
     process.wait()
-    run = world / "runs/sweeps/small/trial-0012"
+    run = world / "runs/sweeps/small/trial-0004"
     assert is_busy(run)
     metrics = run / "metrics.csv"
     while not metrics.exists():
@@ -106,7 +107,7 @@ def test_a_training_that_outlives_its_sweep_is_watched_and_pruned(world):
     began = time.monotonic()
     study = sweep.main(COMMAND)
     assert time.monotonic() - began < 30
-    assert study.trials[12].state.name == "PRUNED" and len(starts(world)) == 13
+    assert study.trials[4].state.name == "PRUNED" and len(starts(world)) == 5
     assert not is_busy(run), "it goes on"
 
 
@@ -169,7 +170,7 @@ def test_a_trial_that_two_made_too_many_does_not_count(world):
     assert len(here.counted()) == 2 and here.next() is None
 
 
-def test_a_trial_that_fails_is_told_and_the_others_go_on(world, monkeypatch, capsys):
+def test_a_failed_trial_is_reported_and_the_others_go_on(world, monkeypatch, capsys):
     monkeypatch.setenv("CRASH_ABOVE", "0.3")
     (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 8").replace("seed: 0", "seed: 3"))
     study = sweep.main(COMMAND)
@@ -181,7 +182,8 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(world, monkeypatch, cap
     )
 
 
-def test_a_sweep_whose_first_trial_fails_ends_and_tries_it_again(world, monkeypatch, capsys):
+def test_a_failed_first_trial_ends_the_sweep_and_is_tried_again(world, monkeypatch, capsys):
+    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 2"))
     monkeypatch.setenv("CRASH_ABOVE", "0")
     line = error_of(capsys)
     assert (
@@ -191,21 +193,22 @@ def test_a_sweep_whose_first_trial_fails_ends_and_tries_it_again(world, monkeypa
     assert study_of(world).trials[0].state.name == "RUNNING" and len(starts(world)) == 1
     monkeypatch.delenv("CRASH_ABOVE")
     study = sweep.main(COMMAND)
-    assert study.trials[0].state.name == "COMPLETE" and len(study.trials) == 12
+    assert study.trials[0].state.name == "COMPLETE" and len(study.trials) == 2
 
 
 def test_a_sweep_goes_on_where_its_first_trials_diverge(world):
     """A rate may be too high: that is the trial's own fault, and says nothing of the others."""
+    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 5"))
     code = (world / "train.py").read_text()
     ends = f"if folder.name < 'trial-0003':\n    sys.exit('train.py: error: {DIVERGED}: the loss')\nfolder.mkdir("
     (world / "train.py").write_text(code.replace("folder.mkdir(", ends))
     trials = sweep.main(COMMAND).trials
-    assert [trial.state.name for trial in trials[:3]] == ["FAIL"] * 3 and len(trials) == 12
+    assert [trial.state.name for trial in trials[:3]] == ["FAIL"] * 3 and len(trials) == 5
     assert all(DIVERGED in trial.user_attrs["why"] for trial in trials[:3])
     assert "FAIL" not in {trial.state.name for trial in trials[3:]}
 
 
-def test_an_objective_that_only_a_whole_run_can_show_is_never_logged(world, capsys):
+def test_an_objective_that_a_whole_run_never_logged_is_an_error(world, capsys):
     (world / "small.yaml").write_text(SWEEP.replace("val/loss", "eval/accuracy"))
     line = error_of(capsys)
     assert line == (
@@ -213,14 +216,15 @@ def test_an_objective_that_only_a_whole_run_can_show_is_never_logged(world, caps
     )
 
 
-def test_a_sweep_that_is_ended_saves_and_goes_on(world):
+def test_a_terminated_sweep_goes_on(world):
+    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 3"))
     process = start(world, SECONDS="0.2")
     wait_for(lambda: len(rows_of(world, 0)) >= 2, process)
     process.terminate()
     assert process.wait(20) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):  # nothing of its session is left
         os.killpg(process.pid, 0)
-    assert len(sweep.main(COMMAND).trials) == 12
+    assert len(sweep.main(COMMAND).trials) == 3
     assert [s["from"] for s in starts(world) if s["trial"] == "trial-0000"][1] >= 2
 
 
