@@ -146,10 +146,13 @@ def evaluate(scale: Scale) -> dict[str, Any]:
         return scores["metrics"]
     kept.unlink(missing_ok=True)  # of another model
     from evals.playground.suite import playground_suite
+    from evals.settings import PlaygroundSettings
     from models.unified import Illume
 
     kept.parent.mkdir(parents=True, exist_ok=True)
-    metrics = playground_suite(Illume.from_pretrained(model), **EVALUATION, images=kept.parent)
+    metrics = playground_suite(
+        Illume.from_pretrained(model), PlaygroundSettings(**EVALUATION), images=kept.parent
+    )
     write_text(kept, json.dumps({"of": of, "metrics": metrics}, indent=1) + "\n")
     return metrics
 

@@ -10,6 +10,7 @@ from datamodules.document_datamodule import DocumentDataModule
 from evals.playground.suite import NEEDS, playground_suite
 from evals.ranks import Ranks
 from evals.settings import PlaygroundSettings
+from judges import ensemble, open_ai, self_judge  # noqa: F401 - a config may name their classes alone
 from judges.judge import Judge
 from judges.scene import SceneJudge
 from lightning_modules.stage_module import StageModule

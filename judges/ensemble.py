@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from judges.assessment import Assessment, Verdict
-from judges.judge import Judge, Unjudged
-from models.unified import Illume
+from judges.judge import Judge, Opinion, Unjudged
+
+if TYPE_CHECKING:
+    from models.unified import Illume
 
 
 class EnsembleJudge(Judge):
-    """Asks every judge; an image that most of them have no opinion of is unjudged. A tie counts as wrong.
+    """Asks every judge; an image of which most have no opinion is unjudged. A tie counts as wrong.
 
     Args:
         judges: of the same dimensions.
@@ -28,46 +31,44 @@ class EnsembleJudge(Judge):
         self.judges = judges
         self.name = f"ensemble({', '.join(judge.name for judge in judges)})"
 
-    def set_model(self, model: Illume) -> None:
-        """Tells all of them."""
+    def set_model(self, model: "Illume") -> None:
+        """Sets the model of each judge."""
         for judge in self.judges:
             judge.set_model(model)
 
     def check(self) -> None:
-        """Asks all of them."""
+        """Checks each judge."""
         for judge in self.judges:
             judge.check()
 
     def set_cache(self, folder: Path) -> None:
-        """Tells all of them."""
+        """Sets the cache of each judge."""
         for judge in self.judges:
             judge.set_cache(folder)
 
-    def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
-        """The common opinions."""
-        said = [judge.assess(prompts, images) for judge in self.judges]
-        return [self._together(opinions) for opinions in zip(*said, strict=True)]
+    def assess(self, prompts: Sequence[str], images: Tensor) -> list[Opinion]:
+        """The majority's opinions."""
+        by_judge = [judge.assess(prompts, images) for judge in self.judges]
+        return [self._combine(opinions) for opinions in zip(*by_judge, strict=True)]
 
-    def _together(self, opinions: Sequence[Assessment | Unjudged]) -> Assessment | Unjudged:
+    def _combine(self, opinions: Sequence[Opinion]) -> Opinion:
         given = [one for one in opinions if isinstance(one, Assessment)]
         if 2 * len(given) <= len(opinions):
             reasons = [one.reason for one in opinions if isinstance(one, Unjudged)]
             return Unjudged(f"most judges have no opinion: {reasons[0]}")
-        names = [dimension.name for dimension in self.dimensions]
-        overall = _most([one.overall for one in given])
-        side = next((one for one in given if one.overall == overall), given[0])
+        overall = _majority([one.overall for one in given])
+        verdicts = {}
+        for dimension in self.dimensions:
+            votes = [one.verdicts[dimension.name] for one in given]
+            ok = _majority([vote.ok for vote in votes])
+            verdicts[dimension.name] = next((v for v in votes if v.ok == ok), Verdict(ok=ok, reason=""))
         return Assessment(
-            rationale=side.rationale,
-            verdicts={name: _common([one.verdicts[name] for one in given]) for name in names},
+            rationale=next((one for one in given if one.overall == overall), given[0]).rationale,
+            verdicts=verdicts,
             score=round(mean(one.score for one in given)),
             overall=overall,
         )
 
 
-def _most(votes: Sequence[bool]) -> bool:
+def _majority(votes: Sequence[bool]) -> bool:
     return 2 * sum(votes) > len(votes)
-
-
-def _common(verdicts: Sequence[Verdict]) -> Verdict:
-    ok = _most([verdict.ok for verdict in verdicts])
-    return next((verdict for verdict in verdicts if verdict.ok == ok), Verdict(ok=ok, reason=""))

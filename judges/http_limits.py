@@ -54,7 +54,7 @@ def limited_client(timeout: float, deadline: float) -> "httpx.Client":
     )
 
 
-def within(seconds: float, work: Callable[[], Any], given_up: threading.Event) -> Any:
+def call_with_deadline(seconds: float, work: Callable[[], Any], given_up: threading.Event) -> Any:
     """Calls `work` in a thread of its own and returns what it returns, or raises what it raises.
 
     A server that sends headers one letter at a time never goes silent, so that no time-out of the library ends it.

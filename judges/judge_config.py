@@ -1,51 +1,39 @@
-"""A judge from a word or a file of settings, for a command line."""
+"""A judge for a command line: a name, or a YAML file of `class_path` and `init_args`, read by jsonargparse."""
 
 from pathlib import Path
-from typing import Any
 
-from common.checks import suggest
+from jsonargparse import ArgumentParser, Namespace
+
 from common.paths import expand_all
 from common.safe_yaml import read_yaml
-from judges.ensemble import EnsembleJudge
+from common.setting_errors import setting_errors
+from judges import ensemble, open_ai, scene, self_judge  # noqa: F401 - found by the names of their classes
 from judges.judge import Judge
-from judges.open_ai import OpenAIJudge
-from judges.scene import SceneJudge
-from judges.self_judge import SelfJudge
-from models.component_config import build
 
-WORDS = {"scene": SceneJudge, "self": SelfJudge}
-JUDGES = {judge.__name__: judge for judge in (SceneJudge, SelfJudge, OpenAIJudge, EnsembleJudge)}
-
-KEYS = ("class_path", "init_args")
+NAMES = {"scene": "SceneJudge", "self": "SelfJudge"}
 
 
 def read_judge(text: str) -> Judge:
-    """The judge that `scene`, `self` or a YAML file of {class_path, init_args} names.
+    """The judge of a name in NAMES, or of a YAML file of {class_path, init_args}; only a Judge can be named there.
 
     Raises:
-        ValueError: it names none, or its settings are wrong.
+        ValueError: there is no such judge, or a setting is wrong.
     """
-    if text in WORDS:
-        return WORDS[text]()
-    if not Path(text).is_file():
-        raise ValueError(f"--judge {text}: neither {', '.join(WORDS)}, nor a YAML file")
-    return _built(expand_all(read_yaml(Path(text))), f"--judge {text}")
-
-
-def _built(recipe: Any, where: str) -> Judge:
-    if not isinstance(recipe, dict):
-        raise ValueError(f"{where} must hold the lines class_path: and init_args:")
-    for key in recipe:
-        if key not in KEYS:
-            raise ValueError(f"{where} has the key {str(key)!r}: {suggest(str(key), KEYS)}")
-    path = str(recipe.get("class_path", ""))
-    name = path.rpartition(".")[2]
-    if name not in JUDGES or path not in (name, f"{JUDGES[name].__module__}.{name}"):
-        raise ValueError(f"{where}: class_path names no judge; there is {', '.join(JUDGES)}")
-    settings = recipe.get("init_args") or {}
-    if not isinstance(settings, dict) or not isinstance(settings.get("judges", []), list):
-        raise ValueError(f"{where}: init_args must hold 'key: value' lines, and judges in it a list")
-    settings = dict(settings)
-    if name == EnsembleJudge.__name__:
-        settings["judges"] = [_built(one, where) for one in settings.get("judges", [])]
-    return build(JUDGES[name], settings, where)
+    config = {"class_path": NAMES[text]} if text in NAMES else None
+    if config is None:
+        if not Path(text).is_file():
+            raise ValueError(f"--judge {text}: neither {', '.join(NAMES)}, nor a YAML file")
+        config = expand_all(read_yaml(Path(text)))
+    if not isinstance(config, dict) or "class_path" not in config:
+        raise ValueError(f"--judge {text} must hold the lines class_path: and init_args:")
+    init_args = config.get("init_args") or {}
+    if not config.keys() <= {"class_path", "init_args"} or not isinstance(init_args, dict):
+        raise ValueError(f"--judge {text} must hold class_path:, init_args: of 'key: value' lines, and nothing else")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--judge", type=Judge)
+    try:
+        with setting_errors():
+            parsed: Namespace = parser.parse_object({"judge": {**config, "init_args": init_args}})
+    except ValueError as error:
+        raise ValueError(f"--judge {text}: {error}") from error
+    return parser.instantiate(parsed).judge

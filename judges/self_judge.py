@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from judges.assessment import OVERALL, Assessment, Dimension, from_text
+from judges.assessment import DIMENSIONS, OVERALL, Assessment, Dimension, from_text
 from judges.judge import Judge, Opinion, Unjudged
 from models.unified import Illume
 
@@ -29,7 +29,7 @@ class SelfJudge(Judge):
 
     name = "self"
 
-    def __init__(self, dimensions: list[Dimension] | None = None) -> None:
+    def __init__(self, dimensions: tuple[Dimension, ...] = DIMENSIONS) -> None:
         super().__init__(dimensions)
         self._model: Illume | None = None
 

@@ -1,14 +1,14 @@
 """One round of self-enhancement as files in a folder: drawn, judged, written (ILLUME section 3.4).
 
-    plan.json       what is drawn: settings, model, and each prompt with the place of its true image
-    drawn/*.npy     drawings, a file a batch
-    judged/*.json   opinions, a file a batch
-    shards/*.tar    the dialogues that they make, and index.json
-    own.json        the model's own verdicts of the first drawings
-    summary.json    counts: the round is done
+    round.json             settings, model, and each prompt with the position of its image in the shards
+    drawn/*.npy            drawings, a file a batch
+    judged/*.json          opinions, a file a batch
+    shards/*.tar           the dialogues that they become, and index.json
+    self_assessments.json  the model's own verdicts of the first drawings
+    summary.json           counts: the round is done
 
-Each file is there whole or not at all, so a round that is cut off in any state goes on without drawing, judging or paying
-twice. Every rank draws and judges its own batches; rank 0 writes.
+Each file is written whole or not at all, so a round that is cut off in any state goes on without drawing, judging or
+paying twice. Every rank draws and judges its own batches; rank 0 writes.
 """
 
 import io
@@ -16,7 +16,6 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,18 @@ from torch import Tensor
 
 from common.files import write_bytes, write_text
 from common.json_files import read_json, read_object
+from evals.ranks import ALONE, Ranks
 from judges.assessment import Assessment
-from judges.judge import Judge, Unjudged, opinion_from_json, opinion_to_json
+from judges.judge import Judge, Opinion, Unjudged, opinion_from_json, opinion_to_json
 from judges.self_judge import SelfJudge
-from models.generation import SamplingConfig
 from models.prompts import PLAYGROUND, Prompts
 from models.unified import Illume
-from self_enhancement.dialogues import Length, write_shards
-from self_enhancement.prompts import Chosen, choose_hard_negatives, choose_prompts, read_captions
+from self_enhancement.dialogues import CountTokens, write_shards
+from self_enhancement.hard_negatives import choose_hard_negatives
+from self_enhancement.prompts import CaptionedImage, choose_prompts, read_captions
 from self_enhancement.report import RoundReport
 from self_enhancement.settings import RoundSettings
-from self_enhancement.training_samples import Judged, Opinion, training_samples
+from self_enhancement.training_samples import JudgedRound, training_samples
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +48,11 @@ class Round:
     """A round in its folder.
 
     Args:
-        folder: where it lies; made if it is not there.
-        settings: what it does.
-        number: of the round, which its prompts and seeds depend on.
-        rank, ranks: this process among those that draw and judge.
-        at_once: most drawings made at once; whatever it is, no more are than memory has room for.
+        folder: of its files; made if it is not there.
+        settings: of the round.
+        number: of the round, on which its prompts and seeds depend.
+        ranks: the processes that draw and judge.
+        batch: most drawings at once; no more are drawn than memory has room for.
     """
 
     def __init__(
@@ -60,16 +60,14 @@ class Round:
         folder: Path,
         settings: RoundSettings,
         number: int = 1,
-        rank: int = 0,
-        ranks: int = 1,
-        at_once: int = BATCH,
+        ranks: Ranks = ALONE,
+        batch: int = BATCH,
     ) -> None:
-        if at_once < 1:
-            raise ValueError(f"a round makes at least 1 drawing at once, not {at_once}")
-        self.at_once = at_once
+        if batch < 1:
+            raise ValueError(f"batch {batch} is out of range: at least 1 drawing at once")
         self.folder, self.settings, self.number = Path(folder), settings, number
-        self.rank, self.ranks = rank, ranks
-        self._open: tuple[int, Tensor] = (-1, torch.empty(0))  # the batch of drawings that was looked at last
+        self.ranks, self.batch = ranks, batch
+        self._last: tuple[int, Tensor] = (-1, torch.empty(0))  # the batch of drawings that was read last
 
     @property
     def done(self) -> bool:
@@ -77,16 +75,14 @@ class Round:
         return (self.folder / "summary.json").is_file()
 
     @property
-    def model(self) -> str:
-        """What names the weights that draw."""
-        return self._plan()["model"]
-
-    @property
     def drawn(self) -> bool:
         """Whether there is nothing left to draw."""
-        return (self.folder / "plan.json").is_file() and all(
-            self._drawn(b).is_file() for b in self._batches()
-        )
+        return (self.folder / "round.json").is_file() and all(self._drawn(b).is_file() for b in self._batches)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What was recorded as it started: its settings, model and prompts."""
+        return read_object(self.folder / "round.json", allow_nan=True)
 
     @property
     def shards(self) -> list[str]:
@@ -99,209 +95,197 @@ class Round:
         """Counts, once it is done."""
         return read_object(self.folder / "summary.json")
 
-    def make_plan(self, model: str, judge: str, prompts: Prompts = PLAYGROUND) -> None:
-        """Chooses the prompts; a plan that is there is kept.
+    def start(self, model: str, judge: str, prompts: Prompts = PLAYGROUND) -> None:
+        """Chooses the prompts, and records how the round is made; a round that has started keeps its own.
 
         Args:
-            model: what names the weights that draw.
-            judge: what names who judges.
-            prompts: the words in which the model is asked, and the dialogues are written.
+            model: fingerprint of the weights that draw.
+            judge: name of the judge.
+            prompts: in which the model is asked, and the dialogues are written.
 
         Raises:
             ValueError: the folder holds a round of another kind, or there are too few captions.
         """
         kind = {"number": self.number, "model": model, "judge": judge, "settings": asdict(self.settings)}
         kind = json.loads(json.dumps(kind | {"prompts": prompts.to_dict()}))
-        path = self.folder / "plan.json"
-        if path.is_file():
-            known = read_object(path)
+        if (self.folder / "round.json").is_file():
+            known = self.record
             differing = [key for key, value in kind.items() if known.get(key) != value]
             if differing:
                 raise ValueError(
                     f"{self.folder} holds a round with another {', another '.join(differing)}: name another folder"
                 )
             return
-        rng = random.Random(f"{self.settings.seed}|{self.number}|prompts")
-        chosen = choose_prompts(self.settings.prompts, self.settings.count // self.settings.draws, rng)
-        plan = {**kind, "chosen": chosen, "hard_negatives": self._choose_contrasts(chosen)}
-        write_text(path, json.dumps(plan) + "\n")
-
-    def _choose_contrasts(self, chosen: Sequence[Chosen]) -> list[list[str]]:
-        """Captions of others that each drawing is held against."""
-        prompts = [one.prompt for one in chosen for _ in range(self.settings.draws)]
-        if not self.settings.hard_negatives or self.settings.form == "pairs":
-            return [[] for _ in prompts]
-        rng = random.Random(f"{self.settings.seed}|{self.number}|hard_negatives")
-        captions = read_captions(self.settings.prompts, rng)
-        return choose_hard_negatives(prompts, captions, self.settings.hard_negatives, rng)
+        shards, count = self.settings.shards, self.settings.count // self.settings.draws
+        chosen = choose_prompts(shards, count, self._random("prompts"))
+        negatives: list[list[str]] = [[] for _ in range(self.settings.count)]
+        if self.settings.hard_negatives and self.settings.form == "dialogue":
+            rng = self._random("contrasts")
+            drawn = [one.prompt for one in chosen for _ in range(self.settings.draws)]
+            negatives = choose_hard_negatives(
+                drawn, read_captions(shards, rng), self.settings.hard_negatives, rng
+            )
+        record = {**kind, "chosen": chosen, "hard_negatives": negatives}
+        write_text(self.folder / "round.json", json.dumps(record) + "\n")
 
     def draw(self, model: Illume) -> None:
         """Draws this rank's batches that are not drawn yet."""
-        prompts, seeds = self.prompts(), self._seeds()
-        for batch in self._mine():
-            part = self._part(batch)
+        prompts, first = self.prompts(), (self.settings.seed * 1_000 + self.number) * 1_000_003
+        for batch in self.ranks.share(self._batches):
+            rows = self._rows(batch)
             if self._drawn(batch).is_file():
                 continue
-            made = []
-            for few in (part[start : start + self.at_once] for start in range(0, len(part), self.at_once)):
-                asked = [prompts[i] for i in few], [seeds[i] for i in few]
-                made.append(model.draw_batch(*asked, SamplingConfig(**self.settings.sampling)).cpu())
-            write_bytes(self._drawn(batch), _npy(torch.cat(made)))
-            log.info("round %d: drew %d of %d", self.number, part.stop, self.settings.count)
+            images = []
+            for start in range(0, len(rows), self.batch):
+                some = rows[start : start + self.batch]
+                seeds = [first + i for i in some]  # of their own for every round
+                images.append(
+                    model.draw_batch([prompts[i] for i in some], seeds, self.settings.sampling).cpu()
+                )
+            buffer = io.BytesIO()
+            np.save(buffer, torch.cat(images).numpy(), allow_pickle=False)
+            write_bytes(self._drawn(batch), buffer.getvalue())
+            log.info("round %d: drew %d of %d", self.number, rows.stop, self.settings.count)
 
     def judge(self, judge: Judge) -> None:
         """Has this rank's drawings judged, those that are not yet.
 
         Raises:
-            JudgeUnavailable, JudgeRefused: the judge cannot go on. What it said of whole batches is kept here, and of single
-                drawings in its own cache.
+            JudgeUnavailable, JudgeRefused: the judge cannot go on. Its opinions of whole batches are kept here, and of
+                single drawings in its own cache.
         """
-        prompts, hard_negatives = self.prompts(), self._plan()["hard_negatives"]
-        for batch in self._mine():
-            path, part = self._judged(batch), self._part(batch)
-            if path.is_file():
+        prompts, negatives = self.prompts(), self.record["hard_negatives"]
+        for batch in self.ranks.share(self._batches):
+            rows = self._rows(batch)
+            if self._judged(batch).is_file():
                 continue
-            images, others = self._images(batch), [hard_negatives[i] for i in part]
-            texts = [
-                [prompts[i] for i in part],
-                *map(list, zip(*others, strict=True)),
-            ]  # own, first hard_negatives, ...
-            said = [[opinion_to_json(o) for o in judge.assess(of, images)] for of in texts]
-            found = {"judge": judge.name, "opinions": said[0], "hard_negatives": said[1:]}
-            write_text(path, json.dumps(found) + "\n")
-            log.info("round %d: judged %d of %d", self.number, part.stop, self.settings.count)
+            images = self._images(batch)
+            captions = [[prompts[i] for i in rows], *zip(*(negatives[i] for i in rows), strict=True)]
+            own, *others = [
+                [opinion_to_json(o) for o in judge.assess(of, images)] for of in map(list, captions)
+            ]
+            kept = {"judge": judge.name, "opinions": own, "hard_negatives": others}
+            write_text(self._judged(batch), json.dumps(kept) + "\n")
+            log.info("round %d: judged %d of %d", self.number, rows.stop, self.settings.count)
 
     def self_assess(self, model: Illume, count: int) -> None:
-        """Has the model assess its first drawings itself, to be held against the judge's opinions; all ranks do."""
-        path = self.folder / "own.json"
+        """Has the model assess its first drawings itself, for comparison with the judge's opinions; all ranks do."""
+        path = self.folder / "self_assessments.json"
         if path.is_file():
             return
         judge, count = SelfJudge(), min(count, self.settings.count)
         judge.set_model(model)
-        batches = self._batches()[: -(-count // BATCH)]
-        images = torch.cat([self._images(b) for b in batches])[:count]
+        images = torch.cat([self._images(b) for b in self._batches[: -(-count // BATCH)]])[:count]
         found = judge.assess_with_confidence(self.prompts()[:count], images)
-        said = [[o.overall if isinstance(o, Assessment) else None, sure] for o, sure in found]
-        if self.rank == 0:
-            write_text(path, json.dumps(said) + "\n")
+        if self.ranks.first:
+            write_text(path, json.dumps([[one.verdict, one.confidence] for one in found]) + "\n")
 
-    def shown(self) -> RoundReport:
-        """All that the report shows of it."""
-        path = self.folder / "own.json"
-        own = read_json(path, allow_nan=True) if path.is_file() else []
-        pairs, opinions = [(ok, float(sure)) for ok, sure in own], self.opinions()
-        return RoundReport(
-            self.summary, self.prompts(), self._image, opinions, self.verdicts(opinions), pairs
-        )
-
-    def write(self, length: Length | None = None, row: int = 0) -> dict[str, Any]:
+    def write(self, count_tokens: CountTokens | None = None, max_tokens: int = 0) -> dict[str, Any]:
         """Writes the dialogues and the summary, once everything is judged; one process does this alone.
 
         Args:
-            length: tokens of a document; None: texts are as long as they come.
-            row: tokens that a row of training holds; texts lose the words that it has no room for, and are counted.
+            count_tokens: of a document; None: texts are not shortened.
+            max_tokens: of a training row; texts lose the words that it has no room for, and are counted.
         """
         if self.done:
             return self.summary
-        prompts, opinions = self.prompts(), self.opinions()
+        opinions = self.opinions()
         good = self.verdicts(opinions)
-        counts = Counter("unjudged" if g is None else "good" if g else "bad" for g in good)
+        judged = JudgedRound(
+            settings=self.settings,
+            number=self.number,
+            chosen=self._chosen(),
+            image=self._image,
+            opinions=opinions,
+            good=good,
+            hard_negatives=self._hard_negatives(),
+            prompts=Prompts(**self.record["prompts"]),
+            count_tokens=count_tokens,
+            max_tokens=max_tokens,
+        )
+        dialogues, second_turns = write_shards(training_samples(judged), self.folder / "shards")
+        verdicts = Counter("unjudged" if g is None else "good" if g else "bad" for g in good)
+        assessments = [opinion for opinion in opinions if isinstance(opinion, Assessment)]
         wrong = Counter(
-            name
-            for opinion in opinions
-            if isinstance(opinion, Assessment)
-            for name, verdict in opinion.verdicts.items()
-            if not verdict.ok
+            name for one in assessments for name, verdict in one.verdicts.items() if not verdict.ok
         )
-        if min(counts["good"], counts["bad"]) == 0 and self.settings.form == "dialogue":
-            log.warning(
-                "round %d: all %d verdicts are %s: such a pool teaches to say one thing",
-                self.number,
-                counts["good"] + counts["bad"],
-                "good" if counts["good"] else "bad" if counts["bad"] else "missing",
-            )
-        judged = Judged(
-            *(self.settings, self.number, self._chosen(), self._image, opinions, good, self._held_against()),
-            prompts=Prompts(**self._plan()["prompts"]),
-            **({} if length is None else {"length": length, "row": row}),
-        )
-        dialogues, turns = write_shards(training_samples(judged), self.folder / "shards")
-        if judged.counts["shortened"] or judged.counts["left_out"]:
-            log.warning(
-                "round %d: rows of %d tokens hold %d dialogues only with shortened texts, and %d not at all",
-                *(self.number, row, judged.counts["shortened"], judged.counts["left_out"]),
-            )
-        if not dialogues:
-            log.warning(
-                "round %d has not one dialogue: nothing was judged, or nothing had a target", self.number
-            )
         summary = {
             "round": self.number,
-            "drawings": len(prompts),
-            **{name: counts[name] for name in ("good", "bad", "unjudged")},
+            "drawings": len(opinions),
+            **{name: verdicts[name] for name in ("good", "bad", "unjudged")},
             "dialogues": dialogues,
-            "second_turns": turns,
+            "second_turns": second_turns,
             **{name: judged.counts[name] for name in ("shortened", "left_out")},
             "wrong": dict(sorted(wrong.items())),
         }
+        self._warn(summary, max_tokens)
         write_text(self.folder / "summary.json", json.dumps(summary, indent=1) + "\n")
         return summary
 
+    def _warn(self, summary: dict[str, Any], max_tokens: int) -> None:
+        """Warns of a round that trains badly."""
+        good, bad = summary["good"], summary["bad"]
+        if min(good, bad) == 0 and self.settings.form == "dialogue":
+            side = "good" if good else "bad" if bad else "missing"
+            one_sided = "round %d: all %d verdicts are %s: a model trained on them learns to say one thing"
+            log.warning(one_sided, self.number, good + bad, side)
+        if summary["shortened"] or summary["left_out"]:
+            log.warning(
+                "round %d: rows of %d tokens hold %d dialogues only with shortened texts, and %d not at all",
+                *(self.number, max_tokens, summary["shortened"], summary["left_out"]),
+            )
+        if not summary["dialogues"]:
+            log.warning(
+                "round %d has not one dialogue: nothing was judged, or nothing had a target", self.number
+            )
+
+    def report(self) -> RoundReport:
+        """What the report shows of it."""
+        path = self.folder / "self_assessments.json"
+        found = read_json(path, allow_nan=True) if path.is_file() else []
+        own, opinions = [(verdict, float(confidence)) for verdict, confidence in found], self.opinions()
+        return RoundReport(self.summary, self.prompts(), self._image, opinions, self.verdicts(opinions), own)
+
     def opinions(self) -> list[Opinion]:
-        """What the judge said of each drawing."""
-        kept = [self._kept_opinions(batch)["opinions"] for batch in self._batches()]
-        return [opinion_from_json(one) for of in kept for one in of]
+        """The judge's opinion of each drawing."""
+        return [opinion_from_json(one) for b in self._batches for one in self._kept(b)["opinions"]]
 
-    def _kept_opinions(self, batch: int) -> dict[str, Any]:
-        return read_json(self._judged(batch), allow_nan=True)
+    def verdicts(self, opinions: list[Opinion]) -> list[bool | None]:
+        """Whether each drawing is good, by these opinions; None where nobody could say."""
+        least = self.settings.good_score
+        return [None if isinstance(o, Unjudged) else o.overall and o.score >= least for o in opinions]
 
-    def _held_against(self) -> list[list[tuple[str, Opinion]]]:
-        """For each drawing its hard_negatives, with what the judge said of them."""
-        hard_negatives, found = self._plan()["hard_negatives"], []
-        for batch in self._batches():
-            by_contrast = [
-                map(opinion_from_json, said) for said in self._kept_opinions(batch)["hard_negatives"]
+    def _hard_negatives(self) -> list[list[tuple[str, Opinion]]]:
+        """For each drawing its hard negatives, with the judge's opinions."""
+        captions, found = self.record["hard_negatives"], []
+        for batch in self._batches:
+            rows, kept = self._rows(batch), self._kept(batch)["hard_negatives"]
+            by_row = zip(*kept, strict=True) if kept else [()] * len(rows)
+            found += [
+                list(zip(captions[i], map(opinion_from_json, of), strict=True))
+                for i, of in zip(rows, by_row, strict=True)
             ]
-            part = self._part(batch)
-            said = zip(*by_contrast, strict=True) if by_contrast else [()] * len(part)
-            found += [list(zip(hard_negatives[i], s, strict=True)) for i, s in zip(part, said, strict=True)]
         return found
 
     def drawings(self) -> Tensor:
         """(count, 3, H, W) uint8."""
-        return torch.cat([self._images(batch) for batch in self._batches()])
+        return torch.cat([self._images(batch) for batch in self._batches])
 
     def prompts(self) -> list[str]:
         """The prompt of each drawing."""
         return [chosen.prompt for chosen in self._chosen() for _ in range(self.settings.draws)]
 
-    def verdicts(self, opinions: Sequence[Opinion] | None = None) -> list[bool | None]:
-        """Whether each drawing is good, by these opinions or by its own; None where nobody could say."""
-        return [self._good(opinion) for opinion in (self.opinions() if opinions is None else opinions)]
+    def _chosen(self) -> list[CaptionedImage]:
+        return [CaptionedImage(*row) for row in self.record["chosen"]]
 
-    def _good(self, opinion: Opinion) -> bool | None:
-        if isinstance(opinion, Unjudged):
-            return None
-        return opinion.overall and opinion.score >= self.settings.good_score
+    def _random(self, purpose: str) -> random.Random:
+        return random.Random(f"{self.settings.seed}|{self.number}|{purpose}")
 
-    def _plan(self) -> dict[str, Any]:
-        return read_object(self.folder / "plan.json", allow_nan=True)
-
-    def _chosen(self) -> list[Chosen]:
-        return [Chosen(*row) for row in self._plan()["chosen"]]
-
-    def _seeds(self) -> range:
-        """Seeds of the drawings: of their own for every round."""
-        first = (self.settings.seed * 1_000 + self.number) * 1_000_003
-        return range(first, first + self.settings.count)
-
+    @property
     def _batches(self) -> range:
         return range(-(-self.settings.count // BATCH))
 
-    def _mine(self) -> range:
-        return self._batches()[self.rank :: self.ranks]
-
-    def _part(self, batch: int) -> range:
+    def _rows(self, batch: int) -> range:
         return range(batch * BATCH, min(self.settings.count, (batch + 1) * BATCH))
 
     def _drawn(self, batch: int) -> Path:
@@ -310,17 +294,14 @@ class Round:
     def _judged(self, batch: int) -> Path:
         return self.folder / "judged" / f"{batch:05d}.json"
 
+    def _kept(self, batch: int) -> dict[str, Any]:
+        return read_json(self._judged(batch), allow_nan=True)
+
     def _image(self, number: int) -> Tensor:
         batch = number // BATCH
-        if self._open[0] != batch:
-            self._open = (batch, self._images(batch))
-        return self._open[1][number % BATCH]
+        if self._last[0] != batch:
+            self._last = (batch, self._images(batch))
+        return self._last[1][number % BATCH]
 
     def _images(self, batch: int) -> Tensor:
         return torch.from_numpy(np.load(self._drawn(batch), allow_pickle=False))
-
-
-def _npy(images: Tensor) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, images.cpu().numpy(), allow_pickle=False)
-    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Which of a round's judged drawings become dialogues, and what a bad one is drawn again as (ILLUME section 3.4)."""
+"""Training samples of a round: which drawings become dialogues, and the target of a bad one (ILLUME section 3.4)."""
 
 import math
 import random
@@ -8,106 +8,104 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from judges.assessment import Assessment, longest
-from judges.judge import Unjudged
+from judges.assessment import Assessment, longest_text
+from judges.judge import Opinion
 from models.prompts import PLAYGROUND, Prompts
 from self_enhancement.dialogues import (
+    CountTokens,
     ImageFile,
-    Length,
     Sample,
-    dialogue,
-    plain_pair,
-    png,
+    dialogue_sample,
+    encode_png,
     fit_words,
+    pair_sample,
 )
-from self_enhancement.prompts import Chosen, CaptionImages
+from self_enhancement.prompts import CaptionedImage, CaptionImages
 from self_enhancement.settings import RoundSettings
-
-Opinion = Assessment | Unjudged
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedRound:
     """A round once everything is judged.
 
     Attributes:
-        settings: what the round does.
+        settings: of the round.
         number: of the round.
-        chosen: its prompts, each with the place of its true image; every one has `settings.draws` drawings.
+        chosen: its prompts, each of which has `settings.draws` drawings.
         image: the drawing (3, H, W) of a number.
-        opinions: what the judge said of each drawing.
+        opinions: the judge's, of each drawing.
         good: whether each drawing is good; None where nobody could say.
-        hard_negatives: for each drawing, other captions that it was held against, and what the judge said of that.
-        prompts: the words of the model that drew, which learns from it.
-        length: tokens of a document; None: texts are never shortened.
-        row: tokens that a row of training holds.
+        hard_negatives: for each drawing, other captions, and the judge's opinion of the drawing for each.
+        prompts: the prompts of the model that drew, which is trained on the samples.
+        count_tokens: of a document; None: texts are never shortened.
+        max_tokens: of a training row.
         counts: of dialogues whose texts were `shortened` to fit into a row, and of those `left_out` as even their
             images and prompts do not.
     """
 
     settings: RoundSettings
     number: int
-    chosen: Sequence[Chosen]
+    chosen: Sequence[CaptionedImage]
     image: Callable[[int], Tensor]
     opinions: Sequence[Opinion]
     good: Sequence[bool | None]
     hard_negatives: Sequence[Sequence[tuple[str, Opinion]]]
     prompts: Prompts = PLAYGROUND
-    length: Length | None = None
-    row: int = 0
+    count_tokens: CountTokens | None = None
+    max_tokens: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def training_samples(judged: Judged) -> Iterator[Sample]:
-    """What a round teaches with: dialogues of its drawings, then one turn for each contrast; or plain pairs."""
+def training_samples(judged: JudgedRound) -> Iterator[Sample]:
+    """Dialogues of a round's drawings, then one turn for each hard negative; or plain pairs."""
     truth, pairs = CaptionImages(), judged.settings.form == "pairs"
-    for i in kept(judged.good, judged.settings, judged.number):
-        opinion, prompt = judged.opinions[i], judged.chosen[i // judged.settings.draws].prompt
-        assert isinstance(opinion, Assessment)
-        better = None if judged.good[i] else _better(judged, i, truth)
+    for i in select_drawings(judged.good, judged.settings, judged.number):
+        assessment, prompt = judged.opinions[i], judged.chosen[i // judged.settings.draws].prompt
+        assert isinstance(assessment, Assessment)
+        target = None if judged.good[i] else _target(judged, i, truth)
         if not pairs:
-            yield from _dialogue(judged, i, prompt, opinion, better)
-        elif better is not None:
-            yield plain_pair(prompt, better, judged.prompts)
+            yield from _dialogue(judged, i, prompt, assessment, target)
+        elif target is not None:
+            yield pair_sample(prompt, target, judged.prompts)
     truth.close()
-    for i, held_against in enumerate(() if pairs else judged.hard_negatives):
-        for other, opinion in held_against:
+    for i, negatives in enumerate(() if pairs else judged.hard_negatives):
+        for caption, opinion in negatives:
             if isinstance(opinion, Assessment):
-                yield from _dialogue(judged, i, other, opinion)
+                yield from _dialogue(judged, i, caption, opinion)
 
 
 def _dialogue(
-    judged: Judged, i: int, prompt: str, opinion: Assessment, better: ImageFile | None = None
+    judged: JudgedRound, i: int, prompt: str, assessment: Assessment, target: ImageFile | None = None
 ) -> Iterator[Sample]:
-    """The dialogue of drawing i, its texts as long as a row has room for; none where it has no room at all."""
-    words, image = None, judged.image(i)
-    if judged.length is not None:
-        about = opinion, better is not None, judged.prompts
-        words = fit_words(image, prompt, *about, judged.length, judged.row)
-        if words is None:
+    """The dialogue of drawing i, its texts as long as fit into a row; none where even images and prompts do not."""
+    max_words, image = None, judged.image(i)
+    if judged.count_tokens is not None:
+        limits = judged.prompts, judged.count_tokens, judged.max_tokens
+        max_words = fit_words(image, prompt, assessment, target is not None, *limits)
+        if max_words is None:
             judged.counts["left_out"] += 1
             return
-        judged.counts["shortened"] += words < longest(opinion)
-    yield dialogue(image, prompt, opinion, better, judged.prompts, words)
+        judged.counts["shortened"] += max_words < longest_text(assessment)
+    yield dialogue_sample(image, prompt, assessment, target, judged.prompts, max_words)
 
 
-def kept(good: Sequence[bool | None], settings: RoundSettings, number: int) -> list[int]:
-    """The drawings that become dialogues: of those judged, as many good and bad as `bad_share` wants."""
+def select_drawings(good: Sequence[bool | None], settings: RoundSettings, number: int) -> list[int]:
+    """The drawings that become dialogues: of those judged, good and bad ones in the proportion of `bad_share`."""
     sides = {side: [i for i, g in enumerate(good) if g is side] for side in (True, False)}
     share = settings.bad_share
-    if share is not None and all(sides.values()):  # of one side alone there is no share to be had
+    if share is not None and all(sides.values()):  # of one side alone there is no share
         rng = random.Random(f"{settings.seed}|{number}|kept")
-        most = min(len(sides[False]) / share, len(sides[True]) / (1 - share) if share < 1 else math.inf)
+        total = min(len(sides[False]) / share, len(sides[True]) / (1 - share) if share < 1 else math.inf)
         for side, part in ((False, share), (True, 1 - share)):
-            sides[side] = rng.sample(sides[side], min(len(sides[side]), round(most * part)))
+            sides[side] = rng.sample(sides[side], min(len(sides[side]), round(total * part)))
     return sorted(sides[True] + sides[False])
 
 
-def _better(judged: Judged, i: int, truth: CaptionImages) -> ImageFile | None:
-    """What drawing i is to be drawn again as: (ending, bytes), or None where there is nothing better."""
+def _target(judged: JudgedRound, i: int, truth: CaptionImages) -> ImageFile | None:
+    """What drawing i is to be drawn again as; None where there is nothing better."""
     draws = judged.settings.draws
     if judged.settings.target == "truth":
-        return truth.image(judged.chosen[i // draws])
-    own = [j for j in range(i // draws * draws, (i // draws + 1) * draws) if judged.good[j]]
-    best = max(own, key=lambda j: judged.opinions[j].score, default=None)
-    return None if best is None else ("png", png(judged.image(best)))
+        return truth.read(judged.chosen[i // draws])
+    good = [j for j in range(i // draws * draws, (i // draws + 1) * draws) if judged.good[j]]
+    best = max(good, key=lambda j: judged.opinions[j].score, default=None)
+    return None if best is None else ("png", encode_png(judged.image(best)))

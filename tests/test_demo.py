@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import demo
+from evals.settings import PlaygroundSettings
 
 RUNS = Path("runs/playground")
 METRICS = {"geneval/overall": 0.7, "seed": 0, "seconds": 3.0}
@@ -35,8 +36,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         time.sleep(0.01)
         return SimpleNamespace(finished=True)
 
-    def suite(model: Path, seed: int, per_category: int, seeds: int, images: Path) -> dict:
-        noted.append(f"evals {per_category} x {seeds}")
+    def suite(model: Path, settings: PlaygroundSettings, images: Path) -> dict:
+        noted.append(f"evals {settings.per_category} x {settings.seeds}")
         return dict(METRICS)
 
     def module(name: str, **content: object) -> None:

@@ -18,6 +18,7 @@ import demo
 import train
 from callbacks import self_enhancement
 from evals.reports.curves import read_metrics
+from evals.settings import PlaygroundSettings
 from judges.assessment import Verdict
 from judges.scene import SceneJudge
 from lightning_modules.language import LanguageModule
@@ -348,8 +349,8 @@ def few_drawings(monkeypatch):
     monkeypatch.setattr(self_enhancement, "SceneJudge", Half)
     monkeypatch.setattr(RoundSettings, "__post_init__", lambda self: object.__setattr__(self, "count", 8))
     suite = self_enhancement.playground_suite
-    few = {"per_category": 1, "seeds": 1, "samples": 4}
-    monkeypatch.setattr(self_enhancement, "playground_suite", lambda model, **sizes: suite(model, **few))
+    few = PlaygroundSettings(per_category=1, seeds=1, samples=4)
+    monkeypatch.setattr(self_enhancement, "playground_suite", lambda model, _: suite(model, few))
 
 
 GOOD = {"overall": True, "score": 10}

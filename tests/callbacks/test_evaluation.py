@@ -1,6 +1,5 @@
-"""Evaluation and sample grids in a real fit; afterwards the module is as it was."""
+"""Evaluation in a real fit; afterwards the module is as it was."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,8 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from callbacks.evaluation import Evaluation
-from callbacks.samples import SampleGrids
 from evals.playground.suite import supported_measures
+from evals.settings import PlaygroundSettings
 from lightning_modules.stage_module import StageModule
 from models.unified import Illume
 from training.csv_logger import AppendingCSVLogger
@@ -71,7 +70,7 @@ def few(**settings: int | bool) -> Evaluation:
 @pytest.mark.parametrize(
     ("every", "at_end", "steps"), [(2, True, [3, 5]), (2, False, [3]), (0, True, [5]), (3, True, [5])]
 )
-def test_it_evaluates_every_n_epochs_and_once_at_the_end(
+def test_evaluation_every_n_epochs_and_once_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
     tiny_illume: Illume,
     tmp_path: Path,
@@ -79,7 +78,9 @@ def test_it_evaluates_every_n_epochs_and_once_at_the_end(
     at_end: bool,
     steps: list[int],
 ) -> None:
-    monkeypatch.setattr("callbacks.evaluation.playground_suite", lambda model, **sizes: {"vqa/accuracy": 0.5})
+    monkeypatch.setattr(
+        "callbacks.evaluation.playground_suite", lambda model, *_, **__: {"vqa/accuracy": 0.5}
+    )
     trainer = fit(Stage(tiny_illume), tmp_path, few(every_n_epochs=every, at_end=at_end))
     rows = read_rows(tmp_path / "metrics.csv")[1]
     assert [int(row["step"]) for row in rows if row.get("vqa/accuracy")] == steps
@@ -89,7 +90,9 @@ def test_it_evaluates_every_n_epochs_and_once_at_the_end(
 def test_what_was_measured_before_a_resume_is_not_measured_again(
     monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("callbacks.evaluation.playground_suite", lambda model, **sizes: {"vqa/accuracy": 0.5})
+    monkeypatch.setattr(
+        "callbacks.evaluation.playground_suite", lambda model, *_, **__: {"vqa/accuracy": 0.5}
+    )
     before, after, module = few(), few(), Stage(tiny_illume)
     trainer = fit(module, tmp_path, before, epochs=1)
     monkeypatch.setattr(after, "scores", lambda _: pytest.fail("measured twice"))
@@ -97,38 +100,36 @@ def test_what_was_measured_before_a_resume_is_not_measured_again(
     after.on_fit_end(trainer, module)
 
 
-def test_a_stage_that_draws(monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume, tmp_path: Path) -> None:
+def test_the_measures_of_a_stage_that_draws(
+    monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume, tmp_path: Path
+) -> None:
     seen = []
 
-    def suite(model: Illume, **sizes: int) -> dict[str, float]:
-        seen.append((supported_measures(model), model.language.training, sizes["samples"]))
+    def suite(model: Illume, settings: PlaygroundSettings, measures: list[str]) -> dict[str, float]:
+        seen.append((supported_measures(model), model.language.training, settings.samples))
         return {"geneval/overall": 0.25}
 
     monkeypatch.setattr("callbacks.evaluation.playground_suite", suite)
-    trainer = fit(Stage(tiny_illume), tmp_path, few(), SampleGrids(), epochs=1)
+    trainer = fit(Stage(tiny_illume), tmp_path, few(), epochs=1)
     assert seen == [(["codebook", "reconstruction", "vqa", "geneval", "editing"], False, 6)]
     assert float(trainer.callback_metrics["geneval/overall"]) == 0.25
-    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step-0000002.png"]
 
 
 def test_the_scores_of_a_stage_that_decodes(tiny_illume: Illume, tmp_path: Path) -> None:
-    trainer = fit(Decoding(tiny_illume), tmp_path, few(), SampleGrids(), epochs=1)
+    trainer = fit(Decoding(tiny_illume), tmp_path, few(), epochs=1)
     assert {"reconstruction/exact", "codebook/used"} <= trainer.callback_metrics.keys()
     assert not [name for name in trainer.callback_metrics if "geneval" in name or "vqa" in name]
-    assert (tmp_path / "samples" / "step-0000002.png").is_file()
 
 
-@pytest.mark.parametrize("callback", [few, SampleGrids])
 def test_a_stage_that_lacks_a_component_is_refused_before_training(
-    callback: Callable[[], Callback], tiny_illume: Illume, tmp_path: Path
+    tiny_illume: Illume, tmp_path: Path
 ) -> None:
-    words = Illume(language=tiny_illume.language, text_tokenizer=tiny_illume.text_tokenizer)
+    text = Illume(language=tiny_illume.language, text_tokenizer=tiny_illume.text_tokenizer)
     with pytest.raises(ValueError, match="no encoder and no tokenizer and no detokenizer"):
-        fit(Stage(words), tmp_path, callback(), epochs=1)
-    assert not (tmp_path / "samples").exists()
+        fit(Stage(text), tmp_path, few(), epochs=1)
 
 
-def test_training_draws_the_same_numbers_with_and_without(
+def test_evaluation_leaves_the_random_numbers_of_training_alone(
     monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("callbacks.evaluation.playground_suite", lambda *_, **__: {"x": float(torch.rand(1))})
@@ -156,5 +157,5 @@ def test_modes_and_weights_come_back_even_from_an_error(tiny_illume: Illume) -> 
 
 
 def test_sizes_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least"):
+    with pytest.raises(ValueError, match="samples 0 is out of range"):
         Evaluation(samples=0)

@@ -1,22 +1,20 @@
-"""Assessments as JSON, as words, and back."""
+"""Assessments as text and back, and their JSON schema."""
 
 import json
 import random
-import re
 
 import pytest
 
+from judges.answers import parse_assessment
 from judges.assessment import (
     DIMENSIONS,
     Assessment,
     Dimension,
     Verdict,
     check_dimensions,
-    from_json,
     from_text,
-    json_example,
     json_schema,
-    longest,
+    longest_text,
     to_text,
 )
 
@@ -30,7 +28,7 @@ def made(ok=True, **more):
     )
 
 
-def test_words_lead_back_to_the_assessment():
+def test_text_is_read_back_to_the_same_assessment():
     rng = random.Random(0)
     for _ in range(200):
         verdicts = {}
@@ -42,7 +40,7 @@ def test_words_lead_back_to_the_assessment():
         assert from_text(to_text(one)) == one
 
 
-def test_what_a_judge_says_cannot_forge_verdicts():
+def test_a_rationale_cannot_forge_verdicts():
     forged = made(False, rationale="fine . object : yes . score : 10 . overall : yes")
     assert from_text(to_text(forged)).verdicts["object"].ok is False and from_text(to_text(forged)).score == 7
 
@@ -56,45 +54,22 @@ def test_what_a_judge_says_cannot_forge_verdicts():
         to_text(made()).replace("7", "70"),
     ],
 )
-def test_other_words_are_no_assessment(text):
+def test_other_text_is_no_assessment(text):
     with pytest.raises(ValueError, match="wrote no assessment"):
         from_text(text)
 
 
-def test_a_wordy_judge_loses_no_word_but_those_that_a_row_has_no_room_for():
+def test_texts_are_cut_at_the_maximum_of_words():
     wordy = made(
         False,
         rationale="red circle " * 300,
         verdicts={n: Verdict(ok=False, reason="far " * 400) for n in NAMES},
     )
-    assert from_text(to_text(wordy)).rationale == ("red circle " * 300).strip() and longest(wordy) == 600
-    short = from_text(to_text(wordy, words=7))
+    assert from_text(to_text(wordy)).rationale == ("red circle " * 300).strip() and longest_text(wordy) == 600
+    short = from_text(to_text(wordy, max_words=7))
     assert short.rationale == "red circle red circle red circle red"
     assert {verdict.reason for verdict in short.verdicts.values()} == {" ".join(["far"] * 7)}
-    assert from_text(to_text(wordy, words=0)).verdicts["object"].ok is False
-
-
-def test_the_object_that_is_an_assessment_is_taken():
-    assert from_json('{} {"a": 1} ' + json.dumps(answer())).score == 3
-
-
-def answer(**more):
-    said = dict.fromkeys(NAMES, {"ok": True, "reason": ""})
-    return {"rationale": "x", **said, "score": 3, "overall": False, **more}
-
-
-def test_json_is_read_in_prose_and_checked():
-    assert from_json(f"Here: {json.dumps(answer())} bye").score == 3
-    for wrong, told in (
-        (answer(score=11), "score"),
-        (answer(score="many"), "score"),
-        (answer(count={"ok": "perhaps", "reason": ""}), "count.ok"),
-        ({k: v for k, v in answer().items() if k != "overall"}, "overall"),
-    ):
-        with pytest.raises(ValueError, match=told):
-            from_json(json.dumps(wrong))
-    with pytest.raises(ValueError, match="no JSON object"):
-        from_json("{" * 5000)
+    assert from_text(to_text(wordy, max_words=0)).verdicts["object"].ok is False
 
 
 def test_the_schema_is_strict():
@@ -111,53 +86,11 @@ def test_the_schema_is_strict():
     )
 
 
-def test_dimensions_of_ones_own():
+def test_other_dimensions():
     style = Dimension(name="fine detail", question="Is it sharp?")
     said = {"rationale": "x", "fine_detail": {"ok": False, "reason": "blurred"}, "score": 3, "overall": False}
-    one = from_json(json.dumps(said), [style])
+    one = parse_assessment(json.dumps(said), [style])
     assert from_text(to_text(one)) == one
     for names in ([], ["Object"], ["a b", "a b"], ["score"], ["rationale"], ["x : y"]):
         with pytest.raises(ValueError, match="dimensions"):
             check_dimensions([Dimension(name=name, question="?") for name in names])
-
-
-def spoken(**changes):
-    verdict = {"reason": "two seen", "ok": True}
-    said = {"rationale": "a disc", **dict.fromkeys(NAMES, verdict), "score": 7, "overall": True}
-    return json.dumps({**said, **changes})
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        (spoken().replace('"score": 7', '"score": 7 // high'), "no JSON object of the asked form"),
-        (spoken()[:-1] + ",}", "no JSON object of the asked form"),
-        (repr(json.loads(spoken())), "no JSON object of the asked form"),
-        (spoken()[:-1] + ', "score": 1}', "no JSON object of the asked form"),
-        ('{"begruendung": "eine Scheibe", "punkte": 7}', "which begins '{\"begruendung"),
-        (spoken(score=True), "score"),
-        (spoken(score="90%"), "score"),
-        (json_example(), "no JSON object of the asked form"),
-    ],
-    ids=[
-        "comment",
-        "trailing comma",
-        "single quotes",
-        "key twice",
-        "other language",
-        "true",
-        "percent",
-        "form",
-    ],
-)
-def test_what_is_no_assessment_is_named(text, named):
-    with pytest.raises(ValueError, match=re.escape(named)):
-        from_json(text)
-
-
-def test_a_repeated_form_is_no_opinion():
-    assert from_json(f"{spoken(overall=False)} in the form {json_example()}").rationale == "a disc"
-
-
-def test_a_comma_is_a_point():
-    assert from_json(spoken(score="7,5")).score == 7

@@ -21,7 +21,7 @@ from judges.assessment import Assessment, Verdict
 from models.generation import SamplingConfig
 from models.prompts import ILLUME_PLUS
 from models.unified import Illume
-from self_enhancement.dialogues import dialogue_sample
+from self_enhancement.dialogues import dialogue_sample, pair_sample
 from self_enhancement.settings import RoundSettings
 from tests.callbacks.test_evaluation import Stage, fit
 from tests.callbacks.test_fidelity import Small, callback, small  # noqa: F401 - a fixture
@@ -144,7 +144,12 @@ def test_a12_a_benchmark_while_training_draws_the_commands_pictures(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny_illume.generation = tiny_illume.generation.override(OWN)
-    fit(Stage(tiny_illume), tmp_path, GenEval(prompts="playground", detector="playground", limit=2, batch=2), epochs=1)
+    fit(
+        Stage(tiny_illume),
+        tmp_path,
+        GenEval(prompts="playground", detector="playground", limit=2, batch=2),
+        epochs=1,
+    )
     tiny_illume.eval().save_pretrained("model")
     which = ["--suite", "geneval", "--prompts", "playground", "--detector", "playground", "--limit", "2"]
     evals.main([*which, "--model", "model", "--images", "images", "--seeds", "1", "--batch", "2"])
@@ -178,10 +183,16 @@ def test_a12_overrides_win_and_are_written_down(
     ("made", "says"),
     [
         (lambda: SampleGrids(sampling=SamplingConfig(cfg=200)), "cfg 200 is out of range"),
-        (lambda: GenEval(prompts="playground", detector="playground", sampling=SamplingConfig(top_p=0)), "top_p 0 is out of range"),
+        (
+            lambda: GenEval(prompts="playground", detector="playground", sampling=SamplingConfig(top_p=0)),
+            "top_p 0 is out of range",
+        ),
         (lambda: Evaluation(edit_sampling=SamplingConfig(top_k=-1)), "top_k -1 is out of"),
         (lambda: Evaluation(measures=["vqas"]), "Evaluation: measure 'vqas' is not known: did you mean vqa"),
-        (lambda: RoundSettings("x", count=4, sampling=SamplingConfig(temperature=11)), "temperature 11 is out of"),
+        (
+            lambda: RoundSettings("x", count=4, sampling=SamplingConfig(temperature=11)),
+            "temperature 11 is out of",
+        ),
     ],
 )
 def test_a12_what_makes_no_sense_is_refused_as_a_callback_is_made(made: Callable[[], Any], says: str) -> None:
@@ -209,8 +220,8 @@ def test_a12_a15_a_round_draws_and_writes_as_its_model_does(tmp_path: Path) -> N
     opinion = Assessment(rationale="a cat", verdicts=right, score=9, overall=True)
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)
     for better, told in ((None, ["assess"]), (("png", b""), ["assess", "redraw"])):
-        sample = dialogue(image, "a cat", opinion, better, ILLUME_PLUS)
+        sample = dialogue_sample(image, "a cat", opinion, better, ILLUME_PLUS)
         asked = [part["text"] for part in json.loads(sample["json"])["parts"] if not part.get("learn", True)]
         assert asked == [ILLUME_PLUS.fill(name, "a cat") for name in told]
-    parts = json.loads(plain_pair("a cat", ("png", b""), ILLUME_PLUS)["json"])["parts"]
+    parts = json.loads(pair_sample("a cat", ("png", b""), ILLUME_PLUS)["json"])["parts"]
     assert parts[0]["text"] == ILLUME_PLUS.fill("draw", "a cat")
