@@ -50,7 +50,7 @@ def _packed(model: Illume, load: Workload, image_size: int) -> PackedBatch:
     order = (
         torch.arange(tokens).view(shape).roll(-1, 1).T.flatten()
     )  # what begins a row, and is no target, comes last
-    blocks = min(-(-load.codes // language.draw_tokens), tokens // language.draw_tokens)
+    blocks = min(max(load.drawn, -(-load.codes // language.draw_tokens)), tokens // language.draw_tokens)
     code_size = model.code_input.size if load.drawn else image_size
     two_sizes = bool(load.drawn and load.seen) and code_size != image_size
     images = load.encoded if shared else load.seen if two_sizes else load.seen + load.drawn

@@ -6,8 +6,8 @@ import train
 from training.plan import devices
 from training.plan.advice import _spread, advise
 from training.plan.options import Options
-from training.plan.page import page
 from training.plan.plan import plan_run
+from training.plan.report import report
 
 
 def planned(argv, only_memory=True):
@@ -17,7 +17,7 @@ def planned(argv, only_memory=True):
 @pytest.mark.parametrize(
     ("argv", "room", "named"),
     [
-        (["--config", "stage1.yaml", "--trainer.strategy", "auto"], 0.75, "checkpointing=true"),
+        (["--config", "stage1.yaml", "--trainer.strategy", "auto"], 0.75, "gradient_checkpointing=true"),
         (["--config", "tokenizer.yaml"], 0.6, "batch_size=8"),
         (["--config", "tokenizer.yaml"], 0.01, None),
     ],
@@ -34,7 +34,7 @@ def test_what_is_named_makes_it_fit(argv, room, named, monkeypatch):
         return
     assert named in " ".join(advice.arguments)
     assert planned([*argv, *advice.arguments]).fits
-    said = page(plan, advice)
+    said = report(plan, advice)
     assert "Does not fit: " in said and f"Fits with {' '.join(advice.arguments)}" in said
 
 

@@ -6,7 +6,7 @@ import resource
 import pytest
 
 import train
-from training.plan.parts import parts_in
+from training.plan.components import component_sizes
 from training.plan.plan import configure
 
 VICUNA = 6_738_415_616
@@ -25,9 +25,9 @@ def counts(recipe, *more):
     sketch = train.sketch(["--config", f"illume_{recipe}.yaml", *more])
     configure(sketch, train.sketch)
     assert all(p.is_meta for p in sketch.model.parameters())
-    parts = parts_in(sketch.model)
-    assert sum(p.count for p in parts) == sum(p.numel() for p in sketch.model.parameters())
-    return {p.name: (p.count, p.learning) for p in parts}
+    sizes = component_sizes(sketch.model)
+    assert sum(size.count for size in sizes) == sum(p.numel() for p in sketch.model.parameters())
+    return {size.name: (size.count, size.learning) for size in sizes}
 
 
 @pytest.mark.parametrize(
