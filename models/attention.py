@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
+from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -74,7 +74,7 @@ def additive_mask(free: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.masked_fill_(~free, torch.finfo(dtype).min)[:, None]
 
 
-def masks_by_layer(trunk: nn.Module, mask: Callable[[int | None], Any]) -> Any:
+def masks_by_layer(trunk: PreTrainedModel, mask: Callable[[int | None], Any]) -> Any:
     """`mask` of each window as a trunk takes it: by kind of layer where its config names kinds, else one for all."""
     window = sliding_window(trunk.config)
     sliding = mask(window)
@@ -86,7 +86,7 @@ def masks_by_layer(trunk: nn.Module, mask: Callable[[int | None], Any]) -> Any:
 class LengthBucket(NamedTuple):
     """Documents of about one length, to be attended to at once."""
 
-    index: Tensor  # (G, n) of their tokens in the flattened rows; beyond a document's end its last token is repeated
+    tokens: Tensor  # (G, n) index in the flattened rows; beyond a document's end its last token is repeated
     real: Tensor  # (G, n) what is not beyond the end
     mask: Tensor | None  # (G, n, n) bool, of full layers; None: causal
     sliding_mask: Tensor | None  # the same of sliding layers
@@ -132,7 +132,7 @@ def _bucket(members: list[tuple[int, int]], layout: TokenLayout, window: int | N
 
 def check_backend(backend: Backend, config: PretrainedConfig) -> None:
     """Refuses dropout in attention with a backend that knows none."""
-    if backend == "flex" and getattr(config, "attention_dropout", 0.0):
+    if backend == "flex" and getattr(config, "attention_dropout", None):
         raise ValueError(
             f"backend flex knows no dropout, and the trunk has attention_dropout {config.attention_dropout:g}: "
             "give backend mask, or an attention_dropout of 0"
@@ -140,7 +140,7 @@ def check_backend(backend: Backend, config: PretrainedConfig) -> None:
 
 
 def attention_inputs(
-    trunk: nn.Module, backend: Backend, layout: TokenLayout, dtype: torch.dtype
+    trunk: PreTrainedModel, backend: Backend, layout: TokenLayout, dtype: torch.dtype
 ) -> dict[str, Any]:
     """Sets the trunk's attention; gives the arguments of its forward pass by which no document sees another.
 
@@ -165,7 +165,7 @@ def attention_inputs(
     return {"attention_mask": masks_by_layer(trunk, mask)}
 
 
-def set_attention(trunk: nn.Module, implementation: str) -> None:
+def set_attention(trunk: PreTrainedModel, implementation: str) -> None:
     """Sets the trunk's attention, if it is another."""
     if trunk.config._attn_implementation != implementation:
         trunk.set_attn_implementation(implementation)
@@ -191,13 +191,13 @@ def _attend_by_document(
     out = torch.zeros_like(flat[0])
     for bucket in buckets:
         free = bucket.sliding_mask if options.get("sliding_window") else bucket.mask
-        q, k, v = (heads[bucket.index].transpose(1, 2) for heads in flat)  # (G, H, n, D)
+        q, k, v = (heads[bucket.tokens].transpose(1, 2) for heads in flat)  # (G, H, n, D)
         mask = None if free is None else free[:, None]
         grouped = key.shape[1] != query.shape[1]
         own = F.scaled_dot_product_attention(
             q, k, v, mask, dropout, is_causal=free is None, scale=scaling, enable_gqa=grouped
         )
-        out = out.index_copy(0, bucket.index[bucket.real], own.transpose(1, 2)[bucket.real])
+        out = out.index_copy(0, bucket.tokens[bucket.real], own.transpose(1, 2)[bucket.real])
     return out.view(query.shape[0], query.shape[2], *out.shape[1:]), None
 
 

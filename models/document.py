@@ -47,7 +47,7 @@ class Draw(Generic[Image]):
 class Branches:
     """The last part of a document: continuations that do not see each other, as many questions about one image."""
 
-    branches: "tuple[tuple[Text | See | Draw, ...], ...]"
+    branches: "tuple[Sequence[Part], ...]"
 
 
 Part = Text | See | Draw | Branches

@@ -172,7 +172,7 @@ class Sequencer:
                 out.add(self.encode_text(part.text), learn=part.learn)
             elif isinstance(part, See):
                 self._add_seen(out, part)
-            else:
+            elif isinstance(part, Draw):
                 self._add_drawn(out, part)
         return answering
 
@@ -243,7 +243,9 @@ def collate(segments: Sequence[Segment], rows: Sequence[Sequence[int]], length: 
     drawn_sizes = {image.shape for own in segments for image in own.draw_images if image is not None}
     seen, two_sizes = ImageTable(), seen_sizes and drawn_sizes and seen_sizes != drawn_sizes
     drawn = ImageTable() if two_sizes else seen
-    see_images, draw_images, features = [], [], []
+    see_images: list[int] = []
+    draw_images: list[int] = []
+    features: list[Tensor] = []
     for row, members in enumerate(rows):
         start = blocks = 0
         for document, segment in enumerate(segments[index] for index in members):

@@ -100,7 +100,8 @@ def _slice_parts(document: Document, slicing: Slicing, whole: bool) -> Iterator[
 
 
 def _slice_image(image: Tensor, slicing: Slicing) -> Iterator[Part]:
-    size, grid = slicing.size, best_grid(*image.shape[-2:], slicing)
+    height, width = image.shape[-2:]
+    size, grid = slicing.size, best_grid(height, width, slicing)
     if grid == (1, 1):
         yield See(resize(image, size, size))
         return

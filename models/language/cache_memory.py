@@ -31,20 +31,7 @@ def bytes_per_row(model: UnifiedLM, prompt: int, room: int) -> int:
     return held + max(prefill, SAMPLING_BYTES * model.vocabulary.codes)
 
 
-def bytes_per_drawing(model: UnifiedLM, prompt: int, guided: bool = True) -> int:
-    """The most that one drawing takes, with its unconditional row where it is guided."""
-    return bytes_per_row(model, prompt, model.draw_tokens) * (2 if guided else 1)
-
-
-def drawing_batch_size(model: UnifiedLM, prompt: int, guided: bool = True) -> int:
-    """How many drawings fit the free memory of the model's device, at least one."""
-    return _batch_size(model, bytes_per_drawing(model, prompt, guided))
-
-
-def answer_batch_size(model: UnifiedLM, prompt: int, limit: int) -> int:
-    """How many answers of up to `limit` tokens fit the free memory of the model's device, at least one."""
-    return _batch_size(model, bytes_per_row(model, prompt, limit))
-
-
-def _batch_size(model: UnifiedLM, each: int) -> int:
-    return max(1, int(SHARE * free_memory(model.vision_head.device) / each))
+def batch_size(model: UnifiedLM, prompt: int, room: int, rows: int = 1) -> int:
+    """How many answers or drawings of so many rows each fit the free memory of the model's device, at least one."""
+    free = free_memory(model.vision_head.device)
+    return max(1, int(SHARE * free / (rows * bytes_per_row(model, prompt, room))))

@@ -7,7 +7,7 @@ pieces meet. Whether two of them meet with a space between is tried out, and all
 import re
 from collections.abc import Sequence
 from os.path import commonprefix
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -120,7 +120,7 @@ def chat_template(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> str:
     }
     template = re.sub("[A-Z]+", lambda name: _literal(literals[name[0]]), EXPORTED)
     for count in range(1, len(MESSAGES) + 1):
-        found = tokenizer.apply_chat_template(
+        found: Any = tokenizer.apply_chat_template(
             _dialogue(MESSAGES[:count]),
             chat_template=template,
             add_generation_prompt=bool(count % 2),
@@ -149,7 +149,7 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str, special: bool = False) -
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    return tokenizer.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
+    return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)) if ids else ""
 
 
 def _literal(text: str) -> str:

@@ -5,9 +5,10 @@ all of them at once. Its price is that every token looks over the whole cache, o
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.language.fused_decoder import FusedDecoder, Prefix
 
@@ -17,20 +18,19 @@ WARM_UP = 3  # steps before one is captured, as CUDA asks for
 class CudaGraphDecoder(FusedDecoder):
     """As `FusedDecoder`, which it equals, with the number of the next token in a tensor, (1,) `written`."""
 
-    def __init__(self, trunk: nn.Module, prefix: Prefix, room: int) -> None:
+    def __init__(self, trunk: Any, prefix: Prefix, room: int) -> None:
         super().__init__(trunk, prefix, room)
         self.written = torch.zeros(1, dtype=torch.long, device=self.cos.device)
         self.order = torch.arange(self.filled + room, device=self.cos.device)
-        if self.mask is None:
-            self.mask = torch.zeros(1, 1, 1, len(self.order), dtype=self.cos.dtype, device=self.cos.device)
+        unmasked = torch.zeros(1, 1, 1, len(self.order), dtype=self.cos.dtype, device=self.cos.device)
+        self.fixed_mask = unmasked if self.mask is None else self.mask
 
     def _rotation(self) -> tuple[Tensor, Tensor]:
         return self.cos.index_select(0, self.written)[0], self.sin.index_select(0, self.written)[0]
 
     def _visible(self) -> Tensor:
-        return self.mask.masked_fill(
-            self.order > self.filled + self.written, torch.finfo(self.mask.dtype).min
-        )
+        hidden = self.order > self.filled + self.written
+        return self.fixed_mask.masked_fill(hidden, torch.finfo(self.fixed_mask.dtype).min)
 
     def _store(self, buffer: Tensor, new: Tensor) -> Tensor:
         return buffer.index_copy_(2, self.filled + self.written, new[:, :, None])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.generation import NEUTRAL, SamplingConfig, check_setting, check_top_k
-from models.language.cache_memory import drawing_batch_size
+from models.language.cache_memory import batch_size
 from models.language.cuda_graph_decoder import CudaGraphDecoder, repeat
 from models.language.fused_decoder import may_copy_weights
 from models.language.packed_linear import packed_linear
@@ -53,7 +53,8 @@ def draw_codes(
     settings = [NEUTRAL.override(own) for own in settings]
     check_top_k(max(own.top_k or 0 for own in settings), model.vocabulary.codes)
     scale = _guidance_scale(settings, schedule, model.draw_tokens)
-    size = drawing_batch_size(model, max(map(len, (*prompts, *nulls))), bool((scale != 1).any()))
+    longest, rows_each = max(map(len, (*prompts, *nulls))), 2 if bool((scale != 1).any()) else 1
+    size = batch_size(model, longest, model.draw_tokens, rows_each)
     codes = []
     for batch in (slice(first, first + size) for first in range(0, rows, size)):
         of_rows = prompts[batch], nulls[batch], seeds[batch], settings[batch], scale[batch]

@@ -4,7 +4,7 @@
 the products do. Here a layer is fifteen operations, and keys and values are written to buffers that were made once.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ ROPE_TYPES = (
 MAX_COPIED = 2**28  # parameters up to which products are joined and packed, at the price of a copy of them
 
 
-def can_fuse(trunk: nn.Module) -> bool:
+def can_fuse(trunk: Any) -> bool:
     """Whether a trunk computes nothing but what `FusedDecoder` does; one with LoRA, for example, does more."""
     config = trunk.config
     rope = getattr(config, "rope_parameters", None) or {}
@@ -70,7 +70,7 @@ class Layer(NamedTuple):
 class FusedDecoder:
     """Decodes up to `room` tokens a row on from a prefix, with the weights of a trunk that `can_fuse`."""
 
-    def __init__(self, trunk: nn.Module, prefix: Prefix, room: int) -> None:
+    def __init__(self, trunk: Any, prefix: Prefix, room: int) -> None:
         config, real = trunk.config, prefix.real
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.eps, self.scale = config.rms_norm_eps, trunk.layers[0].self_attn.scaling
@@ -80,9 +80,10 @@ class FusedDecoder:
         self.keys, self.values = (
             [F.pad(own, (0, 0, 0, room)) for own in kind] for kind in (prefix.keys, prefix.values)
         )
-        self.filled, self.written = real.shape[1], 0
+        self.filled = real.shape[1]
+        self.written: Any = 0  # a tensor in a CUDA graph
         like = prefix.keys[0]
-        self.mask = None  # (R, 1, 1, L + room)
+        self.mask: Tensor | None = None  # (R, 1, 1, L + room)
         if not bool(real.all()):
             hidden = like.new_zeros(real.shape).masked_fill(~real, torch.finfo(like.dtype).min)
             self.mask = F.pad(hidden, (0, room))[:, None, None]
@@ -146,10 +147,10 @@ class FusedDecoder:
         return layer.out(hidden, seen.reshape(rows, -1))
 
 
-def _fuse(layer: nn.Module, eps: float, copied: bool) -> Layer:
+def _fuse(layer: Any, eps: float, copied: bool) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
 
-    def after(norm: nn.Module, *linears: nn.Linear) -> Linear:
+    def after(norm: Any, *linears: nn.Linear) -> Linear:
         weights, biases = [own.weight for own in linears], [own.bias for own in linears]
         return packed_norm_linear(norm.weight, eps, weights, biases, copied)
 

@@ -20,7 +20,7 @@ def can_pack(weight: Tensor) -> bool:
     """Whether products with this matrix have a layout of their own."""
     backend = torch.backends.mkldnn
     usable = backend.is_available() and backend.enabled and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return usable and weight.device.type == "cpu" and weight.dtype == torch.float32
+    return bool(usable) and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 def packed_linear(weights: Sequence[Tensor], biases: Sequence[Tensor | None], copy: bool = True) -> Linear:

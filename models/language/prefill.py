@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,17 +29,19 @@ class Prefill:
     def __init__(self, model: UnifiedLM, prompts: Sequence[Segment]) -> None:
         self.model = model
         self.cache = DynamicCache()  # whole in every layer: the config's own forgets what left a window
-        self.layout: TokenLayout | None = None  # (B, K) of all keys
+        self.last: Tensor
         first, rows = _unique([_key(prompt) for prompt in prompts])
         distinct = [prompts[i] for i in first]
         ends = _image_ends(distinct)
         heads, head_of = _unique([_key(own[:end]) for own, end in zip(distinct, ends, strict=True)])
-        if all(ends) and len(heads) < len(distinct):
-            self._append([distinct[i][: ends[i]] for i in heads])
+        shared = all(ends) and len(heads) < len(distinct)
+        starts = [distinct[i][: ends[i]] for i in heads] if shared else distinct
+        empty = torch.zeros(len(starts), 0, dtype=torch.long, device=model.vision_head.device)
+        self.layout = TokenLayout(empty, empty, empty, None, model.attend)  # (B, K) of all keys
+        self._append(starts)
+        if shared:
             self.select(head_of)
             self._append([replace(own[end:], features=[]) for own, end in zip(distinct, ends, strict=True)])
-        else:
-            self._append(distinct)
         if len(distinct) < len(rows):
             self.select(rows)
 
@@ -46,8 +49,8 @@ class Prefill:
         """Goes on with these rows, any of them any number of times."""
         index = torch.tensor(rows, device=self.last.device)
         self.cache.batch_select_indices(index)
-        documents, see_blocks, positions, _, attend = self.layout
-        self.layout = TokenLayout(documents[index], see_blocks[index], positions[index], None, attend)
+        documents, see_blocks, positions = (own[index] for own in self.layout[:3])
+        self.layout = TokenLayout(documents, see_blocks, positions, None, self.model.attend)
         self.last = self.last[index]
 
     def decoder(
@@ -61,7 +64,8 @@ class Prefill:
         self._check_length(self.layout.documents.shape[1] + room)
         if not fused or not can_fuse(self.model.trunk):
             return self
-        layers, real = self.cache.layers, self.layout.documents >= 0
+        layers: Any = self.cache.layers
+        real = self.layout.documents >= 0
         prefix = Prefix([own.keys for own in layers], [own.values for own in layers], real, self._next[:, 0])
         return (CudaGraphDecoder if cuda_graph else FusedDecoder)(self.model.trunk, prefix, room)
 
@@ -80,7 +84,7 @@ class Prefill:
     def _append(self, segments: Sequence[Segment]) -> None:
         """Runs further tokens of each row through the trunk."""
         model, length = self.model, max(map(len, segments))
-        self._check_length(length + (0 if self.layout is None else self.layout.documents.shape[1]))
+        self._check_length(self.layout.documents.shape[1] + length)
 
         def pad_left(name: str, fill: int) -> Tensor:
             lists = [getattr(own, name) for own in segments]
@@ -96,14 +100,16 @@ class Prefill:
 
     def _run(self, embedded: Tensor, documents: Tensor, see_blocks: Tensor, positions: Tensor) -> Tensor:
         """Runs embedded tokens (B, T, D) through the trunk, (B, T) each of what lays them out -> (B, D) of the last."""
-        trunk, layout, first = self.model.trunk, (documents, see_blocks, positions), 0
-        if self.layout is not None:
-            first = self.layout.documents.shape[1]
-            layout = tuple(torch.cat(pair, 1) for pair in zip(self.layout[:3], layout, strict=True))
-        self.layout = whole = TokenLayout(*layout, None, self.model.attend)
+        trunk, first, new = (
+            self.model.trunk,
+            self.layout.documents.shape[1],
+            (documents, see_blocks, positions),
+        )
+        grown = (torch.cat(pair, 1) for pair in zip(self.layout[:3], new, strict=True))
+        self.layout = layout = TokenLayout(*grown, None, self.model.attend)
 
         def mask(window: int | None) -> Tensor:
-            return additive_mask(attention_mask(whole, window, first), embedded.dtype)
+            return additive_mask(attention_mask(layout, window, first), embedded.dtype)
 
         set_attention(trunk, "sdpa")
         out = trunk(
@@ -132,11 +138,9 @@ def _key(prompt: Segment) -> Hashable:
 
 def _unique(keys: Sequence[Hashable]) -> tuple[list[int], list[int]]:
     """Where each distinct key comes first, and for every key which of these it is."""
-    first: dict[Hashable, int] = {}
-    for index, key in enumerate(keys):
-        first.setdefault(key, index)
-    number = {key: n for n, key in enumerate(first)}
-    return list(first.values()), [number[key] for key in keys]
+    numbers: dict[Hashable, int] = {}
+    found = [numbers.setdefault(key, len(numbers)) for key in keys]
+    return [found.index(number) for number in range(len(numbers))], found
 
 
 def _image_ends(prompts: Sequence[Segment]) -> list[int]:

@@ -24,7 +24,7 @@ from models.language.published_tokenizer import read_published_tokenizer
 from models.language.stop_ids import published_stop_ids
 from models.language.template_render import TODAY, check_day
 from models.language.text_tokenizer import text_rows
-from models.language.unified_lm import UnifiedLM
+from models.language.unified_lm import UnifiedLM, new_adapter
 from models.published import check_files, read_published, stored_dtype
 from models.published_config import read_config
 from models.weights import check_finite_module, list_names
@@ -110,7 +110,8 @@ class PretrainedLanguage:
         )  # one where they are tied; here they part
         if getattr(ends[1], "bias", None) is not None:
             raise ValueError(f"the head of {self.source} has a bias, which a unified head has no place for")
-        model.trunk = trunk = causal.base_model
+        trunk: Any = causal.base_model
+        model.trunk = trunk
         width = trunk.config.get_text_config().hidden_size
         trunk.set_input_embeddings(nn.Embedding(1, width, dtype=dtype).requires_grad_(False))
         for name, value in NO_TEXT_ROWS.items():
@@ -120,7 +121,13 @@ class PretrainedLanguage:
             rows = end.weight.detach()[: model.vocabulary.text_size]
             rows = rows if mapped else rows.clone()
             setattr(model, name, nn.Parameter(rows if factor == 1 else rows * rows.new_tensor(factor)))
-        _init_new(model, dtype)
+        with (
+            torch.no_grad()
+        ):  # new rows of the scale of the published ones, a new adapter as torch's (both assumed)
+            for name in ("vision_embedding", "vision_head"):
+                new = torch.randn(getattr(model, name).shape) * model.text_scale(name, dtype)
+                setattr(model, name, nn.Parameter(new.to(dtype)))
+        model.adapter = new_adapter(self.feature_width, width).to(dtype)
         return model, tokenizer
 
     def _read(self, dtype: torch.dtype) -> PreTrainedModel:
@@ -150,14 +157,3 @@ def trunk_settings(config: PretrainedConfig, source: str = "the config") -> dict
     check_trunk(settings, f"{source}/config.json")
     known = AutoConfig.for_model(config.model_type).to_dict()
     return {key: value for key, value in settings.items() if key in known}
-
-
-@torch.no_grad()
-def _init_new(model: UnifiedLM, dtype: torch.dtype) -> None:
-    """New rows of the scale of the published ones, the adapter as torch initializes it (both assumed)."""
-    for name in ("vision_embedding", "vision_head"):
-        rows = torch.randn(getattr(model, name).shape) * model.text_scale(name, dtype)
-        setattr(model, name, nn.Parameter(rows.to(dtype)))
-    linears = [model.adapter[0], model.adapter[2]]
-    new = [nn.Linear(layer.in_features, layer.out_features) for layer in linears]
-    model.adapter = nn.Sequential(new[0], nn.GELU(), new[1]).to(dtype)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from models.language.cache_memory import answer_batch_size
+from models.language.cache_memory import batch_size
 from models.language.fused_decoder import may_copy_weights
 from models.language.packed_linear import packed_linear
 from models.language.prefill import Prefill
@@ -46,7 +46,7 @@ def generate_text(model: UnifiedLM, prompts: Sequence[Segment], limit: int = 64)
 
     As many rows are decoded at once as memory has room for.
     """
-    size = answer_batch_size(model, max(map(len, prompts)), limit)
+    size = batch_size(model, max(map(len, prompts)), limit)
     rows: list[list[int]] = []
     for first in range(0, len(prompts), size):
         tokens = torch.stack(list(generate_tokens(model, prompts[first : first + size], limit)), 1)

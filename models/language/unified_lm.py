@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import record_function
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedModel
 
 from models.attention import Attend, Backend, TokenLayout, attention_inputs, check_backend
 from models.component import Component
@@ -104,7 +104,7 @@ class UnifiedLM(Component):
             )
         config = trunk_config(trunk)
         check_backend(backend, config)
-        self.trunk = AutoModel.from_config(config)
+        self.trunk: PreTrainedModel = AutoModel.from_config(config)
         width = config.hidden_size
         if type(self.trunk.get_input_embeddings()) is not nn.Embedding:  # of a kind that holds more
             self.trunk.set_input_embeddings(nn.Embedding(1, width))
@@ -118,7 +118,7 @@ class UnifiedLM(Component):
         vision_size = self.vocabulary.vision_size
         self.vision_embedding, self.vision_head = _rows(vision_size, width), _rows(vision_size, width)
         self.position_embedding = _rows(draw_tokens, width) if position_embedding else None
-        self.adapter = nn.Sequential(nn.Linear(feature_width, width), nn.GELU(), nn.Linear(width, width))
+        self.adapter = new_adapter(feature_width, width)
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -200,7 +200,11 @@ class UnifiedLM(Component):
         other = F.embedding((ids - text_size).clamp_min(0), self.vision_embedding)
         embedded = torch.where(vision[..., None], other, text)
         if features is not None and see_mask is not None and len(features):
-            adapted = self.adapter(features.to(self.adapter[0].weight.dtype)).to(embedded.dtype).flatten(0, 1)
+            adapted = (
+                self.adapter(features.to(next(self.adapter.parameters()).dtype))
+                .to(embedded.dtype)
+                .flatten(0, 1)
+            )
             embedded = embedded.masked_scatter(see_mask[..., None], adapted)
         if self.position_embedding is None or positions is None:
             return embedded
@@ -261,7 +265,12 @@ class UnifiedLM(Component):
             sums.append(total)
             counts.append(target.sum())
             by_task.index_add_(1, tasks[index], torch.stack([each.float(), torch.ones_like(each.float())]))
-        return LanguageLoss(*sums, *counts, by_task)
+        return LanguageLoss(sums[0], sums[1], counts[0], counts[1], by_task)
+
+
+def new_adapter(feature_width: int, width: int) -> nn.Sequential:
+    """Features (..., F) -> (..., D)."""
+    return nn.Sequential(nn.Linear(feature_width, width), nn.GELU(), nn.Linear(width, width))
 
 
 def _rows(count: int, width: int) -> nn.Parameter:

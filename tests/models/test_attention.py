@@ -103,7 +103,7 @@ def test_length_buckets_are_the_documents_by_length():
     blocks = torch.tensor([[-1, -1, 0, 0, -1, -1], [-1] * 6])
     layout = layout_of(documents, blocks)
     found = length_buckets(layout)
-    assert [bucket.index.tolist() for bucket in found] == [[[6, 7, 8, 9, 10, 11]], [[2, 3, 4]], [[0, 1]]]
+    assert [bucket.tokens.tolist() for bucket in found] == [[[6, 7, 8, 9, 10, 11]], [[2, 3, 4]], [[0, 1]]]
     assert found[0].mask is None and found[2].mask is None
     assert torch.equal(found[1].mask, attention_mask(layout)[:1, 2:5, 2:5])
     causal = length_buckets(layout._replace(attend="causal"))
@@ -112,5 +112,5 @@ def test_length_buckets_are_the_documents_by_length():
 
 def test_documents_of_about_one_length_share_a_bucket():
     (long, short) = length_buckets(layout_of(torch.tensor([[0] * 10 + [1] * 9 + [2]])))
-    assert long.real.sum(1).tolist() == [10, 9] and long.index[1, -2:].tolist() == [18, 18]
-    assert short.index.tolist() == [[19]]
+    assert long.real.sum(1).tolist() == [10, 9] and long.tokens[1, -2:].tolist() == [18, 18]
+    assert short.tokens.tolist() == [[19]]

@@ -9,10 +9,9 @@ from models.document import describe_document, draw_document, edit_document
 from models.generation import SamplingConfig
 from models.language import cache_memory, drawing, text_generation
 from models.language.cache_memory import (
-    answer_batch_size,
-    bytes_per_drawing,
+    batch_size,
+    bytes_per_row,
     bytes_per_token,
-    drawing_batch_size,
 )
 from models.language.unified_lm import UnifiedLM
 from tests.fixtures import make_tiny_illume
@@ -40,16 +39,16 @@ def test_a_drawing_of_7b_takes_what_its_keys_and_values_take(monkeypatch):
     assert bytes_per_token(model.bfloat16()) == 2**19
     assert bytes_per_token(vicuna(num_key_value_heads=8)) == 2**18
     assert bytes_per_token(vicuna(head_dim=64)) == 2**19
-    one = bytes_per_drawing(model, 50)
+    one = 2 * bytes_per_row(model, 50, 256)
     assert 2 * 306 * 2**19 <= one <= 2.5 * 306 * 2**19  # with its unconditional row
-    assert one == 2 * bytes_per_drawing(model, 50, guided=False)
     assert 30 < 100 * one / 2**30 < 40  # what a round of 100 at once took, whatever the device had
     monkeypatch.setattr(cache_memory, "free_memory", lambda device: 24 * 2**30)
-    assert drawing_batch_size(model, 50) == int(0.8 * 24 * 2**30 / one) < 100
-    assert drawing_batch_size(model, 2000) < drawing_batch_size(model, 50)
+    assert batch_size(model, 50, 256, rows=2) == int(0.8 * 24 * 2**30 / one) < 100
+    assert batch_size(model, 50, 256) == int(0.8 * 24 * 2**30 / (one / 2))
+    assert batch_size(model, 2000, 256) < batch_size(model, 50, 256)
     monkeypatch.setattr(cache_memory, "free_memory", lambda device: 0)
     assert (
-        drawing_batch_size(model, 50) == answer_batch_size(model, 50, 64) == 1
+        batch_size(model, 50, 256, rows=2) == batch_size(model, 50, 64) == 1
     )  # which says for itself that it fails
 
 
@@ -93,7 +92,7 @@ def test_images_are_the_same_however_many_are_written_at_once(most, monkeypatch)
     monkeypatch.setattr(
         drawing, "_draw_batch", lambda model, own, *rest: sizes.append(len(own)) or run(model, own, *rest)
     )
-    monkeypatch.setattr(drawing, "drawing_batch_size", lambda *_: most)
-    monkeypatch.setattr(text_generation, "answer_batch_size", lambda *_: most)
+    monkeypatch.setattr(drawing, "batch_size", lambda *_: most)
+    monkeypatch.setattr(text_generation, "batch_size", lambda *_: most)
     assert torch.equal(draw(), codes) and max(sizes) == most and sum(sizes) == 4
     assert answer() == answers
