@@ -1,4 +1,4 @@
-"""What has to be true on a GPU and cannot be tried on a CPU, in ten minutes: `python -m benchmarks.gpu_check`.
+"""Checks what only a GPU can show, in ten minutes: `python -m benchmarks.gpu_check`.
 
     python -m benchmarks.gpu_check --out gpu_check.jsonl             a CUDA device, at 1B and 7B
     python -m benchmarks.gpu_check --device cpu --size tiny          the same checks, as far as a CPU can go
@@ -26,26 +26,28 @@ from common.errors import Parser, user_errors
 from common.paths import user_path
 
 SECONDS = 570  # of the ten minutes that a run may take; the rest is start and end
-AT_MOST = 180  # of one check
+MAX_SECONDS = 180  # of one check
 Check = Callable[[Setting], dict[str, Any]]
 
 
 def run(names: list[str], sizes: list[str], device: str, seconds: float) -> Iterator[dict[str, Any]]:
-    """What each check says, as it ends; those that no time is left for say so."""
+    """Yields the findings of each check as it ends, or that no time is left for it."""
     end = time.monotonic() + seconds
     for name in names:
         check: Check = gpu_checks.CHECKS[name]
         for size in sizes if name in gpu_checks.OF_SIZE else sizes[:1]:
             about = {"check": name, "size": size, "device": device}
             left = end - time.monotonic()
-            yield about | (isolated(check, Setting(size, device), min(AT_MOST, left)) if left > 1 else LATE)
+            yield about | (
+                run_isolated(check, Setting(size, device), min(MAX_SECONDS, left)) if left > 1 else NO_TIME
+            )
 
 
-LATE = {"ok": None, "skipped": "no time is left: give --seconds, or --only"}
+NO_TIME = {"ok": None, "skipped": "no time is left: give --seconds, or --only"}
 
 
-def isolated(check: Check, setting: Setting, seconds: float) -> dict[str, Any]:
-    """What a check says in a process of its own; how it failed, where it did, hung or died."""
+def run_isolated(check: Check, setting: Setting, seconds: float) -> dict[str, Any]:
+    """A check's findings from a process of its own, or how it failed, hung or died."""
     context = multiprocessing.get_context(
         "fork"
     )  # so that nothing is imported again; CUDA begins in the child
@@ -67,10 +69,10 @@ def isolated(check: Check, setting: Setting, seconds: float) -> dict[str, Any]:
 def _work(check: Check, setting: Setting, there: Connection) -> None:
     try:
         there.send(check(setting))
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what the check found
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the finding
         where = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__}: {str(error)[:500]}"
-        there.send({"ok": False, "error": told, "at": f"{Path(where.filename).name}:{where.lineno}"})
+        message = f"{type(error).__name__}: {str(error)[:500]}"
+        there.send({"ok": False, "error": message, "at": f"{Path(where.filename).name}:{where.lineno}"})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -95,20 +97,20 @@ def _run(options: argparse.Namespace) -> bool:
     """Prints and writes the lines; returns whether none is of a check that is not ok."""
     if options.seconds <= 0:
         raise ValueError(f"--seconds {options.seconds}: give more than 0")
-    kept: TextIO | None = None if options.out is None else options.out.open("a", encoding="utf-8")
+    log: TextIO | None = None if options.out is None else options.out.open("a", encoding="utf-8")
     counts = {True: 0, False: 0, None: 0}
     lines = run(options.only or list(gpu_checks.CHECKS), options.size, options.device, options.seconds)
     for found in lines:
         counts[found["ok"]] += 1
-        _say(found, kept)
-    _say({"check": "all", "ok": not counts[False], "good": counts[True], "bad": counts[False],
-          "unsaid": counts[None]}, kept)  # fmt: skip
+        _write(found, log)
+    _write({"check": "all", "ok": not counts[False], "good": counts[True], "bad": counts[False],
+          "unknown": counts[None]}, log)  # fmt: skip
     return not counts[False]
 
 
-def _say(found: dict[str, Any], kept: TextIO | None) -> None:
+def _write(found: dict[str, Any], log: TextIO | None) -> None:
     line = json.dumps(found)
-    for out in filter(None, (sys.stdout, kept)):
+    for out in filter(None, (sys.stdout, log)):
         print(line, file=out, flush=True)
 
 

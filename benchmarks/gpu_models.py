@@ -1,26 +1,30 @@
 """What `benchmarks/gpu_checks.py` runs on: networks with random weights from 1B to 7B, and smallest ones for a CPU."""
 
-from dataclasses import replace
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import torch
-from training.plan.samples import Load
 
-from benchmarks.language_models import SEVEN_B, llama
+from benchmarks.language_models import SEVEN_B, llama, random_model, text_segment
+from lightning_modules.component_configs import LoRAConfig
+from lightning_modules.language import LanguageModule
+from lightning_modules.language_start import enable_gradient_checkpointing
+from models.language.lora import add_lora
 from models.language.unified_lm import UnifiedLM
-from models.sequence import PackedBatch
+from models.sequence import DRAW, PackedBatch, collate
 from models.tokenizer.pretrained_encoder import PretrainedEncoder
 from models.tokenizer.semantic import SemanticTokenizer
-from training.plan import steps
+from models.unified import Illume
+from training.plan.workload import Workload
 
 
 class Size(NamedTuple):
-    """Of the networks and of what they are given."""
+    """Of the networks and of their input."""
 
     trunk: tuple[int, int, int]
     text: int
     codes: int
-    vit: tuple[int, int, int, int]  # width, layers, heads, width between
+    vit: tuple[int, int, int, int]  # width, layers, heads, width of the MLP
     side: int
     patch: int
     length: int
@@ -31,6 +35,7 @@ class Size(NamedTuple):
         return (self.side // self.patch) ** 2
 
 
+IMAGES = 4  # drawn in a row of `batch_of`
 VIT_H = (1280, 32, 16, 5120)
 SIZES = {
     "tiny": Size((64, 2, 128), 300, 128, (32, 2, 2, 64), 28, 7, 128),
@@ -58,16 +63,16 @@ class Setting(NamedTuple):
 
     @property
     def images(self) -> int:
-        """That the tokenizer is tried on."""
+        """Number that the tokenizer is checked on."""
         return 4 if self.kind == "cpu" else 32
 
 
-def eyes_of(size: Size) -> tuple[PretrainedEncoder, SemanticTokenizer]:
+def vision_of(size: Size) -> tuple[PretrainedEncoder, SemanticTokenizer]:
     """A frozen encoder, and a tokenizer of its features."""
-    width, layers, heads, between = size.vit
+    width, layers, heads, mlp_width = size.vit
     vit = {
         "model_type": "clip_vision_model", "hidden_size": width, "num_hidden_layers": layers,
-        "num_attention_heads": heads, "intermediate_size": between, "patch_size": size.patch,
+        "num_attention_heads": heads, "intermediate_size": mlp_width, "patch_size": size.patch,
         "image_size": size.side,
     }  # fmt: skip
     encoder = PretrainedEncoder(vit, image_size=size.side).requires_grad_(False).eval()
@@ -77,23 +82,50 @@ def eyes_of(size: Size) -> tuple[PretrainedEncoder, SemanticTokenizer]:
 
 def language_of(size: Size, device: str) -> UnifiedLM:
     """A language model, the same each time."""
-    torch.manual_seed(0)
-    with torch.device(device):
-        recipe, tokens = llama(*size.trunk, positions=8192), size.tokens
-        return UnifiedLM(recipe, size.text, size.codes, size.vit[0], tokens, tokens, backend="mask")
+    trunk = llama(*size.trunk, positions=8192)
+    return random_model(trunk, size.text, size.codes, size.vit[0], size.tokens, device, backend="mask")
 
 
-def load_of(size: Size) -> Load:
+class RandomStage(LanguageModule):
+    """The language model's stage on networks with random weights; with `lora` its trunk is frozen in bfloat16."""
+
+    def __init__(self, size: Size, device: str, lora: dict[str, Any] | None) -> None:
+        rates = {"trunk": 1e-4, "text": 0.0 if lora else 1e-4, "adapter": 1e-4, "vision": 1e-4}
+        super().__init__(
+            rates,
+            {},
+            warmup_steps=1,
+            lora=LoRAConfig(**lora) if lora else None,
+            gradient_checkpointing=lora is not None,
+            frozen_dtype="bfloat16" if lora else "float32",
+        )
+        self.size, self.place = size, device
+        self._trainer = SimpleNamespace(max_steps=10, precision="bf16-mixed", estimated_stepping_batches=10)
+        with torch.device(device):
+            self.build_model()
+        self.train()
+
+    def assemble(self) -> None:
+        """Makes the networks."""
+        encoder, tokenizer = vision_of(self.size)
+        self.model = Illume(encoder, tokenizer.eval(), language=language_of(self.size, self.place))
+        if self.lora is not None:
+            add_lora(self.model.language, self.lora.given)
+            enable_gradient_checkpointing(self.model, False)
+
+
+def workload_of(size: Size) -> Workload:
     """A row half full of images."""
     drawn = max(1, size.length // size.tokens // 2)
-    return Load(1, size.length, drawn, drawn, 2 * drawn, size.length // 16, drawn * size.tokens, 2 * drawn)
+    return Workload(
+        1, size.length, drawn, drawn, 2 * drawn, size.length // 16, drawn * size.tokens, 2 * drawn
+    )
 
 
 def batch_of(size: Size) -> PackedBatch:
-    """A row that ends in four images to draw."""
-    batch = steps._batch(load_of(size))
-    ids, learn, documents = batch.ids, batch.learn.clone(), batch.documents
-    draw = torch.zeros_like(learn)
-    draw[:, -4 * size.tokens :] = learn[:, -4 * size.tokens :] = True
-    positions = torch.arange(ids.shape[1])[None]
-    return replace(batch, learn=learn, draw_mask=draw, documents=documents, positions=positions)
+    """A row of text that ends in IMAGES images, as codes."""
+    segment = text_segment(range(3, 3 + size.length - IMAGES * size.tokens), learn=True)
+    for _ in range(IMAGES):
+        segment.add([size.text] * size.tokens, kind=DRAW, learn=True)  # the loss puts the codes in
+        segment.draw_images.append(None)
+    return collate([segment], [[0]], size.length, 0)

@@ -1,5 +1,6 @@
 """The script for a GPU, on the CPU as far as it goes: each check is a line, and none stops the others."""
 
+import importlib.util
 import json
 import os
 import time
@@ -15,19 +16,22 @@ def lines(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_every_check_says_something_on_a_cpu(tmp_path, capsys):
+def test_every_check_runs_on_a_cpu(tmp_path, capsys):
     gpu_check.main([*TINY, "--out", str(tmp_path / "kept.jsonl")])
     found = lines(capsys)
     assert [one["check"] for one in found] == [*gpu_checks.CHECKS, "all"]
-    assert all(one["ok"] is True for one in found), found
     about = {one["check"]: one for one in found}
+    if importlib.util.find_spec("peft") is None:
+        assert about.pop("lora")["ok"] is None
+    else:
+        assert about["lora"]["ok"] is True and about["lora"]["learning"] < about["step"]["learning"]
+    assert all(one["ok"] is True for one in about.values()), found
     assert set(about["codes"]["differ"].values()) == {0.0} and about["codes"]["codes"] > 0
     assert about["graph"]["differ"] == 0 and 0 < about["step"]["mfu"] < 1
-    assert about["lora"]["learning"] < about["step"]["learning"]
     assert [json.loads(line) for line in (tmp_path / "kept.jsonl").read_text().splitlines()] == found
 
 
-def test_what_fails_dies_or_hangs_is_a_line_and_the_next_check_goes_on(monkeypatch, capsys):
+def test_a_failed_check_is_a_line_and_the_next_one_runs(monkeypatch, capsys):
     def fails(setting):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
@@ -42,17 +46,17 @@ def test_what_fails_dies_or_hangs_is_a_line_and_the_next_check_goes_on(monkeypat
 
     checks = {"fails": fails, "dies": dies, "hangs": hangs, "works": works}
     monkeypatch.setattr(gpu_checks, "CHECKS", checks)
-    monkeypatch.setattr(gpu_check, "AT_MOST", 1)
+    monkeypatch.setattr(gpu_check, "MAX_SECONDS", 1)
     with pytest.raises(SystemExit) as stop:
         gpu_check.main(TINY)
     found = lines(capsys)
     assert stop.value.code == 1 and [one["ok"] for one in found] == [False, False, False, True, False]
     assert "illegal memory access" in found[0]["error"] and found[0]["at"].startswith("test_gpu_check.py:")
     assert found[1]["error"] == "its process ended with 7" and found[2]["error"] == "not done in 1 s"
-    assert found[4] == {"check": "all", "ok": False, "good": 1, "bad": 3, "unsaid": 0}
+    assert found[4] == {"check": "all", "ok": False, "good": 1, "bad": 3, "unknown": 0}
 
 
-def test_a_run_keeps_to_its_time_and_says_what_it_left_out(monkeypatch, capsys):
+def test_a_run_keeps_to_its_time_and_lists_what_it_left_out(monkeypatch, capsys):
     monkeypatch.setattr(gpu_checks, "CHECKS", {"slow": lambda setting: time.sleep(60), "next": lambda s: {}})
     start = time.monotonic()
     with pytest.raises(SystemExit):
@@ -63,7 +67,7 @@ def test_a_run_keeps_to_its_time_and_says_what_it_left_out(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("given", [["--size", "9b"], ["--only", "nothing"], ["--seconds", "0"]])
-def test_what_cannot_be_is_one_line(given, capsys):
+def test_wrong_options_are_one_line(given, capsys):
     with pytest.raises(SystemExit) as stop:
         gpu_check.main([*TINY, *given])
     assert stop.value.code == 2 and len(capsys.readouterr().err.strip().splitlines()[-1]) < 300
