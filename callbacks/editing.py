@@ -4,7 +4,7 @@ from typing import Any
 
 from callbacks.drawing_benchmark import DrawingBenchmark
 from evals.editing.benchmark import EmuEditBenchmark, MagicBrushBenchmark
-from evals.editing.settings import EmuEditSettings, MagicBrushSettings
+from evals.settings import EmuEditSettings, MagicBrushSettings
 
 
 class EmuEdit(DrawingBenchmark):

@@ -15,10 +15,10 @@ from evals.fidelity.extractor import Extractor
 from evals.fidelity.frechet import frechet_distance
 from evals.fidelity.inception import LAYERS, check_weights, find_weights, load_inception, torch_fidelity
 from evals.fidelity.scores import kid
-from evals.fidelity.settings import FidSettings
 from evals.image_sets import image_files
 from evals.playground.suite import NEEDS, supported_measures
 from evals.prompt_file import read_prompts
+from evals.settings import FidSettings
 from evals.subsets import spread
 from lightning_modules.stage_module import StageModule
 from models.unified import Illume

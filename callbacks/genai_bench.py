@@ -4,7 +4,7 @@ from typing import Any
 
 from callbacks.drawing_benchmark import DrawingBenchmark
 from evals.genai_bench.benchmark import GenAIBenchmark
-from evals.genai_bench.settings import GenAIBenchSettings
+from evals.settings import GenAIBenchSettings
 
 
 class GenAIBench(DrawingBenchmark):

@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 from callbacks.drawing_benchmark import DrawingBenchmark
 from callbacks.evaluation import Evaluation
 from evals.geneval.benchmark import GenEvalBenchmark
-from evals.geneval.settings import GenEvalSettings
+from evals.settings import GenEvalSettings
 from lightning_modules.stage_module import StageModule
 
 

@@ -2,17 +2,23 @@
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from common.errors import Parser
 from common.paths import path_or_name, user_path
-from evals.editing.settings import EmuEditSettings, MagicBrushSettings
-from evals.fidelity.settings import FidelitySettings, FidSettings
-from evals.genai_bench.settings import GenAIBenchSettings
-from evals.geneval.settings import GenEvalSettings
-from evals.settings import PlaygroundSettings, Settings
+from evals.settings import (
+    EmuEditSettings,
+    FidelitySettings,
+    FidSettings,
+    GenAIBenchSettings,
+    GenEvalSettings,
+    MagicBrushSettings,
+    PlaygroundSettings,
+    Settings,
+    option,
+)
 from models.device import DEVICES
 from models.generation import SamplingConfig
 from models.sampling_options import NAMES, add_sampling, given_sampling
@@ -67,31 +73,26 @@ class SuiteParser(Parser):
         return options
 
 
+@dataclass(frozen=True)
+class CommandOptions:
+    """What the command line has beside the settings of a suite."""
+
+    model: Path | None = option(
+        "model folder; without it, all but playground and rfid score images that are there", None
+    )
+    suite: str = option("default: playground", "playground", choices=tuple(SUITES))
+    out: Path = option("default: report.json", Path("report.json"), metavar="FILE")
+    images: Path | None = option("playground: contact sheets; others: folder of their images", None)
+    seed: int = option("default: 0", 0, type=int)
+    device: str = option("default: cpu", "cpu", choices=DEVICES)
+
+
 def build_parser() -> SuiteParser:
     """The command line; a setting that is not given is None."""
-    parser = SuiteParser(
-        prog="python -m evals",
-        description="Evaluates a model folder, or images (docs/use/evaluation.md).",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--model",
-        type=user_path,
-        metavar="DIR",
-        help="model folder; without it, all but playground and rfid score images that are there",
-    )
-    parser.add_argument("--suite", choices=tuple(SUITES), default="playground", help="default: %(default)s")
-    parser.add_argument(
-        "--out", type=user_path, default="report.json", metavar="FILE", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--images",
-        type=user_path,
-        metavar="DIR",
-        help="playground: contact sheets; others: folder of their images",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: %(default)s")
+    about = "Evaluates a model folder, or images (docs/use/evaluation.md)."
+    parser = SuiteParser(prog="python -m evals", description=about, allow_abbrev=False)
+    for one in fields(CommandOptions):
+        _add_option(parser, one, get_type_hints(CommandOptions)[one.name], one.metadata["help"], one.default)
     sampling = parser.add_argument_group("how images are drawn; the report says how they were")
     add_sampling(sampling, "drawings, or of edits in emu_edit and magicbrush")
     settings: dict[str, dict[str, Field]] = {}
@@ -106,29 +107,33 @@ def build_parser() -> SuiteParser:
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         added = len(parser._actions)
-        _add_option(groups[title], name, of)
+        suite, one = next(iter(of.items()))
+        _add_option(groups[title], one, get_type_hints(SUITES[suite])[name], _join_help(of))
         parser.suites |= {action.dest: list(of) for action in parser._actions[added:]}
     return parser
 
 
-def _add_option(group: argparse._ArgumentGroup, name: str, suites: Mapping[str, Field]) -> None:
-    """Adds the option of a setting, whose help differs from suite to suite."""
-    suite, one = next(iter(suites.items()))
-    hint = get_type_hints(SUITES[suite])[name]
-    kind = next(iter(get_args(hint)), hint)
-    if kind is SamplingConfig:
-        return add_sampling(group, "edits", name.removesuffix("sampling").replace("_", "-"))
+def _join_help(suites: Mapping[str, Field]) -> str:
+    """The help of a setting, which may differ from suite to suite."""
     helps: dict[str, list[str]] = {}
     for suite, field in suites.items():
         helps.setdefault(field.metadata["help"], []).append(suite)
-    shown = [text if len(helps) == 1 else f"{', '.join(of)}: {text}" for text, of in helps.items()]
-    about: dict[str, Any] = {"help": "; ".join(shown)}
+    return "; ".join(text if len(helps) == 1 else f"{', '.join(of)}: {text}" for text, of in helps.items())
+
+
+def _add_option(
+    group: argparse._ActionsContainer, one: Field, hint: Any, text: str, default: Any = None
+) -> None:
+    kind = next(iter(get_args(hint)), hint)  # of Path | None, Path
+    about: dict[str, Any] = {"help": text, "default": default}
+    if kind is SamplingConfig:
+        add_sampling(group, "edits", one.name.removesuffix("sampling").replace("_", "-"))
+        return
     if kind is bool:
-        about |= {"action": "store_true", "default": None}
+        about["action"] = "store_true"
     elif "choices" not in one.metadata["argparse"]:
         about["type"], about["metavar"] = TYPES[kind]
-    group.add_argument(flag(name), **about | one.metadata["argparse"])
-    return None
+    group.add_argument(flag(one.name), **about | one.metadata["argparse"])
 
 
 def read_settings(options: argparse.Namespace) -> Settings:

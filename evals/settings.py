@@ -9,6 +9,7 @@ from models.generation import SamplingConfig
 
 FULL = {"per_category": 50, "seeds": 4, "samples": 600}  # of the playground's suite
 QUICK = {"per_category": 8, "seeds": 1, "samples": 72}
+THRESHOLDS = ("threshold", "counting_threshold", "overlap")  # of GenEval
 PLAYGROUND = "playground"  # in place of a file or a network: the playground's prompts, or its exact judge
 
 
@@ -90,3 +91,105 @@ class PlaygroundSettings(Settings):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         super().__post_init__()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenEvalSettings(DrawingSettings):
+    """GenEval on its own prompts (docs/use/geneval.md)."""
+
+    prompts: str | None = option(
+        "its evaluation_metadata.jsonl, or the word playground", None, drawing=True, metavar="FILE"
+    )
+    detector: str = option("Mask2Former, OWLv2 or Grounding DINO; or the word playground", weights=True)
+    clip: str | None = option("CLIP: of GenEval's colours", None, weights=True)
+    threshold: float | None = option("score that a detection must exceed (0.3)", None)
+    counting_threshold: float | None = option("the same where objects are counted (0.9)", None)
+    overlap: float | None = option("IoU from which two of a class are one (1: never)", None)
+    per_category: int | None = option("the playground's prompts of each category (50)", None)
+    seeds: int | None = option("drawings of each prompt (4)", None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        on_playground = self.detector == PLAYGROUND
+        if self.per_category is not None and self.prompts != PLAYGROUND:
+            raise ValueError(
+                "--per-category is of the playground's prompts: give --prompts playground, or leave it out"
+            )
+        if self.limit is not None and self.prompts is None:
+            raise ValueError("--limit takes some of the prompts of a file: give --prompts, or leave it out")
+        if on_playground and self.clip is not None:
+            raise ValueError("--detector playground reads colours itself: leave out --clip")
+        if on_playground and self.thresholds:
+            name = next(iter(self.thresholds)).replace("_", "-")
+            raise ValueError(f"--{name} is of detectors that doubt: the playground's does not")
+        if self.prompts == PLAYGROUND and not on_playground:
+            raise ValueError(f"--prompts playground asks for shapes, which {self.detector} does not know: "
+                             "give --detector playground as well")  # fmt: skip
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Those that are given."""
+        return {name: getattr(self, name) for name in THRESHOLDS if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FidelitySettings(DrawingSettings):
+    """What every distance to real images takes (docs/use/fidelity.md)."""
+
+    real: Path = option("real images: folder, .zip, .tar, statistics; MJHQ-30K's folder")
+    inception: Path | None = option("Inception weights (downloaded)", None, metavar="FILE")
+    features: Path | None = option("caches features there, to go on with", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FidSettings(FidelitySettings):
+    """FID of drawings."""
+
+    prompts: str | None = option("a prompt a line", None, drawing=True, metavar="FILE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenAIBenchSettings(DrawingSettings):
+    """GenAI-Bench (docs/use/genai_bench.md)."""
+
+    prompts: str = option("its folder, or the word playground", metavar="DIR")
+    vlm: str = option(
+        "the scorer: CLIP-FlanT5, or any model that answers questions on images; or the word playground",
+        weights=True,
+    )
+    vlm_tokenizer: str | None = option(
+        "of CLIP-FlanT5, which is its T5's: google/flan-t5-xxl", None, weights=True
+    )
+    per_category: int | None = option("the playground's prompts of each category (50)", None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.prompts == PLAYGROUND) != (self.vlm == PLAYGROUND):
+            raise ValueError("--prompts playground and --vlm playground go together: give both, or neither")
+        if self.per_category is not None and self.prompts != PLAYGROUND:
+            raise ValueError("--per-category is of the playground's prompts: leave it out, or give --limit")
+        if self.vlm_tokenizer is not None and self.vlm == PLAYGROUND:
+            raise ValueError(f"--vlm-tokenizer is CLIP-FlanT5's, which {PLAYGROUND} is not: leave it out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditingSettings(DrawingSettings):
+    """What both test sets take (docs/use/editing.md)."""
+
+    data: Path = option("the test set's folder")
+    clip: str = option("CLIP, best openai/clip-vit-base-patch32", weights=True)
+    dino: str = option("DINO or DINOv2, best facebook/dino-vits16", weights=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmuEditSettings(EditingSettings):
+    """Emu Edit."""
+
+    split: str = option("of Emu Edit (test)", "test", choices=("test", "validation"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MagicBrushSettings(EditingSettings):
+    """MagicBrush."""
+
+    multi_turn: bool = option("MagicBrush's sessions of several turns as well", False)

@@ -15,9 +15,9 @@ from evals.drawn_folder import ImageRequest, image_seed
 from evals.editing.edits import EditingTestSet
 from evals.editing.emu_edit import read_emu_edit
 from evals.editing.magicbrush import read_magicbrush
-from evals.editing.settings import EmuEditSettings, MagicBrushSettings
 from evals.image_sets import ImageFile
 from evals.score_cache import Scores, cached_scores
+from evals.settings import EmuEditSettings, MagicBrushSettings
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -30,6 +30,7 @@ def read_emu_edit(folder: Path, split: str, limit: int | None) -> EditingTestSet
     Raises FileNotFoundError if it has no files; ValueError if a file or a row is invalid, or pyarrow is not installed.
     """
     check_choice(split, SPLITS, "split")
+    _read_group.cache_clear()  # of files that may have changed
     files = sorted({*folder.glob(f"{split}-*.parquet"), *folder.glob(f"data/{split}-*.parquet")})
     if not files:
         raise FileNotFoundError(
@@ -60,9 +61,8 @@ def _rows(file: Path) -> Iterator[tuple[partial[bytes], dict[str, Any], str]]:
         )
     number = 0
     for group in range(opened.num_row_groups):
-        rows = _read_group(file, group, ("idx", *TEXT_COLUMNS)).to_pylist()
-        for index, (row, image) in enumerate(zip(rows, _images(file, group), strict=True)):
-            yield partial(_image, file, group, index), row | {"image": image}, f"{file}, row {number}"
+        for index, row in enumerate(_read_group(file, group)):
+            yield partial(_read_image, file, group, index), row, f"{file}, row {number}"
             number += 1
 
 
@@ -78,22 +78,20 @@ def _check(row: Mapping[str, Any], where: str) -> str:
     return f"{row['idx']}.png"
 
 
-def _image(file: Path, group: int, index: int) -> bytes:
-    return _images(file, group)[index]
+def _read_image(file: Path, group: int, index: int) -> bytes:
+    return _read_group(file, group)[index]["image"]
 
 
-@lru_cache(maxsize=2)
-def _images(file: Path, group: int) -> list[bytes]:
-    """The image files of a group of rows; the last groups are cached, since rows are read in order."""
-    column = _read_group(file, group, ("image",)).column("image").to_pylist()
-    return [value.get("bytes") if isinstance(value, dict) else value for value in column]
-
-
-def _read_group(file: Path, group: int, columns: tuple[str, ...]) -> Any:
+@lru_cache(maxsize=2)  # rows are read in order
+def _read_group(file: Path, group: int) -> list[dict[str, Any]]:
+    """A group of rows with the bytes of their images."""
     try:
-        return _open(file).read_row_group(group, columns=list(columns))
+        rows = _open(file).read_row_group(group, columns=list(COLUMNS)).to_pylist()
     except OSError as error:
         raise ValueError(f"{file} is damaged ({error}): fetch it again") from error
+    images = (row["image"] for row in rows)
+    files = [image.get("bytes") if isinstance(image, dict) else image for image in images]
+    return [row | {"image": image} for row, image in zip(rows, files, strict=True)]
 
 
 def _open(file: Path) -> Any:

@@ -10,9 +10,9 @@ from evals.benchmark import Benchmark
 from evals.drawing_record import read_record
 from evals.drawn_folder import ImageRequest
 from evals.fidelity import mjhq
-from evals.fidelity.settings import FidelitySettings, FidSettings
 from evals.image_sets import ImageFile, by_stem, image_files, scan
 from evals.prompt_file import read_prompts
+from evals.settings import FidelitySettings, FidSettings
 from evals.subsets import spread
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class FidelityBenchmark(Benchmark):
 
     settings: FidelitySettings
     real: "Sequence[ImageFile] | Gaussian"
-    groups: Mapping[str, Sequence[int]] = {}  # indices of wanted images that also have an FID of their own, by name
+    groups: Mapping[
+        str, Sequence[int]
+    ] = {}  # indices of wanted images that also have an FID of their own, by name
 
     def __init__(self, settings: FidelitySettings, images: Path) -> None:
         super().__init__(settings, images)

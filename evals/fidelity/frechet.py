@@ -20,7 +20,9 @@ class Gaussian:
 
     mean: Tensor  # (D,)
     covariance: Tensor  # (D, D), symmetric
-    rows: Tensor | None = None  # (N, D) with rows^T rows the covariance, where N < D: spares its decomposition
+    rows: Tensor | None = (
+        None  # (N, D) with rows^T rows the covariance, where N < D: spares its decomposition
+    )
 
     @classmethod
     def fit(cls, features: Tensor) -> "Gaussian":

@@ -12,7 +12,6 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -117,14 +116,6 @@ def load_inception(
         ) from error
     if not digest.startswith(NAMED_HASH.search(PUBLISHED)[1]):
         log.warning("%s is not %s: its figures cannot be held against published ones", path, PUBLISHED)
-    return Extractor(network.eval().to(device), layers, _about(path, digest, layers), device)
-
-
-def _about(path: Path, digest: str, layers: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "extractor": f"{NAME} of torch-fidelity, layers {' and '.join(layers)}",
-        "weights": path.name,
-        "weights_sha256": digest,
-        "resize": RESIZE,
-        "torch_fidelity": version("torch-fidelity"),
-    }
+    about = {"extractor": f"{NAME} of torch-fidelity, layers {' and '.join(layers)}", "weights": path.name}
+    about |= {"weights_sha256": digest, "resize": RESIZE, "torch_fidelity": version("torch-fidelity")}
+    return Extractor(network.eval().to(device), layers, about, device)

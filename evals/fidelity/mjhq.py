@@ -17,18 +17,7 @@ from common.json_files import read_object
 from evals.image_sets import ImageFile, by_stem, image_files, require_all
 from evals.subsets import round_robin
 
-CATEGORIES = (
-    "animals",
-    "art",
-    "fashion",
-    "food",
-    "indoor",
-    "landscape",
-    "logo",
-    "people",
-    "plants",
-    "vehicles",
-)
+CATEGORIES = tuple("animals art fashion food indoor landscape logo people plants vehicles".split())
 ID = re.compile(r"\w[\w-]*")  # it becomes a file's name
 IMAGES = "mjhq30k_imgs"
 

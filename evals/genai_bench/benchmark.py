@@ -13,9 +13,8 @@ from evals.benchmark import Benchmark
 from evals.genai_bench.exact_judge import ExactScorer, playground_prompts
 from evals.genai_bench.prompts import read_prompts
 from evals.genai_bench.scores import check_skills, summary
-from evals.genai_bench.settings import GenAIBenchSettings
 from evals.score_cache import Scores, cached_scores
-from evals.settings import PLAYGROUND
+from evals.settings import PLAYGROUND, GenAIBenchSettings
 
 if TYPE_CHECKING:
     from evals.genai_bench.vqa_score import Scorer

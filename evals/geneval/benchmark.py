@@ -1,28 +1,65 @@
 """GenEval as a benchmark: its prompts, its folder, and the scores of a detector and CLIP."""
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL import Image
 
 from common.hashes import hash_json
 from evals.benchmark import Benchmark
 from evals.drawing_record import read_record
 from evals.geneval import exact_judge
+from evals.geneval.detection import ColourReader, Detection, Detector, select
 from evals.geneval.folder import GenEvalFolder, image_stem, read_folder
-from evals.geneval.metadata import read_prompts
+from evals.geneval.metadata import Prompt, read_prompts
 from evals.geneval.results import Results
-from evals.geneval.rules import Rules
+from evals.geneval.rules import Rules, judge
 from evals.geneval.scores import summary
-from evals.geneval.settings import THRESHOLDS, GenEvalSettings
 from evals.geneval.vocabulary import GENEVAL
-from evals.settings import PLAYGROUND
+from evals.settings import PLAYGROUND, THRESHOLDS, GenEvalSettings
 from evals.subsets import round_robin
 
-if TYPE_CHECKING:
-    from evals.geneval.scorer import Scorer
-
+VERSION = "2"  # of the rules and of how detections are made; a change that moves a figure moves it
 SAMPLES, PER_CATEGORY = 4, 50
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A detector, a reader of colours (None: no prompt asks for one), and the rules."""
+
+    detector: Detector
+    colours: ColourReader | None
+    rules: Rules
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a report says of it, and what tells its results from another's."""
+        clip = None if self.colours is None else self.colours.name
+        return {"detector": self.detector.name, "clip": clip, "version": VERSION, **asdict(self.rules)}
+
+    def score(self, image: Image.Image, prompt: Prompt) -> dict[str, Any]:
+        """The verdict on an RGB image in the official scorer's columns, with the boxes that it is based on."""
+        rules, threshold = self.rules, self.rules.threshold_for(prompt.tag)
+        found = select(self.detector.detect(image, threshold), threshold, rules.most, rules.overlap)
+
+        def read_colours(objects: Sequence[Detection], name: str) -> list[str]:
+            assert self.colours is not None  # GenEvalBenchmark has checked it
+            return self.colours.read_colours(image, objects, name)
+
+        verdict = judge(prompt, found, read_colours, rules)
+        details = {name: [[*one.box, one.score] for one in objects] for name, objects in found.items()}
+        return {
+            "tag": prompt.tag,
+            "prompt": prompt.text,
+            "correct": verdict.correct,
+            "reason": "\n".join(verdict.reasons),
+            "metadata": prompt.line,
+            "details": json.dumps(details),
+        }
 
 
 class GenEvalBenchmark(Benchmark):
@@ -57,10 +94,8 @@ class GenEvalBenchmark(Benchmark):
         """The folder, in the official scorer's layout."""
         return GenEvalFolder(self.images, self.requests, self.wanted, record, self.prompts, self.samples)
 
-    def load_scorer(self, device: str) -> "Scorer":
+    def load_scorer(self, device: str) -> Scorer:
         """The detector and CLIP. Raises ValueError if one does not load, or does not fit the prompts."""
-        from evals.geneval.scorer import Scorer
-
         settings = self.settings
         if settings.detector == PLAYGROUND:
             judge = exact_judge.ExactJudge()
@@ -82,7 +117,7 @@ class GenEvalBenchmark(Benchmark):
             colours = ClipColours(settings.clip, device)
         return Scorer(detector, colours, self.rules)
 
-    def score(self, scorer: "Scorer") -> dict[str, Any]:
+    def score(self, scorer: Scorer) -> dict[str, Any]:
         """The report of the verdicts."""
         files = self.folder({}).files()
         by_prompt = {file.name: self.prompts[i // self.samples] for i, file in enumerate(files.values())}

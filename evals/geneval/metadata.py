@@ -72,18 +72,22 @@ def parse_prompt(metadata: Mapping[str, Any], where: str, vocabulary: Vocabulary
             raise ValueError(f"{where}: {key} must be a list of objects, not {items!r}")
     if not lists["include"]:
         raise ValueError(f"{where}: include is missing or empty, so any image would be right")
-    include = [
-        _wanted(item, i, f"{where}: include[{i}]", vocabulary) for i, item in enumerate(lists["include"])
-    ]
-    exclude = [
-        _unwanted(item, f"{where}: exclude[{i}]", vocabulary) for i, item in enumerate(lists["exclude"])
-    ]
-    return Prompt(tag, text, tuple(include), tuple(exclude), json.dumps(metadata))
+    include, exclude = (
+        tuple(_requirement(item, key, i, where, vocabulary) for i, item in enumerate(items))
+        for key, items in lists.items()
+    )
+    return Prompt(tag, text, include, exclude, json.dumps(metadata))
 
 
-def _wanted(item: Mapping[str, Any], index: int, where: str, vocabulary: Vocabulary) -> Requirement:
-    check_keys(item, ("class", "count", "color", "position"), where)
-    name, count = _counted(item, where, vocabulary)
+def _requirement(
+    item: Mapping[str, Any], key: str, index: int, where: str, vocabulary: Vocabulary
+) -> Requirement:
+    """A requirement of a list, of which only those to include have a colour and a position."""
+    where = f"{where}: {key}[{index}]"
+    check_keys(item, ("class", "count", *(("color", "position") if key == "include" else ())), where)
+    name, count = check_choice(item.get("class"), vocabulary.classes, f"{where}: class"), item.get("count")
+    if type(count) is not int or count < 1:
+        raise ValueError(f"{where}: count must be a whole number from 1, not {count!r}")
     colour = check_choice(item["color"], vocabulary.colours, f"{where}: color") if "color" in item else None
     if "position" not in item:
         return Requirement(name, count, colour)
@@ -94,15 +98,3 @@ def _wanted(item: Mapping[str, Any], index: int, where: str, vocabulary: Vocabul
     if type(target) is not int or not 0 <= target < index:
         raise ValueError(f"{where}: position must refer to an earlier one of the list, not to {target!r}")
     return Requirement(name, count, colour, relation, target)
-
-
-def _unwanted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> Requirement:
-    check_keys(item, ("class", "count"), where)
-    return Requirement(*_counted(item, where, vocabulary))
-
-
-def _counted(item: Mapping[str, Any], where: str, vocabulary: Vocabulary) -> tuple[str, int]:
-    name, count = check_choice(item.get("class"), vocabulary.classes, f"{where}: class"), item.get("count")
-    if type(count) is not int or count < 1:
-        raise ValueError(f"{where}: count must be a whole number from 1, not {count!r}")
-    return name, count

@@ -1,6 +1,6 @@
-"""The model `illume` of lmms-eval (github.com/EvolvingLMMs-Lab/lmms-eval): takes its chat requests, gives answers.
+"""The model `illume` of lmms-eval (github.com/EvolvingLMMs-Lab/lmms-eval): answers its chat requests.
 
-Its ranks each ask their own share of a benchmark's questions; here there is one model a process and no word between them.
+Each of its processes asks its own share of a benchmark's questions, of a model of its own.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
 from common.errors import user_errors
-from evals.lmms.loading import load_answerer
-from evals.lmms.requests import Ending, Request
+from evals.lmms.answering import load_answerer
+from evals.lmms.requests import Request, StopCriteria
 
 NAME = "illume"
 
@@ -21,17 +21,11 @@ NAME = "illume"
 class IllumeChat(lmms):
     """`lmms-eval --model illume --model_args pretrained=DIR`.
 
-    lmms-eval would print its user's error as a traceback and end with exit code 0; here it is one line and exit code 2.
-
-    Args:
-        pretrained: model folder.
-        device: as in `load_answerer`.
-        batch_size: questions answered at once.
-        fit: `pad` (white around pictures that are no square) or `crop` (their middle).
-        unknown: refused.
+    lmms-eval would print a user's error as a traceback and end with exit code 0; here it is one line and exit code 2.
+    `fit` is `pad` (white around images that are no square) or `crop` (their centre).
     """
 
-    is_simple = False  # takes whole messages, in which images stand where they are spoken of
+    is_simple = False  # takes whole messages, with their images in them
 
     def __init__(
         self,
@@ -48,11 +42,11 @@ class IllumeChat(lmms):
 
     @property
     def device(self) -> torch.device:
-        """Where lmms-eval puts what its ranks tell each other."""
+        """Where lmms-eval puts what its processes exchange."""
         return self._device
 
     def clean(self) -> None:
-        """Lets go of the model once all is answered, so that a judge may have the GPU."""
+        """Frees the model once all is answered, so that a judge may have the GPU."""
         del self.answerer
         super().clean()
 
@@ -60,19 +54,22 @@ class IllumeChat(lmms):
         """Greedy answers in the order of the requests."""
         answers: dict[int, str] = {}
         with user_errors(NAME), tqdm(total=len(requests), desc=NAME, disable=self.rank != 0) as bar:
-            for some in self.answerer.answers([self._request(instance) for instance in requests]):
-                answers |= some
-                bar.update(len(some))
-        return [answers[place] for place in range(len(requests))]
+            for batch in self.answerer.answers([self._request(instance) for instance in requests]):
+                answers |= batch
+                bar.update(len(batch))
+        return [answers[i] for i in range(len(requests))]
 
     def _request(self, instance: Instance) -> Request:
-        words, to_messages, settings, number, task, split = instance.args
+        text, to_messages, settings, number, task, split = instance.args
         return Request(
-            task, words, lambda: to_messages(self.task_dict[task][split][number]), Ending.of(settings, task)
+            task,
+            text,
+            lambda: to_messages(self.task_dict[task][split][number]),
+            StopCriteria.of(settings, task),
         )
 
     def generate_until_multi_round(self, requests: Sequence[Instance]) -> NoReturn:
-        """Refused: it answers in one round."""
+        """Refused: it answers once."""
         self._refuse(requests, "several rounds")
 
     def loglikelihood(self, requests: Sequence[Instance]) -> NoReturn:
@@ -82,5 +79,5 @@ class IllumeChat(lmms):
     def _refuse(self, requests: Sequence[Instance], what: str) -> NoReturn:
         with user_errors(NAME):
             raise ValueError(
-                f"task {requests[0].task_name} asks for {what}, and this model answers once in words"
+                f"task {requests[0].task_name} asks for {what}, and this model answers once, with a text"
             )

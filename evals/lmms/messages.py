@@ -1,4 +1,4 @@
-"""Chat messages as lmms-eval writes them, to documents: words and images in their order."""
+"""Documents of lmms-eval's chat messages: texts and images in order."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,15 +13,15 @@ from models.document import Part, See, Text
 from models.image_input import ImageInput
 
 
-def read_messages(messages: Sequence[Mapping[str, Any]], look: Callable[[Any], Any]) -> list[Part]:
-    """A conversation as a document; what the assistant has said in it stands as the assistant's turn.
+def read_messages(messages: Sequence[Mapping[str, Any]], read_image: Callable[[Any], Any]) -> list[Part]:
+    """A conversation as a document, in which the assistant's texts are learned ones.
 
     Args:
-        messages: of `role` and `content`, which is words or a list of `{"type": "text", "text": ...}` and
+        messages: of `role` and `content`, a text or a list of `{"type": "text", "text": ...}` and
             `{"type": "image", "url": ...}`.
-        look: what stands at an image's `url` to what a See holds.
+        read_image: turns an image's `url` into what a See holds.
 
-    Raises ValueError if there is something in it that is neither words nor an image.
+    Raises ValueError if a piece is neither a text nor an image.
     """
     parts: list[Part] = []
     for message in messages:
@@ -30,16 +30,16 @@ def read_messages(messages: Sequence[Mapping[str, Any]], look: Callable[[Any], A
             content = [{"type": "text", "text": content}]
         for piece in content:
             if piece["type"] == "image":
-                parts.append(See(look(piece["url"])))
+                parts.append(See(read_image(piece["url"])))
             elif piece["type"] == "text":
                 _add_text(parts, piece["text"], learn)
             else:
-                raise ValueError(f"it shows a {piece['type']}, and this model takes images and words only")
+                raise ValueError(f"it shows a {piece['type']}, and this model takes images and texts only")
     return parts
 
 
 def _add_text(parts: list[Part], text: str, learn: bool) -> None:
-    """Adds words; those that follow others of the same side, as a question does a system's, begin a new line."""
+    """Adds a text; after another of the same side, as a question after a system prompt, on a new line."""
     if not text.strip():
         return
     last = parts[-1] if parts else None
@@ -49,26 +49,23 @@ def _add_text(parts: list[Part], text: str, learn: bool) -> None:
         parts.append(Text(text, learn))
 
 
-class Eye:
-    """Pictures to what the model sees: (3, H, W) uint8. Pictures that look the same become one tensor.
+class ImageReader:
+    """Reads images as the model sees them: (3, H, W) uint8, made square by a `fit` of `models.image_input.FITS`.
 
-    The language model reads an image once for all questions about the same tensor.
-
-    Args:
-        takes: how the model takes pictures.
-        fit: how a picture that is no square becomes one where the model sees squares, one of `models.image_input.FITS`:
-            with white around it, or its middle.
+    Equal images become one tensor, which the language model reads once for all questions about it.
     """
 
-    def __init__(self, takes: ImageInput, fit: str) -> None:
-        self.takes, self.fit = takes, fit
-        self.seen: dict[tuple[torch.Size, bytes], Tensor] = {}
+    def __init__(self, image_input: ImageInput, fit: str) -> None:
+        self.image_input, self.fit = image_input, fit
+        self.known: dict[tuple[torch.Size, bytes], Tensor] = {}
 
     def __call__(self, source: Image.Image | str | Path) -> Tensor:
-        """Looks at a picture, or at a file."""
+        """Reads an image, or a file."""
         if not isinstance(source, Image.Image | str | Path):
             kind = type(source).__name__
             raise ValueError(f"an image is a {kind}, where a picture or a file's name is wanted")
         name = "a picture" if isinstance(source, Image.Image) else str(source)
-        pixels = self.takes(open_image(Path(source) if isinstance(source, str) else source, name), self.fit)
-        return self.seen.setdefault((pixels.shape, pixels.numpy().tobytes()), pixels)
+        pixels = self.image_input(
+            open_image(Path(source) if isinstance(source, str) else source, name), self.fit
+        )
+        return self.known.setdefault((pixels.shape, pixels.numpy().tobytes()), pixels)

@@ -1,6 +1,6 @@
 """Writes the playground's questions as a task of lmms-eval: `python -m evals.lmms.playground --out runs/task`.
 
-They are those of `--suite playground`, image by image and word by word, so that the two answer for each other:
+They are those of `--suite playground`, so that the two scores can be compared:
 
     lmms-eval --model illume --model_args pretrained=pretrained/playground --tasks playground_vqa --include_path runs/task
 
@@ -30,9 +30,8 @@ SPLIT = "test"
 def write_task(folder: Path, samples: int = 500, seed: int = 0) -> Path:
     """Writes questions, images and the task's YAML, which comes last; returns it.
 
-    Raises:
-        ValueError: the folder has something in it, or the kinds of questions would not be asked equally often, so that
-            the mean over questions would not be the mean over kinds.
+    Raises ValueError if the folder is not empty, or the kinds of questions would not be asked equally often, so that the
+    mean over questions would not be the mean over kinds.
     """
     if samples % len(KINDS):
         raise ValueError(
@@ -54,7 +53,7 @@ def write_task(folder: Path, samples: int = 500, seed: int = 0) -> Path:
 
 
 def task(folder: Path) -> dict[str, object]:
-    """The task, in the words of lmms-eval."""
+    """The task's YAML."""
     return {
         "task": TASK,
         "dataset_path": "imagefolder",

@@ -5,17 +5,11 @@ from typing import Any, NamedTuple
 
 
 class Measure(NamedTuple):
-    """Where a column of the papers stands.
-
-    Attributes:
-        task: of lmms-eval.
-        metric: of that task, with the name of its filter.
-        scale: what makes it as large as the papers print it.
-    """
+    """Where lmms-eval reports a column of the papers' tables."""
 
     task: str
-    metric: str
-    scale: float = 100
+    metric: str  # with the name of its filter
+    scale: float = 100  # to the papers' unit
 
 
 MEASURES = {

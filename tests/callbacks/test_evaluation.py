@@ -13,7 +13,6 @@ from lightning_modules.stage_module import StageModule
 from models.unified import Illume
 from training.csv_logger import AppendingCSVLogger
 from training.eval_mode import eval_mode
-from training.metrics_file import read_rows
 
 
 class Stage(StageModule):
@@ -65,39 +64,6 @@ def fit(module: Stage, folder: Path, *callbacks: Callback, epochs: int = 3) -> T
 
 def few(**settings: int | bool) -> Evaluation:
     return Evaluation(per_category=1, seeds=1, samples=6, **settings)
-
-
-@pytest.mark.parametrize(
-    ("every", "at_end", "steps"), [(2, True, [3, 5]), (2, False, [3]), (0, True, [5]), (3, True, [5])]
-)
-def test_evaluation_every_n_epochs_and_once_at_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-    tiny_illume: Illume,
-    tmp_path: Path,
-    every: int,
-    at_end: bool,
-    steps: list[int],
-) -> None:
-    monkeypatch.setattr(
-        "callbacks.evaluation.playground_suite", lambda model, *_, **__: {"vqa/accuracy": 0.5}
-    )
-    trainer = fit(Stage(tiny_illume), tmp_path, few(every_n_epochs=every, at_end=at_end))
-    rows = read_rows(tmp_path / "metrics.csv")[1]
-    assert [int(row["step"]) for row in rows if row.get("vqa/accuracy")] == steps
-    assert float(trainer.callback_metrics["vqa/accuracy"]) == 0.5
-
-
-def test_what_was_measured_before_a_resume_is_not_measured_again(
-    monkeypatch: pytest.MonkeyPatch, tiny_illume: Illume, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(
-        "callbacks.evaluation.playground_suite", lambda model, *_, **__: {"vqa/accuracy": 0.5}
-    )
-    before, after, module = few(), few(), Stage(tiny_illume)
-    trainer = fit(module, tmp_path, before, epochs=1)
-    monkeypatch.setattr(after, "scores", lambda _: pytest.fail("measured twice"))
-    after.load_state_dict(before.state_dict())
-    after.on_fit_end(trainer, module)
 
 
 def test_the_measures_of_a_stage_that_draws(

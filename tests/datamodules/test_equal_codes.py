@@ -22,7 +22,7 @@ from datamodules.document_datamodule import DocumentDataModule, SourceConfig
 from datamodules.precomputed import StaleCodes, member_name
 from datamodules.templates import TEMPLATES, TemplateRequest
 from evals.fidelity.benchmark import RfidBenchmark
-from evals.fidelity.settings import FidelitySettings
+from evals.settings import FidelitySettings
 from models import image_input
 from models.document import Draw, See, Text, edit_document
 from models.generation import SamplingConfig

@@ -7,10 +7,9 @@ import pytest
 
 from evals.benchmark import Benchmark
 from evals.fidelity.benchmark import MjhqBenchmark
-from evals.fidelity.settings import FidelitySettings
 from evals.geneval.benchmark import GenEvalBenchmark
-from evals.geneval.settings import GenEvalSettings
 from evals.ranks import ALONE
+from evals.settings import FidelitySettings, GenEvalSettings
 from tests.evals.fidelity.small_network import write_mjhq
 from tests.evals.painter import RECORD, Painter
 from tests.evals.torchrun import contents, in_processes

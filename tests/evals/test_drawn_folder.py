@@ -96,15 +96,6 @@ def test_missing_and_unexpected_images(tmp_path: Path) -> None:
         scored.check()
 
 
-def test_images_of_another_record_are_not_mixed(tmp_path: Path) -> None:
-    fill(tmp_path, Painter())
-    with pytest.raises(ValueError, match="drawn with model 'abc' and not 'n': name another folder"):
-        DrawnFolder(tmp_path, REQUESTS, REQUESTS, RECORD | {"model": "n"}).check()
-    (tmp_path / "drawn.json").unlink()
-    with pytest.raises(ValueError, match="leave out --model"):
-        folder_at(tmp_path).check()
-
-
 def test_a_jpeg_is_almost_lossless(tmp_path: Path) -> None:
     image = torch.zeros(3, 16, 16, dtype=torch.uint8)
     image[0, :8], image[2, :, 8:] = 255, 200  # edges of pure colour, where chroma at half size would bleed
@@ -113,3 +104,12 @@ def test_a_jpeg_is_almost_lossless(tmp_path: Path) -> None:
         assert picture.format == "JPEG"
         back = image_to_tensor(picture)
     assert (back.int() - image.int()).abs().max() <= 3
+
+
+def test_images_of_another_record_are_not_mixed(tmp_path: Path) -> None:
+    fill(tmp_path, Painter())
+    with pytest.raises(ValueError, match="drawn with model 'abc' and not 'n': name another folder"):
+        DrawnFolder(tmp_path, REQUESTS, REQUESTS, RECORD | {"model": "n"}).check()
+    (tmp_path / "drawn.json").unlink()
+    with pytest.raises(ValueError, match="leave out --model"):
+        folder_at(tmp_path).check()

@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from evals.clip import ClipNetwork
 from evals.fidelity.inception import check_weights
 from evals.published_weights import WeightSource
 from tests.evals.geneval.tiny_networks import save_clip
@@ -52,16 +51,6 @@ def test_an_inception_file_that_is_a_pointer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "weights-inception-2015-12-05-6726825d.pth").write_text(POINTER)
     with pytest.raises(ValueError, match="6726825d.pth is a git-lfs pointer"):
         check_weights(tmp_path / "weights-inception-2015-12-05-6726825d.pth")
-
-
-def test_weights_of_another_hash_than_the_pin_are_refused(clip: Path) -> None:
-    folder = str(clip)
-    name = ClipNetwork(folder, "cpu", "any").name
-    pin = name.removesuffix(")").split("(")[1]
-    assert ClipNetwork(f"{folder}@{pin}", "cpu", "any").name == name
-    save_clip(clip, seed=1)
-    with pytest.raises(ValueError, match=rf"--clip: these weights are clip \(.*\), and not {pin}"):
-        ClipNetwork(f"{folder}@{pin}", "cpu", "any")
 
 
 def test_sources_are_names_with_or_without_a_hash(tmp_path: Path) -> None:

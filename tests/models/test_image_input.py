@@ -16,7 +16,7 @@ from evals.drawn_folder import ImageRequest
 from evals.editing.benchmark import EmuEditBenchmark
 from evals.editing.edits import Edit
 from evals.lmms.answering import Answerer
-from evals.lmms.requests import Ending, Request
+from evals.lmms.requests import Request, StopCriteria
 from models.document import Draw, See, Text
 from models.generation import SamplingConfig
 from models.image_input import ImageInput
@@ -59,7 +59,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 def asked(model: Illume, picture: Image.Image, fit: str) -> None:
     content = [{"type": "image", "url": picture}, {"type": "text", "text": "what colour ?"}]
-    request = Request("docvqa", "q", lambda: [{"role": "user", "content": content}], Ending(1, ()))
+    request = Request("docvqa", "q", lambda: [{"role": "user", "content": content}], StopCriteria(1, ()))
     list(Answerer(model, 1, fit).answers([request]))
 
 

@@ -177,18 +177,6 @@ def test_reconstructions(place: Path, tiny_illume: Illume, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["fid", "--images", "drawn"], "--suite fid needs --real"),
-        (["mjhq"], "needs --images and --real"),
-        (["rfid", *FID], "--suite rfid needs --model"),
-        (["rfid", *FID, "--model", "model", "--cfg", "2"], "--suite rfid only reconstructs"),
-        (
-            ["mjhq", *MJHQ, "--prompts", "prompts.txt"],
-            "--prompts is an option of --suite geneval, not of mjhq",
-        ),
-        (["fid", *FID, "--seeds", "2"], "--seeds is an option of --suite playground, not of fid"),
-        (["fid", *FID, "--cfg", "2"], "--cfg is of drawing"),
-        (["fid", *FID, "--prompts", "prompts.txt"], "give --model DIR as well"),
-        (["fid", *FID, "--model", "model"], "needs --prompts"),
         (["fid", *FID, "--model", "model", "--prompts", "none.txt"], "no prompt file none.txt"),
         (["fid", *FID, "--model", "model", "--prompts", "gap.txt"], "gap.txt:2 is empty"),
         (["fid", *FID, "--model", "real", "--prompts", "prompts.txt"], "real is not a model folder"),

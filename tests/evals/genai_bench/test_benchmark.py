@@ -10,22 +10,19 @@ import pytest
 from PIL import Image
 
 from evals.genai_bench.benchmark import GenAIBenchmark
-from evals.genai_bench.settings import GenAIBenchSettings
 from evals.genai_bench.vqa_score import VlmScorer
-from evals.playground.geneval import draw_and_judge, geneval_scores
 from evals.ranks import ALONE
+from evals.settings import GenAIBenchSettings
 from models.unified import Illume
 from tests.evals.command_line import error_of, record_calls, run, run_interrupted
 from tests.evals.genai_bench.test_prompts import save_prompts
 from tests.evals.genai_bench.tiny_vlms import save_llava
 from tests.evals.painter import RECORD, Painter
-from tests.evals.playground.oracle import Oracle
 
 TEXTS = {f"{i:05d}": text for i, text in enumerate(["a red cow", "two cat", "a dog", "all red", "not a cat"])}
 SKILLS = {"basic": [0, 2], "attribute": [0], "advanced": [1, 3], "counting": [1], "universal": [3]}
 SUITE = ["--suite", "genai_bench"]
 SCORE = [*SUITE, "--prompts", "prompts", "--images", "images", "--vlm", "llava"]
-PLAYGROUND = {"prompts": "playground", "vlm": "playground"}
 
 
 @pytest.fixture(scope="module")
@@ -142,18 +139,6 @@ def test_200_images_are_each_drawn_once_however_often_it_is_killed(tmp_path: Pat
     assert reports[0] == reports[1] and reports[0]["samples"] == 200
 
 
-def test_the_playground_scores_as_its_direct_judge(tmp_path: Path) -> None:
-    settings = GenAIBenchSettings(**PLAYGROUND, per_category=8, batch=100)
-    for shift in (0, 7):  # drawings that are right, and those of other prompts
-        judged = draw_and_judge(Oracle(0, shift), 8, 1)
-        benchmark = GenAIBenchmark(settings, tmp_path / str(shift))
-        benchmark.fill(Oracle(0, shift), RECORD, ALONE)
-        report = benchmark.score(benchmark.load_scorer("cpu"))
-        assert report["genai/overall"] == pytest.approx(np.mean([one.ok for one in judged]))
-        assert report["genai/counting"] == pytest.approx(geneval_scores(judged)["geneval/counting"])
-        assert (report["genai/overall"] == 1) == (shift == 0)
-
-
 def test_the_playground_from_the_command_line(
     tmp_path: Path, tiny_illume: Illume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,13 +152,6 @@ def test_the_playground_from_the_command_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([*SCORE, "--seeds", "2"], "--seeds is an option of --suite playground"),
-        ([*SCORE, "--detector", "x"], "--detector is an option of --suite geneval, not of genai_bench"),
-        ([*SUITE, "--images", "images"], "needs --prompts and --vlm"),
-        ([*SCORE, "--cfg", "2"], "--cfg is of drawing"),
-        ([*SCORE, "--per-category", "2"], "--per-category is of the playground's prompts"),
-        ([*SCORE, "--vlm", "playground"], "go together"),
-        ([*SCORE, "--prompts", "playground"], "go together"),
         ([*SCORE, "--vlm-tokenizer", "llava"], "--vlm-tokenizer is CLIP-FlanT5's, which llava is not"),
         ([*SCORE, "--prompts", "none"], "none/genai_image.json is not there"),
         ([*SCORE, "--images", "none"], "none lacks 5 of 5 images"),
@@ -182,7 +160,6 @@ def test_the_playground_from_the_command_line(
         ([*SCORE, "--vlm", "llava@0123"], "after @ come the twelve hex digits"),
         ([*SCORE, "--vlm", "prompts"], "--vlm prompts: does not load"),
         ([*SCORE, "--model", "x"], "x is not a model folder"),
-        ([*SCORE, "--limit", "0"], "'0' is not a whole number from 1"),
     ],
 )
 def test_errors_of_users_are_one_line_before_any_work(

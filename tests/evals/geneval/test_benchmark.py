@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evals.geneval.benchmark import GenEvalBenchmark
+from evals.geneval.benchmark import GenEvalBenchmark, Scorer
 from evals.geneval.exact_judge import RULES, ExactJudge
 from evals.geneval.mask2former import Mask2FormerDetector
-from evals.geneval.scorer import Scorer
-from evals.geneval.settings import GenEvalSettings
 from evals.playground.geneval import draw_and_judge, geneval_scores
 from evals.ranks import ALONE
+from evals.settings import GenEvalSettings
 from models.unified import Illume
 from tests.evals.command_line import error_of, record_calls, run, run_interrupted
 from tests.evals.geneval.tiny_networks import save_clip, save_mask2former, save_owlv2
@@ -193,20 +192,8 @@ def test_a_limit_takes_the_tasks_in_turn(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--suite", "playground"], "--model"),
-        (["--model", "x", "--clip", "c"], "--clip is an option of --suite geneval, not of playground"),
-        ([*SCORE, "--assess"], "--assess is an option of --suite playground, not of geneval"),
-        ([*SCORE, "--quick"], "--quick is an option of --suite playground"),
-        (["--suite", "geneval", "--detector", "m"], "needs --images"),
-        ([*SCORE, "--model", "x"], "needs --prompts"),
-        ([*SCORE, "--cfg", "2"], "--cfg is of drawing"),
-        ([*SCORE, "--limit", "2"], "--limit takes some of the prompts of a file"),
-        ([*SCORE, "--per-category", "2"], "--prompts playground"),
-        ([*SCORE, "--prompts", "playground"], "give --detector playground"),
-        ([*SCORE, "--detector", "playground"], "leave out --clip"),
         ([*SCORE, "--prompts", "none.jsonl"], "no prompt file none.jsonl"),
         ([*SCORE, "--images", "none"], "no folder of images none"),
-        ([*SCORE, "--images", "prompts.jsonl"], "is a file: name a folder"),
         ([*SCORE, "--seeds", "3"], "lacks 4 of 12 images, the first is 00000/samples/0002: "),
         ([*SCORE, "--seeds", "1"], "one image too many"),
         ([*SCORE, "--model", "x", "--prompts", "prompts.jsonl"], "x is not a model folder"),
@@ -218,7 +205,6 @@ def test_a_limit_takes_the_tasks_in_turn(
         ([*SCORE, "--clip", "m"], "--clip m is a mask2former: give a CLIP"),
         ([*SCORE, "--threshold", "2"], "threshold 2.0 is out of range"),
         ([*SCORE[:6], *SIZE], "--clip is missing: 'a photo of a blue cow' asks for a colour"),
-        ([*SCORE, "--out", "no/r.json"], "there is no folder no"),
     ],
 )  # fmt: skip
 def test_errors_of_users_are_one_line_before_any_work(

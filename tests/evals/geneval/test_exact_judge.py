@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evals.geneval.benchmark import Scorer
 from evals.geneval.exact_judge import RULES, VOCABULARY, ExactJudge, metadata_of, playground_prompts
 from evals.geneval.metadata import Prompt, parse_prompt
 from evals.geneval.rules import Rules
-from evals.geneval.scorer import Scorer
 from worlds.playground.judge import UNKNOWN, read, satisfies
 from worlds.playground.prompts import Prompt as PlaygroundPrompt
 from worlds.playground.prompts import PromptSpec, evaluation_prompts

@@ -9,9 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from evals.lmms.answering import Answerer
-from evals.lmms.loading import device_of, load_answerer
-from evals.lmms.requests import Ending, Request
+from evals.lmms.answering import Answerer, load_answerer, resolve_device
+from evals.lmms.requests import Request, StopCriteria
 from judges.pixels import render_scenes
 from models.document import See, Text
 from models.unified import Illume
@@ -20,18 +19,20 @@ from worlds.playground.render import render
 
 ROOT = Path(__file__).resolve().parents[3]
 TRAINED = ROOT / "pretrained" / "playground"
-SHORT = Ending(16, ())
+SHORT = StopCriteria(16, ())
 
 
 def picture(shade: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(shade).integers(0, 256, (48, 48, 3), dtype=np.uint8))
 
 
-def request(*content: str | Image.Image | dict, ending: Ending = SHORT, task: str = "some_task") -> Request:
+def request(
+    *content: str | Image.Image | dict, stop: StopCriteria = SHORT, task: str = "some_task"
+) -> Request:
     kinds = {str: lambda text: {"type": "text", "text": text}, dict: lambda piece: piece}
     pieces = [kinds.get(type(x), lambda seen: {"type": "image", "url": seen})(x) for x in content]
     said = " ".join(x for x in content if isinstance(x, str))
-    return Request(task, said, lambda: [{"role": "user", "content": pieces}], ending)
+    return Request(task, said, lambda: [{"role": "user", "content": pieces}], stop)
 
 
 def answers(answerer: Answerer, requests: list[Request]) -> list[str]:
@@ -58,7 +59,7 @@ def test_a_batch_answers_as_each_alone(tiny_illume: Illume):
         request(one, "what colour is it ?"),
         request("first", picture(2), "then", picture(3), "which is red ? " * 9),
         request("no image at all"),
-        request(one, "is it a star ?", ending=Ending(3, ())),
+        request(one, "is it a star ?", stop=StopCriteria(3, ())),
         request(one, "and is it blue ?"),
         request(picture(4), "what ? " * 60),
     ]
@@ -70,7 +71,9 @@ def test_a_batch_answers_as_each_alone(tiny_illume: Illume):
 def test_what_ends_an_answer_is_cut_away(tiny_illume: Illume):
     whole = answers(Answerer(tiny_illume), [request(picture(1), "what is it ?")])[0]
     middle = whole[len(whole) // 2 :][:4]
-    cut = answers(Answerer(tiny_illume), [request(picture(1), "what is it ?", ending=Ending(16, (middle,)))])
+    cut = answers(
+        Answerer(tiny_illume), [request(picture(1), "what is it ?", stop=StopCriteria(16, (middle,)))]
+    )
     assert cut == [whole[: whole.index(middle)].strip()] != [whole]
 
 
@@ -88,7 +91,7 @@ def test_no_answer_passes_the_end_of_the_context(tiny_illume: Illume):
     text = "why ? " * 40
     room = 384 - len(tiny_illume.sequencer.segment([See(), Text(text)], ask=True))
     limits = (400, room, room // 2)
-    asked = [request(picture(1), text, ending=Ending(limit, ())) for limit in limits]
+    asked = [request(picture(1), text, stop=StopCriteria(limit, ())) for limit in limits]
     endless, whole, half = answers(Answerer(tiny_illume), asked)
     assert endless == whole and whole.startswith(half) and len(half) < len(whole)
 
@@ -109,7 +112,7 @@ def test_a_task_that_shows_video_is_refused_before_anything_is_answered(tiny_ill
         ({"pretrained": "no/such"}, "no/such is not a model folder: there is no illume.json in it"),
         ({"batch_size": "auto"}, "--batch_size auto: give a whole number from 1"),
         ({"batch_size": 0}, "--batch_size 0: give a whole number from 1"),
-        ({"fit": "stretch"}, "--model_args fit 'stretch' is not known: there is pad, crop"),
+        ({"fit": "stretch"}, "--model_args fit 'stretch' is not known: there is crop, pad"),
         (
             {"unknown": {"pretraind": "x"}},
             "--model_args 'pretraind' is not known: did you mean pretrained\\?",
@@ -131,11 +134,11 @@ def test_a_model_that_cannot_write_is_refused(tmp_path: Path):
 
 def test_a_process_has_its_own_device(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOCAL_RANK", "2")
-    assert device_of("cpu") == torch.device("cpu")
-    assert device_of("xpu") == torch.device("xpu:2") and device_of("xpu:1") == torch.device("xpu:1")
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("xpu") == torch.device("xpu:2") and resolve_device("xpu:1") == torch.device("xpu:1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert device_of(None) == torch.device("cuda:2")
+    assert resolve_device(None) == torch.device("cuda:2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device_of(None) == torch.device("cpu")
+    assert resolve_device(None) == torch.device("cpu")
     with pytest.raises(ValueError, match="--device cuda: this machine has no CUDA device"):
-        device_of("cuda")
+        resolve_device("cuda")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from evals.lmms.messages import Eye
+from evals.lmms.messages import ImageReader
 from models.document import See, Text
 from models.unified import Illume
 
@@ -96,7 +96,7 @@ def test_benchmarks_ask_and_score(run):
         assert len(found["samples"][task]) == 4
     model = Illume.from_pretrained(TRAINED)
     words = "is it red ?\nAnswer the question using a single word or phrase."
-    (said,) = model.understand([[See(Eye(model.image_input, "pad")(PICTURE)), Text(words)]])
+    (said,) = model.understand([[See(ImageReader(model.image_input, "pad")(PICTURE)), Text(words)]])
     assert [sample["filtered_resps"] for sample in found["samples"]["pope"]] == [[said]] * 4
 
 
