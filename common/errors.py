@@ -89,7 +89,9 @@ def user_errors(program: str) -> Iterator[None]:
 
 def _disk_full(error: BaseException) -> str | None:
     link: BaseException | None = error  # torch and Lightning may raise an error of their own on top
-    while link is not None:
+    seen: list[BaseException] = []  # an error that is raised again may be its own context
+    while link is not None and link not in seen:
+        seen.append(link)
         if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" ({link.filename})" if link.filename else ""
             return f"the disk is full{where}: make room, then give the same command again"
