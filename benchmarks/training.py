@@ -60,7 +60,7 @@ class PackedRows(IterableDataset):
 def train_ours(model: UnifiedLM, batches: PackedRows) -> None:
     """One epoch of our stage, as Lightning's trainer runs it."""
     module = LanguageModule(dict.fromkeys(("trunk", "text", "vision"), LEARNING_RATE), {})
-    module.model = Illume(language=model)
+    module.model, module.is_configured = Illume(language=model), True
     trainer = L.Trainer(
         accelerator="cpu",
         max_steps=batches.count,
