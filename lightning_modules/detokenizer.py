@@ -13,10 +13,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from common.files import write_text
 from common.json_files import read_object
-from lightning_modules.batch import ImageBatch, coded
 from lightning_modules.component_configs import DetokenizerConfig
 from lightning_modules.optimization import RunLength, build_optimizer
-from lightning_modules.stage_module import ImageStage
+from lightning_modules.stage_module import ImageBatch, ImageStage
 from models.component_config import build
 from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels
 from models.detokenizer.stable_diffusion import IMAGE_SIZE, StableDiffusionDetokenizer
@@ -129,6 +128,11 @@ class DetokenizerModule(ImageStage):
             write_text(kept, json.dumps(made.config, indent=2) + "\n")
         return made
 
+    def _inputs(self, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Rebuilt features (B, N, D), and pixels (B, 3, H, W) in -1 to 1."""
+        coded = batch.images if batch.code_images is None else batch.code_images
+        return self.features(coded), to_pixels(batch.images)
+
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Features that the tokenizer rebuilds from its codes: (B, 3, H, W) uint8 -> (B, N, D)."""
@@ -139,7 +143,7 @@ class DetokenizerModule(ImageStage):
         """The stem's loss in its steps, then the UNet's."""
         stem = self.global_step < self.stem_steps
         network = self.model.detokenizer.stem if stem else self.model.detokenizer
-        loss = network.loss(self.features(coded(batch)), to_pixels(batch.images))
+        loss = network.loss(*self._inputs(batch))
         return loss, {"loss": loss, "loss_stem" if stem else "loss_diffusion": loss}
 
     def training_step(self, batch: ImageBatch) -> Tensor | None:
@@ -174,7 +178,7 @@ class DetokenizerModule(ImageStage):
     def validation_step(self, batch: ImageBatch, batch_index: int) -> None:
         """Both losses on the fixed validation set, with fixed noise."""
         detokenizer = self.model.detokenizer
-        features, pixels = self.features(coded(batch)), to_pixels(batch.images)
+        features, pixels = self._inputs(batch)
         generator = torch.Generator(device=self.device).manual_seed(batch_index)
         losses = {"loss_diffusion": detokenizer.loss(features, pixels, generator)}
         if detokenizer.stem is not None:

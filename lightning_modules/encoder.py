@@ -5,10 +5,9 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from lightning_modules.batch import ImageBatch
 from lightning_modules.component_configs import VisionEncoderConfig
 from lightning_modules.optimization import RunLength, build_optimizer
-from lightning_modules.stage_module import ImageStage
+from lightning_modules.stage_module import ImageBatch, ImageStage
 from models.component_config import build
 from models.language.text_tokenizer import text_rows
 from models.tokenizer.captioner import Captioner

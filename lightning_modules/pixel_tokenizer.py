@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from lightning_modules.batch import ImageBatch
 from lightning_modules.component_configs import TokenizerConfig
+from lightning_modules.stage_module import ImageBatch
 from lightning_modules.tokenizer import TokenizerModule
 from models.component_config import build
 from models.detokenizer.diffusion import to_pixels

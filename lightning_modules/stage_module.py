@@ -1,7 +1,7 @@
 """The base class of every stage: what callbacks, datamodules and the run rely on."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import lightning as L
 from torch import Tensor
@@ -106,6 +106,14 @@ class StageModule(L.LightningModule):
         self.model.save_pretrained(str(folder))
 
 
+class ImageBatch(Protocol):
+    """images (B, 3, H, W) uint8; captions (B, T) text ids, padded by -1; code_images (B, 3, h, w) of `code_input`."""
+
+    images: Tensor
+    captions: Tensor
+    code_images: Tensor | None
+
+
 class ImageStage(StageModule):
     """A stage on images: logs its losses as they are, with only what `trains` names in training mode."""
 
@@ -119,18 +127,18 @@ class ImageStage(StageModule):
             component.train(mode and name in self.trains)
         return self
 
-    def training_step(self, batch: Any) -> Tensor:
+    def training_step(self, batch: ImageBatch) -> Tensor:
         """Logs and returns the loss."""
         loss, logged = self.loss(batch)
         self.log_losses("train", batch, **logged)
         return loss
 
-    def log_losses(self, prefix: str, batch: Any, **losses: Tensor) -> None:
+    def log_losses(self, prefix: str, batch: ImageBatch, **losses: Tensor) -> None:
         """Logs losses of a batch, as means over all ranks."""
         named = {f"{prefix}/{name}": value for name, value in losses.items()}
         self.log_dict(named, prog_bar=True, sync_dist=True, batch_size=len(batch.images))
 
-    def items_in_batch(self, batch: Any) -> int:
+    def items_in_batch(self, batch: ImageBatch) -> int:
         """Images."""
         return len(batch.images)
 

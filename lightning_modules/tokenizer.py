@@ -5,10 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_modules.batch import ImageBatch
 from lightning_modules.component_configs import PublishedEncoderConfig, TokenizerConfig
 from lightning_modules.optimization import RunLength, build_optimizer
-from lightning_modules.stage_module import ImageStage
+from lightning_modules.stage_module import ImageBatch, ImageStage
 from models.component_config import build
 from models.precision import frozen_features
 from models.tokenizer.augmentation import augment_view

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from lightning_modules.component_configs import LoRAConfig
 from lightning_modules.language import LanguageModule
-from lightning_modules.optimization import adamw, train_only
+from lightning_modules.optimization import build_optimizer, freeze_except
 from models.document import describe_document, draw_document
 from models.language.lora import add_lora
 from models.sequence import collate
@@ -20,7 +21,7 @@ from training.eval_mode import eval_mode
 from training.parallel import strategy
 
 RATES = {"adapter": 1e-4, "trunk": 0.0, "text": 0.0, "vision": 1e-4}
-LORA = {"r": 4, "lora_alpha": 4, "target_modules": ["q_proj", "down_proj"]}
+LORA = LoRAConfig(r=4, lora_alpha=4, target_modules=["q_proj", "down_proj"])
 QUIET = {
     "logger": False,
     "enable_checkpointing": False,
@@ -38,10 +39,10 @@ class Module(LanguageModule):
 
     def assemble(self):
         self.model = self.given.requires_grad_(False)
-        train_only(self.model.language.param_groups(), self.rates)
+        freeze_except(self.learning_rates, self.model.language.param_groups())
         if self.lora is not None:
-            add_lora(self.model.language, self.lora)
-        if self.checkpointing:
+            add_lora(self.model.language, self.lora.given)
+        if self.gradient_checkpointing:
             self.model.language.trunk.gradient_checkpointing_enable({"use_reentrant": False})
 
 
@@ -80,7 +81,7 @@ def test_only_the_frozen_trunk_is_kept_in_a_half(lora, checkpointing, tmp_path):
     if lora:
         pytest.importorskip("peft")
     rates = RATES | ({"trunk": 1e-4} if lora else {})
-    module = Module(illume(), rates, frozen_dtype="bfloat16", lora=lora, checkpointing=checkpointing)
+    module = Module(illume(), rates, frozen_dtype="bfloat16", lora=lora, gradient_checkpointing=checkpointing)
     start = {name: p.clone() for name, p in module.given.language.named_parameters()}
     trainer = fit(module, tmp_path)
     assert {p.dtype for p in learned(module).values()} == {torch.float32}
@@ -161,7 +162,7 @@ def test_pure_halves_are_refused_as_a_run_starts(precision, tmp_path):
 def test_what_learns_in_any_stage_is_in_single_precision():
     half = torch.nn.Linear(2, 2).half()
     with pytest.raises(ValueError, match="unet would learn in float16, in which most updates round away"):
-        adamw({"unet": half.parameters()}, {"unet": 1e-3}, 10, 1)
+        build_optimizer({"unet": half.parameters()}, {"unet": 1e-3}, 10, 1)
 
 
 def test_autocast_to_fp16_is_refused_on_a_cpu():

@@ -5,11 +5,16 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.utils import chat_template_utils
 
+from lightning_modules.component_configs import LanguageConfig
 from lightning_modules.language import LanguageModule
+from lightning_modules.language_start import start_components
+from models.language.template_render import TODAY
 from models.prompts import ILLUME_PLUS, Prompts
 from models.unified import Illume
 from tests.fixtures import make_tiny_illume
+from tests.models.language.tiny_models import CHATML, SIZES, publish
 
 RATES = {"adapter": 0.1}
 
@@ -17,7 +22,6 @@ RATES = {"adapter": 0.1}
 def stage(folder: Path, start: dict[str, str], **settings: Any) -> Illume:
     """A stage's model, built and exported into a folder."""
     module = LanguageModule(RATES, start, **settings)
-    module._trainer = None
     module.configure_model()
     module.export(str(folder))
     return Illume.from_pretrained(str(folder))
@@ -52,7 +56,7 @@ def test_a12_a_recipe_s_top_k_beyond_a_smaller_codebook_leaves_all_and_says_so(
     given = {"edit": {"top_k": 65}, "draw": {"top_k": 64}}
     made = stage(tmp_path / "one", {"all": str(tmp_path / "zero")}, generation=given)
     assert (made.generation.edit.top_k, made.generation.draw.top_k) == (0, 64)
-    assert "generation: a top_k is more than the 64 codes there are, and leaves all" in caplog.text
+    assert "generation: a top_k is above the 64 codes there are" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -84,3 +88,25 @@ def test_a4_a_detokenizer_of_another_tokenizer_is_refused(tmp_path: Path) -> Non
     drawing.save_pretrained(str(tmp_path / "wrong"))
     with pytest.raises(ValueError, match=r"start\.detokenizer: .*wrong draws the codes of another tokenizer"):
         stage(tmp_path / "two", whole | {"detokenizer": str(tmp_path / "wrong")})
+
+
+DATED = "{{ '<|im_start|>system\n' + strftime_now('%d %b %Y') + '<|im_end|>\n' }}" + CHATML
+
+
+class Later(chat_template_utils.datetime):
+    """Another day."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2031, 5, 6)
+
+
+def test_a_run_that_is_resumed_on_another_day_has_the_same_turns(tmp_path, monkeypatch):
+    publish(tmp_path, template=DATED)
+    stage, turns = LanguageModule(RATES, {}), []
+    for day in (chat_template_utils.datetime, Later):
+        monkeypatch.setattr(chat_template_utils, "datetime", day)
+        with pytest.warns(UserWarning, match=f"asks for today's date: it gets {TODAY}"):
+            components = start_components(stage, {}, language=LanguageConfig(str(tmp_path), **SIZES))
+        turns.append(components["language"].turns)
+    assert turns[0] == turns[1]

@@ -1,4 +1,4 @@
-"""Parts, rates, and two optimizers that step as one."""
+"""Components, learning rates, and two optimizers that step as one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
+from training.learning_rates import LearningRates
 
 from lightning_modules import optimization
-from lightning_modules.optimization import RunLength, Together, adamw, cosine_factor
+from lightning_modules.optimization import CombinedOptimizer, RunLength, build_optimizer, cosine_factor
 from tests.tiny import TinyModule
-from training.learning_rates import LearningRates
 
 
 def parts() -> tuple[nn.Module, dict[str, list[nn.Parameter]]]:
@@ -33,8 +33,8 @@ def train(net: nn.Module, made: dict, steps: int, start: int = 0) -> None:
 
 def test_muon_takes_the_matrices_of_its_parts_and_adamw_the_rest() -> None:
     _, named = parts()
-    optimizer = adamw(named, {"body": 1e-2, "head": 1e-3}, 10, 2, muon=["body"])["optimizer"]
-    assert isinstance(optimizer, Together)
+    optimizer = build_optimizer(named, {"body": 1e-2, "head": 1e-3}, 10, 2, muon=["body"])["optimizer"]
+    assert isinstance(optimizer, CombinedOptimizer)
     muon, other = optimizer.optimizers
     assert isinstance(muon, torch.optim.Muon) and isinstance(other, torch.optim.AdamW)
     assert [p.shape for g in muon.param_groups for p in g["params"]] == [(8, 6)]
@@ -44,7 +44,7 @@ def test_muon_takes_the_matrices_of_its_parts_and_adamw_the_rest() -> None:
 
 def test_the_schedule_moves_both() -> None:
     net, named = parts()
-    made = adamw(named, {"body": 1e-2, "head": 1e-3}, 10, 2, muon=["body"])
+    made = build_optimizer(named, {"body": 1e-2, "head": 1e-3}, 10, 2, muon=["body"])
     before = [p.clone() for p in net.parameters()]
     train(net, made, 5)
     assert all(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
@@ -57,13 +57,13 @@ def test_the_schedule_moves_both() -> None:
 def test_a_saved_state_goes_on_bit_for_bit(muon: list[str]) -> None:
     rates = {"body": 1e-2, "head": 1e-3}
     whole, named = parts()
-    made = adamw(named, rates, 10, 2, muon=muon)
+    made = build_optimizer(named, rates, 10, 2, muon=muon)
     train(whole, made, 6)
     cut, named = parts()
-    first = adamw(named, rates, 10, 2, muon=muon)
+    first = build_optimizer(named, rates, 10, 2, muon=muon)
     train(cut, first, 3)
     saved = first["optimizer"].state_dict(), first["lr_scheduler"]["scheduler"].state_dict()
-    again = adamw(named, rates, 10, 2, muon=muon)
+    again = build_optimizer(named, rates, 10, 2, muon=muon)
     again["optimizer"].load_state_dict(saved[0])
     again["lr_scheduler"]["scheduler"].load_state_dict(saved[1])
     train(cut, again, 3, start=3)
@@ -71,15 +71,15 @@ def test_a_saved_state_goes_on_bit_for_bit(muon: list[str]) -> None:
         assert torch.equal(a, b)
 
 
-def test_an_unknown_part_is_named() -> None:
+def test_an_unknown_component_is_named() -> None:
     _, named = parts()
-    with pytest.raises(ValueError, match="no part tail .* there is: body, head"):
-        adamw(named, {"body": 1e-3}, 10, 2, muon=["tail"])
+    with pytest.raises(ValueError, match="no component tail .* there is: body, head"):
+        build_optimizer(named, {"body": 1e-3}, 10, 2, muon=["tail"])
 
 
 class Scheduled(TinyModule):
     def configure_optimizers(self) -> dict[str, Any]:
-        return adamw({"layer": self.parameters()}, {"layer": 1.0}, RunLength(self.trainer), 2)
+        return build_optimizer({"layer": self.parameters()}, {"layer": 1.0}, RunLength(self.trainer), 2)
 
 
 class Rates(Callback):

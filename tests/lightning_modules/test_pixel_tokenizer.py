@@ -5,6 +5,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from datamodules.image_datamodule import ImageBatch
+from lightning_modules.component_configs import TokenizerConfig
 from lightning_modules.pixel_tokenizer import PixelTokenizerModule
 from models.tokenizer.encoder import VisionEncoder
 from models.unified import Illume
@@ -17,7 +18,7 @@ def trained(tmp_path) -> tuple[PixelTokenizerModule, Trainer, Illume]:
     start = Illume(encoder=VisionEncoder(width=32, layers=1, heads=2)).eval()
     start.save_pretrained(str(tmp_path / "encoder"))
     module = PixelTokenizerModule(
-        str(tmp_path / "encoder"), {"codes": 64, "decoder_layers": 1}, warmup_steps=1
+        str(tmp_path / "encoder"), TokenizerConfig(codes=64, decoder_layers=1), warmup_steps=1
     )
     images = torch.randint(0, 256, (8, 3, 48, 48), dtype=torch.uint8)
     batches = [ImageBatch(part, torch.empty(4, 0)) for part in images.split(4)] * 2

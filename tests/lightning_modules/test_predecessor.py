@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import lightning as L
 import pytest
 
-from lightning_modules.predecessor import maker, parts_of
+from lightning_modules.predecessor import Predecessors, config_producing
 
 
 @pytest.mark.parametrize(
@@ -19,13 +19,13 @@ from lightning_modules.predecessor import maker, parts_of
     ],
 )
 def test_the_config_that_makes_a_folder_is_found_by_its_run(folder: str, config: str) -> None:
-    assert maker(folder) == config
+    assert config_producing(folder) == config
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path) -> None:
     module = L.LightningModule()
     with pytest.raises(FileNotFoundError, match="this starts from .* run `python train.py --config s.yaml`"):
-        parts_of(module, str(tmp_path / "s" / "model"))
+        Predecessors().load(module, str(tmp_path / "s" / "model"))
     module._trainer = SimpleNamespace(default_root_dir=str(tmp_path / "runs" / "stage2"), ckpt_path=None)
     with pytest.raises(FileNotFoundError, match="stage2 starts from"):
-        parts_of(module, str(tmp_path / "s" / "model"))
+        Predecessors().load(module, str(tmp_path / "s" / "model"))

@@ -13,6 +13,7 @@ from PIL import Image
 import train
 from common.images import open_image
 from datamodules.image_datamodule import ImageDataModule
+from lightning_modules.component_configs import DetokenizerConfig
 from lightning_modules.detokenizer import DetokenizerModule
 from models.tokenizer.encoder import VisionEncoder
 from models.tokenizer.semantic import SemanticTokenizer
@@ -125,8 +126,8 @@ def test_the_playground_s_detokenizer_goes_on_training_what_is_not_its_average(s
 
 
 def module(world: Path, **settings: object) -> DetokenizerModule:
-    sizes = {"from": str(world / "sd"), "image_size": 24} | settings.pop("sizes", {})
-    return DetokenizerModule(tokenizer="tokenizer", detokenizer=sizes, **settings)
+    sizes = {"path": str(world / "sd"), "image_size": 24} | settings.pop("sizes", {})
+    return DetokenizerModule(tokenizer="tokenizer", detokenizer=DetokenizerConfig(**sizes), **settings)
 
 
 def test_codes_are_those_of_inference_where_the_detokenizer_s_images_are_larger(world, monkeypatch):
@@ -178,7 +179,7 @@ def test_sizes_that_disagree_are_told_before_anything_is_loaded(settings, line, 
 
 def test_only_stable_diffusion_can_learn_by_attention_alone(world):
     stage = DetokenizerModule(tokenizer="tokenizer", learns="attention")
-    with pytest.raises(ValueError, match="`from` Stable Diffusion"):
+    with pytest.raises(ValueError, match="published Stable Diffusion: give detokenizer.path"):
         stage.configure_model()
 
 
