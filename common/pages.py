@@ -37,6 +37,11 @@ def fragment(source: str, **values: Any) -> Markup:
     return Markup(_template(source).render(values))
 
 
+def render(template: Path, **values: Any) -> Markup:
+    """As `fragment`, from a template in a file."""
+    return fragment(template.read_text(encoding="utf-8"), **values)
+
+
 def join(parts: Sequence[str], between: str = "") -> Markup:
     """Pieces one after the other; a plain text among them is escaped."""
     return Markup(between).join(parts)

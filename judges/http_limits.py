@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -63,35 +65,29 @@ def call_with_deadline(seconds: float, work: Callable[[], Any], given_up: thread
         TimeoutError: it did not end in time, or nobody waits for it any more (`given_up`); its thread is left behind,
             and dies with the process.
     """
-    result: list[Any] = []
-    error: list[BaseException] = []
+    outcome: Future[Any] = Future()
 
     def run() -> None:
         try:
-            result.append(work())
-        except BaseException as raised:  # noqa: BLE001 - raised below, in the caller's thread
-            error.append(raised)
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    threading.Thread(target=run, daemon=True).start()
     end = time.monotonic() + seconds
-    while thread.is_alive() and not given_up.is_set() and (left := end - time.monotonic()) > 0:
-        thread.join(min(left, 0.1))
-    if thread.is_alive():
-        raise TimeoutError(f"no whole answer within {seconds:g} seconds")
-    if error:
-        raise error[0]
-    return result[0]
+    while not given_up.is_set() and (left := end - time.monotonic()) > 0:
+        if wait([outcome], min(left, 0.1)).done:
+            return outcome.result()
+    raise TimeoutError(f"no whole answer within {seconds:g} seconds")
 
 
 def retry_after(response: Any) -> float:
     """Seconds that an answer's Retry-After asks for, as a number or a date; at most two minutes."""
     asked = response.headers.get("retry-after", "0")
+    seconds = 0.0
     try:
-        wait = float(asked)
+        seconds = float(asked)
     except ValueError:
-        try:
-            wait = (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            wait = 0.0
-    return min(120.0, max(0.0, wait))
+        with suppress(ValueError, TypeError):
+            seconds = (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds()
+    return min(120.0, max(0.0, seconds))

@@ -28,7 +28,9 @@ def read_judge(text: str) -> Judge:
         raise ValueError(f"--judge {text} must hold the lines class_path: and init_args:")
     init_args = config.get("init_args") or {}
     if not config.keys() <= {"class_path", "init_args"} or not isinstance(init_args, dict):
-        raise ValueError(f"--judge {text} must hold class_path:, init_args: of 'key: value' lines, and nothing else")
+        raise ValueError(
+            f"--judge {text} must hold class_path:, init_args: of 'key: value' lines, and nothing else"
+        )
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--judge", type=Judge)
     try:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from common.files import write_text
 from common.images import encode_image
-from common.pages import data_url, fragment, section, table, write_page
+from common.pages import data_url, render, table, write_page
 from evals.contact_sheet import Cell, contact_sheet
 from evals.reports.plot import COLOURS, inline_svg, new_figure
 from judges.assessment import Assessment
@@ -65,75 +65,60 @@ def write_enhancement_report(
     records = [{**one.summary, "own": one.agreement()} for one in rounds]
     record = {"rounds": records, "before": dict(before), "after": dict(after)}
     write_text(folder / "self_enhancement.json", json.dumps(record, indent=1) + "\n")
-    body = [
-        fragment(
-            """<h1>What it learned from<br>judging its own drawings</h1>
-<p class="lead">After an epoch the model draws captions of its training data, a judge says what is wrong with each
-drawing, and the dialogues are a part of the epochs that follow.</p>"""
-        ),
-        _scores(before, after),
-        _counts(records),
-        *[_round(one, data) for one, data in zip(rounds, records, strict=True)],
-    ]
-    return write_page(folder / "self_enhancement.html", "Self-enhancement", body)
+    body = render(
+        Path(__file__).with_name("report.html"),
+        scores=_scores(before, after),
+        assessed=any(one["own"]["asked"] for one in records),
+        counts=_counts(records),
+        rounds=[_round(one, data) for one, data in zip(rounds, records, strict=True)],
+    )
+    return write_page(folder / "self_enhancement.html", "Self-enhancement", [body])
 
 
-def _scores(before: Mapping[str, float], after: Mapping[str, float]) -> Markup:
+def _scores(before: Mapping[str, float], after: Mapping[str, float]) -> Markup | None:
     rows = [
         [name, f"{before[name]:.3f}", f"{after[name]:.3f}", f"{after[name] - before[name]:+.3f}"]
         for name in before
         if name in after
     ]
-    if not rows:
-        return Markup()
-    hint = "Held-out combinations, before the first round and after the last epoch. Training between them is in it."
-    return section("Before and after", hint, table(["", "before", "after", "change"], rows))
+    return table(["", "before", "after", "change"], rows) if rows else None
 
 
 def _counts(records: Sequence[Mapping[str, Any]]) -> Markup:
+    """Counts of each round, by wrong dimension too; agreement where the model assessed its drawings."""
     wrong = sorted({name for one in records for name in one["wrong"]})
     head = [*(name.replace("_", " ") for name in COUNTS), *(f"wrong {name}" for name in wrong)]
     rows = [
-        [*(str(one[name]) for name in COUNTS), *(str(one["wrong"].get(name, 0)) for name in wrong)]
+        [str(one[name]) for name in COUNTS] + [str(one["wrong"].get(name, 0)) for name in wrong]
         for one in records
     ]
-    if not any(one["own"]["asked"] for one in records):
-        return section("Rounds", "", table(head, rows))
-    hint = "Own verdicts: balanced accuracy of the model's assessments against the judge's, before training on these."
-    rows = [[*row, _agreement(one["own"])] for row, one in zip(rows, records, strict=True)]
-    return section("Rounds", hint, table([*head, "own verdicts"], rows))
+    if any(one["own"]["asked"] for one in records):
+        head.append("own verdicts")
+        for row, one in zip(rows, records, strict=True):
+            accuracy, own = one["own"]["balanced_accuracy"], one["own"]
+            shown = "-" if accuracy is None else f"{accuracy:.2f}"
+            row.append(f"{shown} ({own['readable']} of {own['asked']} readable)")
+    return table(head, rows)
 
 
-def _agreement(own: Mapping[str, Any]) -> str:
-    accuracy = own["balanced_accuracy"]
-    shown = "-" if accuracy is None else f"{accuracy:.2f}"
-    return f"{shown} ({own['readable']} of {own['asked']} readable)"
-
-
-def _round(one: RoundReport, data: Mapping[str, Any]) -> Markup:
+def _round(one: RoundReport, data: Mapping[str, Any]) -> dict[str, Any]:
     bins = [Bin(**b) for b in data["own"]["calibration"]]
-    return fragment(
-        """<h2>Round {{ number }}</h2>{{ good }}{{ bad }}
-{% if plot %}<h3>Its confidence against the judge</h3><div class="charts">{{ plot }}</div>{% endif %}""",
-        number=data["round"],
-        good=_sheet(one, True, "Found good"),
-        bad=_sheet(one, False, "Found bad"),
-        plot=_calibration_plot(bins) if bins else "",
-    )
+    return {
+        "number": data["round"],
+        "good": _sheet(one, True),
+        "bad": _sheet(one, False),
+        "calibration": _calibration_plot(bins) if bins else None,
+    }
 
 
-def _sheet(one: RoundReport, good: bool, title: str) -> Markup:
+def _sheet(one: RoundReport, good: bool) -> dict[str, Any]:
+    """A contact sheet of the first drawings on one side of the judge, and its reasons."""
     shown = [i for i, ok in enumerate(one.good) if ok is good][:DRAWINGS]
     if not shown:
-        return Markup()
+        return {"image": None}
     sheet = contact_sheet([Cell(one.image(i), one.prompts[i], good) for i in shown], COLUMNS)
-    return fragment(
-        """<h3>{{ title }}</h3><div class="plates"><img alt="" src="{{ sheet }}"></div>
-<ul>{% for prompt, reason in reasons %}<li>{{ prompt }}: {{ reason }}</li>{% endfor %}</ul>""",
-        title=title,
-        sheet=data_url(encode_image(sheet)),
-        reasons=[(one.prompts[i], _describe(one.opinions[i])) for i in shown],
-    )
+    reasons = [(one.prompts[i], _describe(one.opinions[i])) for i in shown]
+    return {"image": data_url(encode_image(sheet)), "reasons": reasons}
 
 
 def _describe(opinion: Opinion) -> str:
@@ -155,4 +140,4 @@ def _calibration_plot(bins: Sequence[Bin]) -> Markup:
     axes.set(
         xlim=(0, 1), ylim=(0, 1), xlabel="confidence that it is good", ylabel="found good", aspect="equal"
     )
-    return Markup('<figure class="chart">{}</figure>').format(inline_svg(figure, "calibration"))
+    return inline_svg(figure, "calibration")

@@ -4,21 +4,22 @@ The page has curves of both on one axis, scores side by side, the settings in wh
 drawn by both models under the same seeds. Scores are the last value of every metric, and those of a report.json.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from math import inf, isfinite
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from common.errors import Parser, user_errors
-from common.pages import fragment, join, section, table, write_page
+from common.pages import render, table, write_page
 from common.paths import user_path
 from common.settings import differing_keys, format_setting
 from evals.reports.curves import average
 from evals.reports.plot import Line, chart, draw_lines, inline_svg, new_figure
 from evals.reports.run_folder import RunFolder, read_run
+from evals.reports.same_prompts import SamePrompts, draw_same_prompts
 from models.device import DEVICES, check_device
-from models.generation import SamplingConfig, read_generation
 from models.sampling_options import add_sampling, given_sampling
 
 FIRST = ("val/", "train/")  # families of metrics that come first
@@ -26,21 +27,10 @@ LAST = ("grad_norm/", "data/", "speed/", "memory/", "self_enhancement/")  # thos
 IGNORED = ("name", "runs_dir")
 
 
-@dataclass(frozen=True)
-class DrawingSettings:
-    """What both models draw: how many prompts (0: none), of which seed, on which device, how it is sampled."""
-
-    prompts: int = 12
-    seed: int = 0
-    device: str = "cpu"
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+Runs, Names = tuple[RunFolder, RunFolder], tuple[str, str]
 
 
-Runs = tuple[RunFolder, RunFolder]
-Names = tuple[str, str]
-
-
-def compare(folders: tuple[Path, Path], out: Path, drawing: DrawingSettings, across: bool = False) -> Path:
+def compare(folders: tuple[Path, Path], out: Path, drawing: SamePrompts, across: bool = False) -> Path:
     """Writes the page; returns its path.
 
     Args:
@@ -63,24 +53,23 @@ def compare(folders: tuple[Path, Path], out: Path, drawing: DrawingSettings, acr
         )
     runs = one, other
     names = (one.name, other.name) if one.name != other.name else (str(one.folder), str(other.folder))
-    body = [
-        _opening(names, runs),
-        _curves(names, runs),
-        section("The same prompts", *_drawings(names, runs, drawing)),
-        _scores(names, runs),
-        _settings(names, runs),
-    ]
-    return write_page(out, f"{names[0]} and {names[1]}", body)
-
-
-def _opening(names: Names, runs: Runs) -> Markup:
-    return fragment(
-        """<h1>Two runs</h1><p class="lead">
-{% for name, colour in keys %}<span class="key {{ colour }}">{{ name }}</span> {% endfor %}</p>
-<p class="hint">{{ stages | join(' and ') }}</p>""",
-        keys=list(zip(names, "ab", strict=True)),
+    metrics = {name for run in runs for name, curve in run.curves.items() if len(curve) > 1}
+    charts = {metric: _chart(metric, names, runs) for metric in sorted(metrics, key=_metric_order)}
+    scores = [run.scores() for run in runs]
+    body = render(
+        Path(__file__).with_name("compare.html"),
+        names=names,
         stages=list(dict.fromkeys(run.stage for run in runs)),
+        charts=[chart for metric, chart in charts.items() if not metric.startswith(LAST)],
+        folded=[chart for metric, chart in charts.items() if metric.startswith(LAST)],
+        drawn=draw_same_prompts(names, runs, drawing),
+        diverged=[
+            name for name, of in zip(names, scores, strict=True) if not all(map(isfinite, of.values()))
+        ],
+        scores=_scores(names, *scores),
+        settings=_settings(names, one.settings, other.settings),
     )
+    return write_page(out, f"{names[0]} and {names[1]}", [body])
 
 
 def _metric_order(name: str) -> tuple[int, str]:
@@ -88,31 +77,10 @@ def _metric_order(name: str) -> tuple[int, str]:
     return (len(FIRST) + 1 if name.startswith(LAST) else rank, name)
 
 
-def _curves(names: Names, runs: Runs) -> Markup:
-    """A chart of every metric that one of them has at more than one step."""
-    metrics = {name for run in runs for name, curve in run.curves.items() if len(curve) > 1}
-    main, rest = [], []
-    for metric in sorted(metrics, key=_metric_order):
-        (rest if metric.startswith(LAST) else main).append(_chart(metric, names, runs))
-    return fragment(
-        """<h2>How they learned</h2><p class="hint">Both on one axis; the number is the last value. Long curves are
-averaged.</p><div class="charts">
-{{ main }}
-</div>{% if rest %}<details><summary>Gradients, data, speed</summary><div class="charts">
-{{ rest }}
-</div></details>{% endif %}""",
-        main=join(main, "\n"),
-        rest=join(rest, "\n"),
-    )
-
-
 def _chart(metric: str, names: Names, runs: Runs) -> Markup:
     """One metric of both runs on one axis."""
-    curves = {
-        c: (n, run.curves[metric])
-        for c, n, run in zip("ab", names, runs, strict=True)
-        if metric in run.curves
-    }
+    pairs = zip("ab", names, runs, strict=True)
+    curves = {colour: (name, run.curves[metric]) for colour, name, run in pairs if metric in run.curves}
     figure, (axes,) = new_figure()
     draw_lines(axes, [Line(average(curve), colour) for colour, (_, curve) in curves.items()], "step")
     drawing = inline_svg(figure, f"{metric} of {' and '.join(name for name, _ in curves.values())}")
@@ -120,74 +88,31 @@ def _chart(metric: str, names: Names, runs: Runs) -> Markup:
     return chart(metric, legend, drawing)
 
 
-def _drawings(names: Names, runs: Runs, settings: DrawingSettings) -> tuple[str, Markup | None]:
-    """A hint and the same prompts drawn by both; or the reason why nothing was drawn."""
-    if not settings.prompts:
-        return "Nothing was drawn: no prompts were asked for.", None
-    for name, run in zip(names, runs, strict=True):
-        if run.model is None:
-            return f"Nothing was drawn: {name} has no model folder yet.", None
-    from evals.reports import same_prompts
-
-    prompts = same_prompts.balanced_prompts(settings.prompts, settings.seed)
-    drawn, samplings = [], []
-    for name, run in zip(names, runs, strict=True):
-        drawings = same_prompts.draw(run.model, prompts, settings.seed, settings.device, settings.sampling)
-        if drawings is None:
-            return f"Nothing was drawn: the model of {name} cannot draw.", None
-        drawn.append(drawings)
-        samplings.append(str(read_generation(run.model).draw.override(settings.sampling)))
-    right = [sum(bool(one.ok) for one in drawings) for drawings in drawn]
-    judged = all(one.ok is not None for drawings in drawn for one in drawings)
-    tally = f" Right: {right[0]} and {right[1]} of {len(prompts)}." if judged else ""
-    alike = samplings[0] == samplings[1]
-    sampling = samplings[0] if alike else f"left {samplings[0]}; right {samplings[1]}"
-    hint = f"Left {names[0]}, right {names[1]}, under the same seeds ({sampling}).{tally}"
-    return hint, same_prompts.pair_figures(prompts, names, drawn)
-
-
-def _scores(names: Names, runs: Runs) -> Markup:
+def _scores(names: Names, one: Mapping[str, float], other: Mapping[str, float]) -> Markup:
     """The last value of every metric; one that is no number (NaN, of a run that diverged) is shown as such."""
-    one, other = scores = [run.scores() for run in runs]
     rows = []
     for metric in sorted(one.keys() | other.keys(), key=_metric_order):
         change = f"{other[metric] - one[metric]:+.4g}" if metric in one and metric in other else ""
-        rows.append([metric, _number(one.get(metric)), _number(other.get(metric)), change])
-    diverged = [name for name, of in zip(names, scores, strict=True) if not all(map(isfinite, of.values()))]
-    hint = "".join(f"{name} ended with values that are no numbers: it diverged. " for name in diverged)
-    return section("Scores", hint, _table((*names, "change"), rows))
+        rows.append([_breakable(metric), _number(one.get(metric)), _number(other.get(metric)), change])
+    return table(list(map(_breakable, ("", *names, "change"))), rows)
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}" if 1000 <= abs(value) < inf else f"{value:.4g}"
 
 
-def _settings(names: Names, runs: Runs) -> Markup:
-    one, other = (run.settings for run in runs)
+def _settings(names: Names, one: Mapping[str, Any], other: Mapping[str, Any]) -> Markup | None:
+    """The settings that differ; None where they do not."""
     keys = [key for key in differing_keys(one, other) if key not in IGNORED and not key.startswith("track.")]
-    if not keys:
-        return section("Settings", "They do not differ.")
+    code = Markup("<code>{}</code>")
     rows = [
-        [
-            Markup("<code>{}</code>").format(_breakable(key)),
-            format_setting(one, key),
-            format_setting(other, key),
-        ]
-        for key in keys
+        [code.format(_breakable(key)), format_setting(one, key), format_setting(other, key)] for key in keys
     ]
-    return section("Settings that differ", "", _table(names, rows))
-
-
-def _table(headings: tuple[str, ...], rows: list[list[str]]) -> Markup:
-    return table(
-        [_breakable(heading) for heading in ("", *headings)], [[_breakable(row[0]), *row[1:]] for row in rows]
-    )
+    return table(list(map(_breakable, ("", *names))), rows) if rows else None
 
 
 def _breakable(name: str) -> Markup:
-    """A name that a phone may break after its slashes and dots; markup as it is."""
-    if isinstance(name, Markup):
-        return name
+    """A name that a phone may break after its slashes and dots."""
     return Markup.escape(name).replace("/", Markup("/<wbr>")).replace(".", Markup(".<wbr>"))
 
 
@@ -211,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.out.is_dir():
             raise ValueError(f"--out {options.out} is a folder: name a file in it")
         check_device(options.device)
-        drawing = DrawingSettings(options.prompts, options.seed, options.device, given_sampling(options))
+        drawing = SamePrompts(options.prompts, options.seed, options.device, given_sampling(options))
         print(compare(tuple(options.runs), options.out, drawing, options.across_stages))
 
 

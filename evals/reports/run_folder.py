@@ -29,7 +29,9 @@ class RunFolder:
     def stage(self) -> str:
         """What it trains: the module's class, and for a language model the components that learn (ILLUME's table 5)."""
         kind = str(self.settings.get("model.class_path", "unknown")).rpartition(".")[2]
-        rates = {key.rpartition(".")[2]: rate for key, rate in self.settings.items() if ".learning_rates." in key}
+        rates = {
+            key.rpartition(".")[2]: rate for key, rate in self.settings.items() if ".learning_rates." in key
+        }
         components = sorted(name for name, rate in rates.items() if rate)
         return f"{kind} with {', '.join(components)}" if components else kind
 

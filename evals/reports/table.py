@@ -19,42 +19,9 @@ from evals.lmms.results import is_lmms, lmms_figures, lmms_note
 from evals.reports.table_formats import FORMATS, Table
 
 PUBLISHED = Path(__file__).resolve().parent / "published.json"
-COLUMNS = {
-    "generation": {
-        "fid": "MJHQ FID",
-        "genai/basic": "GenAI basic",
-        "genai/advanced": "GenAI advanced",
-        "geneval/overall": "GenEval",
-        "geneval/single_object": "one object",
-        "geneval/two_object": "two objects",
-        "geneval/counting": "counting",
-        "geneval/colors": "colors",
-        "geneval/position": "position",
-        "geneval/color_attr": "attributes",
-    },
-    "understanding": {
-        "pope": "POPE",
-        "mmbench": "MMBench",
-        "seed_bench": "SEED",
-        "mme_p": "MME-P",
-        "mm_vet": "MM-Vet",
-        "mmmu": "MMMU",
-        "ai2d": "AI2D",
-        "textvqa": "TextVQA",
-        "chartqa": "ChartQA",
-        "docvqa": "DocVQA",
-        "infovqa": "InfoVQA",
-        "ocrbench": "OCRBench",
-        "vqa/accuracy": "playground VQA",
-    },
-    "editing": {
-        "emu_edit/dino": "DINO",
-        "emu_edit/clip_i": "CLIP-I",
-        "emu_edit/clip_t": "CLIP-T",
-        "emu_edit/clip_dir": "CLIP-DIR",
-        "editing/accuracy": "playground edits",
-    },
-}
+COLUMNS: dict[str, dict[str, str]] = json.loads(
+    (PUBLISHED.parent / "columns.json").read_text(encoding="utf-8")
+)
 # As the papers print them, by family; percentages have one.
 DECIMALS = {"geneval": 2, "genai": 2, "fid": 2, "emu_edit": 3, "ocrbench": 0, "vqa": 2, "editing": 2}
 PLAYGROUND = (
@@ -154,14 +121,13 @@ def _protocol_notes(report: dict[str, Any]) -> list[str]:
 
 def published_rows(section: str) -> list[Row]:
     """The published rows of a section; each names its source."""
-    rows = json.loads(PUBLISHED.read_text(encoding="utf-8"))[section]
     return [
         Row(
-            f"{row['model']} {row['size']}" if "size" in row else row["model"],
-            {key: value for key, value in row.items() if isinstance(value, (int, float))},
+            f"{row['model']} {row.get('size', '')}".strip(),
+            _figures(row),
             [f"as printed in {row['source']}", *([row["note"]] if "note" in row else [])],
         )
-        for row in rows
+        for row in json.loads(PUBLISHED.read_text(encoding="utf-8"))[section]
     ]
 
 
