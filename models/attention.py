@@ -1,4 +1,4 @@
-"""Attention of packed documents: causal, never across documents, and both ways inside a seen image.
+"""Attention of packed documents: causal, never across documents, and bidirectional inside a seen image.
 
 Packed batches carry a document id for each token; borders are never read off position ids, which some caches ignore.
 `attention_inputs` alone knows the backends, `mask_function` alone which token attends to which.
@@ -17,7 +17,7 @@ from transformers.masking_utils import sdpa_mask
 
 from models.language.families import sliding_window
 
-Attend = Literal["causal", "image"]
+Attend = Literal["causal", "image"]  # whether tokens of one seen image attend only back, or to each other
 Backend = Literal["auto", "mask", "documents", "flex"]
 MaskFunction = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]  # row, head, query, key -> bool
 MIN_BUCKET_LENGTH = 0.85  # of a bucket's longest document
@@ -32,9 +32,7 @@ class TokenLayout(NamedTuple):
     see_blocks: Tensor
     positions: Tensor
     branches: Tensor | None = None  # None: there are none
-    attend: Attend = (
-        "image"  # lets the tokens of one seen image attend to each other both ways, "causal" does not
-    )
+    attend: Attend = "image"
 
 
 def mask_function(layout: TokenLayout, window: int | None = None) -> MaskFunction:

@@ -27,7 +27,7 @@ from models.document_model import DocumentModel
 from models.folder_hash import MANIFEST, hash_file, read_undisturbed
 from models.generation import missing_model_folder, read_generation
 from models.language.lora import merged_state_dict
-from models.language.tokenizer_files import FAST, read_tokenizer
+from models.language.text_tokenizer import FAST, read_tokenizer
 from models.language.unified_lm import UnifiedLM
 from models.prompts import read_prompts
 from models.tokenizer.encoder import VisionEncoder

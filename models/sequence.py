@@ -23,13 +23,8 @@ from models.turns import Turns
 from models.vocabulary import Vocabulary
 
 TEXT, SEE, DRAW = 0, 1, 2
-FILL = {
-    "positions": 0,
-    "kinds": TEXT,
-    "learn": False,
-    "see_blocks": -1,
-    "branches": -1,
-}  # of padding, beside ids
+# what padding has, beside its id
+FILL = {"positions": 0, "kinds": TEXT, "learn": False, "see_blocks": -1, "branches": -1}
 
 
 @dataclass
@@ -42,15 +37,10 @@ class Segment:
     see_blocks: list[int] = field(default_factory=list)
     branches: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
-    see_images: list[Tensor | None] = field(
-        default_factory=list
-    )  # of each See block; None: features are known
-    draw_images: list[Tensor | None] = field(
-        default_factory=list
-    )  # of each Draw block; None: ids hold its codes
-    features: list[Tensor] = field(
-        default_factory=list
-    )  # (N, F) that are known; in a prompt, of all See blocks
+    # one of each See and Draw block; None: features are known, or ids hold the codes
+    see_images: list[Tensor | None] = field(default_factory=list)
+    draw_images: list[Tensor | None] = field(default_factory=list)
+    features: list[Tensor] = field(default_factory=list)  # (N, F), known; in a prompt, of all See blocks
     branch: int = -1  # to which tokens are added now; -1: before all branches
 
     def __len__(self) -> int:

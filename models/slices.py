@@ -91,9 +91,7 @@ def _slice_parts(document: Document, slicing: Slicing, whole: bool) -> Iterator[
         elif not isinstance(part, See) or part.image is None:
             yield part
         else:
-            image = (
-                part.image.cpu()
-            )  # one device for all that is seen, and only there torch resizes whole numbers
+            image = part.image.cpu()  # where all that is seen is, and torch resizes whole numbers
             yield from (
                 _slice_image(image, slicing) if whole else [See(ImageInput(slicing.size).resize(image))]
             )

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK_ENTRIES = 2**23  # logits at once
-WHOLE_ENTRIES = 2**26  # logits up to which they are made whole, which for so few is as good
+WHOLE_ENTRIES = 2**26  # logits up to which they are computed whole, which for so few is as good
 
 
 def summed_cross_entropy(hidden: Tensor, heads: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,52 +33,47 @@ def summed_cross_entropy(hidden: Tensor, heads: Sequence[Tensor], targets: Tenso
 
 
 class _Chunked(torch.autograd.Function):
-    """The sum, with gradients made on the way."""
+    """The sum, with gradients computed in the forward pass."""
 
     @staticmethod
     def forward(
         ctx: Any, chunk: int, targets: Tensor, hidden: Tensor, *heads: Tensor
     ) -> tuple[Tensor, Tensor]:
-        ctx.wanted = ctx.needs_input_grad[2], ctx.needs_input_grad[3:]
-        losses = torch.zeros(len(hidden), dtype=torch.float, device=hidden.device)
-        to_hidden = torch.empty_like(hidden) if ctx.wanted[0] else None
-        to_heads = [
+        to_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[2] else None
+        to_heads = [  # in single precision, however the weights are kept
             torch.zeros(head.shape, dtype=torch.float, device=head.device) if wanted else None
-            for head, wanted in zip(heads, ctx.wanted[1], strict=True)
+            for head, wanted in zip(heads, ctx.needs_input_grad[3:], strict=True)
         ]
-        logits, sizes = hidden.new_empty(chunk, sum(map(len, heads))), [*map(len, heads)]
+        losses = torch.zeros(len(hidden), dtype=torch.float, device=hidden.device)
+        sizes = [len(head) for head in heads]
+        buffer = hidden.new_empty(chunk, sum(sizes))
         for start in range(0, len(hidden), chunk):
-            part = slice(start, start + chunk)
-            x, target = hidden[part], targets[part, None]
-            made = logits[: len(x)]
-            for columns, head in zip(made.split(sizes, 1), heads, strict=True):
+            tokens = slice(start, start + chunk)
+            x, target = hidden[tokens], targets[tokens, None]
+            for columns, head in zip(buffer[: len(x)].split(sizes, 1), heads, strict=True):
                 torch.mm(x, head.T, out=columns)
-            exact = made.float()  # the buffer itself, where it is in single precision already
-            normal = exact.logsumexp(-1, keepdim=True)
-            losses[part] = (normal - exact.gather(1, target))[:, 0]
-            if not (ctx.wanted[0] or any(ctx.wanted[1])):
+            logits = buffer[: len(x)].float()  # the buffer itself, where it is in single precision already
+            normalizer = logits.logsumexp(-1, keepdim=True)
+            losses[tokens] = (normalizer - logits.gather(1, target))[:, 0]
+            if not any(ctx.needs_input_grad):
                 continue
-            slope = exact.sub_(normal).exp_()  # softmax
+            slope = logits.sub_(normalizer).exp_()  # softmax
             slope.scatter_add_(1, target, -torch.ones_like(target, dtype=slope.dtype))
             slopes = slope.to(hidden.dtype).split(sizes, 1)
             if to_hidden is not None:
-                own = torch.mm(slopes[0], heads[0], out=to_hidden[part])
+                own = torch.mm(slopes[0], heads[0], out=to_hidden[tokens])
                 for columns, head in zip(slopes[1:], heads[1:], strict=True):
                     own.addmm_(columns, head)
             for columns, total in zip(slopes, to_heads, strict=True):
-                if total is not None:  # in single precision, however the weights are kept
+                if total is not None:
                     total.addmm_(columns.T, x) if x.dtype == total.dtype else total.add_(columns.T @ x)
-        ctx.to_hidden, ctx.to_heads, ctx.dtypes = to_hidden, to_heads, [head.dtype for head in heads]
+        ctx.gradients, ctx.dtypes = [to_hidden, *to_heads], [hidden.dtype, *(head.dtype for head in heads)]
         ctx.mark_non_differentiable(losses)
         return losses.sum(), losses
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        to_hidden = None if ctx.to_hidden is None else ctx.to_hidden.mul_(slope)
-        to_heads = [
-            None if made is None else made.mul_(slope).to(dtype)
-            for made, dtype in zip(ctx.to_heads, ctx.dtypes, strict=True)
-        ]
-        ctx.to_hidden, ctx.to_heads = None, []  # they were changed in place, and serve once
-        return None, None, to_hidden, *to_heads
+        own, ctx.gradients = ctx.gradients, []  # scaled in place, so they serve once
+        pairs = zip(own, ctx.dtypes, strict=True)
+        return None, None, *(None if x is None else x.mul_(slope).to(dtype) for x, dtype in pairs)

@@ -19,7 +19,7 @@ COMMON_KEYS = frozenset(
     "max_position_embeddings rope_parameters hidden_act rms_norm_eps layer_norm_eps attention_bias mlp_bias "
     "attention_dropout initializer_range use_cache".split()
 )
-# Of no consequence, or said again elsewhere; published configs hold them beside what their library class knows.
+# Of no consequence, or repeated elsewhere; published configs hold them beside what their library class knows.
 IGNORED_KEYS = frozenset(
     "architectures dtype torch_dtype transformers_version _name_or_path id2label label2id return_dict "
     "output_hidden_states output_attentions chunk_size_feed_forward problem_type is_encoder_decoder "

@@ -1,7 +1,7 @@
 """A trunk stripped to what decoding one token a row needs: its own matrix products, and a cache that never moves.
 
 `transformers` runs a layer as a dozen modules, and its cache grows by copying; for rows of one token both cost more than
-the products do. Here a layer is fifteen operations, and keys and values are written to buffers that were made once.
+the products do. Here a layer is fifteen operations, and keys and values are written to buffers that never grow.
 """
 
 from typing import Any, NamedTuple
@@ -13,12 +13,7 @@ from torch import Tensor, nn
 from models.language.packed_linear import AddLinear, Linear, packed_add_linear, packed_norm_linear
 
 FAMILIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
-ROPE_TYPES = (
-    "default",
-    "linear",
-    "llama3",
-    "yarn",
-)  # whose angles do not depend on how long the text becomes
+ROPE_TYPES = ("default", "linear", "llama3", "yarn")  # whose angles do not depend on the length of the text
 MAX_COPIED = 2**28  # parameters up to which products are joined and packed, at the price of a copy of them
 
 
@@ -129,16 +124,16 @@ class FusedDecoder:
         """Attention of one token a row; its key and value go into the buffers (R, H, L + room, d)."""
         (cos, sin), rows = rotation, len(hidden)
         half = cos.shape[-1] // 2
-        made = layer.qkv(hidden).view(rows, -1, 2 * half)  # (R, Hq + 2 Hk, d)
-        turned, value = made.split([self.heads + self.key_heads, self.key_heads], 1)
+        qkv = layer.qkv(hidden).view(rows, -1, 2 * half)  # (R, Hq + 2 Hk, d)
+        rotated, value = qkv.split([self.heads + self.key_heads, self.key_heads], 1)
         if layer.heads_norm is not None:
-            query, key = turned.split([self.heads, self.key_heads], 1)
+            query, key = rotated.split([self.heads, self.key_heads], 1)
             own, others = layer.heads_norm
-            turned = torch.cat([_norm(query, own, self.eps), _norm(key, others, self.eps)], 1)
-        turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin)
+            rotated = torch.cat([_norm(query, own, self.eps), _norm(key, others, self.eps)], 1)
+        rotated = torch.addcmul(rotated * cos, rotated.roll(half, -1), sin)
         seen = F.scaled_dot_product_attention(
-            turned[:, : self.heads, None],
-            self._store(keys, turned[:, self.heads :]),
+            rotated[:, : self.heads, None],
+            self._store(keys, rotated[:, self.heads :]),
             self._store(values, value),
             mask,
             scale=self.scale,

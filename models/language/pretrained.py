@@ -104,10 +104,7 @@ class PretrainedLanguage:
         check_files(self.source, self.revision, self.pickled)
         dtype = getattr(torch, self.dtype)
         causal = self._read(stored_dtype(self.source, self.revision, self.pickled) if mapped else dtype)
-        ends = (
-            causal.get_input_embeddings(),
-            causal.get_output_embeddings(),
-        )  # one where they are tied; here they part
+        ends = causal.get_input_embeddings(), causal.get_output_embeddings()  # one if tied; here they part
         if getattr(ends[1], "bias", None) is not None:
             raise ValueError(f"the head of {self.source} has a bias, which a unified head has no place for")
         trunk: Any = causal.base_model

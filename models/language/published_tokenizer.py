@@ -12,7 +12,7 @@ from tokenizers import decoders, normalizers
 from tokenizers.normalizers import Normalizer
 from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from models.language.tokenizer_files import check_tokenizer
+from models.language.text_tokenizer import check_tokenizer
 from models.published import find_file, read_published
 
 PROBES = ("describe the image", "USER: draw a cat ASSISTANT:", "2 cats.")
@@ -88,15 +88,14 @@ def _as_sentencepiece(
         return tokenizer
     wanted = [processor.encode(text, out_type=str) for text in PROBES]
     for read in (None, LlamaTokenizer, PreTrainedTokenizerFast):
-        made = tokenizer if read is None else read_published(read.from_pretrained, source, revision)
-        if read is PreTrainedTokenizerFast and isinstance(made.backend_tokenizer.normalizer, Normalizer):
-            backend = (
-                made.backend_tokenizer
-            )  # a text begins with a space in SentencePiece, and is written without it
+        candidate = tokenizer if read is None else read_published(read.from_pretrained, source, revision)
+        if read is PreTrainedTokenizerFast and isinstance(candidate.backend_tokenizer.normalizer, Normalizer):
+            # SentencePiece begins a text with a space, and writes it without
+            backend = candidate.backend_tokenizer
             backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), backend.normalizer])
             backend.decoder = decoders.Sequence([backend.decoder, decoders.Strip(" ", 1, 0)])
-        if [made.tokenize(text) for text in PROBES] == wanted:
-            return made
+        if [candidate.tokenize(text) for text in PROBES] == wanted:
+            return candidate
     raise ValueError(
         f"{type(tokenizer).__name__} splits {PROBES[1]!r} into {tokenizer.tokenize(PROBES[1])[:6]}, its SentencePiece "
         f"model into {wanted[1][:6]}"

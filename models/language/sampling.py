@@ -59,7 +59,7 @@ class Sampler:
 def sample_inverse_cdf(weights: Tensor, noise: Tensor) -> Tensor:
     """The first of the weights (B, V) up to which they sum to more than a share `noise` (B,) of all -> (B,).
 
-    It is looked for block by block, for sums are made side by side, and one running sum of all one by one. What weighs
+    It is searched block by block, for sums are computed side by side, and one running sum of all one by one. What weighs
     nothing is never taken, whatever is rounded.
     """
     blocks = F.pad(weights, (0, -weights.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))  # (B, n, BLOCK)

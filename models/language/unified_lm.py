@@ -200,18 +200,12 @@ class UnifiedLM(Component):
         other = F.embedding((ids - text_size).clamp_min(0), self.vision_embedding)
         embedded = torch.where(vision[..., None], other, text)
         if features is not None and see_mask is not None and len(features):
-            adapted = (
-                self.adapter(features.to(next(self.adapter.parameters()).dtype))
-                .to(embedded.dtype)
-                .flatten(0, 1)
-            )
-            embedded = embedded.masked_scatter(see_mask[..., None], adapted)
+            adapted = self.adapter(features.to(next(self.adapter.parameters()).dtype)).flatten(0, 1)
+            embedded = embedded.masked_scatter(see_mask[..., None], adapted.to(embedded.dtype))
         if self.position_embedding is None or positions is None:
             return embedded
-        return (
-            embedded
-            + F.embedding(positions.clamp_min(0), self.position_embedding) * (positions >= 0)[..., None]
-        )
+        rows = F.embedding(positions.clamp_min(0), self.position_embedding)
+        return embedded + rows * (positions >= 0)[..., None]
 
     def embed_codes(self, codes: Tensor, position: int | Tensor) -> Tensor:
         """Embeds codes (B,) at one position of their images, a number or a (1,) of it -> (B, D)."""

@@ -1,7 +1,7 @@
 """Weights that learn are kept in single precision, and of those that do not only the matrices may be kept in a half.
 
 An AdamW step at the rates of these stages moves a weight by less than half of what bfloat16 tells apart, so most updates
-of a weight kept in it round away (docs/decisions/). Products are made in half precision by autocast all the same.
+of a weight kept in it round away (docs/decisions/). Products are in half precision by autocast all the same.
 """
 
 from collections.abc import Iterator
