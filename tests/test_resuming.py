@@ -1,0 +1,120 @@
+"""A run of real data that is cut: killed, on two ranks, sharded; and what is skipped of its data."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import train
+from evals.reports.curves import read_metrics
+from lightning_modules.language import LanguageModule
+from tests.chain import arguments, rows, small_evaluation, world
+from tests.cut_off import cut_off
+from tests.datamodules.tars import write_samples
+from tests.ranks import forked
+from training import consolidate_checkpoint
+
+__all__ = ["small_evaluation", "world"]
+
+
+def test_a_killed_process_goes_on_with_the_batches_it_would_have_had(world, monkeypatch):
+    """kill -9 in the second epoch, with two workers reading ahead."""
+    monkeypatch.chdir(world)
+    given = [word for word in arguments("language", 12) if "workers" not in word] + [
+        "--data.init_args.workers=2"
+    ]
+    whole = train.main([*given, "--name", "whole/killed"])
+    command = [sys.executable, str(Path(train.__file__)), *given, "--name", "killed"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        metrics = Path("runs/killed/metrics.csv")
+        deadline = time.monotonic() + 60
+        while not (metrics.is_file() and len(rows(metrics.parent)) > 8):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+    again = train.main([*given, "--name", "killed"])
+    assert again.resume.step > 0 and rows(again.folder) == rows(whole.folder)
+    one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_was_skipped_is_in_the_run_folder_and_too_much_stops_it(world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    good = {
+        f"{i}": {"json": json.dumps({"parts": [{"text": f"number {i}", "learn": True}]}).encode()}
+        for i in range(40)
+    }
+    broken = {"x": {"json": b"{"}, "y": {"json": b"[]"}, "z": {"txt": b"no document"}}
+    write_samples(world / "torn/0.tar", good | broken)
+    source = {"shards": "torn", "template": "document", "weight": 1.0}
+    Path("torn.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"sources": {"text": source}}}}))
+    given = [*arguments("language", 12), "--config", "torn.yaml", "--name"]
+    run = train.main([*given, "torn", "--data.init_args.max_skipped_fraction=0.5"])
+    told = json.loads((run.folder / "skipped.json").read_text())
+    assert told["skipped"] == 3 and {row["reason"]: row["samples"] for row in told["reasons"]} == {
+        "a json cannot be read": 1,
+        "a json is of another shape": 1,
+        "a sample has no json": 1,
+    }
+    assert read_metrics(run.folder / "metrics.csv")["data/skipped"][-1][1] == 3
+    with pytest.raises(SystemExit) as stop:
+        train.main([*given, "stopped", "--data.init_args.max_skipped_fraction=0.001"])
+    line = [text for text in capsys.readouterr().err.splitlines() if "error" in text][-1]
+    assert stop.value.code == 2 and "samples were skipped" in line and "max_skipped_fraction 0.1%" in line
+    assert json.loads((world / "runs/stopped/skipped.json").read_text())["skipped"] == 3
+
+
+def test_two_ranks_go_on_where_they_were_cut(world, monkeypatch):
+    """Rank 0 alone writes the checkpoint, and it holds where the readers of both stand."""
+    monkeypatch.chdir(world)
+    two = [
+        "--trainer.devices=2",
+        "--trainer.strategy=ddp_fork_find_unused_parameters_true",
+        "--data.init_args.workers=2",
+    ]
+    given = [word for word in arguments("language") if "workers" not in word]
+    whole = train.main([*given, *two, "--name", "whole/two"])
+    with cut_off(LanguageModule, 3, Exception):
+        train.main([*given, *two, "--name", "two"])
+    again = train.main([*given, *two, "--name", "two"])
+    assert again.resume.step == 2 and rows(again.folder) == rows(whole.folder)
+    one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_sharded_run_is_cut_goes_on_and_is_gathered(world, monkeypatch):
+    """FSDP2 on two processes, through the command line; its checkpoint becomes a model folder without them."""
+    monkeypatch.chdir(world)
+    given = [
+        *arguments("language", 3),
+        "--config",
+        "fsdp.yaml",
+        "--trainer.accelerator=cpu",
+        "--trainer.devices=2",
+    ]
+    given += ["--trainer.precision=32-true", "--model.init_args.muon=[]", "--name", "sharded"]
+    given += ["--speed.peak_tflops=0"]
+    with cut_off(LanguageModule, 2, RuntimeError):
+        forked(lambda rank: train.main(given) and None, 2)
+    assert forked(lambda rank: train.main(given).resume.step, 2) == [2, 2]
+    assert [row["step"] for row in rows(Path("runs/sharded")) if row["train/loss"]] == ["0", "1", "2"]
+    consolidate_checkpoint.main(["runs/sharded", "--out", "gathered"])
+    one, other = (
+        load_file(f"{folder}/language/model.safetensors") for folder in ("runs/sharded/model", "gathered")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_no_shards_is_said(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        train.main(arguments("language"))
+    assert stop.value.code == 2
+    assert "no shards at runs/playground/data/text" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
