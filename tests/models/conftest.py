@@ -1,16 +1,23 @@
-"""Small models from scratch."""
+"""Small models from scratch, and the one line that a broken model folder is refused by."""
+
+import time
+from pathlib import Path
 
 import pytest
 import torch
 
+from common.errors import explain
 from models.detokenizer.diffusion import DiffusionDetokenizer
+from models.detokenizer.pixel import PixelDecoder
 from models.language.text_tokenizer import train_text_tokenizer
 from models.language.unified_lm import UnifiedLM
 from models.tokenizer.encoder import VisionEncoder
+from models.tokenizer.pixel import PixelTokenizer
 from models.tokenizer.semantic import SemanticTokenizer
 from models.unified import Illume
 from tests.perturb import perturb
 
+MAX_SECONDS = 20.0  # that a refusal may take; most take some hundredths
 TRUNK = {
     "model_type": "llama",
     "hidden_size": 32,
@@ -48,3 +55,35 @@ def images() -> torch.Tensor:
     """Five random images."""
     generator = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (5, 3, 48, 48), generator=generator, dtype=torch.uint8)
+
+
+@pytest.fixture
+def folder(illume: Illume, tmp_path: Path) -> Path:
+    """The folder of that model."""
+    illume.save_pretrained(str(tmp_path / "model"))
+    return tmp_path / "model"
+
+
+def refusal(folder: Path) -> str:
+    """The one line that loading ends in; empty where it loads."""
+    begun = time.monotonic()
+    try:
+        Illume.from_pretrained(str(folder))
+        return ""
+    except Exception as error:
+        line = explain(error)
+        assert line is not None, f"a traceback: {type(error).__name__}: {error}"
+        assert "\n" not in line and line.isprintable() and len(line) < 1000, line
+        return line
+    finally:
+        assert time.monotonic() - begun < MAX_SECONDS
+
+
+@pytest.fixture
+def pixel_illume(illume) -> Illume:
+    """The random model, with a pixel tokenizer and its decoder in place."""
+    illume.tokenizer, illume.detokenizer = (
+        PixelTokenizer(width=32, layers=1, heads=2, codes=64, code_width=8, decoder_layers=1),
+        PixelDecoder(32, 6),
+    )
+    return illume.eval()

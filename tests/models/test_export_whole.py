@@ -28,12 +28,6 @@ KILL = "import os; os.kill(os.getpid(), 9)"
 NO_ROOM = "raise OSError(errno.ENOSPC, 'No space left on device', str(path))"
 
 
-@pytest.fixture
-def folder(illume, tmp_path: Path) -> Path:
-    illume.save_pretrained(str(tmp_path / "model"))
-    return tmp_path / "model"
-
-
 def words(folder: Path) -> list[str]:
     return ["--model", str(folder), "--out", str(folder.parent / "out")]
 

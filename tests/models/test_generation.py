@@ -12,7 +12,6 @@ import yaml
 from models.generation import PLAYGROUND, Generation, SamplingConfig, read_generation
 from models.model_folder import load_components
 from models.prompts import ILLUME_PLUS, Prompts
-from models.sampling_options import NAMES
 from models.unified import Illume
 from tests.fixtures import make_tiny_illume
 
@@ -122,28 +121,6 @@ def test_a12_a_wrong_setting_of_a_folder_names_the_file(tmp_path: Path) -> None:
         Illume.from_pretrained(str(tmp_path))
 
 
-def test_a12_chat_takes_its_settings_and_an_edit_s_null_where_an_image_is_seen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model = make_tiny_illume()
-    model.generation = model.generation.override({"chat": {"cfg": 2.0, "top_k": 9}})
-    begin = model.language.vocabulary.special("begin_image")
-    monkeypatch.setattr("models.conversation.generate_tokens", lambda *_: iter([torch.tensor([begin])]))
-    nulls, seen = [], asked(model, monkeypatch)
-    whole = model.draw_documents
-
-    def draw_documents(documents: list, null: list, *rest: Any) -> torch.Tensor:
-        nulls.append(null[0])
-        return whole(documents, null, *rest)
-
-    monkeypatch.setattr(model, "draw_documents", draw_documents)
-    image = torch.zeros(3, 48, 48, dtype=torch.uint8)
-    for said in (["draw"], [image, "make it red"]):
-        next(part for part in model.stream_chat(said) if not isinstance(part, str))
-    assert seen == [SamplingConfig(2.0, 0.7, 9, 1.0)] * 2 and len(NAMES) == 4
-    assert nulls[0][0].text == model.prompts.draw_null and nulls[1][1].text == model.prompts.reconstruct
-
-
 def test_a_run_in_place_of_its_model_folder_is_told_where_that_is(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "illume.json").write_text("{}")
@@ -151,3 +128,9 @@ def test_a_run_in_place_of_its_model_folder_is_told_where_that_is(tmp_path: Path
         read_generation(tmp_path)
     with pytest.raises(FileNotFoundError, match="it is a run"):
         load_components(str(tmp_path))
+
+
+@pytest.mark.parametrize("cfg", [-1.0, 1000.0])
+def test_guidance_out_of_range_is_refused(illume, cfg):
+    with pytest.raises(ValueError, match="out of range"):
+        illume.draw_batch(["red"], [0], SamplingConfig(cfg=cfg))

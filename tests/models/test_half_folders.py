@@ -26,12 +26,6 @@ PARTS: dict[str, tuple[str, Callable[[str], bool]]] = {
 DTYPES = (torch.bfloat16, torch.float16, torch.float64)
 
 
-@pytest.fixture
-def folder(illume: Illume, tmp_path: Path) -> Path:
-    illume.save_pretrained(str(tmp_path / "model"))
-    return tmp_path / "model"
-
-
 def cast(folder: Path, part: str, dtype: torch.dtype) -> None:
     """Stores a part of a folder in another type, as a user's own script does."""
     where, chosen = PARTS[part]

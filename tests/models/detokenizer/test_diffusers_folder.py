@@ -52,12 +52,13 @@ def test_shards(tmp_path, weights):
     assert len(shards) > 2 and same(load(several), weights)
     for shard in shards[:2]:
         shard.unlink()
-    with pytest.raises(
-        FileNotFoundError, match=f"lacks 2 of {len(shards)} files: {shards[0].name}"
-    ):
+    with pytest.raises(FileNotFoundError, match=f"lacks 2 of {len(shards)} files: {shards[0].name}"):
         load(several)
     index = several / "unet" / f"{NAME}.index.json"
-    for broken, line in (("{}", "is no index"), ('{"weight_map": {"a": "../../x"}}', "names files outside its folder")):
+    for broken, line in (
+        ("{}", "is no index"),
+        ('{"weight_map": {"a": "../../x"}}', "names files outside its folder"),
+    ):
         index.write_text(broken)
         with pytest.raises(ValueError, match=line):
             load(several)
@@ -109,7 +110,10 @@ def without_its_end(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
     [
         (without_its_end, "unet lacks 2 tensors: conv_out.weight, conv_out.bias"),
         (lambda w: w | {"extra": torch.zeros(1)}, "unet has unknown 1 tensors: extra"),
-        (lambda w: w | {"conv_out.bias": torch.zeros(7)}, r"unet has misshapen 1 tensors: conv_out.bias \(7,\) for \(4,\)"),
+        (
+            lambda w: w | {"conv_out.bias": torch.zeros(7)},
+            r"unet has misshapen 1 tensors: conv_out.bias \(7,\) for \(4,\)",
+        ),
     ],
 )
 def test_tensors_that_do_not_fit_are_named_and_counted(damage, line, folder, weights):

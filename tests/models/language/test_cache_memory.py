@@ -88,10 +88,8 @@ def test_images_are_the_same_however_many_are_written_at_once(most, monkeypatch)
         return model.understand([describe_document(image) for image in images], limit=12)
 
     codes, answers, sizes = draw(), answer(), []
-    run = drawing._draw_batch
-    monkeypatch.setattr(
-        drawing, "_draw_batch", lambda model, own, *rest: sizes.append(len(own)) or run(model, own, *rest)
-    )
+    decode = drawing._decode
+    monkeypatch.setattr(drawing, "_decode", lambda *given: sizes.append(given[-1].shape[1]) or decode(*given))
     monkeypatch.setattr(drawing, "batch_size", lambda *_: most)
     monkeypatch.setattr(text_generation, "batch_size", lambda *_: most)
     assert torch.equal(draw(), codes) and max(sizes) == most and sum(sizes) == 4

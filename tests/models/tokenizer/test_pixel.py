@@ -21,13 +21,6 @@ def pixel_tokenizer() -> PixelTokenizer:
     return PixelTokenizer(width=32, layers=1, heads=2, codes=64, code_width=8, decoder_layers=1)
 
 
-@pytest.fixture
-def pixel_illume(illume) -> Illume:
-    """The random model, with a pixel tokenizer and its decoder in place."""
-    illume.tokenizer, illume.detokenizer = pixel_tokenizer(), PixelDecoder(32, 6)
-    return illume.eval()
-
-
 def parameters(*parts: nn.Module) -> int:
     return sum(p.numel() for part in parts for p in part.parameters())
 
@@ -100,11 +93,3 @@ def test_each_tokenizer_is_given_what_it_reads(request, images, kind, tuned):
     wanted = model.tokenizer.encode(read)
     assert torch.equal(codes, wanted[[3, 2]]) and not torch.equal(codes[0], codes[1])
     assert torch.equal(model.encode(images), wanted)
-
-
-def test_a_model_with_it_draws_and_decodes(pixel_illume, images):
-    assert pixel_illume.draw_batch(["a red circle"], [3]).shape == (1, 3, 48, 48)
-    rebuilt = pixel_illume.decode(pixel_illume.encode(images), [1, 2, 3, 4, 5])
-    assert rebuilt.shape == images.shape and rebuilt.dtype == torch.uint8
-    vectors = pixel_illume.tokenizer.decode(pixel_illume.encode(images))
-    assert vectors.shape == (5, pixel_illume.tokenizer.tokens, 32)
