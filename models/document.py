@@ -7,11 +7,11 @@ Where the functions below take an image, they also take a `See` or `Draw` that h
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from models.prompts import PLAYGROUND, Prompts
 
-Image = TypeVar("Image")
+Image = Any  # a tensor where a model reads the document; in templates and files also a name
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class See(Generic[Image]):
+class See:
     """An image that enters as continuous features; with `features` they are known, and the image is not needed."""
 
     image: Image | None = None
@@ -31,7 +31,7 @@ class See(Generic[Image]):
 
 
 @dataclass(frozen=True)
-class Draw(Generic[Image]):
+class Draw:
     """An image that the model writes as discrete tokens, known already with `codes`; with neither, it is yet to draw."""
 
     image: Image | None = None
@@ -62,18 +62,13 @@ def draws(document: Document) -> bool:
     )
 
 
-def draw_document(
-    caption: str | None, image: Image | Draw[Image] | None = None, prompts: Prompts = PLAYGROUND
-) -> list[Part]:
+def draw_document(caption: str | None, image: Image = None, prompts: Prompts = PLAYGROUND) -> list[Part]:
     """Text-to-image; a caption of None gives the null prompt, no image an open Draw."""
     return [Text(prompts.draw_null if caption is None else prompts.fill("draw", caption)), _draw(image)]
 
 
 def edit_document(
-    before: Image | See[Image],
-    instruction: str | None,
-    after: Image | Draw[Image] | None = None,
-    prompts: Prompts = PLAYGROUND,
+    before: Image, instruction: str | None, after: Image = None, prompts: Prompts = PLAYGROUND
 ) -> list[Part]:
     """Editing; an instruction of None gives the null prompt, to reconstruct, whose target is the image itself."""
     text = prompts.reconstruct if instruction is None else prompts.fill("edit", instruction)
@@ -86,39 +81,32 @@ def reconstruct_document(image: Image, prompts: Prompts = PLAYGROUND) -> list[Pa
 
 
 def describe_document(
-    image: Image | See[Image],
-    caption: str | None = None,
-    detail: bool = False,
-    prompts: Prompts = PLAYGROUND,
+    image: Image, caption: str | None = None, detail: bool = False, prompts: Prompts = PLAYGROUND
 ) -> list[Part]:
     """Captioning, object by object with `detail`; without a caption it is the question alone."""
     return [_see(image), Text(prompts.detail if detail else prompts.describe), *_answer(caption)]
 
 
 def assess_document(
-    image: Image | See[Image], caption: str, assessment: str | None = None, prompts: Prompts = PLAYGROUND
+    image: Image, caption: str, assessment: str | None = None, prompts: Prompts = PLAYGROUND
 ) -> list[Part]:
     """Self-enhancement's first turn: how well an image shows what was asked for (ILLUME section 3.4)."""
     return [_see(image), Text(prompts.fill("assess", caption)), *_answer(assessment)]
 
 
 def redraw_document(
-    image: Image | See[Image],
-    caption: str,
-    assessment: str,
-    better: Image | Draw[Image] | None = None,
-    prompts: Prompts = PLAYGROUND,
+    image: Image, caption: str, assessment: str, better: Image = None, prompts: Prompts = PLAYGROUND
 ) -> list[Part]:
     """Both turns of self-enhancement: a bad image is assessed, then drawn again (ILLUME section 3.4)."""
     redraw = Text(prompts.fill("redraw", caption))
     return [*assess_document(image, caption, assessment, prompts), redraw, _draw(better)]
 
 
-def _see(image: Image | See[Image]) -> See[Image]:
+def _see(image: Image) -> See:
     return image if isinstance(image, See) else See(image)
 
 
-def _draw(image: Image | Draw[Image] | None) -> Draw[Image]:
+def _draw(image: Image) -> Draw:
     return image if isinstance(image, Draw) else Draw(image)
 
 

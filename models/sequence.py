@@ -101,25 +101,15 @@ class PackedBatch:
 
 @dataclass(frozen=True)
 class Sequencer:
-    """Turns documents into segments, as one model reads them.
-
-    Args:
-        encode_text: text to ids, without special tokens.
-        turns: None: our own special tokens.
-        slicing: None: each seen image is one.
-        prompts: of the model's tasks, for those who make its documents.
-
-    Raises:
-        ValueError: images are sliced, and the text tokenizer has no token for the line break that ends a row of slices.
-    """
+    """Turns documents into segments, as one model reads them."""
 
     vocabulary: Vocabulary
-    encode_text: Callable[[str], list[int]]
+    encode_text: Callable[[str], list[int]]  # without special tokens
     see_tokens: int
     draw_tokens: int
-    turns: Turns | None = None
-    slicing: Slicing | None = None
-    prompts: Prompts = PLAYGROUND
+    turns: Turns | None = None  # None: our own special tokens
+    slicing: Slicing | None = None  # None: each seen image is one
+    prompts: Prompts = PLAYGROUND  # for those who make its documents
 
     def __post_init__(self) -> None:
         if self.slicing is not None and not self.encode_text(ROW_END.text):

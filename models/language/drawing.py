@@ -12,8 +12,8 @@ from torch import Tensor
 from models.generation import NEUTRAL, SamplingConfig, check_setting, check_top_k
 from models.language.cache_memory import batch_size
 from models.language.cuda_graph_decoder import CudaGraphDecoder, repeat
-from models.language.fused_decoder import may_copy_weights
-from models.language.packed_linear import packed_linear
+from models.language.fused_decoder import FusedDecoder, may_copy_weights
+from models.language.packed_linear import Linear, packed_linear
 from models.language.prefill import Prefill
 from models.language.sampling import Sampler, apply_guidance, uniform_noise
 from models.language.unified_lm import UnifiedLM
@@ -55,36 +55,34 @@ def draw_codes(
     scale = _guidance_scale(settings, schedule, model.draw_tokens)
     longest, rows_each = max(map(len, (*prompts, *nulls))), 2 if bool((scale != 1).any()) else 1
     size = batch_size(model, longest, model.draw_tokens, rows_each)
+    device = model.vision_head.device
+    cuda_graph = device.type == "cuda" if cuda_graph is None else cuda_graph
+    codes_rows = model.vision_head[-model.vocabulary.codes :]  # nothing else can be drawn
+    head = packed_linear([codes_rows], [None], fused and may_copy_weights(model.trunk))
     codes = []
-    for batch in (slice(first, first + size) for first in range(0, rows, size)):
-        of_rows = prompts[batch], nulls[batch], seeds[batch], settings[batch], scale[batch]
-        codes.append(_draw_batch(model, *of_rows, fused, cuda_graph))
+    for batch in (slice(first, first + size) for first in range(0, len(prompts), size)):
+        guidance, sampler = Guidance(scale[batch], device), Sampler(settings[batch], device)
+        unconditional = [nulls[batch][i] for i in guidance.rows]
+        prefill = Prefill(model, [*prompts[batch], *unconditional])
+        decoder = prefill.decoder(model.draw_tokens, fused, cuda_graph)
+        noise = uniform_noise(seeds[batch], model.draw_tokens).T.to(device)
+        codes.append(_decode(model, decoder, prefill.last, head, guidance, sampler, noise))
     return torch.cat(codes)
 
 
-def _draw_batch(
+def _decode(
     model: UnifiedLM,
-    prompts: Sequence[Segment],
-    nulls: Sequence[Segment],
-    seeds: list[int],
-    settings: list[SamplingConfig],
-    scale: Tensor,
-    fused: bool,
-    cuda_graph: bool | None,
+    decoder: Prefill | FusedDecoder,
+    hidden: Tensor,
+    head: Linear,
+    guidance: "Guidance",
+    sampler: Sampler,
+    noise: Tensor,
 ) -> Tensor:
-    """Codes (B, N) of prompts that have room beside each other, guided by `scale` (B, N)."""
-    device, tokens = model.vision_head.device, model.draw_tokens
-    guidance, sampler = Guidance(scale, device), Sampler(settings, device)
-    noise = uniform_noise(seeds, tokens).T.to(device)  # (N, B)
-    head = packed_linear(
-        [model.vision_head[-model.vocabulary.codes :]], [None], fused and may_copy_weights(model.trunk)
-    )
-    prefill = Prefill(model, [*prompts, *(nulls[i] for i in guidance.rows)])
-    decoder = prefill.decoder(tokens, fused, device.type == "cuda" if cuda_graph is None else cuda_graph)
+    """Codes (B, N), from the prompts' last hidden states (B + G, D) and noise (N, B)."""
     # a step changes nothing but these three, in place, so that it can be captured in a CUDA graph
-    hidden = prefill.last.clone()  # (B + G, D)
-    codes = torch.zeros(tokens, len(prompts), dtype=torch.long, device=device)
-    number = torch.zeros(1, dtype=torch.long, device=device)  # of the next code
+    hidden, codes = hidden.clone(), torch.zeros_like(noise, dtype=torch.long)
+    number = torch.zeros(1, dtype=torch.long, device=noise.device)  # of the next code
 
     def sample() -> Tensor:
         sampled = sampler(head(guidance.combine(hidden, number)), noise[number][0])
@@ -96,7 +94,7 @@ def _draw_batch(
         hidden.copy_(decoder.step(embedded))
         number.add_(1)
 
-    repeat(step, tokens - 1, captured=device.type == "cuda" and isinstance(decoder, CudaGraphDecoder))
+    repeat(step, len(noise) - 1, captured=noise.is_cuda and isinstance(decoder, CudaGraphDecoder))
     sample()
     return codes.T.contiguous()
 

@@ -120,15 +120,7 @@ def trunk_config(trunk: dict[str, Any]) -> PretrainedConfig:
 
 
 def check_trunk(settings: Mapping[str, Any], where: str) -> None:
-    """Makes sure that what a config asks for is computed here as its family's library class does.
-
-    Args:
-        settings: of the trunk, `model_type` among them, with the library's names.
-        where: the beginning of the message.
-
-    Raises:
-        ValueError: a family or a setting that is not in the table.
-    """
+    """Refuses a family or a setting that is not computed here as its library class does."""
     kind = settings["model_type"]
     if kind not in FAMILIES:
         why = next((why for why, kinds in WHY_REFUSED.items() if kind in kinds.split()), None)

@@ -53,9 +53,7 @@ class Prefill:
         self.layout = TokenLayout(documents, see_blocks, positions, None, self.model.attend)
         self.last = self.last[index]
 
-    def decoder(
-        self, room: int, fused: bool = True, cuda_graph: bool = False
-    ) -> "Prefill | FusedDecoder | CudaGraphDecoder":
+    def decoder(self, room: int, fused: bool = True, cuda_graph: bool = False) -> "Prefill | FusedDecoder":
         """What decodes up to `room` further tokens, one a row, by its `step`; settings as in `draw_codes`.
 
         Raises:

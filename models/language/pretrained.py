@@ -30,6 +30,8 @@ from models.published_config import read_config
 from models.weights import check_finite_module, list_names
 
 Language = tuple[UnifiedLM, PreTrainedTokenizerBase]
+# settings as in `UnifiedLM`
+SAME = ("codes", "feature_width", "see_tokens", "draw_tokens", "attend", "backend")
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,7 @@ class PretrainedLanguage:
             model = UnifiedLM(
                 trunk_settings(config, self.source),
                 rows,
-                self.codes,
-                self.feature_width,
-                self.see_tokens,
-                self.draw_tokens,
-                attend=self.attend,
-                backend=self.backend,
+                **{name: getattr(self, name) for name in SAME},
                 turns=turns,
                 stop_ids=published_stop_ids(self.source, self.revision, config, tokenizer) or None,
             )

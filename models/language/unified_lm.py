@@ -59,20 +59,11 @@ def in_document(documents: Tensor, mask: Tensor) -> Tensor:
 class UnifiedLM(Component):
     """A Hugging Face decoder with an adapter for features and its own rows for text and vision.
 
-    Args:
-        trunk: a Hugging Face config as a dict, `model_type` among it.
-        text_size: rows of the text vocabulary.
-        codes: size of the visual codebook.
-        feature_width: of the features that enter.
-        see_tokens: features an image enters as.
-        draw_tokens: codes it leaves as.
-        attend: of one seen image's features to each other (`models.attention.Attend`).
-        backend: of attention (`models.attention.attention_inputs`).
-        position_embedding: adds to every feature and code a learned row for its position in the image, shared by seen and
-            drawn images. Not ILLUME's: there rotary positions alone count (docs/decisions/language_model.md).
-        turns: ids that open and close turns, where they are a chat template's (`models/turns.py`).
-        slicing: settings of `models.slices.Slicing`, by which seen images are sliced; None: they are not.
-        stop_ids: ids of text that end an answer too, beside the turns' own: those of the published model.
+    `trunk` is a Hugging Face config, `model_type` among it. An image enters as `see_tokens` features of `feature_width`,
+    and leaves as `draw_tokens` of the visual codebook's `codes`. `position_embedding` adds a learned row for the position
+    in its image to every feature and code. Not ILLUME's: there rotary positions alone count
+    (docs/decisions/language_model.md). `turns` and `stop_ids` are ids of text, where a published model opens and closes
+    turns and ends answers by its own; `slicing` are settings of `models.slices.Slicing`, for high resolution.
 
     Raises:
         ValueError: an id that is not text's, or settings that do not fit each other.
