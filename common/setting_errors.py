@@ -102,9 +102,20 @@ def _describe(complaint: Complaint, types: str) -> str:
 
 
 def _unknown(key: str, owner: Any, name: str) -> str:
-    known = [] if owner is None else list(inspect.signature(owner).parameters)
+    known = [] if owner is None else _parameters(owner)
     hint = f": {suggest(name, known)}" if known else ""
     return f"{key} has no setting {name!r}{hint}"
+
+
+def _parameters(owner: Any) -> list[str]:
+    """Names of a class's or function's parameters; of a class that takes **kwargs, its bases' too."""
+    found: dict[str, None] = {}
+    for kind in getattr(owner, "__mro__", (owner,)):
+        parameters = inspect.signature(kind).parameters.values() if kind is not object else ()
+        found |= {one.name: None for one in parameters if one.kind is not one.VAR_KEYWORD}
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+            break
+    return list(found)
 
 
 def _join(*keys: str) -> str:
