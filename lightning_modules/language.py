@@ -5,7 +5,6 @@ everything, the vision encoder for understanding among it. `language` (playgroun
 scratch, and stands in for Vicuna.
 """
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from lightning_modules.component_configs import (
     UnderstandingConfig,
 )
 from lightning_modules.language_start import (
-    GENERATION,
-    PROMPTS,
+    check_overrides,
     enable_gradient_checkpointing,
     join_components,
     start_components,
@@ -28,10 +26,9 @@ from lightning_modules.language_start import (
 from lightning_modules.optimization import RunLength, build_optimizer, freeze_except
 from lightning_modules.predecessor import loads_from_checkpoint
 from lightning_modules.stage_module import StageModule
+from lightning_modules.token_means import KINDS, SUMS, token_means, token_sums
 from models import sharding
-from models.generation import PLAYGROUND
 from models.language.lora import add_lora, check_peft
-from models.language.unified_lm import TASKS, LanguageLoss
 from models.language.weight_dtypes import (
     FrozenDtype,
     check_frozen_dtype,
@@ -40,18 +37,10 @@ from models.language.weight_dtypes import (
     set_weight_dtypes,
 )
 from models.model_folder import save_components
-from models.prompts import read_prompts
 from models.sequence import PackedBatch
 from models.slices import Slicing
 from models.weights import materialize
 
-log = logging.getLogger(__name__)
-
-KINDS = ("text", "draw")  # of target tokens
-SUMS = (
-    *(f"loss_{kind}" for kind in KINDS),
-    *(f"by_task/{task}" for task in TASKS),
-)  # names of the logged means
 LOSS_SCALE = 4096.0  # tokens that the summed loss is divided by at first, so that half precision can hold its gradients
 
 
@@ -59,30 +48,24 @@ class LanguageModule(StageModule):
     """The unified language model on documents.
 
     Args:
-        learning_rates: of each component that learns: trunk, text, adapter, vision, understanding_encoder.
-        start: model folder of each component that is there already: encoder, tokenizer, detokenizer, language,
-            text_tokenizer; the key `all` takes every component from one folder.
-        language: a new language model, from scratch or published; that brings its text tokenizer.
+        learning_rates: by component, of those that learn: trunk, text, adapter, vision, understanding_encoder.
+        start: model folder of each component that is there already; the key `all` takes every one of a folder.
+        language: a new language model, from scratch or published, with its text tokenizer.
         text_tokenizer: one trained from scratch.
         warmup_steps: of the schedule.
         weight_decay: of both optimizers.
         text_weight: weight of the loss on text beside that on codes (1 in the paper).
         muon: components whose matrices Muon trains rather than AdamW (none in the paper); it wants them whole.
-        codebook_rows: gives the vision rows the tokenizer's number of codes and lays them out as its codebook is,
-            before they learn: for stage 1.
+        codebook_rows: gives the vision rows the tokenizer's number of codes, laid out as its codebook is, for stage 1.
         understanding: size and reduction at which the encoder sees from here on.
         gradient_checkpointing: recomputes the trunk's activations in the backward pass.
-        lora: low-rank additions to the trunk's matrices, which learn in its place, at the rate of `trunk`; the model
-            folder holds them merged.
-        slicing: how images are sliced for the language model from this stage on, if they were not before: stage 3 in
-            the paper. `image_size` of the data must be its size.
-        generation: how the model draws, edits and writes by default, laid over its predecessor's: `{draw: {cfg: 2.0,
-            top_k: 2048}}` (`models/generation.py`). None: as the predecessor, or else the playground's model.
-        prompts: wording of the tasks in training and after: `playground`, `illume_plus`, or by task, laid over the
-            predecessor's (`models/prompts.py`). None: as the predecessor, or else the playground's.
-        frozen_dtype: type of the language model's frozen matrices: float32, or with `precision: bf16-mixed` bfloat16 or
-            float16, in half the memory. What learns, and its moments, are always in float32: updates would round away
-            in a half. The model folder is written in float32.
+        lora: low-rank additions to the trunk, which learn in its place; the model folder holds them merged.
+        slicing: how images are sliced from here on (stage 3 in the paper); `image_size` of the data must be its size.
+        generation: how the model draws, edits and writes, laid over its predecessor's (`models/generation.py`).
+        prompts: wording of the tasks: `playground`, `illume_plus`, or by task, laid over its predecessor's.
+        frozen_dtype: type of the language model's frozen matrices; bfloat16 and float16 go with `precision: bf16-mixed`
+            and halve their memory. What learns stays in float32, for updates would round away in a half, and so is the
+            model folder.
     """
 
     items_name = "tokens"
@@ -109,8 +92,7 @@ class LanguageModule(StageModule):
     ) -> None:
         super().__init__()
         check_frozen_dtype(frozen_dtype)
-        PLAYGROUND.override(generation, GENERATION)  # mistakes are reported before a predecessor is loaded
-        read_prompts(prompts, where=PROMPTS)
+        check_overrides(generation, prompts)
         self.learning_rates, self.start, self.frozen_dtype = learning_rates, start, frozen_dtype
         self.language_config, self.text_tokenizer_config = language, text_tokenizer
         self.warmup_steps, self.weight_decay, self.text_weight = warmup_steps, weight_decay, text_weight
@@ -147,12 +129,6 @@ class LanguageModule(StageModule):
         self.model = join_components(
             components, self.codebook_rows, encoder_learns, self.understanding, self.slicing
         )
-        codes, own = self.model.language.vocabulary.codes, self.model.generation
-        self.model.generation = own.for_codes(codes)
-        if self.model.generation != own:  # of a recipe for a larger codebook
-            log.warning(
-                "%s: a top_k is above the %d codes there are: 0, which keeps all, is used", GENERATION, codes
-            )
         if self.lora is not None:
             add_lora(self.model.language, self.lora.given)
         if self.gradient_checkpointing:
@@ -202,7 +178,7 @@ class LanguageModule(StageModule):
     def loss(self, batch: PackedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The summed next-token loss, and the sums and counts (2, 6) whose means are logged."""
         loss = self.model.language.loss(batch, *self.model.encode_images(batch))
-        return self.text_weight * loss.text + loss.draw, {"sums": sums_of(loss)}
+        return self.text_weight * loss.text + loss.draw, {"sums": token_sums(loss)}
 
     def training_step(self, batch: PackedBatch) -> Tensor:
         """Next-token loss; its gradients become means per target token in `on_before_optimizer_step`."""
@@ -252,7 +228,7 @@ class LanguageModule(StageModule):
         self.log("train/loss", self._mean_loss(window), prog_bar=True)
         if self._is_logged():
             # `self.log` would repeat the last value of a task, or of text or codes, in steps that have none of it
-            named = means("train/", window)
+            named = token_means("train/", window)
             for logger in self.loggers:
                 logger.log_metrics(named, step=self.trainer.global_step)
         self.window.zero_()
@@ -283,14 +259,12 @@ class LanguageModule(StageModule):
         """Means per token, over all ranks."""
         sums = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
         self.log("val/loss", self._mean_loss(sums))
-        named = means("val/", sums)
+        named = token_means("val/", sums)
         shown = {f"val/{name}" for name in SUMS[: len(KINDS)]}
         self.log_dict({name: mean for name, mean in named.items() if name in shown}, prog_bar=True)
         self.log_dict({name: mean for name, mean in named.items() if name not in shown})
 
-    def transfer_batch_to_device(
-        self, batch: PackedBatch, device: torch.device, dataloader_idx: int
-    ) -> PackedBatch:
+    def transfer_batch_to_device(self, batch: PackedBatch, device: torch.device, *_: int) -> PackedBatch:
         """Moves a packed batch."""
         return batch.to(device, non_blocking=True)
 
@@ -317,15 +291,3 @@ class LanguageModule(StageModule):
             states = {"language": export_state_dict(self.model.language)}
         save_components(self.model, str(folder), states)
         self.full_state_dict = None
-
-
-def sums_of(loss: LanguageLoss) -> Tensor:
-    """Sums and counts (2, 6) of SUMS, without gradients."""
-    kinds = torch.stack([loss.text, loss.draw, loss.text_tokens, loss.draw_tokens]).detach().float()
-    return torch.cat([kinds.view(2, len(KINDS)), loss.by_task], dim=1)
-
-
-def means(prefix: str, sums: Tensor) -> dict[str, float]:
-    """Means per token, from sums and counts (2, 6) of SUMS, of those that there are tokens of."""
-    rows = zip(SUMS, *sums.tolist(), strict=True)
-    return {prefix + name: total / tokens for name, total, tokens in rows if tokens}

@@ -1,6 +1,7 @@
 """What a language stage starts from: components of model folders, new ones from scratch, or published ones."""
 
 import copy
+import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -23,6 +24,8 @@ from models.language.unified_lm import UnifiedLM
 from models.prompts import Prompts, read_prompts
 from models.slices import Slicing
 from models.unified import Illume
+
+log = logging.getLogger(__name__)
 
 SETTING = "model.init_args.language"
 CODES = ("encoder", "tokenizer")  # the components that codes come of
@@ -70,6 +73,16 @@ def start_components(
     if later:  # what is mapped has not been read yet
         components = {n: c.to("meta") if isinstance(c, nn.Module) else c for n, c in components.items()}
     return components
+
+
+def check_overrides(generation: Mapping[str, Any] | None, prompts: str | Mapping[str, str] | None) -> None:
+    """Makes sure of what is laid over a predecessor's settings, before that is loaded.
+
+    Raises:
+        ValueError: a setting is not known, or out of range.
+    """
+    PLAYGROUND.override(generation, GENERATION)
+    read_prompts(prompts, where=PROMPTS)
 
 
 def check_detokenizer(start: Mapping[str, str]) -> None:
@@ -141,19 +154,25 @@ def join_components(
         language.resize_codebook(tokenizer.codes)
     if (encoder_learns or understanding) and components.get("understanding_encoder") is None:
         components["understanding_encoder"] = copy.deepcopy(components["encoder"])
-    own = components.get("understanding_encoder")
+    encoder = components.get("understanding_encoder")
     if understanding:
-        if not hasattr(own, "set_input"):
-            raise ValueError(f"a {type(own).__name__} takes one size of images: leave out `understanding`")
-        own.set_input(**understanding.given)
-    if own is not None and not encoder_learns:
-        own.requires_grad_(False)
+        if not hasattr(encoder, "set_input"):
+            raise ValueError(
+                f"a {type(encoder).__name__} takes one size of images: leave out `understanding`"
+            )
+        encoder.set_input(**understanding.given)
+    if encoder is not None and not encoder_learns:
+        encoder.requires_grad_(False)
     if slicing is not None:
         language.set_slicing(asdict(slicing))
     model = Illume(**components)
-    if (
-        codebook_rows and not language.vision_head.is_meta
-    ):  # there are no numbers in a plan, nor before a checkpoint
+    codes, own = language.vocabulary.codes, model.generation
+    model.generation = own.for_codes(codes)
+    if model.generation != own:  # of a recipe for a larger codebook
+        log.warning(
+            "%s: a top_k is above the %d codes there are: 0, which keeps all, is used", GENERATION, codes
+        )
+    if codebook_rows and not language.vision_head.is_meta:  # no numbers in a plan, nor before a checkpoint
         language.init_from_codebook(tokenizer.codebook)
     for frozen in (model.encoder, model.tokenizer, model.detokenizer):
         if frozen is not None:

@@ -36,7 +36,7 @@ from training.loggers import MLflow, Wandb, finish_wandb
 from training.parallel import strategy
 from training.parallel.rank_max import RankMax
 from training.param_group_metrics import ParamGroupMetrics
-from training.plan.devices import DEVICES
+from training.devices import DEVICES
 from training.plan.options import UTILISATION
 from training.progress import StageProgress
 from training.resume_point import ResumePoint, find_resume_point

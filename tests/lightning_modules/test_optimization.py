@@ -8,11 +8,11 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
-from training.learning_rates import LearningRates
 
 from lightning_modules import optimization
 from lightning_modules.optimization import CombinedOptimizer, RunLength, build_optimizer, cosine_factor
 from tests.tiny import TinyModule
+from training.param_group_metrics import ParamGroupMetrics
 
 
 def parts() -> tuple[nn.Module, dict[str, list[nn.Parameter]]]:
@@ -106,7 +106,7 @@ def rates(data: object = None, **settings: object) -> list[float]:
     seen = Rates()
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        enable_checkpointing=False, callbacks=[seen, LearningRates()], **settings,
+        enable_checkpointing=False, callbacks=[seen, ParamGroupMetrics()], **settings,
     )  # fmt: skip
     loader = torch.utils.data.DataLoader(data or list(torch.ones(4, 2, 4)), batch_size=None)
     trainer.fit(Scheduled(), loader)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from lightning_modules.detokenizer import DetokenizerModule
 from lightning_modules.language import LanguageModule
-from training.plan.devices import GIB
+from training.devices import GIB
+from training.experiment import ModulesOnly
 from training.plan.plan import Plan
-from training.plan.predecessors import ModulesOnly
 
 Arguments = list[str]  # as a command line takes them
 Replan = Callable[[Arguments], Plan]  # with more on the command line, memory alone
@@ -65,9 +65,9 @@ def _settings(modules: ModulesOnly, plan: Plan) -> list[Arguments]:
     stage, settings = modules.model, []
     if isinstance(stage, LanguageModule | DetokenizerModule) and not stage.gradient_checkpointing:
         settings.append(["--model.init_args.gradient_checkpointing=true"])
-    if isinstance(stage, LanguageModule) and plan.parallelism.strategy == "ddp":
-        if not (stage.lora or stage.muon):
-            settings.append(["--trainer.strategy=fsdp2"])
+    shards = isinstance(stage, LanguageModule) and not (stage.lora or stage.muon)
+    if shards and plan.parallelism.strategy == "ddp":
+        settings.append(["--trainer.strategy=fsdp2"])
     return settings
 
 
@@ -97,8 +97,8 @@ def _last_options(
     if not isinstance(stage, LanguageModule) or stage.lora:
         return
     every = list(chain.from_iterable(settings))
-    lora = [LORA, [*LORA, "--data.init_args.sequences_per_batch=1"]]
-    lora = lora if importlib.util.find_spec("peft") else []
+    has_peft = importlib.util.find_spec("peft") is not None
+    lora = [LORA, [*LORA, "--data.init_args.sequences_per_batch=1"]] if has_peft else []
     if parallelism.world == 1:  # whoever has one device would rather not hear of a second machine
         yield lora
     if parallelism.strategy == "fsdp2" or "--trainer.strategy=fsdp2" in every:

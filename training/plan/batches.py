@@ -1,24 +1,17 @@
 """Batches of a workload: token ids and masks as they come, and images of which only the size counts."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from datamodules.image_datamodule import ImageBatch
 from lightning_modules.stage_module import StageModule
 from models.sequence import PackedBatch
 from models.unified import Illume
 from training.plan.workload import Workload
 
 CAPTION = 48  # tokens of a detailed caption, in the encoder's stage (assumed)
-
-
-class Images(NamedTuple):
-    """An `ImageBatch`."""
-
-    images: Tensor
-    captions: Tensor
-    code_images: Tensor | None
 
 
 def planned_batch(stage: StageModule, load: Workload, image_size: int) -> Any:
@@ -32,7 +25,7 @@ def planned_batch(stage: StageModule, load: Workload, image_size: int) -> Any:
     if load.length:
         return _packed(stage.model, load, image_size)
     code_size = image_size if stage.code_input is None else stage.code_input.size
-    return Images(
+    return ImageBatch(
         _images(load.rows, image_size),
         torch.zeros(load.rows, CAPTION, dtype=torch.long),
         _images(load.rows, code_size) if code_size != image_size else None,

@@ -4,19 +4,34 @@ A stack of equal layers is cut down to a few while it is measured: each layer mo
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 MIN_LAYERS = 4  # that make a stack
+Stacks = list[nn.ModuleList]
 
 
-def layer_stacks(module: nn.Module) -> list[list[nn.ModuleList]]:
+@contextmanager
+def replaced(changes: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
+    """While it lasts attributes of objects have other values."""
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
+    try:
+        for owner, name, value in changes:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+def layer_stacks(module: nn.Module) -> list[Stacks]:
     """Stacks of equal layers, in groups of the same kind and length; none within another."""
-    groups: dict[tuple, list[nn.ModuleList]] = {}
+    groups: dict[tuple, Stacks] = {}
     inside: set[int] = set()
     for child in module.modules():
         if not isinstance(child, nn.ModuleList) or id(child) in inside or len(child) < MIN_LAYERS:
@@ -28,44 +43,25 @@ def layer_stacks(module: nn.Module) -> list[list[nn.ModuleList]]:
     return list(groups.values())
 
 
-@contextmanager
-def keep_layers(group: list[nn.ModuleList], layers: int) -> Iterator[None]:
-    """While it lasts the stacks of a group have only their first layers."""
-    whole = [stack._modules for stack in group]
-    for stack in group:
-        stack._modules = OrderedDict(list(stack._modules.items())[:layers])
-    try:
-        yield
-    finally:
-        for stack, modules in zip(group, whole, strict=True):
-            stack._modules = modules
+def keep_layers(groups: list[Stacks], counts: list[int]) -> AbstractContextManager[None]:
+    """While it lasts the stacks of each group have only their first layers."""
+    pairs = [(stack, count) for group, count in zip(groups, counts, strict=True) for stack in group]
+    return replaced([(s, "_modules", OrderedDict(list(s._modules.items())[:count])) for s, count in pairs])
 
 
-def _checkpointed(module: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Layers that recompute activations, and the attribute by which they do."""
-    own = [(child, name) for child in module.modules() for name in ("gradient_checkpointing", "forward")]
-    return [
-        (child, name) for child, name in own if child.__dict__.get(name)
-    ]  # the second: models/tokenizer's way
+def recomputing(module: nn.Module) -> list[tuple[nn.Module, str, Any]]:
+    """What makes layers recompute their activations in the backward pass, and the value that stops it."""
+    flag, layers = "gradient_checkpointing", list(module.modules())
+    flags = [(layer, flag, False) for layer in layers if getattr(layer, flag, False)]
+    wrapped = [
+        layer for layer in layers if "forward" in layer.__dict__
+    ]  # models/tokenizer/pretrained_encoder.py
+    return flags + [(layer, "forward", type(layer).forward.__get__(layer)) for layer in wrapped]
 
 
-def recomputes(module: nn.Module) -> bool:
-    """Whether any layer recomputes its activations in the backward pass."""
-    return bool(_checkpointed(module))
-
-
-@contextmanager
-def keep_activations(module: nn.Module) -> Iterator[None]:
+def keep_activations(module: nn.Module) -> AbstractContextManager[None]:
     """While it lasts no layer recomputes its activations."""
-    taken = [(child, name, child.__dict__.pop(name)) for child, name in _checkpointed(module)]
-    for child, name, _ in taken:
-        if name == "gradient_checkpointing":
-            child.gradient_checkpointing = False
-    try:
-        yield
-    finally:
-        for child, name, value in taken:
-            setattr(child, name, value)
+    return replaced(recomputing(module))
 
 
 @contextmanager
@@ -78,15 +74,12 @@ def fake_weights(module: nn.Module, dtypes: dict[int, torch.dtype]) -> Iterator[
     """
     tables = [table for child in module.modules() for table in (child._parameters, child._buffers)]
     before = [dict(table) for table in tables]
-    fakes: dict[int, Tensor] = {}
     with FakeTensorMode(allow_non_fake_inputs=True):
+        tensors = [*module.parameters(), *module.buffers()]
+        fakes = {id(t): _fake(t, dtypes.get(id(t), t.dtype)) for t in tensors}
         try:
-            for table in tables:
-                for name, tensor in table.items():
-                    if tensor is not None:
-                        if id(tensor) not in fakes:
-                            fakes[id(tensor)] = _fake(tensor, dtypes.get(id(tensor), tensor.dtype))
-                        table[name] = fakes[id(tensor)]
+            for table, own in zip(tables, before, strict=True):
+                table.update({name: fakes[id(t)] for name, t in own.items() if t is not None})
             yield list(fakes.values())
         finally:
             for table, own in zip(tables, before, strict=True):

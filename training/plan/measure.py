@@ -29,14 +29,15 @@ class Measurement(NamedTuple):
     precision: str
     sharded: set[int]
 
-    def usage(self, load: Workload, checkpointing: bool = True) -> Usage:
+    def usage(self, load: Workload, step: int = 0, checkpointing: bool = True) -> Usage:
         """What a micro-batch takes of one device.
 
         Args:
             load: of the micro-batch.
+            step: of the run, for what is trained may change with it.
             checkpointing: whether layers recompute their activations where they are set to.
         """
-        groups = layer_stacks(self.stage)
+        groups, self.stage.trainer.global_step = layer_stacks(self.stage), step
         with nullcontext() if checkpointing else keep_activations(self.stage):
             first = total = self._run(load, [1] * len(groups))
             for index, group in enumerate(groups):
@@ -52,11 +53,9 @@ class Measurement(NamedTuple):
         if stage.model.language is not None:
             stage.model.language.backend = "mask"  # of whole rows, whatever the documents
         with ExitStack() as stack:
-            for group, number in zip(layer_stacks(stage), layers, strict=True):
-                stack.enter_context(keep_layers(group, number))
-            weights = stack.enter_context(
-                fake_weights(stage, dict.fromkeys(self.sharded, half) if half else {})
-            )
+            stack.enter_context(keep_layers(layer_stacks(stage), layers))
+            dtypes = dict.fromkeys(self.sharded, half) if half else {}
+            weights = stack.enter_context(fake_weights(stage, dtypes))
             learning = [tensor for tensor in weights if tensor.requires_grad]
             stack.enter_context(autocast_of_gpus() if how == "mixed" else nullcontext())
             meter = stack.enter_context(Meter(weights))

@@ -75,9 +75,7 @@ def memory_of_step(stage: StageModule, parallelism: Parallelism, sharded: set[in
         unique = {id(t): t.numel() * t.itemsize for t in tensors}
         return sum(size / parallelism.world if key in sharded else size for key, size in unique.items())
 
-    steps = [
-        (one, [p for group in one.param_groups for p in group["params"]]) for one in optimizers_of(stage)
-    ]
+    steps = [(o, [p for group in o.param_groups for p in group["params"]]) for o in optimizers_of(stage)]
     gradients = share(p for p in stage.parameters() if p.requires_grad)
     return Memory(
         weights=share([*stage.parameters(), *stage.buffers()]),

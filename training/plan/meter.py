@@ -1,8 +1,8 @@
 """Counts what a step takes, tensor by tensor and product by product, while it runs on fake tensors."""
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
+from training.plan.fake_tensors import replaced
+
 aten = torch.ops.aten
-WIDE = ("layer_norm", "group_norm", "softmax")
 
 
 def _added_product(own: Tensor, one: Tensor, other: Tensor, **_: Any) -> int:
@@ -73,13 +74,19 @@ class Usage(NamedTuple):
 
     def plus(self, other: "Usage", times: float) -> "Usage":
         """With `times` another's."""
+        return weighted([self, other], [1, times], 1)
 
-        def add(one: Any, more: Any) -> Any:
-            if isinstance(one, tuple):
-                return tuple(map(add, one, more))
-            return one + times * more
 
-        return Usage(*map(add, self, other))
+def weighted(usages: Sequence[Usage], weights: Sequence[float], total: float = 0) -> Usage:
+    """The sum of usages by their weights, divided by these weights' sum or another total."""
+    total = total or sum(weights)
+
+    def mean(*numbers: Any) -> Any:
+        if isinstance(numbers[0], tuple):
+            return tuple(map(mean, *numbers))
+        return sum(weight * number for weight, number in zip(weights, numbers, strict=True)) / total
+
+    return Usage(*map(mean, *usages))
 
 
 class Meter(TorchDispatchMode):
@@ -99,12 +106,12 @@ class Meter(TorchDispatchMode):
         super().__init__()
         self.live = self.live_copies = self.operations = self.float32 = 0
         self.phase, self.peaks, self.copied = BEFORE, [0, 0, 0], [0, 0, 0]
-        self._weights = [tensor.untyped_storage() for tensor in weights]
+        self._weights = [
+            tensor.untyped_storage() for tensor in weights
+        ]  # held, so that no other gets their address
         self._own = {storage._cdata for storage in self._weights}
         self._learning = {t.untyped_storage()._cdata for t in weights if t.requires_grad}
         self._sizes: dict[int, int] = dict.fromkeys(self._own, 0)
-        self._copies: set[int] = set()
-        self._watched: dict[int, weakref.ref] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
@@ -137,22 +144,17 @@ class Meter(TorchDispatchMode):
         key = storage._cdata
         if key in self._sizes:
             return
-        self._sizes[key] = storage.nbytes()
-        self._watched[key] = weakref.ref(storage, lambda _: self._forget(key))
-        self.live += self._sizes[key]
-        if is_copy:
-            self._copies.add(key)
-            self.live_copies += self._sizes[key]
+        size = self._sizes[key] = storage.nbytes()
+        weakref.finalize(storage, self._forget, key, is_copy)
+        self.live += size
+        self.live_copies += size * is_copy
         if self.live > self.peaks[self.phase]:
             self.peaks[self.phase], self.copied[self.phase] = self.live, self.live_copies
 
-    def _forget(self, key: int) -> None:
+    def _forget(self, key: int, is_copy: bool) -> None:
         size = self._sizes.pop(key, 0)
         self.live -= size
-        if key in self._copies:
-            self._copies.discard(key)
-            self.live_copies -= size
-        self._watched.pop(key, None)
+        self.live_copies -= size * is_copy
 
 
 def _run(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -167,31 +169,23 @@ def _run(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
         return func(*args, **kwargs)
 
 
-@contextmanager
-def autocast_of_gpus() -> Iterator[None]:
+def autocast_of_gpus() -> AbstractContextManager[None]:
     """Has a CPU's autocast keep in single precision what a GPU's does and memory depends on: norms and softmax.
 
     The functions themselves are changed for a while: a mode would not reach the backward pass, where layers that
     recompute their activations must do again what they did.
     """
-    own = {name: getattr(F, name) for name in WIDE}
-    try:
-        for name, function in own.items():
-            setattr(F, name, _wide(function))
-        yield
-    finally:
-        for name, function in own.items():
-            setattr(F, name, function)
+    names = ("layer_norm", "group_norm", "softmax")
+    return replaced([(F, name, _in_float32(getattr(F, name))) for name in names])
 
 
-def _wide(function: Callable) -> Callable:
+def _in_float32(function: Callable) -> Callable:
+    def single(tensor: Tensor) -> Tensor:
+        return tensor.float() if tensor.is_floating_point() else tensor
+
     def called(*args: Any, **kwargs: Any) -> Any:
         if torch.is_autocast_enabled("cpu"):
-            args, kwargs = tuple(map(_single, args)), {key: _single(value) for key, value in kwargs.items()}
+            args, kwargs = tree_map_only(Tensor, single, (args, kwargs))
         return function(*args, **kwargs)
 
     return called
-
-
-def _single(value: Any) -> Any:
-    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

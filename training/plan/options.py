@@ -1,9 +1,10 @@
 """Options of a plan on the command line; without torch, so that a mistyped device is reported at once."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from training.plan.devices import DEVICES
+from training.devices import DEVICES
 
 UTILISATION = 0.4  # of the device's peak (assumed; the language models of arXiv 2204.02311, table 3, reach 0.21 to 0.46)
 
@@ -23,39 +24,23 @@ def parse_plan_options(argv: Sequence[str]) -> tuple[Options | None, list[str]]:
     """
     given: dict[str, str] = {}
     rest: list[str] = []
-    words = iter(argv)
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option == "--plan":
-            given[option] = value
-        elif option in ("--plan_device", "--plan_utilisation"):
-            given[option] = value if equals else next(words, "")
+    arguments = iter(argv)
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        if option in ("--plan", "--plan_device", "--plan_utilisation"):
+            given[option] = value if equals or option == "--plan" else next(arguments, "")
         else:
-            rest.append(word)
+            rest.append(argument)
     if not given:
         return None, rest
     if "--plan" not in given:
         raise ValueError(f"{next(iter(given))} is an option of a plan: give --plan as well")
     if given["--plan"]:
         raise ValueError(f"--plan takes no value, and is given {given['--plan']!r}")
-    return Options(_device(given), _utilisation(given)), rest
-
-
-def _device(given: dict[str, str]) -> str | None:
-    name = given.get("--plan_device")
-    if name is not None and name not in DEVICES:
-        raise ValueError(f"--plan_device {name!r} is not known; there is {', '.join(DEVICES)}")
-    return name
-
-
-def _utilisation(given: dict[str, str]) -> float:
-    text = given.get("--plan_utilisation", str(UTILISATION))
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise ValueError(
-            f"--plan_utilisation is a share of the device's peak, above 0 and up to 1, not {text!r}"
-        )
-    return share
+    device, text = given.get("--plan_device"), given.get("--plan_utilisation", str(UTILISATION))
+    if device not in (None, *DEVICES):
+        raise ValueError(f"--plan_device {device!r} is not known; there is {', '.join(DEVICES)}")
+    with suppress(ValueError):
+        if 0 < (utilisation := float(text)) <= 1:
+            return Options(device, utilisation), rest
+    raise ValueError(f"--plan_utilisation is a share of the device's peak, above 0 and up to 1, not {text!r}")

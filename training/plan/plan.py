@@ -4,15 +4,16 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from lightning_modules.stage_module import StageModule
+from training.devices import DEVICES, Device, default_device, memory_of, peak_of
+from training.experiment import ModulesOnly
 from training.plan.components import ComponentSize, component_sizes
-from training.plan.devices import DEVICES, Device, default_device, memory_of, peak_of
-from training.plan.fake_tensors import recomputes
+from training.plan.fake_tensors import recomputing
 from training.plan.measure import Measurement
 from training.plan.memory import Memory, memory_of_step, sharded_parameters
-from training.plan.meter import Usage
+from training.plan.meter import Usage, weighted
 from training.plan.options import Options
 from training.plan.parallelism import Parallelism, read_parallelism
-from training.plan.predecessors import ModulesOnly, PlannedPredecessors, Read
+from training.plan.predecessors import PlannedPredecessors, Read
 from training.plan.workload import Workload, workloads
 
 SPARE = 0.06  # of a device's memory: its context, libraries' workspaces, fragments between tensors (assumed)
@@ -31,28 +32,14 @@ class Work(NamedTuple):
         """All of them."""
         return self.forward + self.backward + self.recomputed
 
-    def seconds(self, peak: float, peak_float32: float) -> float:
-        """At a rate for the run's precision and another for single precision, both fully used."""
-        return (self.total - self.float32) / peak + self.float32 / peak_float32
-
-
-class Speed(NamedTuple):
-    """Operations a second of the device, of which training reaches a share, and what a run comes to."""
-
-    work: Work
-    peak: float
-    peak_float32: float
-    utilisation: float
-    steps: int
-
-    @property
-    def hours(self) -> float:
-        """Of the run."""
-        return self.steps * self.work.seconds(self.peak, self.peak_float32) / self.utilisation / 3600
-
 
 class Plan(NamedTuple):
-    """All that is printed of a run; `speed` is None where only memory was asked for."""
+    """All that is printed of a run.
+
+    Attributes:
+        rates: operations a second of the device, in the run's precision and in single precision.
+        work: of a step; None where only memory was asked for.
+    """
 
     name: str
     components: list[ComponentSize]
@@ -60,14 +47,27 @@ class Plan(NamedTuple):
     load: Workload
     memory: Memory
     device: Device
-    room: float
-    speed: Speed | None
+    rates: tuple[float, float]
+    utilisation: float
+    work: Work | None
     notes: list[str]
+
+    @property
+    def room(self) -> float:
+        """Bytes of the device."""
+        return memory_of(self.device)
 
     @property
     def fits(self) -> bool:
         """Whether a device holds it, with something to spare."""
         return self.memory.total <= (1 - SPARE) * self.room
+
+    @property
+    def hours(self) -> float:
+        """Of the run, at a share of the device's rates."""
+        rate, single = self.rates
+        seconds = (self.work.total - self.work.float32) / rate + self.work.float32 / single
+        return self.parallelism.steps * seconds / self.utilisation / 3600
 
 
 def plan_run(modules: ModulesOnly, read: Read, options: Options, only_memory: bool = False) -> Plan:
@@ -85,28 +85,25 @@ def plan_run(modules: ModulesOnly, read: Read, options: Options, only_memory: bo
     """
     stage, data = modules.model, modules.datamodule
     parallelism, notes = configure(modules, read)
+    device = DEVICES[options.device or default_device(str(modules.config.trainer.accelerator))]
     sharded = sharded_parameters(stage, parallelism)
     measurement = Measurement(stage, data.image_size, parallelism.precision, sharded)
     mean, largest = workloads(data, stage.model)
-    shares = _phase_shares(stage, parallelism.steps)
+    starts = [start for start in stage.phase_starts if start < parallelism.steps]
+    lengths = [end - start for start, end in zip(starts, [*starts[1:], parallelism.steps], strict=True)]
 
-    def usages(load: Workload, checkpointing: bool = True) -> list[Usage]:
-        found = []
-        for start in shares:
-            stage.trainer.global_step = start
-            found.append(measurement.usage(load, checkpointing))
-        return found
+    most, work = [measurement.usage(largest, start) for start in starts], None
 
-    most = usages(largest)
-    memories = [memory_of_step(stage, parallelism, sharded, usage) for usage in most]
-    device = DEVICES[options.device or default_device(str(modules.config.trainer.accelerator))]
-    speed = None
+    def mean_usage(checkpointing: bool = True) -> Usage:
+        found = [measurement.usage(mean, start, checkpointing) for start in starts]
+        return weighted(found, lengths)
+
     if not only_memory:
-        usual = most if mean == largest else usages(mean)
-        kept = usages(mean, checkpointing=False) if recomputes(stage) else usual
-        work = _work(list(shares.values()), usual, kept, parallelism.accumulate)
-        peaks = peak_of(device, parallelism.precision), peak_of(device, "32-true")
-        speed = Speed(work, *peaks, options.utilisation, parallelism.steps)
+        usual = weighted(most, lengths) if mean == largest else mean_usage()
+        kept = mean_usage(checkpointing=False) if recomputing(stage) else usual
+        numbers = usual.forward, kept.backward, usual.backward - kept.backward, usual.float32
+        work = Work(*(parallelism.accumulate * number for number in numbers))
+    memories = [memory_of_step(stage, parallelism, sharded, usage) for usage in most]
     return Plan(
         name=modules.config.name,
         components=component_sizes(stage),
@@ -114,8 +111,9 @@ def plan_run(modules: ModulesOnly, read: Read, options: Options, only_memory: bo
         load=mean,
         memory=max(memories, key=lambda memory: memory.total),
         device=device,
-        room=memory_of(device),
-        speed=speed,
+        rates=(0, 0) if only_memory else (peak_of(device, parallelism.precision), peak_of(device, "32-true")),
+        utilisation=options.utilisation,
+        work=work,
         notes=notes,
     )
 
@@ -130,36 +128,8 @@ def configure(modules: ModulesOnly, read: Read) -> tuple[Parallelism, list[str]]
     if not isinstance(stage, StageModule) or type(stage).loss is StageModule.loss:
         raise ValueError(f"a {type(stage).__name__} is not planned: it has no loss(batch)")
     parallelism = read_parallelism(modules.config.trainer, stage, data.batches_per_epoch)
-    trainer = SimpleNamespace(
-        max_steps=parallelism.steps,
-        precision=parallelism.precision,
-        datamodule=data,
-        world_size=parallelism.world,
-        ckpt_path=None,
-        global_step=0,
-    )
-    predecessors = PlannedPredecessors(read)
-    predecessors.configure(stage, trainer)
-    return parallelism, predecessors.notes
-
-
-def _phase_shares(stage: StageModule, steps: int) -> dict[int, float]:
-    """The share of a run's steps of each phase, by its first step."""
-    starts = [start for start in stage.phase_starts if start < steps]
-    ends = [*starts[1:], steps]
-    return {start: (end - start) / steps for start, end in zip(starts, ends, strict=True)}
-
-
-def _work(shares: list[float], usual: list[Usage], kept: list[Usage], times: int) -> Work:
-    """Of a step; what is recomputed is what the backward pass takes more with checkpointing than without."""
-
-    def mean(numbers: list[float]) -> float:
-        return times * sum(share * number for share, number in zip(shares, numbers, strict=True))
-
-    backward = mean([usage.backward for usage in kept])
-    return Work(
-        forward=mean([usage.forward for usage in usual]),
-        backward=backward,
-        recomputed=mean([usage.backward for usage in usual]) - backward,
-        float32=mean([usage.float32 for usage in usual]),
-    )
+    about = SimpleNamespace(datamodule=data, ckpt_path=None, global_step=0)
+    about.max_steps, about.world_size = parallelism.steps, parallelism.world
+    about.precision, predecessors = parallelism.precision, PlannedPredecessors(read)
+    predecessors.configure(stage, about)
+    return parallelism, list(predecessors.notes)

@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningModule
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from webdataset.shardlists import expand_urls
 
@@ -16,22 +17,8 @@ from lightning_modules.predecessor import Predecessors, config_producing
 from lightning_modules.stage_module import StageModule
 from models.model_folder import COMPONENTS, load_components
 from models.prompts import Prompts
+from training.experiment import ModulesOnly
 from training.plan.published import FOLDER, blank_text_tokenizer, kept_config
-
-
-class ModulesOnly(Protocol):
-    """A parsed command line whose module and data are there, with nothing configured.
-
-    Attributes:
-        config: all settings, `trainer` among them.
-        model: the stage.
-        datamodule: its data.
-    """
-
-    config: Any
-    model: StageModule
-    datamodule: LightningDataModule
-
 
 Read = Callable[[list[str]], ModulesOnly]  # a command line, as train.py takes it
 
@@ -46,14 +33,14 @@ class PlannedPredecessors(Predecessors):
         read: builds the modules of another command line.
 
     Attributes:
-        notes: what was planned otherwise than by its folder or name.
+        notes: what was planned otherwise than by its folder or name, in order.
     """
 
     weights = False
 
     def __init__(self, read: Read) -> None:
         self.read = read
-        self.notes: list[str] = []
+        self.notes: dict[str, None] = {}
         self.loaded: dict[str, dict[str, Any]] = {}
         self.open: list[str] = []
 
@@ -67,9 +54,8 @@ class PlannedPredecessors(Predecessors):
         if folder not in self.loaded:
             is_there = (Path(folder) / "illume.json").is_file()
             with torch.device("meta"):
-                self.loaded[folder] = (
-                    load_components(folder, weights=False) if is_there else self._plan(folder)
-                )
+                read = partial(load_components, weights=False) if is_there else self._plan
+                self.loaded[folder] = read(folder)
         found = self.loaded[folder]
         return {name: copy.deepcopy(found[name]) for name in names or found}
 
@@ -77,7 +63,7 @@ class PlannedPredecessors(Predecessors):
         """A published model's own name, or the folder that stands in for it."""
         if (kept := kept_config(source)) is None:
             return source
-        self._note(f"{source} is planned by the config kept here: the hub does not answer")
+        self.notes.setdefault(f"{source} is planned by the config kept here: the hub does not answer")
         return str(FOLDER / kept["folder"])
 
     def replacing_tokenizer(self, source: str) -> PreTrainedTokenizerBase | None:
@@ -111,11 +97,6 @@ class PlannedPredecessors(Predecessors):
             raise FileNotFoundError(f"{folder} is not there, and no recipe makes it ({recipe})") from error
         self.configure(stage)
         self.open.pop()
-        self._note(f"{folder} is not there: planned from {recipe}, which makes it")
+        self.notes.setdefault(f"{folder} is not there: planned from {recipe}, which makes it")
         names = (*COMPONENTS, "text_tokenizer", "generation", "prompts")
-        components = {name: getattr(stage.model, name) for name in names}
-        return {name: component for name, component in components.items() if component is not None}
-
-    def _note(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
+        return {name: own for name in names if (own := getattr(stage.model, name)) is not None}

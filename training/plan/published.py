@@ -24,7 +24,9 @@ def kept_config(name: str) -> dict[str, Any] | None:
     tokenizer, special ones and chat template.
     """
     kept = json.loads((FOLDER / "index.json").read_text(encoding="utf-8")).get(name)
-    return None if kept is None or Path(name).is_dir() or _is_cached(name) or hub_answers() else kept
+    files = ("config.json", "unet/config.json")
+    is_cached = any(isinstance(try_to_load_from_cache(name, file), str) for file in files)
+    return None if kept is None or Path(name).is_dir() or is_cached or hub_answers() else kept
 
 
 def blank_text_tokenizer(size: int, special: Sequence[str] = ()) -> PreTrainedTokenizerFast:
@@ -37,16 +39,10 @@ def blank_text_tokenizer(size: int, special: Sequence[str] = ()) -> PreTrainedTo
     pieces = [*special, *(f"piece {number}" for number in range(size - len(special)))]
     model = models.WordLevel({piece: id_ for id_, piece in enumerate(pieces)}, unk_token=pieces[-1])
     tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
-    )
+    split = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(split)
     ends = {"bos_token": special[0], "eos_token": special[-1]} if special else {}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=[*special], **ends)
-
-
-def _is_cached(name: str) -> bool:
-    files = ("config.json", "unet/config.json")
-    return any(isinstance(try_to_load_from_cache(name, file), str) for file in files)
 
 
 @cache

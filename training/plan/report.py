@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from training.devices import GIB
+from training.experiment import ModulesOnly
 from training.plan.advice import Advice, Arguments, advise
-from training.plan.devices import GIB
 from training.plan.options import Options
 from training.plan.parallelism import AUTO
 from training.plan.plan import SPARE, Plan, plan_run
-from training.plan.predecessors import ModulesOnly, Read
+from training.plan.predecessors import Read
 from training.plan.workload import SLICES
 
 MEMORY = (  # fields of `Memory`, their names, and notes
@@ -21,11 +22,7 @@ MEMORY = (  # fields of `Memory`, their names, and notes
     ("update", "optimizer's step", "one copy of what learns, when what is in brackets is gone"),
 )
 DURING = ("gathered", "copies", "activations")  # in brackets where they are gone before the peak
-SPREAD = {
-    "single": "",
-    "ddp": ", a whole model on each",
-    "fsdp2": ", the language model spread over them",
-}
+SPREAD = {"ddp": ", a whole model on each", "fsdp2": ", the language model spread over them"}
 
 
 def plan_report(modules: ModulesOnly, read: Read, argv: Sequence[str], options: Options) -> str:
@@ -47,14 +44,8 @@ def plan_report(modules: ModulesOnly, read: Read, argv: Sequence[str], options: 
 
 def report(plan: Plan, advice: Advice | None) -> str:
     """All lines of a plan."""
-    blocks = [
-        _head(plan),
-        _components(plan),
-        _memory(plan),
-        _step(plan),
-        _verdict(plan, advice),
-        _notes(plan),
-    ]
+    blocks = [block(plan) for block in (_head, _components, _memory, _step)]
+    blocks += [_verdict(plan, advice), _notes(plan)]
     return "\n\n".join("\n".join(block) for block in map(list, blocks) if block)
 
 
@@ -70,17 +61,13 @@ def _head(plan: Plan) -> Iterator[str]:
     how = plan.parallelism
     yield f"{plan.name}: a plan, nothing is built and nothing was run"
     nodes = f"{how.nodes} x " if how.nodes > 1 else ""
-    yield f"{nodes}{how.devices} x {plan.device.title}{SPREAD[how.strategy]}, {how.precision}"
+    yield f"{nodes}{how.devices} x {plan.device.title}{SPREAD.get(how.strategy, '')}, {how.precision}"
 
 
 def _components(plan: Plan) -> Iterator[str]:
-    sizes = [(size.name, size.count, size.learning) for size in plan.components]
-    sizes.append(
-        ("all", sum(size.count for size in plan.components), sum(s.learning for s in plan.components))
-    )
-    rows = [
-        (name, f"{count:,}", f"{learning:,}", f"{learning / count:7.2%}") for name, count, learning in sizes
-    ]
+    _, counts, learning = zip(*plan.components, strict=True)
+    sizes = [*plan.components, ("all", sum(counts), sum(learning))]
+    rows = [(name, f"{all_:,}", f"{some:,}", f"{some / all_:7.2%}") for name, all_, some in sizes]
     yield from _table([("component", "parameters", "learning", ""), *rows])
 
 
@@ -89,11 +76,9 @@ def _memory(plan: Plan) -> Iterator[str]:
     rows = [("on each device", "GiB", "")]
     updating = memory.update > memory.gathered + memory.copies + memory.activations
     for field, name, note in MEMORY:
-        size = getattr(memory, field)
-        if not size or (field == "update" and not updating):
-            continue
-        aside = updating and field in DURING
-        rows.append((name, f"({_gib(size)})" if aside else f"{_gib(size)} ", note))
+        if (size := getattr(memory, field)) and (field != "update" or updating):
+            aside = updating and field in DURING
+            rows.append((name, f"({_gib(size)})" if aside else f"{_gib(size)} ", note))
     room = f"of {plan.room / GIB:.1f} GiB" + (", while the optimizer steps" if updating else "")
     yield from _table([*rows, ("at most", f"{_gib(memory.total)} ", room)])
 
@@ -104,8 +89,8 @@ def _gib(size: float) -> str:
 
 def _step(plan: Plan) -> Iterator[str]:
     how, load = plan.parallelism, plan.load
-    times = how.world * how.accumulate
-    factors = f"{how.world} x {how.accumulate} x {load.rows}"
+    times, factors = how.world * how.accumulate, f"{how.world} x {how.accumulate} x {load.rows}"
+    counts: list[tuple[str, float, str]] = [("images", load.rows, factors)]
     if load.length:
         counts = [
             ("tokens", load.rows * load.length, f"{factors} rows of {load.length:,}"),
@@ -113,23 +98,19 @@ def _step(plan: Plan) -> Iterator[str]:
             ("images seen", load.seen, "each slice is one"),
             ("images drawn", load.drawn, ""),
         ]
-    else:
-        counts = [("images", load.rows, factors)]
-    rows = [("each step", "", "")]
-    rows += [(name, f"{count * times:,.0f}", note) for name, count, note in counts if count]
-    if plan.speed is not None:
-        work = plan.speed.work
+    rows = [(name, f"{count * times:,.0f}", note) for name, count, note in counts if count]
+    if (work := plan.work) is not None:
         unit, size = ("TFLOP", 1e12) if work.total > 1e12 else ("GFLOP", 1e9)
-        mixed = 0 < work.float32 < work.total and "mixed" in how.precision
+        mixed = work.float32 < work.total and "mixed" in how.precision
         lines = [
             (f"{unit} a device", work.total, ""),
             ("  forward", work.forward, ""),
             ("  backward", work.backward, ""),
-            ("  recomputed", max(0.0, work.recomputed), "by checkpointing"),
+            ("  recomputed", work.recomputed, "by checkpointing"),
             ("  in float32", work.float32 * mixed, "of these: codes and frozen features"),
         ]
-        rows += [(name, f"{count / size:,.1f}", note) for name, count, note in lines if count]
-    yield from _table(rows)
+        rows += [(name, f"{count / size:,.1f}", note) for name, count, note in lines if count > 0]
+    yield from _table([("each step", "", ""), *rows])
 
 
 def _verdict(plan: Plan, advice: Advice | None) -> Iterator[str]:
@@ -138,13 +119,12 @@ def _verdict(plan: Plan, advice: Advice | None) -> Iterator[str]:
         yield f"Fits: {_gib(limit - total)} GiB are left, beside the {SPARE:.0%} that is kept free."
     else:
         yield f"Does not fit: {_gib(total - limit)} GiB too much, {SPARE:.0%} of the device kept free."
-    if advice is not None:
-        yield from advice.lines()
-    if (speed := plan.speed) is not None:
-        rate = f"{speed.utilisation:.0%} of {speed.peak / 1e12:,.4g} TFLOPS (--plan_utilisation)"
-        if speed.work.float32 and speed.peak != speed.peak_float32:
-            rate += f", {speed.peak_float32 / 1e12:,.4g} in float32"
-        yield f"{speed.hours:,.1f} hours for {speed.steps:,} steps at {rate}."
+    yield from () if advice is None else advice.lines()
+    if plan.work is not None:
+        rate, single = plan.rates
+        text = f"{plan.utilisation:.0%} of {rate / 1e12:,.4g} TFLOPS (--plan_utilisation)"
+        text += f", {single / 1e12:,.4g} in float32" if plan.work.float32 and rate != single else ""
+        yield f"{plan.hours:,.1f} hours for {plan.parallelism.steps:,} steps at {text}."
 
 
 def _notes(plan: Plan) -> Iterator[str]:

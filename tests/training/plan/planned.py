@@ -32,7 +32,7 @@ def language_stage(device: str = "cpu", muon: tuple[str, ...] = ()) -> LanguageM
     frozen = {"encoder": tiny.encoder, "tokenizer": tiny.tokenizer}
     frozen = {name: component.requires_grad_(False).to(device) for name, component in frozen.items()}
     stage.model = Illume(**frozen, language=language, text_tokenizer=tiny.text_tokenizer)
-    stage._trainer = SimpleNamespace(max_steps=10)
+    stage._trainer = SimpleNamespace(max_steps=10, global_step=0)
     return stage
 
 
@@ -45,7 +45,7 @@ def usage(
     stage: LanguageModule, load: Workload = LOAD, precision: str = "32-true", checkpointing: bool = True
 ) -> Usage:
     """What a plan counts for a micro-batch."""
-    return Measurement(stage, 48, precision, set()).usage(load, checkpointing)
+    return Measurement(stage, 48, precision, set()).usage(load, checkpointing=checkpointing)
 
 
 @functools.cache

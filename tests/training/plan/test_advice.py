@@ -3,7 +3,7 @@
 import pytest
 
 import train
-from training.plan import devices
+from training import devices
 from training.plan.advice import _spread, advise
 from training.plan.options import Options
 from training.plan.plan import plan_run

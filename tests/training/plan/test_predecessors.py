@@ -22,5 +22,5 @@ def test_a_missing_folder_is_planned_from_its_recipe_without_weights(tmp_path, m
     assert all(parameter.is_meta for parameter in stage.parameters())
     assert len(stage.text_tokenizer) == 600, "language.yaml's size; its shards are not here"
     folder = "runs/playground/language/model"
-    assert predecessors.notes == [f"{folder} is not there: planned from language.yaml, which makes it"]
+    assert list(predecessors.notes) == [f"{folder} is not there: planned from language.yaml, which makes it"]
     assert predecessors.load(stage, folder, "language").keys() == {"language"}
