@@ -78,9 +78,7 @@ class PackedBatch:
     see_images: Tensor  # index into `images` of each See block; -1 where its features are in `see_features`
     draw_images: Tensor  # index into `drawn` of each Draw block; -1 where its codes stand in `ids`
     see_features: Tensor  # (k, N, F) of those See blocks, in order
-    code_images: (
-        Tensor  # (K, 3, h, w) uint8: what is drawn, where it is of another size than what is seen; else none
-    )
+    code_images: Tensor  # (K, 3, h, w) uint8: what is drawn, where its size is another than of what is seen
 
     @property
     def drawn(self) -> Tensor:

@@ -47,9 +47,7 @@ def read_template_turns(tokenizer: PreTrainedTokenizerBase, source: str, today: 
             f"the tokenizer of {source} has no chat template: set `turns` to vicuna, if it is one, "
             "or to own, for special tokens of our own"
         )
-    tokens = {
-        name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
-    }
+    tokens = {name: own for name, own in tokenizer.special_tokens_map.items() if isinstance(own, str)}
     text = render_template(tokenizer.chat_template, _dialogue(MARKERS), tokens, source, today)
     between = []
     for marker in MARKERS:
@@ -141,11 +139,8 @@ def _dialogue(messages: Sequence[str]) -> list[dict[str, str]]:
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str, special: bool = False) -> list[int]:
     """With the template's own special tokens read as such, or as text."""
-    return (
-        tokenizer(text, add_special_tokens=False, split_special_tokens=not special)["input_ids"]
-        if text
-        else []
-    )
+    encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=not special)
+    return encoded["input_ids"] if text else []
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

@@ -29,13 +29,8 @@ def can_fuse(trunk: Any) -> bool:
         return False
     if set(kinds) != {"full_attention"} or (windowed and type(trunk).__name__ == "MistralModel"):
         return False
-    named = [
-        pair
-        for layer in trunk.layers
-        for own in (layer.self_attn, layer.mlp)
-        for pair in own.named_children()
-    ]
-    return all(type(module) is nn.Linear for name, module in named if name.endswith("_proj"))
+    named = [pair for own in trunk.layers for pair in own.named_modules() if pair[0].endswith("_proj")]
+    return all(type(module) is nn.Linear for _, module in named)
 
 
 def may_copy_weights(trunk: nn.Module) -> bool:
@@ -72,9 +67,8 @@ class FusedDecoder:
         self.norm = trunk.norm.weight
         copied = may_copy_weights(trunk)
         self.layers = [_fuse(layer, self.eps, copied) for layer in trunk.layers]
-        self.keys, self.values = (
-            [F.pad(own, (0, 0, 0, room)) for own in kind] for kind in (prefix.keys, prefix.values)
-        )
+        self.keys = [F.pad(own, (0, 0, 0, room)) for own in prefix.keys]
+        self.values = [F.pad(own, (0, 0, 0, room)) for own in prefix.values]
         self.filled = real.shape[1]
         self.written: Any = 0  # a tensor in a CUDA graph
         like = prefix.keys[0]

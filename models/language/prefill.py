@@ -98,13 +98,10 @@ class Prefill:
 
     def _run(self, embedded: Tensor, documents: Tensor, see_blocks: Tensor, positions: Tensor) -> Tensor:
         """Runs embedded tokens (B, T, D) through the trunk, (B, T) each of what lays them out -> (B, D) of the last."""
-        trunk, first, new = (
-            self.model.trunk,
-            self.layout.documents.shape[1],
-            (documents, see_blocks, positions),
-        )
-        grown = (torch.cat(pair, 1) for pair in zip(self.layout[:3], new, strict=True))
-        self.layout = layout = TokenLayout(*grown, None, self.model.attend)
+        trunk, first = self.model.trunk, self.layout.documents.shape[1]
+        new = documents, see_blocks, positions
+        grown = [torch.cat(pair, 1) for pair in zip(self.layout[:3], new, strict=True)]
+        self.layout = layout = TokenLayout(grown[0], grown[1], grown[2], None, self.model.attend)
 
         def mask(window: int | None) -> Tensor:
             return additive_mask(attention_mask(layout, window, first), embedded.dtype)

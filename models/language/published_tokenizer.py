@@ -66,10 +66,8 @@ def _missing(folder: Path) -> str:
     for name, what in MISSING.items():
         if path := next(iter(sorted(folder.glob(name))), None):
             return f"the tokenizer of {folder} ({path.name}) does not load: {what}"
-    return (
-        f"the tokenizer of {folder} does not load: it has no tokenizer: tokenizer.json or tokenizer.model, and "
-        "tokenizer_config.json, are missing"
-    )
+    files = "tokenizer.json or tokenizer.model, and tokenizer_config.json"
+    return f"the tokenizer of {folder} does not load: it has no tokenizer: {files}, are missing"
 
 
 def _as_sentencepiece(

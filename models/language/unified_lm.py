@@ -102,7 +102,8 @@ class UnifiedLM(Component):
         self.trunk.get_input_embeddings().requires_grad_(False)  # never used: see NO_TEXT_ROWS
         self.vocabulary = Vocabulary(text_size, codes)
         self.turns = Turns.of(turns, self.vocabulary)
-        self._stop_ids = check_stop_ids(stop_ids, text_size)
+        # the ids that end an answer; the turns' own comes first
+        self.stop_ids = tuple(dict.fromkeys((self.turns.stop, *check_stop_ids(stop_ids, text_size))))
         self.see_tokens, self.draw_tokens = see_tokens, draw_tokens
         self.attend, self.backend = attend, backend
         self.text_embedding, self.text_head = _rows(text_size, width), _rows(text_size, width)
@@ -110,11 +111,6 @@ class UnifiedLM(Component):
         self.vision_embedding, self.vision_head = _rows(vision_size, width), _rows(vision_size, width)
         self.position_embedding = _rows(draw_tokens, width) if position_embedding else None
         self.adapter = new_adapter(feature_width, width)
-
-    @property
-    def stop_ids(self) -> tuple[int, ...]:
-        """The ids that end an answer; the turns' own comes first."""
-        return tuple(dict.fromkeys((self.turns.stop, *self._stop_ids)))
 
     @property
     def context(self) -> int:

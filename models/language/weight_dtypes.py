@@ -1,7 +1,7 @@
 """Weights that learn are kept in single precision, and of those that do not only the matrices may be kept in a half.
 
 An AdamW step at the rates of these stages moves a weight by less than half of what bfloat16 tells apart, so most updates
-of a weight kept in it round away (docs/decisions/). Products are in half precision by autocast all the same.
+of a weight kept in it round away (docs/decisions/training.md). Products are in half precision by autocast all the same.
 """
 
 from collections.abc import Iterator
@@ -53,12 +53,13 @@ def half_dtypes(language: nn.Module) -> set[torch.dtype]:
 @contextmanager
 def drawing_precision(language: UnifiedLM | None) -> Iterator[None]:
     """While it lasts a model of two dtypes is all in the half, to draw and answer in; all is restored exactly."""
-    half = set() if language is None else half_dtypes(language)
-    single = [p for p in language.parameters() if p.dtype == torch.float32] if half else []
+    half = None if language is None else next(iter(half_dtypes(language)), None)
+    parameters = [] if language is None or half is None else language.parameters()
+    single = [p for p in parameters if p.dtype == torch.float32]
     kept = [parameter.data for parameter in single]
     try:
         for parameter in single:
-            parameter.data = parameter.data.to(next(iter(half)))
+            parameter.data = parameter.data.to(half)
         yield
     finally:
         for parameter, data in zip(single, kept, strict=True):
