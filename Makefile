@@ -42,7 +42,7 @@ test: install $(FIDELITY)/.installed $(PEERS)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 	PYTHONPATH=$(FIDELITY):$(PEERS) $(BIN)/python -m pytest -q -n 2 --dist loadfile \
 	  tests/evals/fidelity tests/callbacks/test_fidelity.py tests/benchmarks/test_quantizer.py \
-	  tests/benchmarks/test_training.py tests/benchmarks/test_gpu_check.py tests/models/language/test_lora.py \
+	  tests/benchmarks/test_training.py tests/benchmarks/test_gpu_checks.py tests/models/language/test_lora.py \
 	  tests/lightning_modules/test_frozen_dtype.py
 
 # Every benchmark, each in a process of its own; writes docs/results/bench/ and docs/understand/performance.md. Let nothing run beside.

@@ -14,7 +14,7 @@ from evals.reports import compare, table
 from evals.reports.report import write_report
 from judges.assessment import Assessment, Verdict
 from judges.judge import Unjudged
-from self_enhancement.report import RoundShown, write_enhancement_report
+from self_enhancement.report import RoundReport, write_enhancement_report
 
 SCRIPT = "<script>document.title='PWNED'</script><img src=x onerror=\"document.title='PWNED'\">"
 QUOTES = "\" onmouseover=document.title='PWNED' autofocus onfocus=alert(1) x=\"'><svg onload=document.title='PWNED'>"
@@ -122,7 +122,7 @@ def test_a_page_of_self_enhancement_of_hostile_rounds(tmp_path: Path) -> None:
     }
     image = torch.zeros(3, 48, 48, dtype=torch.uint8)
     own = [(True, 0.5), (False, 0.5)]
-    shown = RoundShown(
+    shown = RoundReport(
         summary, [SCRIPT, QUOTES], lambda i: image, [opinion, Unjudged(QUOTES)], [True, False], own
     )
     scores = {SCRIPT: 1.0, QUOTES: float("nan")}

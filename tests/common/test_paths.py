@@ -75,7 +75,8 @@ def test_a_path_of_a_module_is_expanded(home: Path) -> None:
 def test_a_config_with_a_tilde_equals_the_one_with_the_path(home: Path) -> None:
     old = {"data": {"init_args": {"shards": ["~/d/a"]}}, "runs_dir": "~/r"}
     assert (
-        config_differences(old, {"data": {"init_args": {"shards": [f"{home}/d/a"]}}, "runs_dir": f"{home}/r"}) == []
+        config_differences(old, {"data": {"init_args": {"shards": [f"{home}/d/a"]}}, "runs_dir": f"{home}/r"})
+        == []
     )
     assert config_differences(old, {"data": {"init_args": {"shards": [f"{home}/d/b"]}}}) != []
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from common.checks import check_text
 from evals.prompt_file import read_prompt_lines, read_prompts
 
 ODD = [
@@ -49,25 +48,3 @@ def test_control_characters_are_named_with_their_line(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_bytes(b"fine\na\x1b[2Jb\n")
     with pytest.raises(ValueError, match=r"p\.txt:2 holds U\+001B \(escape\) at letter 2"):
         read_prompt_lines(tmp_path / "p.txt", "it")
-
-
-@pytest.mark.parametrize("text", ["what shape ?\nA. circle\r\nB. star", *ODD, "é\u0301", "\u202bשלום\u202c"])
-def test_breaks_joiners_and_every_space_are_accepted(text: str) -> None:
-    assert check_text(text) == text == check_text(text, "here")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a\0b", r"the text holds U\+0000 \(NUL\) at letter 2"),
-        ("a\x07", r"U\+0007 \(bell\)"),
-        ("\x9b31m", r"U\+009B \(a control character\) at letter 1"),
-        ("a\x7f", r"U\+007F \(delete\)"),
-        ("a\udc80", r"U\+DC80 \(half of a surrogate pair\)"),
-        (" \u3000\n", "the text is empty"),
-    ],
-)
-def test_control_characters_are_refused_by_name(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message) as error:
-        check_text(text)
-    assert str(error.value).isprintable()

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 import train
-from evals.options import build_parser
-from experiments import ablate, processes
+from experiments import ablate
 from tests.fixtures import tiny_illume
 from training.experiment import Experiment
 
@@ -117,51 +116,6 @@ def test_a_run_that_fails_is_told_with_its_last_line(folder, capsys):
     assert stop.value.code == 2 and "plain-3 failed: " in told and "plain-3.log" in told
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("# none\nextends: [a.yaml]\n", "is no ablation: it needs `arms:`"),
-        (YAML.replace("seeds", "sedes"), "has the key 'sedes'"),
-        (
-            YAML.replace("gain_of: more", "gain_of: less"),
-            "gain_of is 'less', which is none of its arms plain, more",
-        ),
-        (YAML.replace("plain.yaml", "gone.yaml"), "names 'gone.yaml', and there is no such config"),
-        (YAML.replace("[3, 5]", "[3, 3]"), "each once"),
-        (
-            YAML.replace("paper: self-enhancement", "paper: selfies"),
-            "paper is 'selfies', which is no section of",
-        ),
-        (YAML.replace("paper: self-enhancement", "paper: about"), "paper is 'about', which is no section of"),
-        (YAML.replace("[3, 5]", "[3, 5"), "is not valid YAML"),
-        (YAML.replace("[3, 5]", "3"), "seeds: 1 to 11 whole numbers"),
-        (YAML.replace("[3, 5]", "[]"), "seeds: 1 to 11 whole numbers"),
-        (YAML.replace("plain: plain.yaml", "plain: null"), "is no ablation: it needs `arms:`"),
-        (YAML.replace("{samples: 4, assess: true}", "[samples]"), "evals must hold 'key: value' lines"),
-        (YAML.replace("samples: 4", "sampels: 4"), "unrecognized arguments: --sampels 4"),
-        (YAML.replace("samples: 4", "samples: many"), "'many' is not a whole number"),
-        (YAML.replace("samples: 4", "model: other"), "evals has 'model', which an ablation gives itself"),
-        (YAML + "measured: {plain: vqa}\n", "measured, plain: a list of codebook"),
-        (YAML + "measured: {plain: [vqaa]}\n", "measured, plain: a list of codebook"),
-        (YAML.replace("gain_of: more", "gain_of: [more]"), "gain_of is ['more'], which is none of its arms"),
-        (YAML + "measured: {les: [vqa]}\n", "measured names 'les', which is no arm"),
-    ],
-)
-def test_what_is_no_ablation_is_one_line(folder, capsys, text, told):
-    (folder / "small.yaml").write_text(text)
-    with pytest.raises(SystemExit) as stop:
-        ablate.main([str(folder / "small.yaml")])
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert stop.value.code == 2 and len(lines) == 1 and told in lines[0]
-
-
-def test_the_ablations_that_come_along_can_be_read():
-    for name in ("self_enhancement", "joint"):
-        found = ablate.read_ablation(ablate.CONFIGS / "ablations" / f"{name}.yaml")
-        build_parser().parse_args(["--model", "x", *found.options])
-        assert len(found.pairs) == 3 and found.seeds == [0, 1, 2] and ablate.paper_table(found.paper)
-
-
 def test_training_an_ablation_names_the_command_that_runs_it(capsys):
     with pytest.raises(SystemExit) as stop:
         train.main(["--config", "ablations/joint.yaml"])
@@ -184,7 +138,7 @@ def test_what_is_random_in_an_arm_follows_its_seed(arm):
     command = train.parse(["--config", f"ablations/{arm}.yaml", "--seed_everything", "7"])
     settings = Parsed(*command).settings
     seeds = [settings["data"]["init_args"]["seed"]]
-    seeds += [callback["init_args"]["seed"] for callback in settings["trainer"]["callbacks"]]
+    seeds += [callback["init_args"]["round"]["seed"] for callback in settings["trainer"]["callbacks"]]
     assert set(seeds) == {7} and len(seeds) == (1 if arm.startswith("joint") else 2)
 
 
@@ -203,18 +157,6 @@ def test_a_folder_is_not_written_over(folder, calls, capsys):
         ablate.main([str(folder / "small.yaml"), "--out", str(folder / "results")])
     assert stop.value.code == 2 and "name a file" in capsys.readouterr().err
     assert (folder / "results/kept.json").is_file() and not calls
-
-
-def test_a_run_belongs_to_one_process(folder):
-    (folder / "runs").mkdir()
-    with (
-        processes.run_lock(folder / "runs/plain-3"),
-        pytest.raises(ValueError, match="still worked on"),
-        processes.run_lock(folder / "runs/plain-3"),
-    ):
-        pass
-    with processes.run_lock(folder / "runs/plain-3"):
-        pass
 
 
 def test_one_that_is_ended_takes_its_runs_with_it(folder):

@@ -5,11 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 import train
-from common.checks import check_run_name
-from common.environment import refuse_secrets
 from tests.common.test_safe_yaml import BOMB
 from tests.tiny import BASE, error_of, write
 from training import configs
@@ -119,13 +116,6 @@ def test_a_run_stays_below_runs_dir(name: str, capsys: pytest.CaptureFixture, tm
     assert sorted(tmp_path.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    "name", ["stage1", "illume_7b/stage1", "v1.2 (new)", "größe", "x=1,y=2", "-x", "...a"]
-)
-def test_usual_names_pass(name: str) -> None:
-    check_run_name(name)
-
-
 def test_a_config_with_a_model_is_no_overlay_wherever_it_lies(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -173,13 +163,6 @@ def test_secrets_of_the_environment_reach_no_run(
         said = error_of(capsys, *argv)
         assert "would be written into the run's config.yaml" in said and "sk-0" not in said
     assert not Path("runs").exists()
-
-
-def test_other_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WHERE", "here")
-    refuse_secrets()
-    assert OmegaConf.create({"a": "${oc.env:WHERE}", "b": "${oc.env:NOWHERE,there}"}).a == "here"
-    assert OmegaConf.create({"b": "${oc.env:NOWHERE,there}"}).b == "there"
 
 
 def test_bombs_on_the_command_line_are_told_at_once(capsys: pytest.CaptureFixture) -> None:

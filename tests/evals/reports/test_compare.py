@@ -8,7 +8,6 @@ import pytest
 import torch
 import yaml
 
-from common.settings import differing_keys, flatten
 from evals.reports.compare import main
 from models.unified import Illume
 from tests.evals.page import Page
@@ -124,9 +123,3 @@ def test_names_are_never_markup() -> None:
     main(["one", "<b>two"])
     page = Page(Path("compare.html").read_text())
     assert "<b>two" in page.text and "val/<i>" in page.text
-
-
-def test_settings_are_flat_and_differ_by_key() -> None:
-    one, other = {"a": {"b": 1, "c": {}}, "d": [1]}, {"a": {"b": 2}, "d": [1], "e": None}
-    assert flatten(one) == {"a.b": 1, "a.c": {}, "d": [1]}
-    assert differing_keys(flatten(one), flatten(other)) == ["a.b", "a.c"]

@@ -16,6 +16,7 @@ from experiments.sweep import claims, dry_run, page, store, trial_run, worker
 
 ROOT = Path(sweep.__file__).parent
 STEPS = 8
+COMMAND = ["--config", "small.yaml"]
 WRITE_SWEEP = page.write_sweep
 SETTINGS = {
     "seed_everything": 0,

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import optuna
@@ -10,15 +9,23 @@ import pytest
 import yaml
 
 import sweep
-from common.errors import DIVERGED
-from experiments.processes import is_busy
-from experiments.sweep.claims import Claims, TrialLost
 from experiments.sweep.recipe import read_recipe
 from experiments.sweep.result import best, table
-from tests.experiments.sweep.world import STEPS, SWEEP, error_of, outcomes, start, starts, study_of, wait_for
+from tests.experiments.sweep.world import (
+    COMMAND,
+    STEPS,
+    SWEEP,
+    outcomes,
+    start,
+    starts,
+    study_of,
+    wait_for,
+    with_page,
+    world,
+)
 from training.metrics_file import read_rows
 
-COMMAND = ["--config", "small.yaml"]
+__all__ = ["with_page", "world"]
 
 
 def rows_of(folder: Path, number: int) -> list[dict]:
@@ -89,28 +96,6 @@ def test_a_sweep_killed_twice_gives_the_same_trials(world, whole):
         assert steps == list(range(len(steps))), "two trainings wrote one trial"
 
 
-def test_a_training_that_outlives_its_sweep_is_watched_and_pruned(world):
-    """The orphan would train for a minute; its second step is should_stop."""
-    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 4"))
-    sweep.main(COMMAND)
-    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 5"))
-    process = start(world, SECONDS="8")
-    wait_for(lambda: len(starts(world)) == 5, process)
-    process.kill()
-    process.wait()
-    run = world / "runs/sweeps/small/trial-0004"
-    assert is_busy(run)
-    metrics = run / "metrics.csv"
-    while not metrics.exists():
-        time.sleep(0.01)
-    metrics.write_text("step,val/loss\n0,90.0\n1,90.0\n2,90.0\n")
-    began = time.monotonic()
-    study = sweep.main(COMMAND)
-    assert time.monotonic() - began < 30
-    assert study.trials[4].state.name == "PRUNED" and len(starts(world)) == 5
-    assert not is_busy(run), "it goes on"
-
-
 @pytest.mark.parametrize("storage", ["", "journal.log"])
 def test_two_processes_share_a_sweep(world, storage):
     words = ["--storage", storage] if storage else []
@@ -129,91 +114,6 @@ def test_two_processes_share_a_sweep(world, storage):
     assert len({t.user_attrs["worker"]["process"] for t in counted}) == 2, "one did nothing"
     assert len({tuple(t.params.values()) for t in counted}) == 12, "two tried the same"
     assert all("| 12 " not in out and "the best is trial" in out for out in outs)
-
-
-def test_a_trial_elsewhere_is_taken_over_only_when_its_beat_stands_still(world, monkeypatch):
-    """Two folders are two machines, which see nothing of each other but the store."""
-    monkeypatch.setattr("experiments.sweep.claims.DEAD_SECONDS", 0.3)
-    monkeypatch.setattr("experiments.sweep.claims.HEARTBEAT_SECONDS", 0.0)
-    recipe = read_recipe(world / "small.yaml")
-    storage = optuna.storages.RDBStorage(f"sqlite:///{world / 'shared.db'}")
-    here, there = (
-        Claims(
-            optuna.create_study(storage=storage, study_name="s", load_if_exists=True),
-            world / name,
-            1,
-            recipe.sampler_for,
-        )
-        for name in ("here", "there")
-    )
-    mine = there.next()
-    for _ in range(6):
-        mine.beat()
-        for _ in range(2):  # the second sees a beat that stands still, but not for long
-            assert here.next() is None
-            time.sleep(0.05)
-    time.sleep(0.3)
-    taken = here.next()
-    assert taken is not None and taken.trial.number == mine.trial.number == 0
-    taken.beat()
-    with pytest.raises(TrialLost, match="trial 0 was taken over"):
-        mine.beat()
-
-
-def test_a_trial_that_two_made_too_many_does_not_count(world):
-    recipe = read_recipe(world / "small.yaml")
-    study = optuna.create_study(storage=f"sqlite:///{world / 'shared.db'}")
-    here, there = (Claims(study, world / name, 2, recipe.sampler_for) for name in ("here", "there"))
-    first, second = here.next(), there.next()
-    assert [first.trial.number, second.trial.number] == [0, 1]
-    assert there._new() is None, "as if both had found room for one more"
-    assert len(here.counted()) == 2 and here.next() is None
-
-
-def test_a_failed_trial_is_reported_and_the_others_go_on(world, monkeypatch, capsys):
-    monkeypatch.setenv("CRASH_ABOVE", "0.3")
-    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 8").replace("seed: 0", "seed: 3"))
-    study = sweep.main(COMMAND)
-    failed = [t for t in study.trials if t.state.name == "FAIL"]
-    assert failed and len(study.trials) == 8 and all(t.params["model.lr"] > 0.3 for t in failed)
-    assert (
-        f"| {failed[0].number} | failed: trial-{failed[0].number:04d} failed: train.py: error: the rate is too high"
-        in (capsys.readouterr().out)
-    )
-
-
-def test_a_failed_first_trial_ends_the_sweep_and_is_tried_again(world, monkeypatch, capsys):
-    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 2"))
-    monkeypatch.setenv("CRASH_ABOVE", "0")
-    line = error_of(capsys)
-    assert (
-        "trial-0000 failed: train.py: error: the rate is too high (exit code 1; all of its output is in"
-        in line
-    )
-    assert study_of(world).trials[0].state.name == "RUNNING" and len(starts(world)) == 1
-    monkeypatch.delenv("CRASH_ABOVE")
-    study = sweep.main(COMMAND)
-    assert study.trials[0].state.name == "COMPLETE" and len(study.trials) == 2
-
-
-def test_a_sweep_goes_on_where_its_first_trials_diverge(world):
-    """A rate may be too high: that is the trial's own fault, and says nothing of the others."""
-    (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 5"))
-    code = (world / "train.py").read_text()
-    ends = f"if folder.name < 'trial-0003':\n    sys.exit('train.py: error: {DIVERGED}: the loss')\nfolder.mkdir("
-    (world / "train.py").write_text(code.replace("folder.mkdir(", ends))
-    trials = sweep.main(COMMAND).trials
-    assert [trial.state.name for trial in trials[:3]] == ["FAIL"] * 3 and len(trials) == 5
-    assert all(DIVERGED in trial.user_attrs["why"] for trial in trials[:3])
-    assert "FAIL" not in {trial.state.name for trial in trials[3:]}
-
-
-def test_an_objective_that_a_whole_run_never_logged_is_an_error(world, capsys):
-    (world / "small.yaml").write_text(SWEEP.replace("val/loss", "eval/accuracy"))
-    line = error_of(capsys)
-    assert line == (
-        "sweep.py: error: trial-0000 is finished and never logged the objective 'eval/accuracy': there is val/loss"
-    )
 
 
 def test_a_terminated_sweep_goes_on(world):
