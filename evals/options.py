@@ -92,7 +92,7 @@ def build_parser() -> SuiteParser:
     about = "Evaluates a model folder, or images (docs/use/evaluation.md)."
     parser = SuiteParser(prog="python -m evals", description=about, allow_abbrev=False)
     for one in fields(CommandOptions):
-        _add_option(parser, one, get_type_hints(CommandOptions)[one.name], one.metadata["help"], one.default)
+        add_option(parser, one, get_type_hints(CommandOptions)[one.name], one.metadata["help"], one.default)
     sampling = parser.add_argument_group("how images are drawn; the report says how they were")
     add_sampling(sampling, "drawings, or of edits in emu_edit and magicbrush")
     settings: dict[str, dict[str, Field]] = {}
@@ -108,7 +108,7 @@ def build_parser() -> SuiteParser:
             groups[title] = parser.add_argument_group(title)
         added = len(parser._actions)
         suite, one = next(iter(of.items()))
-        _add_option(groups[title], one, get_type_hints(SUITES[suite])[name], _join_help(of))
+        add_option(groups[title], one, get_type_hints(SUITES[suite])[name], _join_help(of))
         parser.suites |= {action.dest: list(of) for action in parser._actions[added:]}
     return parser
 
@@ -121,9 +121,10 @@ def _join_help(suites: Mapping[str, Field]) -> str:
     return "; ".join(text if len(helps) == 1 else f"{', '.join(of)}: {text}" for text, of in helps.items())
 
 
-def _add_option(
+def add_option(
     group: argparse._ActionsContainer, one: Field, hint: Any, text: str, default: Any = None
 ) -> None:
+    """Adds the option of a field, whose annotation is `hint`."""
     kind = next(iter(get_args(hint)), hint)  # of Path | None, Path
     about: dict[str, Any] = {"help": text, "default": default}
     if kind is SamplingConfig:

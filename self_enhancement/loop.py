@@ -73,16 +73,9 @@ class SelfEnhancementLoop:
     def run_pending(
         self, model: Illume, count_tokens: CountTokens, max_tokens: int, step: int
     ) -> dict[str, Any] | None:
-        """Finishes the pending round; returns its summary.
+        """Finishes the pending round at a step of training; returns its summary.
 
-        Args:
-            model: that draws.
-            count_tokens: of a document.
-            max_tokens: of a training row.
-            step: of training.
-
-        Returns:
-            None where the judge cannot be reached: the round stays pending.
+        None where the judge cannot be reached: the round stays pending. Dialogues fit into rows of `max_tokens`.
         """
         self.judge.set_model(model)
         one = self._start(model)
@@ -132,10 +125,7 @@ class SelfEnhancementLoop:
         return one
 
     def sources(self, others: Mapping[str, SourceConfig]) -> dict[str, SourceConfig]:
-        """The pool as sources of a mixture, which have their share beside the other ones.
-
-        Rounds beyond the cap have weight 0, the oldest first.
-        """
+        """The pool as sources with their share beside the others; rounds beyond the cap have weight 0, the oldest first."""
         names = [one["name"] for one in self.finished]
         total = sum(source.weight for name, source in others.items() if name not in names)
         counted: dict[str, int] = {}

@@ -16,6 +16,7 @@ import json
 import logging
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,10 @@ BATCH = 100  # drawings in a file
 
 
 class Round:
-    """A round in its folder.
+    """A round in its folder, which is made if it is not there.
 
     Args:
-        folder: of its files; made if it is not there.
+        folder: of its files.
         settings: of the round.
         number: of the round, on which its prompts and seeds depend.
         ranks: the processes that draw and judge.
@@ -77,7 +78,9 @@ class Round:
     @property
     def drawn(self) -> bool:
         """Whether there is nothing left to draw."""
-        return (self.folder / "round.json").is_file() and all(self._drawn(b).is_file() for b in self._batches)
+        return (self.folder / "round.json").is_file() and all(
+            self._file("drawn", b).is_file() for b in self._batches
+        )
 
     @property
     def record(self) -> dict[str, Any]:
@@ -98,43 +101,40 @@ class Round:
     def start(self, model: str, judge: str, prompts: Prompts = PLAYGROUND) -> None:
         """Chooses the prompts, and records how the round is made; a round that has started keeps its own.
 
-        Args:
-            model: fingerprint of the weights that draw.
-            judge: name of the judge.
-            prompts: in which the model is asked, and the dialogues are written.
+        It is recorded by the fingerprint of the weights that draw, the judge's name, and the prompts of the model.
 
         Raises:
             ValueError: the folder holds a round of another kind, or there are too few captions.
         """
         kind = {"number": self.number, "model": model, "judge": judge, "settings": asdict(self.settings)}
         kind = json.loads(json.dumps(kind | {"prompts": prompts.to_dict()}))
-        if (self.folder / "round.json").is_file():
+        path = self.folder / "round.json"
+        if path.is_file():
             known = self.record
-            differing = [key for key, value in kind.items() if known.get(key) != value]
-            if differing:
-                raise ValueError(
-                    f"{self.folder} holds a round with another {', another '.join(differing)}: name another folder"
-                )
+            if differing := [key for key, value in kind.items() if known.get(key) != value]:
+                others = ", another ".join(differing)
+                raise ValueError(f"{self.folder} holds a round with another {others}: name another folder")
             return
-        shards, count = self.settings.shards, self.settings.count // self.settings.draws
-        chosen = choose_prompts(shards, count, self._random("prompts"))
+        shards, draws = self.settings.shards, self.settings.draws
+        chosen = choose_prompts(shards, self.settings.count // draws, self._random("prompts"))
         negatives: list[list[str]] = [[] for _ in range(self.settings.count)]
         if self.settings.hard_negatives and self.settings.form == "dialogue":
-            rng = self._random("contrasts")
-            drawn = [one.prompt for one in chosen for _ in range(self.settings.draws)]
-            negatives = choose_hard_negatives(
-                drawn, read_captions(shards, rng), self.settings.hard_negatives, rng
-            )
-        record = {**kind, "chosen": chosen, "hard_negatives": negatives}
-        write_text(self.folder / "round.json", json.dumps(record) + "\n")
+            rng, drawn = self._random("contrasts"), [one.prompt for one in chosen for _ in range(draws)]
+            captions = read_captions(shards, rng)
+            negatives = choose_hard_negatives(drawn, captions, self.settings.hard_negatives, rng)
+        write_text(path, json.dumps({**kind, "chosen": chosen, "hard_negatives": negatives}) + "\n")
+
+    def _missing(self, kind: str) -> Iterator[tuple[int, Path, range]]:
+        """This rank's batches without a file of a kind: their number, file and drawings."""
+        for batch in self.ranks.share(self._batches):
+            path = self._file(kind, batch)
+            if not path.is_file():
+                yield batch, path, self._rows(batch)
 
     def draw(self, model: Illume) -> None:
         """Draws this rank's batches that are not drawn yet."""
         prompts, first = self.prompts(), (self.settings.seed * 1_000 + self.number) * 1_000_003
-        for batch in self.ranks.share(self._batches):
-            rows = self._rows(batch)
-            if self._drawn(batch).is_file():
-                continue
+        for _, path, rows in self._missing("drawn"):
             images = []
             for start in range(0, len(rows), self.batch):
                 some = rows[start : start + self.batch]
@@ -144,7 +144,7 @@ class Round:
                 )
             buffer = io.BytesIO()
             np.save(buffer, torch.cat(images).numpy(), allow_pickle=False)
-            write_bytes(self._drawn(batch), buffer.getvalue())
+            write_bytes(path, buffer.getvalue())
             log.info("round %d: drew %d of %d", self.number, rows.stop, self.settings.count)
 
     def judge(self, judge: Judge) -> None:
@@ -155,17 +155,12 @@ class Round:
                 single drawings in its own cache.
         """
         prompts, negatives = self.prompts(), self.record["hard_negatives"]
-        for batch in self.ranks.share(self._batches):
-            rows = self._rows(batch)
-            if self._judged(batch).is_file():
-                continue
+        for batch, path, rows in self._missing("judged"):
             images = self._images(batch)
             captions = [[prompts[i] for i in rows], *zip(*(negatives[i] for i in rows), strict=True)]
-            own, *others = [
-                [opinion_to_json(o) for o in judge.assess(of, images)] for of in map(list, captions)
-            ]
+            own, *others = [[opinion_to_json(o) for o in judge.assess(list(of), images)] for of in captions]
             kept = {"judge": judge.name, "opinions": own, "hard_negatives": others}
-            write_text(self._judged(batch), json.dumps(kept) + "\n")
+            write_text(path, json.dumps(kept) + "\n")
             log.info("round %d: judged %d of %d", self.number, rows.stop, self.settings.count)
 
     def self_assess(self, model: Illume, count: int) -> None:
@@ -183,9 +178,7 @@ class Round:
     def write(self, count_tokens: CountTokens | None = None, max_tokens: int = 0) -> dict[str, Any]:
         """Writes the dialogues and the summary, once everything is judged; one process does this alone.
 
-        Args:
-            count_tokens: of a document; None: texts are not shortened.
-            max_tokens: of a training row; texts lose the words that it has no room for, and are counted.
+        With `count_tokens`, texts lose the words that a training row of `max_tokens` has no room for.
         """
         if self.done:
             return self.summary
@@ -224,16 +217,16 @@ class Round:
 
     def _warn(self, summary: dict[str, Any], max_tokens: int) -> None:
         """Warns of a round that trains badly."""
-        good, bad = summary["good"], summary["bad"]
+        good, bad, shortened, left_out = (summary[k] for k in ("good", "bad", "shortened", "left_out"))
         if min(good, bad) == 0 and self.settings.form == "dialogue":
             side = "good" if good else "bad" if bad else "missing"
             one_sided = "round %d: all %d verdicts are %s: a model trained on them learns to say one thing"
             log.warning(one_sided, self.number, good + bad, side)
-        if summary["shortened"] or summary["left_out"]:
-            log.warning(
-                "round %d: rows of %d tokens hold %d dialogues only with shortened texts, and %d not at all",
-                *(self.number, max_tokens, summary["shortened"], summary["left_out"]),
+        if shortened or left_out:
+            rows = (
+                "round %d: rows of %d tokens hold %d dialogues only with shortened texts, and %d not at all"
             )
+            log.warning(rows, self.number, max_tokens, shortened, left_out)
         if not summary["dialogues"]:
             log.warning(
                 "round %d has not one dialogue: nothing was judged, or nothing had a target", self.number
@@ -257,15 +250,14 @@ class Round:
 
     def _hard_negatives(self) -> list[list[tuple[str, Opinion]]]:
         """For each drawing its hard negatives, with the judge's opinions."""
-        captions, found = self.record["hard_negatives"], []
+        captions, opinions = self.record["hard_negatives"], []
         for batch in self._batches:
-            rows, kept = self._rows(batch), self._kept(batch)["hard_negatives"]
-            by_row = zip(*kept, strict=True) if kept else [()] * len(rows)
-            found += [
-                list(zip(captions[i], map(opinion_from_json, of), strict=True))
-                for i, of in zip(rows, by_row, strict=True)
-            ]
-        return found
+            kept = self._kept(batch)["hard_negatives"]  # all of the first captions, of the second ones, ...
+            opinions += zip(*kept, strict=True) if kept else [()] * len(self._rows(batch))
+        return [
+            list(zip(of, map(opinion_from_json, judged), strict=True))
+            for of, judged in zip(captions, opinions, strict=True)
+        ]
 
     def drawings(self) -> Tensor:
         """(count, 3, H, W) uint8."""
@@ -288,14 +280,11 @@ class Round:
     def _rows(self, batch: int) -> range:
         return range(batch * BATCH, min(self.settings.count, (batch + 1) * BATCH))
 
-    def _drawn(self, batch: int) -> Path:
-        return self.folder / "drawn" / f"{batch:05d}.npy"
-
-    def _judged(self, batch: int) -> Path:
-        return self.folder / "judged" / f"{batch:05d}.json"
+    def _file(self, kind: str, batch: int) -> Path:
+        return self.folder / kind / f"{batch:05d}.{'npy' if kind == 'drawn' else 'json'}"
 
     def _kept(self, batch: int) -> dict[str, Any]:
-        return read_json(self._judged(batch), allow_nan=True)
+        return read_json(self._file("judged", batch), allow_nan=True)
 
     def _image(self, number: int) -> Tensor:
         batch = number // BATCH
@@ -304,4 +293,4 @@ class Round:
         return self._last[1][number % BATCH]
 
     def _images(self, batch: int) -> Tensor:
-        return torch.from_numpy(np.load(self._drawn(batch), allow_pickle=False))
+        return torch.from_numpy(np.load(self._file("drawn", batch), allow_pickle=False))

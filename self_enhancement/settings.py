@@ -1,46 +1,46 @@
 """Settings of a round: how much it draws, what is good, and the target of a bad drawing's second turn."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from common.paths import path_or_name
+from evals.settings import Settings, option
 from models.generation import SamplingConfig
 
 
 @dataclass(frozen=True)
-class RoundSettings:
-    """Settings of a round.
+class RoundSettings(Settings):
+    """Settings of a round. Raises ValueError if one is out of range."""
 
-    Args:
-        prompts: shards of raw pairs whose captions are drawn (ILLUME: a part of its text-to-image captions).
-        count: drawings.
-        draws: drawings of one prompt.
-        good_score: a drawing is good if it is right overall and has at least this score.
-        target: of the second turn of a bad drawing: `truth`, the caption's own image, or `own`, the best-judged drawing
-            of the same prompt (if that one is good; else there is no second turn).
-        bad_share: share of bad drawings among those that become dialogues; None: as they come.
-        hard_negatives: other captions of these shards that each drawing is also assessed against, in a turn of its own
-            (not in the paper): what is wrong then costs no drawing. They differ from its own in one word, where some do.
-        form: `dialogue` as in the paper, or `pairs`: the same targets as plain text-to-image, without assessments, to
-            measure what the text adds.
-        sampling: of the drawings; what is None is the model's own.
-        seed: of the choice of prompts, and of the drawings.
-
-    Raises:
-        ValueError: a setting is out of range.
-    """
-
-    prompts: str | list[str]
-    count: int = 1000
-    draws: int = 1
-    good_score: int = 8
-    target: Literal["truth", "own"] = "truth"
-    bad_share: float | None = None
-    hard_negatives: int = 0
-    form: Literal["dialogue", "pairs"] = "dialogue"
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    seed: int = 0
+    # ILLUME: a part of its text-to-image captions
+    prompts: str | list[str] = option(
+        "shards of raw pairs, whose captions are drawn",
+        nargs="+",
+        type=path_or_name,
+        metavar="SHARDS",
+        required=True,
+    )
+    count: int = option("drawings (1000)", 1000)
+    draws: int = option("drawings of one prompt (1)", 1)
+    good_score: int = option("score of a good drawing, which is right overall (8)", 8)
+    target: Literal["truth", "own"] = option(
+        "of a bad drawing's second turn: the caption's own image, or the best of the prompt's good drawings (truth)",
+        "truth",
+        choices=("truth", "own"),
+    )
+    bad_share: float | None = option("share of bad drawings among dialogues (as they come)", None)
+    # not in the paper: what is wrong then costs no drawing
+    hard_negatives: int = option(
+        "other captions that each drawing is assessed against, if possible one word away (0)", 0, type=int
+    )
+    form: Literal["dialogue", "pairs"] = option(
+        "pairs: the same targets as plain text-to-image, to measure what assessments add (dialogue)",
+        "dialogue",
+        choices=("dialogue", "pairs"),
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.draws <= self.count or self.count % self.draws:
             raise ValueError(f"a round of {self.count} drawings cannot have {self.draws} of each prompt")
         if self.target == "own" and self.draws < 2:

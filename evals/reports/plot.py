@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup
@@ -25,29 +26,7 @@ COLOURS = {
 }  # as in page.css, and of its classes
 INK, SOFT, LINE = "#2b2a27", "#77736a", "#e6e1d7"
 VARIABLES = {**COLOURS, "ink": INK, "soft": SOFT, "line": LINE}
-STYLE = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "illume",  # equal plots are equal bytes
-    "text.parse_math": False,  # names of metrics and runs are no formulas
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": SOFT,
-    "axes.titlesize": 10,
-    "axes.edgecolor": LINE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": SOFT,
-    "ytick.labelcolor": SOFT,
-    "lines.solid_joinstyle": "round",
-}
+STYLE = Path(__file__).with_name("plot.mplstyle")
 
 
 class Line(NamedTuple):
@@ -65,7 +44,7 @@ def new_figure(
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
+    with rc_context(fname=STYLE):
         figure = Figure((panels * width / 72, height / 72), dpi=72, layout="constrained")
         axes = figure.subplots(1, panels, squeeze=False, sharey=share_y)
     return figure, list(axes[0])
@@ -100,7 +79,7 @@ def svg_text(figure: "Figure", transparent: bool = False) -> str:
     for artist in figure.findobj():
         artist.set_clip_on(False)  # clips are references, which a page has none of; values are kept in range
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with rc_context(STYLE):
+    with rc_context(fname=STYLE):
         figure.savefig(buffer, format="svg", metadata=metadata, transparent=transparent)
     return buffer.getvalue()
 

@@ -58,8 +58,8 @@ def test_wrong_options_are_one_line(tmp_path, pairs, capsys):
     given = ["--model", "pretrained/playground", "--prompts", pairs, "--out", str(tmp_path / "out")]
     for option, value, line in (
         ("--device", "cuda:7", "--device cuda:7: this machine has no CUDA device"),
-        ("--batch", "0", "--batch 0: give a whole number from 1"),
-        ("--sequence-length", "0", "--sequence-length 0: give a whole number from 1"),
+        ("--batch", "0", "--batch: '0' is not a whole number from 1"),
+        ("--sequence-length", "0", "--sequence-length: '0' is not a whole number from 1"),
     ):
         with pytest.raises(SystemExit) as stop:
             main([*given, option, value])
