@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.harness import alternate, run
 from common.safe_yaml import read_yaml
-from datamodules.document_datamodule import DocumentDataModule
+from datamodules.document_datamodule import DocumentDataModule, SourceConfig
 from datamodules.tokenize import tokenize
 from models.sequence import PackedBatch
 from models.unified import Illume
@@ -23,10 +23,10 @@ SHARDS = 1  # of each source: enough for a few dozen steps
 
 def loader(model: Illume, sources: dict[str, Any], fingerprints: dict[str, str]) -> Iterator[PackedBatch]:
     """Batches of stage 2."""
-    data = DocumentDataModule(sources, batches_per_epoch=10**6)
-    data.trainer = SimpleNamespace(
-        lightning_module=SimpleNamespace(sequencer=model.sequencer, fingerprints=fingerprints)
-    )
+    configs = {name: SourceConfig(**source) for name, source in sources.items()}
+    data = DocumentDataModule(configs, batches_per_epoch=10**6)
+    stage = SimpleNamespace(sequencer=model.sequencer, fingerprints=fingerprints, model=model, models=[model])
+    data.trainer = SimpleNamespace(lightning_module=stage)
     data.setup()
     return iter(data.train_dataloader())
 
