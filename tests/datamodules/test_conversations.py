@@ -62,7 +62,7 @@ def test_dialogues_of_many_shapes_are_one_document(row):
     assert not isinstance(row, dict) or has_dialogue(row)
 
 
-def test_several_images_stand_where_their_marks_do():
+def test_images_replace_their_marks():
     row = {"conversations": talk(("human", "<image>\n<image>\nwhat ?"), ("gpt", "a circle"))}
     assert parts(row, 2) == [See(0), See(1), ASKED, ANSWER]
     row = talk(
@@ -74,7 +74,7 @@ def test_several_images_stand_where_their_marks_do():
     ]
 
 
-def test_images_without_marks_stand_first():
+def test_images_without_marks_come_first():
     assert parts(talk(("human", "what ?"), ("gpt", "a circle")), 2) == [See(0), See(1), ASKED, ANSWER]
 
 
@@ -204,7 +204,7 @@ def test_images_named_within_turns_come_in_their_order():
         (None, 0, "a conversation is of another shape"),
     ],
 )
-def test_what_cannot_be_learned_from_is_refused_by_name(row, images, reason):
+def test_unsupported_dialogues_are_refused_by_name(row, images, reason):
     with pytest.raises(ValueError) as refused:
         parts(row, images)
     assert str(refused.value).startswith(reason)

@@ -142,7 +142,7 @@ def test_parquet(tmp_path):
     assert [document[-1].text for document in documents(tmp_path / "more", "describe")] == ["four"]
 
 
-def test_it_goes_on_where_it_was_cut(tmp_path, capsys):
+def test_resume_is_exact(tmp_path, capsys):
     for i in range(6):
         (tmp_path / f"{i}.png").write_bytes(png(i))
         (tmp_path / f"{i}.txt").write_text(f"number {i}")
@@ -193,7 +193,7 @@ def wait_for(what, seconds=300):
     return found
 
 
-def test_killed_with_its_workers_it_goes_on_to_the_same_shards(tmp_path):
+def test_a_killed_conversion_resumes_to_the_same_shards(tmp_path):
     source = beside(tmp_path / "source", 120)
     process = start(source, tmp_path / "out")
     assert wait_for(lambda: len(list((tmp_path / "out").glob("*.tar"))) > 3)
@@ -222,7 +222,7 @@ def test_a_worker_that_is_killed_ends_it_in_one_line(tmp_path):
     assert "Traceback" not in said and "fewer --workers" in said
 
 
-def test_workers_end_with_what_began_them(tmp_path):
+def test_workers_end_with_their_parent(tmp_path):
     process = start(beside(tmp_path / "source", 400), tmp_path / "out")
     assert wait_for(lambda: list((tmp_path / "out").glob("*.tar")))
     workers = [Path(f"/proc/{child}") for child in children(process.pid)]
@@ -238,7 +238,7 @@ def test_a_folder_is_not_converted_into_itself(tmp_path, capsys):
     assert "is the source itself" in capsys.readouterr().err and not list(tmp_path.glob("*.tar"))
 
 
-def test_a_source_that_has_changed_is_not_gone_on_with(tmp_path, capsys):
+def test_a_changed_source_is_not_resumed(tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(png(1))
     (tmp_path / "captions.json").write_text(json.dumps({"a.png": "one"}))
     assert run("folder", tmp_path, "--out", tmp_path / "out") == 0
@@ -248,7 +248,7 @@ def test_a_source_that_has_changed_is_not_gone_on_with(tmp_path, capsys):
     assert run("folder", tmp_path, "--out", tmp_path / "out", "--caption", "caption") == 2
 
 
-def test_no_shard_is_written_where_there_would_be_no_sample_in_it(tmp_path):
+def test_no_shard_is_written_without_samples(tmp_path):
     rows = [{"image": "gone.png", "text": "x"}] * 3 + [{"image": "a.png", "text": "one"}]
     (tmp_path / "a.png").write_bytes(png(1))
     (tmp_path / "captions.json").write_text(json.dumps(rows))
@@ -334,7 +334,7 @@ STALE = [
 
 
 @pytest.mark.parametrize("make", STALE)
-def test_a_file_that_has_changed_is_refused_and_an_unchanged_source_goes_on(make, tmp_path, capsys):
+def test_a_changed_file_is_refused_and_an_unchanged_source_resumes(make, tmp_path, capsys):
     arguments, files = make(tmp_path / "source")
     assert run(*arguments, "--out", tmp_path / "out") == 0
     before = shards(tmp_path / "out")

@@ -41,7 +41,7 @@ def test_an_image_of_the_right_size_keeps_its_pixels():
     )
 
 
-def test_what_is_no_image_is_refused(monkeypatch):
+def test_non_images_are_refused(monkeypatch):
     whole = encoded(Image.effect_noise((64, 64), 90))
     for data in (b"", b"hello", whole[: len(whole) // 2]):
         with pytest.raises(ValueError, match="not a readable image"):
@@ -65,7 +65,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped():
     assert torch.allclose(pixels, torch.from_numpy(ramp / 257.0).float(), atol=1.0)
 
 
-def test_what_is_transparent_shows_white():
+def test_transparency_shows_white():
     image = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
     assert decode_image(encoded(image), 16).float().mean() == 255
     palette = Image.new("P", (16, 16), 0)
@@ -95,7 +95,7 @@ def test_an_animation_is_its_first_frame_and_one_pixel_is_an_image():
     assert decode_image(encoded(Image.new("RGB", (1, 1), "red")), 16)[0].float().mean() == 255
 
 
-def test_words():
+def test_text_members():
     sample = {
         "txt": b" a {caption} <|end|> \n",
         "latin.txt": "caf\xe9".encode("latin-1"),

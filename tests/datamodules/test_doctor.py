@@ -42,7 +42,7 @@ def folder(tmp_path):
     return tmp_path / "set"
 
 
-def test_it_finds_what_is_broken(folder, tmp_path, capsys):
+def test_broken_samples_are_reported(folder, tmp_path, capsys):
     code = doctor.main([str(folder), "--report", str(tmp_path / "report"), "--thumbnails", "--workers", "2"])
     found = json.loads((tmp_path / "report/doctor.json").read_text())
     assert code == 1 and found["shards"] == 4
@@ -94,7 +94,7 @@ def talk(*turns):
     return json.dumps({"conversations": said}).encode()
 
 
-def test_it_says_what_training_would_skip(tmp_path, capsys):
+def test_samples_that_training_would_skip_are_reported(tmp_path, capsys):
     """By the template that training uses: a tool's turn, a pair without its dense caption, a document of no answer."""
     asked = ("human", "<image> what is this ?")
     samples = {
@@ -124,7 +124,7 @@ def test_it_says_what_training_would_skip(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["list", "other", "torn", "folder", "no file"])
-def test_findings_are_told_whatever_becomes_of_the_index(folder, capsys, monkeypatch, kind):
+def test_findings_are_reported_whatever_happens_to_the_index(folder, capsys, monkeypatch, kind):
     index = folder / "index.json"
     before = {"list": "[1, 2]", "other": '{"by": "wids", "shards": {}}', "torn": '{"by": "datamod'}.get(kind)
     if before is not None:
@@ -147,7 +147,7 @@ def test_findings_are_told_whatever_becomes_of_the_index(folder, capsys, monkeyp
     assert before is None or index.read_text() == before
 
 
-def test_a_report_that_cannot_be_written_is_told_before_or_after(tmp_path, capsys, monkeypatch):
+def test_a_report_that_cannot_be_written_is_an_error(tmp_path, capsys, monkeypatch):
     write_samples(tmp_path / "set/0.tar", {"a": {"png": png(), "txt": b"words"}})
     (tmp_path / "file").write_text("no folder")
     assert exit_code(doctor.main, tmp_path / "set", "--report", tmp_path / "file/in") == 2
@@ -161,7 +161,7 @@ def test_a_report_that_cannot_be_written_is_told_before_or_after(tmp_path, capsy
     assert "1 of 1 samples" in told.out and "the report was not written: [Errno 28] No space left" in told.err
 
 
-def test_names_of_others_do_nothing_to_the_terminal(tmp_path):
+def test_hostile_names_are_escaped_in_the_terminal(tmp_path):
     """A title, a cleared screen, a forged line, letters that are no UTF-8; in a terminal that has only ASCII."""
     evil = "\x1b]0;owned\x07\x1b[2J\rdoctor: all whole\n"
     latin = "caf\udce9 红"
@@ -194,7 +194,7 @@ def _killed(*of, **more):
     os.kill(os.getpid(), 9)
 
 
-def test_a_killed_process_leaves_what_was_found(folder, capsys, monkeypatch):
+def test_a_killed_process_keeps_the_findings_so_far(folder, capsys, monkeypatch):
     monkeypatch.setattr(doctor, "examine", _killed)
     assert doctor.main([str(folder), "--workers", "2"]) == 2
     told = capsys.readouterr()

@@ -10,7 +10,7 @@ EVIL = "<script>document.title='PWNED'</script>\" onload=x \x1b[2J\u202e"
 
 
 @pytest.mark.parametrize("thumbnail", [None, b"\xff\xd8"])
-def test_hostile_names_stay_words(thumbnail: bytes | None) -> None:
+def test_hostile_names_stay_text(thumbnail: bytes | None) -> None:
     one = Examined(EVIL, faults=[Fault(EVIL, EVIL, EVIL)], unusual=[Unusual(EVIL, EVIL, EVIL, thumbnail)])
     found = {"good": 1, "samples": 2, "shards": 1, "broken": 1, "reasons": {EVIL: 1}}
     text = page(found, [one])

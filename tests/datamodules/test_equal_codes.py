@@ -157,7 +157,7 @@ def test_codes_of_training_are_those_of_evaluation(model: Illume, data: Path, wo
     assert len(found) > 15 and found <= wanted
 
 
-def test_two_ways_of_resizing_would_give_other_codes(model: Illume):
+def test_resizing_twice_would_give_other_codes(model: Illume):
     """Else the tests above would show nothing."""
     twice = [ImageInput(SEEN)(open_image(noise(i))) for i in range(5)]
     through = model.encode(torch.stack(twice)).tolist()
@@ -200,7 +200,7 @@ def test_reconstructions_of_rfid_are_made_of_the_same_codes(model: Illume, tmp_p
     assert codes[0].tolist() == [at_evaluation(model, noise(i)) for i in range(2)]
 
 
-def test_an_image_to_be_edited_is_seen_as_training_sees_it(model: Illume, tmp_path: Path):
+def test_an_image_to_edit_is_seen_as_in_training(model: Illume, tmp_path: Path):
     """`generate.py edit`, and whoever gives the whole picture: the square of the file, bit for bit."""
     (tmp_path / "a.png").write_bytes(noise(1))
     trained = ImageInput(SEEN)(open_image(noise(1)))
@@ -212,7 +212,7 @@ def test_an_image_to_be_edited_is_seen_as_training_sees_it(model: Illume, tmp_pa
         assert torch.equal(segment.see_images[0], trained)
 
 
-def test_where_both_sizes_are_equal_an_image_is_one(model: Illume):
+def test_images_of_equal_sizes_are_shared(model: Illume):
     """Seen and drawn, it is encoded once."""
     sample = {"png": noise(0), "txt": b"what"}
     for draw_size, number in ((SEEN, 1), (CODED, 2)):
@@ -233,7 +233,7 @@ def test_batches_of_two_sizes_pass_workers_and_devices(model: Illume):
     assert torch.equal(again.code_images[0], small) and batch.draw_images.tolist() == [0, 0]
 
 
-def test_codes_made_in_another_way_are_refused(model: Illume, data: Path, monkeypatch, capsys):
+def test_codes_of_another_version_are_refused(model: Illume, data: Path, monkeypatch, capsys):
     """An older way of bringing images to the encoder is another stamp, and one line says what to do."""
     options = [str(data / "data/pairs"), "--model", str(data / "model"), "--out", str(data / "codes/pairs")]
     with monkeypatch.context() as older:

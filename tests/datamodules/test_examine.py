@@ -49,7 +49,7 @@ def folder(tmp_path):
     return tmp_path / "set"
 
 
-def test_its_index_tells_later_what_is_missing(folder):
+def test_missing_samples_are_found_by_the_index(folder):
     doctor.main([str(folder), "--workers", "1"])
     index = json.loads((folder / "index.json").read_text())
     assert index["shards"]["0.tar"]["samples"] == 11 and index["shards"]["0.tar"]["good"] == 8

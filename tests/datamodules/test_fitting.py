@@ -28,7 +28,7 @@ def fit(document, length, seed=0):
     return fitted if isinstance(fitted, Truncated) else Truncated(fitted, 0)
 
 
-def test_what_fits_stays_as_it_is():
+def test_documents_that_fit_are_unchanged():
     document = [See(IMAGE), *asked(0), *asked(200)]
     whole = SEQUENCER.segment(document)
     assert fit(document, len(whole)) == Truncated(whole, 0)

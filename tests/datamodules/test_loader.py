@@ -67,7 +67,7 @@ def test_any_number_of_workers_gives_the_same_batches(loader):
 
 @pytest.mark.parametrize(("workers", "later"), list(itertools.product([0, 2, 3, 4], [0, 2, 4])))
 @pytest.mark.parametrize("cut", [0, 1, 6, 9, 20])
-def test_it_goes_on_where_it_was_cut(loader, workers, later, cut, caplog):
+def test_resume_is_exact(loader, workers, later, cut, caplog):
     """`later` workers go on after `workers`: the same batches, unless three of them cannot share four readers."""
     first = loader(workers)
     whole = [batch for _ in range(4) for batch in first]
@@ -89,7 +89,7 @@ def _numbers(found):
     return {int(key) if key.isdigit() else key: value for key, value in found.items()}
 
 
-def test_three_workers_go_on_as_three(loader):
+def test_three_workers_resume_as_three(loader):
     first = loader(3)
     whole = [batch for _ in range(4) for batch in first]
     broken = loader(3)
@@ -99,7 +99,7 @@ def test_three_workers_go_on_as_three(loader):
     assert head + [batch for _ in range(3) for batch in again][:18] == whole
 
 
-def test_an_epoch_that_was_given_whole_is_followed_by_the_next(loader):
+def test_a_finished_epoch_is_followed_by_the_next(loader):
     first = loader(0)
     whole = [batch for _ in range(2) for batch in first]
     ended = loader(0)
@@ -123,7 +123,7 @@ def test_too_many_skipped_samples_stop_the_run(loader):
         list(one)
 
 
-def test_what_was_skipped_is_remembered(loader):
+def test_skips_survive_a_resume(loader):
     one = loader(0)
     list(one)
     one.skipped.add(

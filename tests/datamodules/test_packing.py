@@ -52,7 +52,7 @@ def test_rows_are_full_and_nothing_is_lost(sources):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 17])
-def test_it_goes_on_where_it_was_cut(sources, cut):
+def test_resume_is_exact(sources, cut):
     def rows(packer, n):
         return [[item.address for item in packer.row()] for _ in range(n)]
 
@@ -68,7 +68,7 @@ def words(sample, rng):
     return sample["txt"].decode() + f"/{rng.random():.6f}"
 
 
-def test_what_waits_is_not_read_again_from_a_shard_that_was_replaced(tmp_path):
+def test_waiting_documents_of_a_replaced_shard_are_refused(tmp_path):
     """Of the same keys and other texts; once the shard is put back, what waited is read as it was."""
 
     def shard(word):

@@ -80,21 +80,21 @@ def server(tmp_path, monkeypatch):
     httpd.shutdown()
 
 
-def test_a_whole_shard_is_copied_and_its_copy_goes_away(server):
+def test_a_shard_is_copied_and_its_copy_removed(server):
     with local_copy(f"{server.url}/0.tar") as path:
         assert len(Shard(path)) == 7
     assert not Path(path).exists()
 
 
 @pytest.mark.parametrize("faults", [["500"], ["cut"], ["stall"], ["500", "cut", "stall", "500"]])
-def test_what_passes_is_waited_for(server, faults):
+def test_passing_faults_are_retried(server, faults):
     server.faults["0.tar"] = list(faults)
     with local_copy(f"{server.url}/0.tar") as path:
         assert len(Shard(path)) == 7
     assert server.asked["0.tar"] > len(faults)
 
 
-def test_what_does_not_pass_is_told(server):
+def test_lasting_faults_are_reported(server):
     server.faults["0.tar"] = ["always 500"]
     with (
         pytest.raises(Unreachable, match="could not be fetched: in 6 tries"),
@@ -105,7 +105,7 @@ def test_what_does_not_pass_is_told(server):
         pass
 
 
-def test_what_a_url_hides_is_told_nowhere(server, caplog):
+def test_secrets_of_urls_are_not_reported(server, caplog):
     """Neither its password nor its signature; URLs that differ in these alone are counted one by one."""
     server.faults["1.tar"] = ["always 500"]
     hidden = server.url.replace("//", "//user:PASSWORD@")
@@ -127,7 +127,7 @@ def test_a_url_of_no_file_system_is_refused_before_it_is_tried():
     assert not re.search("PASSWORD|SIGNATURE", str(error.value))
 
 
-def test_a_stream_gives_all_that_can_be_had(server):
+def test_a_stream_gives_all_samples_of_reachable_shards(server):
     server.faults["0.tar"] = ["cut"]
     shards = find_shards(server.url + "/{0..2}.tar")
     stream = MixedStream({"a": Source(shards, 1, lambda sample, rng: sample["txt"].decode())}, 0)

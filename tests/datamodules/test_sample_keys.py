@@ -45,7 +45,7 @@ def test_a_name_that_may_be_of_two_samples_is_named(tmp_path):
     assert faults == ["a name with dots may be of a sample of its own: shop 2.0 final.jpg; rename it without"]
 
 
-def test_members_that_stand_apart_are_told_with_dots_too(tmp_path):
+def test_scattered_members_are_reported_with_dots_too(tmp_path):
     (one, two), other = pair("shop 2.0 final"), pair("shop 2.1 final")
     good, faults, _ = read_all(write_tar(tmp_path / "a.tar", [one, *other, two]))
     assert list(good) == ["shop 2.1 final"] and faults == ["its members do not stand together"]
@@ -82,7 +82,7 @@ def test_links_within_a_shard_are_followed(tmp_path):
     ]
 
 
-def test_leftovers_are_ignored_and_said(tmp_path):
+def test_leftovers_are_ignored_and_reported(tmp_path):
     left = ["._0.jpg", "in/._0.txt", ".DS_Store", "__MACOSX/in/0.jpg", "Thumbs.db", "in/desktop.ini"]
     members = [(name, b"left") for name in left]
     path = write_tar(tmp_path / "a.tar", [*members[:2], *pair("in/0"), *members[2:], (".hidden.jpg", b"x")])
@@ -139,7 +139,7 @@ def test_sparse_files_are_read_whole(tmp_path, options):
     assert read == content
 
 
-def test_tars_laid_one_behind_the_other_are_read_to_the_end(tmp_path):
+def test_concatenated_tars_are_read_to_the_end(tmp_path):
     one, two = (write_tar(tmp_path / f"{n}.tar", pair(n)).read_bytes() for n in "ab")
     (tmp_path / "both.tar").write_bytes(one + two)
     assert list(read_all(tmp_path / "both.tar")[0]) == ["a", "b"]
@@ -175,7 +175,7 @@ def _header(name, kind, size):
     ],
     ids=["size", "name", "name of 4 GiB", "pax", "names of names", "cut"],
 )
-def test_declared_sizes_are_not_believed(tmp_path, bomb):
+def test_declared_sizes_are_checked(tmp_path, bomb):
     whole = write_tar(tmp_path / "a.tar", pair("0")).read_bytes()
     (tmp_path / "b.tar").write_bytes(whole[:2048] + bomb)
     good, _, shard = read_all(tmp_path / "b.tar")

@@ -68,7 +68,7 @@ def test_a_shard_cut_at_any_byte_gives_all_whole_samples(tmp_path, step):
         assert (shard.cut is None) == (size >= mark + tarfile.BLOCKSIZE), size
 
 
-def test_what_is_no_shard_is_named(tmp_path):
+def test_non_shards_are_named(tmp_path):
     def reason(content):
         (tmp_path / "x.tar").write_bytes(content)
         with pytest.raises(BrokenShard) as error:
@@ -84,7 +84,7 @@ def test_what_is_no_shard_is_named(tmp_path):
         Shard(tmp_path / "nowhere.tar")
 
 
-def test_a_damaged_header_is_told_and_what_stood_before_arrives(tmp_path):
+def test_samples_before_a_damaged_header_are_read(tmp_path):
     path = write_samples(tmp_path / "a.tar", SAMPLES)
     with tarfile.open(path) as tar:
         offset = next(m.offset for m in tar if m.name == "0005.txt")

@@ -9,7 +9,7 @@ from datamodules.shard_paths import declared_samples, find_shards, held_out
 from tests.datamodules.tars import write_shards
 
 
-def test_a_shard_that_is_named_twice_in_any_way_is_read_once_and_said(tmp_path, caplog):
+def test_a_shard_named_twice_is_read_once_with_a_warning(tmp_path, caplog):
     (shard,) = write_shards(tmp_path, shards=1)
     (tmp_path / "link.tar").symlink_to(shard)
     assert find_shards([shard, f"{tmp_path}/./0.tar", f"{tmp_path}/link.tar"]) == [shard]
@@ -17,7 +17,7 @@ def test_a_shard_that_is_named_twice_in_any_way_is_read_once_and_said(tmp_path, 
 
 
 @pytest.mark.parametrize("end", ["/*.tar", "/", "/0.tar.gz", "/{0..9", "/{0..9999999}.tar"])
-def test_what_a_url_hides_is_not_told_by_a_refusal(end):
+def test_secrets_of_urls_are_not_in_errors(end):
     with pytest.raises(ValueError, match="https://host") as error:
         find_shards(f"https://user:PASSWORD@host{end}?sig=SIGNATURE")
     assert not re.search("PASSWORD|SIGNATURE", str(error.value))
@@ -81,7 +81,7 @@ def test_links_to_shards_and_folders_are_followed_once(tmp_path, caplog):
     assert "part/0.tar is named twice: it is read once" in caplog.text
 
 
-def test_held_out_folders_are_left_to_whoever_names_them(tmp_path):
+def test_held_out_folders_are_read_only_where_they_are_named(tmp_path):
     for name in ("train", "train/val", "Test"):
         write_shards(tmp_path / name, shards=1)
     for place in (str(tmp_path), f"{tmp_path}/*", f"{tmp_path}/**/*.tar"):
@@ -108,7 +108,7 @@ def test_held_out_folders_are_left_to_whoever_names_them(tmp_path):
         ("data/{0..9.tar", "is no pattern that can be read"),
     ],
 )
-def test_what_is_not_read_is_refused_by_name(place, why):
+def test_unsupported_paths_are_refused_by_name(place, why):
     with pytest.raises(ValueError, match="^" + re.escape(place[:5])) as refused:
         find_shards(place)
     assert why in str(refused.value)
@@ -143,12 +143,12 @@ def test_packed_shards_in_a_folder_are_refused_by_name(tmp_path, name):
         "[" * 100_000,
     ],
 )
-def test_an_index_of_another_shape_says_nothing(tmp_path, said):
+def test_an_index_of_another_shape_declares_nothing(tmp_path, said):
     (tmp_path / "index.json").write_text(said)
     assert declared_samples(str(tmp_path / "0.tar")) is None
 
 
-def test_an_index_says_how_many_samples_there_should_be(tmp_path):
+def test_an_index_declares_how_many_samples_there_are(tmp_path):
     (tmp_path / "index.json").write_text('{"shards": {"0.tar": 7, "1.tar": {"samples": 5}, "2.tar": "many"}}')
     assert [declared_samples(str(tmp_path / f"{i}.tar")) for i in range(4)] == [7, 5, None, None]
     assert declared_samples("http://somewhere/0.tar") is None

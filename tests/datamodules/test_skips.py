@@ -48,7 +48,7 @@ def read_until(rate, shards, size, broken, samples, rng):
 
 
 @pytest.mark.parametrize(("shards", "size"), [(1, 3000), (6, 500), (60, 50)])
-def test_healthy_runs_go_on_and_bad_ones_stop(shards, size):
+def test_healthy_runs_continue_and_bad_ones_stop(shards, size):
     """0.6%, 0.9% and 5% of the samples are broken, anywhere; the limit is 1%. Twenty seeds each."""
     every = [(shard, index) for shard in range(shards) for index in range(size)]
     stops = {
@@ -75,7 +75,7 @@ def test_one_bad_shard_of_many_is_not_all_of_them():
 
 
 @pytest.mark.parametrize(("lost", "stops"), [(1, False), (3, True)])
-def test_shards_that_are_lost_count_as_the_others_are(lost, stops):
+def test_lost_shards_count_like_the_others(lost, stops):
     """Of 200 shards, however few samples were read."""
     rate = SkipRate()
     reads = ReadCounts(200)
@@ -95,7 +95,7 @@ def test_shards_that_are_lost_count_as_the_others_are(lost, stops):
     assert rate.fraction == pytest.approx(lost / 200)
 
 
-def test_it_goes_on_counting_after_a_state():
+def test_counting_resumes():
     rate, again = SkipRate(), SkipRate()
     read_until(rate, 6, 500, {(0, 1), (1, 7)}, 900, random.Random(0))
     again.load_state_dict(rate.state_dict())
@@ -135,7 +135,7 @@ def loader(found, seed=0, length=60, limit=LIMIT):
     return RankLoader(reader, length, max_skipped_fraction=limit)
 
 
-def test_what_waits_in_the_look_ahead_is_no_reason_to_stop(tmp_path):
+def test_samples_in_the_look_ahead_are_no_reason_to_stop(tmp_path):
     """0.67% broken under a limit of 1%, in twenty orders: 256 documents wait while some ten are delivered."""
     found = shards(tmp_path, lambda number: number % 150 == 70)
     for seed in range(20):
@@ -221,7 +221,7 @@ def values(stream, n):
     return [item.value for item in islice(stream, n)]
 
 
-def test_names_of_others_do_nothing_to_the_log(tmp_path, caplog):
+def test_hostile_names_are_escaped_in_the_log(tmp_path, caplog):
     evil = "\x1b]0;owned\x07\x1b[2J\rall whole"
     shard = write_samples(tmp_path / "0.tar", {evil: {"txt": b"bad"}, "good": {"txt": b"good"}})
 

@@ -29,7 +29,7 @@ def sources(tmp_path):
     }
 
 
-def test_a_turn_gives_each_sample_once_and_turns_differ(sources):
+def test_an_epoch_gives_each_sample_once_and_epochs_differ(sources):
     stream = MixedStream({"a": sources["a"]}, 0)
     one, two = ([w.split("/")[0] for w in values(stream, 21)] for _ in range(2))
     assert (
@@ -44,7 +44,7 @@ def test_shards_are_mixed(tmp_path):
 
 
 @pytest.mark.parametrize("num_shards", [2, 3, 4])
-def test_readers_share_a_turn_without_overlap(sources, num_shards):
+def test_readers_share_an_epoch_without_overlap(sources, num_shards):
     streams = [MixedStream({"a": sources["a"]}, 0, shard_id, num_shards) for shard_id in range(num_shards)]
     seen = []
     for stream in streams:
@@ -97,7 +97,7 @@ def test_a_sample_that_lost_its_end_with_its_shard_is_not_counted_twice(tmp_path
     assert skipped.counts == {("a", "the shard is cut short or damaged"): 1}
 
 
-def test_dots_and_a_stale_index_are_said_once_and_count_for_nothing(tmp_path, caplog):
+def test_dots_and_a_stale_index_are_reported_once_and_not_counted(tmp_path, caplog):
     shards = [
         str(write_samples(tmp_path / f"{s}.tar", {f"v1.{i} {s}": {"txt": b"word"} for i in range(3)}))
         for s in range(3)
@@ -153,7 +153,7 @@ def test_a_folder_or_a_disk_that_fails_is_a_broken_shard(tmp_path):
     assert skipped.counts == {("a", "the shard cannot be opened"): 1}
 
 
-def test_a_source_without_one_good_sample_stops_with_a_word(sources):
+def test_a_source_without_one_good_sample_is_an_error(sources):
     def refuse(sample, rng):
         raise ValueError("no")
 
@@ -186,7 +186,7 @@ def test_sets_of_fewer_samples_than_readers_train(tmp_path, counts, num_shards):
     assert len(read) == sum(counts) and max(read.values()) < 4 * min(read.values())
 
 
-def test_a_reader_whose_shard_is_broken_reads_others_in_its_next_turn(tmp_path):
+def test_a_reader_whose_shard_is_broken_reads_others_in_its_next_epoch(tmp_path):
     paths = [str(tmp_path / f"shard-{i}.tar") for i in range(4)]
     for i, path in enumerate(paths[1:]):
         write_samples(Path(path), {f"{i}{n}": {"txt": b"x"} for n in range(3)})

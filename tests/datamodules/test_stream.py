@@ -40,7 +40,7 @@ def test_weights_are_kept(sources):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 8, 25, 50])
-def test_it_goes_on_where_it_was_cut(sources, cut):
+def test_resume_is_exact(sources, cut):
     whole = values(MixedStream(sources, 5), 80)
     stream = MixedStream(sources, 5)
     head = values(stream, cut)

@@ -24,7 +24,7 @@ def same(a, b):
 
 @pytest.mark.parametrize(("workers", "later"), [(0, 0), (2, 2), (4, 4), (0, 4), (2, 0)])
 @pytest.mark.parametrize("cut", [3, 7])
-def test_it_goes_on_where_it_was_cut(module, workers, later, cut):
+def test_resume_is_exact(module, workers, later, cut):
     """In the middle of an epoch and of the second one; what waits in the packing buffer is read again."""
     whole = module(0).train_dataloader()
     batches = [batch for _ in range(3) for batch in whole]

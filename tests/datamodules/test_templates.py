@@ -43,7 +43,7 @@ def test_captions_are_dropped_at_the_share_asked_for():
     assert 70 < prompts.count(PLAYGROUND.draw_null) < 130
 
 
-def test_the_null_edit_rebuilds_its_own_image():
+def test_the_null_edit_reconstructs_its_image():
     null = TEMPLATES["edit"](TemplateRequest(EDIT, 48, drop=1.0))
     real = TEMPLATES["edit"](TemplateRequest(EDIT, 48))
     assert null[1].text == PLAYGROUND.reconstruct and torch.equal(null[0].image, null[2].image)
@@ -86,7 +86,7 @@ def conversation(*turns, **members):
     return TEMPLATES["conversation"](TemplateRequest(sample, 48))
 
 
-def test_a_conversation_sees_its_image_where_the_mark_stands():
+def test_a_conversation_sees_its_image_at_the_mark():
     parts = conversation(
         ("human", "<image>\nwhat is it ?"), ("gpt", "a dog"), ("human", "sure ?"), ("gpt", "yes"), jpg=png(3)
     )

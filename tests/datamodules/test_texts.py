@@ -15,7 +15,7 @@ from worlds.playground.shards import ShardSet, write_shards
 SETTING = "model.text_tokenizer.shards"
 
 
-def test_every_word_of_the_playground_is_one_piece(tmp_path):
+def test_every_playground_word_is_one_piece(tmp_path):
     """Those of the prompts, of questions in branches, and of assessments too: letter by letter they would fill rows."""
     names = ("text", "edits", "stories", "pairs")
     list(write_shards([ShardSet(name, "train", 400, 0) for name in names], tmp_path, workers=1))

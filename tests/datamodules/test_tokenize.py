@@ -76,7 +76,7 @@ def test_batches_are_those_of_tokenizing_on_the_fly(world, tiny_illume, options)
         assert not options or not len(ahead.images)
 
 
-def test_it_goes_on_where_it_was_cut(world, capsys):
+def test_resume_is_exact(world, capsys):
     run(world, "pairs")
     whole = {path.name: path.read_bytes() for path in (world / "codes/pairs").glob("*.tar")}
     first = next((world / "codes/pairs").glob("*.tar"))
@@ -86,7 +86,7 @@ def test_it_goes_on_where_it_was_cut(world, capsys):
     assert {path.name: path.read_bytes() for path in (world / "codes/pairs").glob("*.tar")} == whole
 
 
-def test_what_is_broken_is_left_to_training(tmp_path, world, capsys):
+def test_broken_samples_are_left_to_training(tmp_path, world, capsys):
     folder = world / "data/broken"
     samples = {"a": {"png": png(1), "txt": b"good"}, "b": {"png": png()[:50], "txt": b"cut"}}
     write_samples(folder / "0.tar", samples)
@@ -112,7 +112,7 @@ def test_a_signature_in_a_url_is_in_no_name_and_no_line(tmp_path, tiny_illume, m
     ]
 
 
-def test_odd_images_are_counted_by_name_and_nothing_made_is_an_error(world, capsys):
+def test_unreadable_images_are_counted_and_no_codes_are_an_error(world, capsys):
     folder = world / "data/odd"
     cut = {"png": png()[:50], "txt": b"cut"}
     samples = {

@@ -41,7 +41,7 @@ def test_captions_in_a_parquet_file(source):
     assert captions(source.parent / "out") == WORDS
 
 
-def test_a_list_of_captions_elsewhere_takes_its_images_from_where_it_is_told(source, tmp_path):
+def test_a_list_of_captions_elsewhere_uses_images(source, tmp_path):
     (tmp_path / "captions_train2017.json").write_text(json.dumps(COCO))
     out = tmp_path / "out"
     assert run("folder", tmp_path / "captions_train2017.json", "--images", source, "--out", out) == 0
@@ -67,7 +67,7 @@ def test_two_lists_of_captions_are_refused(source, capsys):
     assert "lists captions in captions.json and in metadata.jsonl: name one" in capsys.readouterr().err
 
 
-def test_rows_and_images_that_do_not_meet_are_counted(source):
+def test_unmatched_rows_and_images_are_counted(source):
     rows = [
         ROWS[0],
         {"file_name": "gone.png", "text": "x"},
@@ -92,7 +92,7 @@ def test_rows_and_images_that_do_not_meet_are_counted(source):
 
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "None", "null", "<NA>", "n/a"])
-def test_words_that_stand_for_no_caption_are_counted(source, word):
+def test_placeholders_of_missing_captions_are_counted(source, word):
     (source / "metadata.csv").write_text(f"file_name,text\n0.png,{word}\n1.png,none of them\n2.png,b\n")
     assert run("folder", source, "--out", source.parent / "out") == 0
     assert captions(source.parent / "out") == ["none of them", "b"]
@@ -107,7 +107,7 @@ def test_captions_beside_images_in_any_marked_encoding(source, encoding):
     assert captions(source.parent / "out") == WORDS
 
 
-def test_captions_of_another_encoding_are_counted_with_file_and_line(source, capsys):
+def test_captions_of_other_encodings_are_counted_with_file_and_line(source, capsys):
     for i in range(3):
         (source / f"{i}.txt").write_text(f"one\na café {i}", encoding="cp1252")
     assert run("folder", source, "--out", source.parent / "out") == 2

@@ -35,7 +35,7 @@ def seen(document):
     return [int(part.image.max()) for part in document if isinstance(part, See)]
 
 
-def test_paths_as_urls_have_them_are_found_or_hinted_at(images):
+def test_url_encoded_paths_are_found_or_hinted_at(images):
     (images / "my photo.jpg").write_bytes(png(7))
     names = [f"file://{images}/my%20photo.jpg", "my%20photo.jpg", "https://u:PASSWORD@h/a.jpg?sig=SIGNATURE"]
     code, found = converted(images, [{"image": name, "conversations": ONE} for name in names])

@@ -190,7 +190,7 @@ def test_a_csv_with_two_columns_of_one_name_is_refused(source, capsys):
     assert "metadata.csv has several columns named 'text'" in capsys.readouterr().err
 
 
-def test_a_csv_whose_captions_have_commas_without_quotes_is_told(source):
+def test_a_csv_with_unquoted_commas_is_an_error(source):
     (source / "metadata.csv").write_text('file_name,text\n0.png,a circle, red\n1.png,"a circle, blue"\n')
     assert run("folder", source, "--out", source.parent / "out") == 0
     assert captions(source.parent / "out") == ["a circle, blue"]

@@ -40,7 +40,7 @@ def saved(folder, names, **state):
     (folder / "state.json").write_text(json.dumps({"_data_files": files, **state}))
 
 
-def test_rows_that_say_they_are_of_another_split_are_left_out(tmp_path):
+def test_rows_marked_as_another_split_are_left_out(tmp_path):
     splits = ["train", "test", "val", "train[:10%]", None, "restval"]
     rows = [{**row, "split": split} for row, split in zip(PAIRS, splits, strict=True)]
     parquet(tmp_path / "in/0.parquet", rows)

@@ -29,7 +29,7 @@ def test_training_still_shows_every_word_of_a_category(category: str) -> None:
     assert words(everything - held_out_combinations(category)) == words(everything)
 
 
-def test_what_scenes_show() -> None:
+def test_combinations_of_scenes() -> None:
     assert combinations(_scene(("star", "red", 8, 8))) == {
         ("single_object", "star", "red"),
         ("colors", "red", "star"),

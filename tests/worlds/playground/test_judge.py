@@ -92,7 +92,7 @@ def test_every_shape_in_every_colour(shape: str, colour: str) -> None:
     assert share_right(np.stack([render(scene) for scene in scenes]), scenes, tolerance=1.0) == 1
 
 
-def test_yes_to_the_own_prompt_and_no_to_others(images: np.ndarray, specs: list[PromptSpec]) -> None:
+def test_scenes_satisfy_their_own_prompt_alone(images: np.ndarray, specs: list[PromptSpec]) -> None:
     readings, rng = read(images), np.random.default_rng(5)
 
     def share_of_yes(prompts: list[PromptSpec]) -> float:
@@ -113,7 +113,7 @@ def test_the_mirrored_relation_is_refused(scenes: list[Scene], images: np.ndarra
 
 
 @pytest.mark.parametrize("kind", ["stain", "half", "faint", "merged"])
-def test_what_is_no_shape_is_unknown_and_makes_the_scene_wrong(kind: str) -> None:
+def test_other_shapes_are_unknown_and_make_the_scene_wrong(kind: str) -> None:
     bare, image = drawn(BLUE_STAR), drawn(BLUE_STAR, RED_CIRCLE)
     y, x = np.mgrid[:48, :48] + 0.5
     if kind == "stain":
@@ -131,7 +131,7 @@ def test_what_is_no_shape_is_unknown_and_makes_the_scene_wrong(kind: str) -> Non
     assert not verdict.ok and any("thing" in reason for reason in verdict.reasons)
 
 
-def test_reasons_say_what_was_seen_and_what_is_wrong() -> None:
+def test_reasons_name_what_was_seen_and_what_is_wrong() -> None:
     (reading,) = read(drawn(RED_CIRCLE, BLUE_STAR))
     assert satisfies(reading, PromptSpec("color_attr", ((1, "blue", "star"), (1, "red", "circle")))).ok
     wrong = satisfies(reading, PromptSpec("counting", ((2, "red", "circle"),)))
@@ -146,7 +146,7 @@ def test_reasons_say_what_was_seen_and_what_is_wrong() -> None:
     assert satisfies(nothing, spec_of(Scene((BLUE_STAR,), 1), "single_object")).reasons[0] == "saw nothing"
 
 
-def test_same_scene_minds_place_and_extras() -> None:
+def test_same_scene_compares_positions_and_extra_objects() -> None:
     (reading,) = read(drawn(RED_CIRCLE, BLUE_STAR))
     assert same_scene(reading, Scene((BLUE_STAR, RED_CIRCLE), 9))
     assert not same_scene(reading, Scene((RED_CIRCLE,), 1))

@@ -44,7 +44,7 @@ def _read_prompt(text: str) -> tuple[list[tuple[int, str | None, str]], str | No
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_text_says_what_the_spec_demands(category: str) -> None:
+def test_text_demands_what_the_spec_does(category: str) -> None:
     rng = np.random.default_rng(0)
     opposite = {"left of": "right of", "above": "below"}
     for key in all_combinations(category)[::3]:
@@ -86,7 +86,7 @@ def test_evaluation_prompts_use_all_held_out_combinations_and_sides_evenly() -> 
     assert len({_read_prompt(prompt.text)[1] for prompt in prompts}) == 4
 
 
-def test_words_are_few_lower_case_and_apart() -> None:
+def test_prompts_use_few_lower_case_words() -> None:
     rng = np.random.default_rng(0)
     texts: list[str] = [prompt.text for prompt in evaluation_prompts(50)]
     for _ in range(600):
@@ -106,7 +106,7 @@ def demands(spec):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_evaluation_prompt_asks_for_what_it_says(seed):
+def test_parsing_inverts_every_evaluation_prompt(seed):
     for prompt in evaluation_prompts(40, seed):
         found = parse_prompt(prompt.text)
         if prompt.spec.relation is not None and found.relation != prompt.spec.relation:
@@ -138,7 +138,7 @@ def test_a_scene_satisfies_its_own_captions():
         "four stars and two rings",
     ],
 )
-def test_what_is_no_prompt_is_refused_with_its_words(text):
+def test_other_texts_are_refused_with_their_words(text):
     with pytest.raises(ValueError, match="playground") as error:
         parse_prompt(text)
     assert repr(text) in str(error.value)

@@ -84,7 +84,7 @@ def test_evaluation_questions_are_held_out_and_balanced() -> None:
     assert asked == evaluation_questions(320, seed=0) != evaluation_questions(320, seed=1)
 
 
-def test_words_alone_do_not_answer_evaluation_questions() -> None:
+def test_text_alone_does_not_answer_evaluation_questions() -> None:
     usual: dict[str, Counter] = defaultdict(Counter)
     for _, question in _asked(1500):
         usual[question.text][question.answer] += 1

@@ -43,7 +43,7 @@ def test_validation_is_another_draw(tmp_path: Path) -> None:
     assert not {sample["png"] for sample in train.values()} & {sample["png"] for sample in val.values()}
 
 
-def test_a_run_cut_off_goes_on_and_gives_what_it_would_have_given(tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_to_the_same_shards(tmp_path: Path) -> None:
     sets = [ShardSet("text", "train", SHARD_SAMPLES + 50, 0), ShardSet("stories", "train", 10, 0)]
     whole = _write(tmp_path / "whole", *sets)
     cut = write_shards(sets, tmp_path / "cut", workers=1)
@@ -55,7 +55,7 @@ def test_a_run_cut_off_goes_on_and_gives_what_it_would_have_given(tmp_path: Path
     assert (tmp_path / "cut/text/shard-00000.tar").stat().st_mtime_ns == kept
 
 
-def test_keys_run_on_and_the_index_counts_them(tmp_path: Path) -> None:
+def test_keys_continue_over_shards_and_the_index_counts_them(tmp_path: Path) -> None:
     _write(tmp_path, ShardSet("text", "train", SHARD_SAMPLES + 50, 0))
     index = json.loads((tmp_path / "text/index.json").read_text())
     assert index["samples"] == SHARD_SAMPLES + 50
@@ -90,7 +90,7 @@ def test_another_seed_does_not_overwrite(tmp_path: Path) -> None:
         (["--workers", "0"], "--workers 0: must be at least 1"),
     ],
 )
-def test_wrong_arguments_are_told_in_one_line(
+def test_wrong_arguments_are_one_line(
     arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
