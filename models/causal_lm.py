@@ -7,6 +7,7 @@ A causal LM has no adapter of seen images and no position embedding within an im
 
 import copy
 import json
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer
@@ -71,7 +72,7 @@ def to_tokenizer(
     tokenizer.add_tokens(
         [AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True
     )
-    found = tokenizer.convert_tokens_to_ids(names)
+    found: Any = tokenizer.convert_tokens_to_ids(names)
     if found != [*range(rows, vocabulary.size)]:
         wrong = next(i for i, (id_, name) in enumerate(zip(found, names, strict=True)) if id_ != rows + i)
         raise ValueError(

@@ -1,21 +1,19 @@
 """Whether components belong to one model, checked before anything is spent on them."""
 
-from torch import nn
-from transformers import PreTrainedTokenizerBase
+from typing import Any
 
 from models.language.text_tokenizer import text_rows
-from models.language.unified_lm import UnifiedLM
 
 
 def check_components(
-    encoder: nn.Module | None,
-    tokenizer: nn.Module | None,
-    detokenizer: nn.Module | None,
-    language: UnifiedLM | None,
-    text_tokenizer: PreTrainedTokenizerBase | None,
-    understanding_encoder: nn.Module | None,
+    encoder: Any,
+    tokenizer: Any,
+    detokenizer: Any,
+    language: Any,
+    text_tokenizer: Any,
+    understanding_encoder: Any,
 ) -> None:
-    """Makes sure that the components which are there fit each other.
+    """Makes sure that the components which are there, and are not None, fit each other.
 
     Raises:
         ValueError: two disagree in sizes or counts, or slices are not of the size that their encoder takes.

@@ -31,7 +31,7 @@ def build(kind: type[Built], config: Mapping[str, Any], where: str) -> Built:
     return kind(**config)
 
 
-def override_fields(own: Built, config: Any, where: str) -> Built:
+def override_fields(own: Any, config: Any, where: str) -> Any:
     """A dataclass with a config's values in place of its own; null leaves one.
 
     Raises:

@@ -3,7 +3,7 @@
 import importlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,8 @@ def load_npu(setting: str) -> None:
             raise ValueError(
                 f"{setting}: torch_npu does not load ({error}): source CANN's set_env.sh first"
             ) from error
-    if not torch.npu.is_available():
+    library: Any = torch
+    if not library.npu.is_available():
         raise ValueError(f"{setting}: this machine has no Ascend NPU that answers (npu-smi info shows them)")
 
 

@@ -3,6 +3,8 @@
 Each function is a collective in a process group: every rank must call it. In a single process it costs nothing.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
@@ -53,9 +55,10 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         mean = (all_reduce(exact.sum(axes)) / count)[:, None, None]
         apart = exact - mean
         variance = all_reduce(apart.square().sum(axes)) / count
+        running: Any = self  # which torch types as optional
         with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean.flatten(), self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+            running.num_batches_tracked += 1
+            running.running_mean.lerp_(mean.flatten(), self.momentum)
+            running.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
         return (apart * scale[:, None, None] + self.bias[:, None, None]).to(images.dtype)

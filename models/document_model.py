@@ -8,6 +8,7 @@ that documents stand for are methods of `models.unified.Illume`.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,14 @@ Detokenizer = DiffusionDetokenizer | StableDiffusionDetokenizer | PixelDecoder
 
 class DocumentModel(nn.Module):
     """The components, None where a stage has not made one yet; ValueError where two do not fit each other."""
+
+    # Any, for `require` and not a type tells which of them are there.
+    encoder: Any
+    tokenizer: Any
+    detokenizer: Any
+    language: Any
+    text_tokenizer: Any
+    understanding_encoder: Any
 
     def __init__(
         self,
@@ -135,10 +144,9 @@ class DocumentModel(nn.Module):
             # not `self.features`, which would resize images of another size, from a smaller copy
             features = frozen_features(self.encoder, images) if read and len(needed) else None
             if len(drawn):
-                codes[drawn_here] = self._codes(
-                    images[drawn_rows], None if features is None else features[drawn_rows]
-                )
-        if shared:
+                own = None if features is None else features[drawn_rows]
+                codes[drawn_here] = self._codes(images[drawn_rows], own)
+        if shared and features is not None:
             seen = features[rows[len(drawn) :]]
         elif len(looked):
             distinct, rows = looked.unique(return_inverse=True)

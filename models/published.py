@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from common.disk import free_bytes, gigabytes
 from common.foreign_files import check_no_pointers

@@ -7,7 +7,7 @@ no image does not use it, and a group whose members differ in that would wait fo
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -107,9 +107,10 @@ def unsharded(language: nn.Module | None) -> Iterator[None]:
     if not is_sharded(language):
         yield
         return
-    groups = [module for module in language.modules() if isinstance(module, FSDPModule)]
-    language._get_fsdp_state()._lazy_init()  # a layer that ran first would take itself for the root
-    language.set_reshard_after_forward(False)  # drawing holds on to the weights
+    root: Any = language
+    groups: list[Any] = [module for module in root.modules() if isinstance(module, FSDPModule)]
+    root._get_fsdp_state()._lazy_init()  # a layer that ran first would take itself for the root
+    root.set_reshard_after_forward(False)  # drawing holds on to the weights
     try:
         for group in groups:
             group.unshard()
@@ -117,9 +118,9 @@ def unsharded(language: nn.Module | None) -> Iterator[None]:
     finally:
         for group in groups:
             group.reshard()
-            group.set_reshard_after_forward(group is not language, recurse=False)
+            group.set_reshard_after_forward(group is not root, recurse=False)
 
 
-def full_state_dict(module: nn.Module) -> dict[str, Tensor]:
+def full_state_dict(module: nn.Module) -> dict[str, Any]:
     """A sharded model's weights as they are kept, on the first process's CPU, nothing elsewhere; all must call it."""
     return get_model_state_dict(module, options=StateDictOptions(full_state_dict=True, cpu_offload=True))

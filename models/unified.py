@@ -17,6 +17,7 @@ from torch import Tensor
 from common.checks import check_text
 from models.conversation import converse
 from models.document import (
+    Document,
     See,
     Text,
     assess_document,
@@ -169,7 +170,7 @@ class Illume(DocumentModel):
         seed: int | Sequence[int] | None,
         sampling: SamplingConfig | None,
         draw: Callable[..., Tensor],
-        *inputs: Sequence[Any],
+        *inputs: Any,
     ) -> list[Image]:
         """What `draw` makes of the inputs and seeds, a batch at a time."""
         seeds, images = make_seeds(seed, len(inputs[0])), list[Tensor]()
@@ -217,7 +218,7 @@ class Illume(DocumentModel):
         self, images: Tensor | Sequence[Tensor], questions: Sequence[str], limit: int | None = None
     ) -> list[str]:
         """Answers one question about each image (3, H, W); they may differ in size where the model slices."""
-        documents = [[See(im), Text(q)] for im, q in zip(images, questions, strict=True)]
+        documents: list[Document] = [[See(im), Text(q)] for im, q in zip(images, questions, strict=True)]
         return self.understand(documents, limit or self.generation.max_new_tokens.answer)
 
     def describe_batch(

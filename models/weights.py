@@ -11,7 +11,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from zipfile import is_zipfile
 
 import torch
@@ -77,7 +77,8 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        content: Any = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        digest.update(content)
     return digest.hexdigest()[:16]
 
 
@@ -204,8 +205,8 @@ def set_tensors(
 def _set_tensor(module: nn.Module, name: str, tensor: Tensor) -> None:
     owner_name, _, own = name.rpartition(".")
     owner = module.get_submodule(owner_name)
-    if own in owner._parameters:
-        owner._parameters[own] = nn.Parameter(tensor, owner._parameters[own].requires_grad)
+    if (old := owner._parameters.get(own)) is not None:
+        owner._parameters[own] = nn.Parameter(tensor, old.requires_grad)
     else:
         owner._buffers[own] = tensor
 

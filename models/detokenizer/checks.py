@@ -9,7 +9,7 @@ from models.component_config import check_keys
 MAX_ENLARGEMENT = 64  # times the grid's side that an image may have; 32 in the paper
 
 
-def check_numbers(kind: type, sizes: Mapping[str, Any], what: str) -> None:
+def check_numbers(kind: Any, sizes: Mapping[str, Any], what: str) -> None:
     """Raises ValueError where a network has no such key, or a size is no whole number above zero."""
     known = inspect.signature(kind.__init__).parameters
     check_keys(sizes, known, what)

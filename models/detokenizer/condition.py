@@ -4,6 +4,7 @@ Which of the two ILLUME takes is not published. LaVIT, its nearest precedent, pu
 ILLUME+, of ILLUME's authors, gives cross-attention zeros and concatenates. In both the null condition is zeros.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -21,11 +22,15 @@ class Condition(NamedTuple):
 
     def mask(self, keep: Tensor) -> "Condition":
         """The null condition where `keep` (B,) is false."""
-        return Condition(*(None if x is None else x * keep.view(-1, *[1] * (x.ndim - 1)) for x in self))
+        return self._map(lambda x: x * keep.view(-1, *[1] * (x.ndim - 1)))
 
     def prepend_null(self) -> "Condition":
         """The batch doubled: as many null conditions, then these."""
-        return Condition(*(None if x is None else torch.cat([torch.zeros_like(x), x]) for x in self))
+        return self._map(lambda x: torch.cat([torch.zeros_like(x), x]))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Condition":
+        optional = (None if x is None else change(x) for x in self[1:])
+        return Condition(change(self.tokens), *optional)
 
 
 class CrossAttention(nn.Module):

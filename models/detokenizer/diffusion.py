@@ -62,7 +62,8 @@ class DiffusionDetokenizer(Component):
         )
         self.config["unet"] = sizes  # a folder must not depend on today's defaults
         self.scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=TIMESTEPS)
-        self.to(memory_format=torch.channels_last)  # the layout CPU convolutions like best
+        # the layout that CPU convolutions like best
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _condition(self, features: Tensor, coarse: Tensor | None) -> Tensor:
         """What is concatenated to the noisy latents (B, C, h, w)."""

@@ -42,6 +42,6 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, L, D), with a context (B, K, D) where the block has cross-attention."""
         x = x + self.attention(self.attention_norm(x), causal=self.causal)
-        if self.cross is not None:
+        if self.cross is not None and self.cross_norm is not None:
             x = x + self.cross(self.cross_norm(x), context)
         return x + self.mlp(self.mlp_norm(x))

@@ -88,9 +88,8 @@ class PretrainedEncoder(FullPrecision, Component):
         compute_dtype: ComputeDtype = "float32",
     ) -> None:
         super().__init__()
-        self.compute_dtype = check_choice(
-            compute_dtype, get_args(ComputeDtype), "the encoder's compute_dtype"
-        )
+        check_choice(compute_dtype, get_args(ComputeDtype), "the encoder's compute_dtype")
+        self.compute_dtype = compute_dtype
         config = _vision_config(model, drop_layers)
         self.patch, self.width = config.patch_size, config.hidden_size
         self.set_input(image_size, reduce)

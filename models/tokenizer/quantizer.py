@@ -48,6 +48,10 @@ def perplexity(counts: Tensor) -> Tensor:
 class Quantizer(FullPrecision):
     """A codebook, and how it learns."""
 
+    table: Tensor  # (K, C)
+    usage: Tensor  # (K,) running count of each code, 1 is even use
+    started: Tensor
+
     def __init__(
         self,
         codes: int,  # 16,384 in the paper
@@ -66,7 +70,7 @@ class Quantizer(FullPrecision):
         else:
             self.register_buffer("table", table)
         self.map = nn.Linear(width, width, bias=False) if kind == "simvq" else nn.Identity()
-        self.register_buffer("usage", torch.ones(codes))  # running count of each code, 1 is even use
+        self.register_buffer("usage", torch.ones(codes))
         self.register_buffer("started", torch.tensor(kind == "simvq"))
 
     @property
