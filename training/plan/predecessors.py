@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from braceexpand import braceexpand
 from lightning.pytorch import LightningModule
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
-from webdataset.shardlists import expand_urls
 
 from lightning_modules.component_configs import TextTokenizerConfig
 from lightning_modules.predecessor import Predecessors, config_producing
@@ -76,7 +76,7 @@ class PlannedPredecessors(Predecessors):
 
     def train_text_tokenizer(self, config: TextTokenizerConfig, prompts: Prompts) -> PreTrainedTokenizerFast:
         """The tokenizer, or a blank one of its size where the shards are not here: few words make fewer pieces."""
-        if all(Path(shard).is_file() for shard in expand_urls(config.shards)):
+        if all(Path(shard).is_file() for shard in braceexpand(config.shards)):
             return super().train_text_tokenizer(config, prompts)
         return blank_text_tokenizer(config.size)
 
