@@ -206,7 +206,7 @@ def say(text: str) -> None:
 
 
 def describe(options: argparse.Namespace) -> None:
-    """An image to words."""
+    """An image to text."""
     image = read_image(options.image)
     say(load(options).describe(image, options.detail))
 

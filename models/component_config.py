@@ -12,12 +12,7 @@ Built = TypeVar("Built")
 
 
 def build(kind: type[Built], config: Mapping[str, Any], where: str) -> Built:
-    """An instance of a class with the settings of a config.
-
-    Raises:
-        ValueError: the config has a key that the class does not know, lacks one, or gives a value of another type; the
-            message begins with `where`.
-    """
+    """An instance of a class with the settings of a config; ValueError, from `where` on, names a wrong or missing one."""
     parameters = dict(inspect.signature(kind.__init__).parameters)
     parameters.pop("self")
     check_keys(config, parameters, where)
@@ -32,11 +27,7 @@ def build(kind: type[Built], config: Mapping[str, Any], where: str) -> Built:
 
 
 def override_fields(own: Any, config: Any, where: str) -> Any:
-    """A dataclass with a config's values in place of its own; null leaves one.
-
-    Raises:
-        ValueError: a key is not known, or the dataclass refuses a value; the message begins with `where`.
-    """
+    """A dataclass with a config's values in place of its own; null leaves one. Errors begin with `where`."""
     check_keys(check_mapping(config, where), [one.name for one in fields(own)], where)
     try:
         return replace(own, **{name: value for name, value in config.items() if value is not None})
@@ -52,7 +43,7 @@ def check_mapping(config: Any, where: str) -> Mapping[str, Any]:
 
 
 def check_keys(config: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Raises ValueError where a key is not known: it says what was meant, or what there is."""
+    """Raises ValueError where a key is not known: with what was meant, or what there is."""
     names = sorted(known)
     for key in config:
         if key not in names:

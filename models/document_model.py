@@ -43,7 +43,7 @@ Detokenizer = DiffusionDetokenizer | StableDiffusionDetokenizer | PixelDecoder
 class DocumentModel(nn.Module):
     """The components, None where a stage has not made one yet; ValueError where two do not fit each other."""
 
-    # Any, for `require` and not a type tells which of them are there.
+    # Any: which of them are there is checked by `require`, not by types.
     encoder: Any
     tokenizer: Any
     detokenizer: Any

@@ -16,12 +16,7 @@ Read = TypeVar("Read")
 
 
 def folder_hash(folder: str | Path) -> str:
-    """Twelve hex digits for a model folder's weights and configs, also those that links lead to.
-
-    Raises:
-        FileNotFoundError: a link leads nowhere.
-        ValueError: a file is a pointer of git-lfs, or no file.
-    """
+    """Twelve hex digits for a model folder's weights and configs, also those that links lead to."""
     folder = Path(folder)
     return read_undisturbed(folder, lambda: _hash_folder(folder))
 
@@ -60,11 +55,7 @@ def _add_file(digest: "hashlib._Hash", path: Path) -> None:
 
 
 def read_undisturbed(folder: Path, read: Callable[[], Read]) -> Read:
-    """What `read` returns while nobody replaces the folder; where somebody does, it reads again.
-
-    Raises:
-        ValueError: it is replaced again and again.
-    """
+    """What `read` returns while nobody replaces the folder; where somebody does, it reads again, a few times."""
     for _ in range(MAX_TRIES):
         before = _instance(folder)
         try:

@@ -16,7 +16,7 @@ from models.component_config import check_keys, check_mapping, override_fields
 from models.folder_hash import MANIFEST
 
 TOKEN_LIMIT = 65536
-RANGES = {  # of each sampling setting: in words, and as a test
+RANGES = {  # of each sampling setting: its description, and a test
     "cfg": ("from 0 to 100, 1 is no guidance", lambda value: 0 <= value <= 100),
     "temperature": ("from 0 to 10, 0 takes the likeliest", lambda value: 0 <= value <= 10),
     "top_k": ("a whole number from 0, which leaves all codes", lambda value: value >= 0),
@@ -26,11 +26,7 @@ WHOLE = ("top_k",)  # settings that are whole numbers
 
 
 def check_setting(name: str, value: Any, where: str = "") -> Any:
-    """Returns a sampling setting that is in its range.
-
-    Raises:
-        ValueError: it is no number, or out of range; the message calls it `where`, or else by its name.
-    """
+    """Returns a sampling setting in its range; ValueError calls another by `where`, or else by its name."""
     description, in_range = RANGES[name]
     is_number = isinstance(value, int if name in WHOLE else (int, float)) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not in_range(value):
@@ -108,11 +104,7 @@ class Generation:
     max_new_tokens: TokenLimits = TokenLimits()  # texts are written greedily
 
     def override(self, given: Mapping[str, Any] | None, where: str = "generation") -> "Generation":
-        """These settings with a config's laid over them: `{draw: {cfg: 2.0}, max_new_tokens: {answer: 256}}`.
-
-        Raises:
-            ValueError: a key is not known, or a value is out of range; the message begins with `where`.
-        """
+        """These settings with a config's laid over them: `{draw: {cfg: 2.0}, max_new_tokens: {answer: 256}}`."""
         if given is None:
             return self
         generation = self
@@ -146,18 +138,8 @@ def missing_model_folder(folder: Path) -> FileNotFoundError:
 
 
 def read_generation(folder: str | PathLike[str]) -> Generation:
-    """The settings of a model folder, without loading the model.
-
-    Raises:
-        FileNotFoundError: the folder is no model's.
-        ValueError: it is no JSON object, or a setting is not known or out of range; the message names the file.
-    """
+    """The settings of a model folder, without loading the model; ValueError names the file where one is wrong."""
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise missing_model_folder(Path(folder))
     return PLAYGROUND.override(read_object(path).get("generation"), f"{path}: generation")
-
-
-def overrides(who: str, **given: Any) -> dict[str, Any]:
-    """The sampling settings that are not None; errors name who was given them."""
-    return {k: check_setting(k, v, f"{who}: {k}") for k, v in given.items() if v is not None}

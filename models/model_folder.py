@@ -1,9 +1,8 @@
 """A model folder: a subfolder for each component, safetensors weights and a JSON config in each, `illume.json` on top.
 
 `illume.json` is written last and holds a fingerprint of each component's weights, so that components of two models are
-not taken for one. Its files may be anybody's: what is wrong with one is one line that names it, and no config makes more
-than the tensors beside it. Weights are read in single precision, but for the language model's, which keep their dtype
-(docs/decisions/).
+not taken for one. Its files may be anybody's: each error names one in one line, and no config makes more than the tensors
+beside it. Weights are read in single precision, but for the language model's, which keep their dtype (docs/decisions/).
 """
 
 import json
@@ -121,12 +120,7 @@ def _load_components(folder: Path, only: Sequence[str] | None, weights: bool) ->
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """A model folder's illume.json: `components`, the class of each, and what else it has.
-
-    Raises:
-        FileNotFoundError: it is no model folder.
-        ValueError: illume.json is damaged, or names what is not known here.
-    """
+    """A model folder's illume.json: `components`, the class of each, and what else it has."""
     path = folder / MANIFEST
     if not path.exists() and not path.is_symlink():
         raise missing_model_folder(folder)

@@ -71,11 +71,7 @@ SETS = {"playground": PLAYGROUND, "illume_plus": ILLUME_PLUS}
 def read_prompts(
     given: str | Mapping[str, Any] | None, own: Prompts = PLAYGROUND, where: str = "prompts"
 ) -> Prompts:
-    """The prompts that a config gives: one of SETS by its name, or prompts by task laid over `own`.
-
-    Raises:
-        ValueError: there is no such set or task, or a prompt is empty or lacks its placeholder.
-    """
+    """The prompts that a config gives: one of SETS by its name, or prompts by task laid over `own`."""
     if isinstance(given, str):
         return SETS[check_choice(given, SETS, f"{where}: the set of prompts")]
     if given is not None and not isinstance(given, Mapping):

@@ -100,12 +100,7 @@ def check_download(source: str, revision: str, patterns: Collection[str]) -> Non
 
 
 def stored_dtype(source: str, revision: str, pickled: bool) -> torch.dtype:
-    """The dtype of a published model's weights; of several, the least that holds each exactly.
-
-    Raises:
-        FileNotFoundError: files are missing, or the name is not on the hub.
-        ValueError: they do not load.
-    """
+    """The dtype of a published model's weights; of several, the least that holds each exactly."""
     return read_published(_stored_dtype, source, revision, pickled=pickled)
 
 

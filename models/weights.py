@@ -36,11 +36,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def save_weights(tensors: Mapping[str, Tensor], folder: Path, shard_size: str = SHARD_SIZE) -> str:
-    """Writes tensors into a folder, as one file or as several with an index; returns their fingerprint.
-
-    Raises:
-        OSError: the disk is full or fails.
-    """
+    """Writes tensors into a folder, as one file or as several with an index; returns their fingerprint."""
     plan = split_torch_state_dict_into_shards(
         dict(tensors), filename_pattern="model{suffix}.safetensors", max_shard_size=shard_size
     )
@@ -135,11 +131,7 @@ def list_names(names: Iterable[str]) -> str:
 
 
 def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of files, one at a time; one that is no safetensors file is a pickle, read with weights_only.
-
-    Raises:
-        ValueError: a file is broken, or holds more than tensors.
-    """
+    """The tensors of files, one at a time; a pickle is read with weights_only. ValueError names a broken file."""
     for path in files:
         try:
             if path.suffix == ".safetensors":
@@ -166,18 +158,13 @@ def load_weights(build: Callable[[], Module], folder: Path, as_stored: bool = Fa
 def set_tensors(
     module: nn.Module, tensors: Iterable[tuple[str, Tensor]], source: object, as_stored: bool = True
 ) -> None:
-    """Puts tensors in the places of a module's own, on whatever device and of whatever dtype they are.
+    """Replaces a module's tensors by others of their names, on whatever device and of whatever dtype these are.
 
-    Args:
-        module: to fill.
-        tensors: by name.
-        source: of the tensors, for messages.
-        as_stored: whether halves stay halves, else all is brought to single precision; double precision never stays, as
-            nothing here computes in it.
+    Unless `as_stored` keeps halves, all is brought to single precision, as double precision always is.
 
     Raises:
         ValueError: tensors are missing, unknown, of another shape or kind, or hold NaN or infinity; the message names
-            and counts them.
+            their source, and names and counts them.
     """
     wanted = module.state_dict()
     unknown, misshapen, broken = [], [], []
@@ -239,11 +226,7 @@ def materialize(module: nn.Module, device: torch.device) -> None:
 
 
 def fill_buffers(module: nn.Module) -> None:
-    """Recomputes buffers that no file holds: rotary frequencies and position ids of `transformers`' modules.
-
-    Raises:
-        ValueError: a buffer is of a module that cannot be made from its config.
-    """
+    """Recomputes buffers that no file holds: rotary frequencies and position ids of `transformers`' modules."""
     for name, owner in module.named_modules():
         unsaved = owner._non_persistent_buffers_set
         empty = [key for key, b in owner._buffers.items() if b is not None and b.is_meta and key in unsaved]

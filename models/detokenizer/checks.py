@@ -52,16 +52,9 @@ def check_latents(unet: Mapping[str, Any], channels: int) -> None:
 
 
 def check_sizes(unet: Any, vae: Any, image_size: int, grid: int | None) -> None:
-    """Makes sure that images divide down to the UNet's lowest level, and that the features are all that it needs.
+    """Raises ValueError where images do not divide to the UNet's lowest level, or it needs more than features.
 
-    Args:
-        unet: its diffusers config.
-        vae: its diffusers config.
-        image_size: side of the image.
-        grid: side of the features that are concatenated to the latents, if they are.
-
-    Raises:
-        ValueError: something does not fit.
+    `unet` and `vae` are diffusers configs, `grid` the side of features that are concatenated to the latents, if they are.
     """
     multiple = 2 ** (len(vae.block_out_channels) + len(unet.block_out_channels) - 2)
     if image_size < multiple or image_size % multiple:
@@ -79,11 +72,7 @@ def check_sizes(unet: Any, vae: Any, image_size: int, grid: int | None) -> None:
 
 
 def pooled_width(unet: Any) -> int:
-    """Width of SDXL's pooled text: what its projection takes, less the six sizes beside it; 0 where there is none.
-
-    Raises:
-        ValueError: nothing is left for it.
-    """
+    """Width of SDXL's pooled text: what its projection takes, less the six sizes beside it; 0 where there is none."""
     if unet.addition_embed_type is None:
         return 0
     whole, one = unet.projection_class_embeddings_input_dim, unet.addition_time_embed_dim

@@ -25,11 +25,7 @@ OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_o
 
 
 def find_folder(name: str, patterns: Collection[str]) -> Path:
-    """The folder of that name, or the files that match the patterns under that name on the hub.
-
-    Raises:
-        FileNotFoundError: it is neither here nor on the hub.
-    """
+    """The folder of that name, or the files that match the patterns under that name on the hub."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
@@ -43,12 +39,7 @@ def find_folder(name: str, patterns: Collection[str]) -> Path:
 
 
 def read_config(folder: Path, component: str, kinds: Collection[str]) -> dict[str, Any]:
-    """The config of a component, without diffusers' notes on itself.
-
-    Raises:
-        FileNotFoundError: the folder has no such component.
-        ValueError: it is no JSON object, or not of one of the classes `kinds`.
-    """
+    """The config of a component of one of the classes `kinds`, without diffusers' notes on itself."""
     path = folder / component / ("scheduler_config.json" if component == "scheduler" else "config.json")
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is no Stable Diffusion: there is no {component}/{path.name} in it")
@@ -67,13 +58,7 @@ def weight_patterns(component: str, variant: str, pickled: bool) -> list[str]:
 
 
 def weight_files(folder: Path, component: str, variant: str, pickled: bool) -> list[Path]:
-    """The files that hold a component's weights, from its index where it has several.
-
-    Args:
-        folder: the diffusers folder.
-        component: its name.
-        variant: of the weights, such as fp16; "": none.
-        pickled: whether pickles are taken where there are no safetensors.
+    """The files of a component's weights, of a variant such as fp16; `pickled` takes pickles where nothing else is.
 
     Raises:
         FileNotFoundError: some are not there.

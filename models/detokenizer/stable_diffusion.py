@@ -46,7 +46,7 @@ MAX_PIXELS = 16 * 512**2  # of images that the UNet makes at once: 16 of the usu
 WEIGHTED = ("unet", "vae")  # subfolders of a diffusers folder whose weights are read
 ConditionKind = Literal["cross_attention", "concat"]
 SOLVERS = {"dpm": DPMSolverMultistepScheduler, "euler": EulerDiscreteScheduler}
-# What of a scheduler's config says how noise was added in training, and at which steps a solver looks.
+# The keys of a scheduler config that define the noise of training and the timesteps of a solver.
 SCHEDULE = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type"),
     *("timestep_spacing", "steps_offset", "rescale_betas_zero_snr"),
@@ -101,14 +101,9 @@ class StableDiffusionDetokenizer(Component):
     def from_diffusers(
         cls, name: str, pickled: bool = False, variant: str = "", weights: bool = True, **settings: Any
     ) -> "StableDiffusionDetokenizer":
-        """Starts from the UNet, VAE and scheduler of a diffusers folder, or of a name of the hub.
+        """Starts from the UNet, VAE and scheduler of a diffusers folder, or of a name OWNER/MODEL on the hub.
 
-        Args:
-            name: a folder with `unet/`, `vae/` and `scheduler/`, or OWNER/MODEL.
-            pickled: whether pickles are taken where there are no safetensors (they are read with weights_only).
-            variant: of the weights, such as fp16.
-            weights: without them it is made on the meta device, and only configs are read.
-            settings: of the class; those of `unet`, `vae` and `scheduler` are laid over the folder's.
+        Settings are those of the class, laid over the folder's; without `weights` it is made on the meta device.
 
         Raises:
             FileNotFoundError: folder, component or weights are not there.

@@ -166,11 +166,7 @@ def _vision_config(model: dict[str, Any], drop_layers: int) -> PretrainedConfig:
 
 
 def vision_config(config: PretrainedConfig, source: str) -> dict[str, Any]:
-    """The encoder's settings in a published config, of the encoder alone or of both towers.
-
-    Raises:
-        ValueError: it is no encoder that is known here.
-    """
+    """The encoder's settings in a published config, of the encoder alone or of both towers."""
     vision = config.vision_config if config.model_type in TWO_TOWERS else config
     kind = TWO_TOWERS.get(config.model_type, config.model_type)
     if kind not in FAMILIES:
@@ -185,14 +181,9 @@ def vision_config(config: PretrainedConfig, source: str) -> dict[str, Any]:
 def read_encoder(
     source: str, weights: bool = True, revision: str = "main", pickled: bool = False, **settings: Any
 ) -> PretrainedEncoder:
-    """A published encoder, of a local folder or of a name on the Hugging Face hub.
+    """A published encoder of a local folder or a name and revision on the hub, with the settings of `PretrainedEncoder`.
 
-    Args:
-        source: the folder or name.
-        weights: without them it is made on the meta device, and only its config is read.
-        revision: branch, tag or commit on the hub.
-        pickled: reads weights that are only there as pickles, with `weights_only=True`.
-        settings: of `PretrainedEncoder`, beside `model`.
+    Without `weights` it is made on the meta device from its config; `pickled` allows pickles, read with weights_only.
 
     Raises:
         FileNotFoundError: there is no such folder or name, or files are missing.

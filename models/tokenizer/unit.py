@@ -31,7 +31,7 @@ HEADS = 16  # of both published sizes, as of ViT-H/14
 
 
 def is_unit(folder: Path) -> bool:
-    """Whether a folder's config says that it is UNIT's."""
+    """Whether a folder is UNIT's, by its config."""
     try:
         config = read_object(folder / "config.json", allow_nan=True)
     except (OSError, ValueError):
@@ -43,18 +43,9 @@ def is_unit(folder: Path) -> bool:
 def read_unit(
     source: str, weights: bool = True, pickled: bool = False, heads: int = HEADS, **settings: Any
 ) -> PretrainedEncoder:
-    """UNIT from a local folder.
+    """UNIT from a local folder, with the settings of `PretrainedEncoder`; `heads` is shown by no tensor.
 
-    Args:
-        source: the folder.
-        weights: without them it is made on the meta device; shapes are read off the tensors even so.
-        pickled: reads weights that are only there as a pickle, with `weights_only=True`.
-        heads: attention heads, which no tensor shows.
-        settings: of `PretrainedEncoder`.
-
-    Raises:
-        FileNotFoundError: there are no weights.
-        ValueError: tensors are missing, unknown or of another shape; the message names and counts them.
+    Without `weights` it is made on the meta device; `pickled` allows a pickle, read with weights_only.
     """
     folder = Path(source)
     check_files(source, "main", pickled)

@@ -58,7 +58,7 @@ def test_dead_codes_are_reborn():
 
 
 def test_unknown_quantizer_is_refused():
-    with pytest.raises(ValueError, match="there is: ema, simvq, plain"):
+    with pytest.raises(ValueError, match="quantizer .rq. is not known: there is ema, plain, simvq"):
         Quantizer(8, 2, "rq")
 
 
