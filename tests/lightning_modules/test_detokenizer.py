@@ -186,5 +186,7 @@ def test_only_stable_diffusion_can_learn_by_attention_alone(world):
 def test_a_folder_that_is_none_is_one_line(world, capsys):
     (world / "sd").mkdir()
     given = ["--config", "illume_7b/detokenizer.yaml", *HERE, "--trainer.precision=32-true"]
-    assert "sd is no Stable Diffusion: there is no unet/config.json in it" in error_of(capsys, *given)
+    assert "sd is no Stable Diffusion: there is no scheduler/scheduler_config.json in it" in error_of(
+        capsys, *given
+    )
     assert not (world / "runs").exists(), "nothing is left behind"

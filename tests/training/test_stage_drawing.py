@@ -24,7 +24,10 @@ from models.unified import Illume
 from self_enhancement.dialogues import dialogue_sample, pair_sample
 from self_enhancement.settings import RoundSettings
 from tests.callbacks.test_evaluation import Stage, fit
-from tests.callbacks.test_fidelity import Small, callback, small  # noqa: F401 - a fixture
+from tests.callbacks.test_fidelity import Small, callback, small
+from tests.fixtures import tiny_illume
+
+__all__ = ["small", "tiny_illume"]  # fixtures
 
 OWN = {"draw": {"cfg": 2.0, "temperature": 1.0, "top_k": 20, "top_p": 0.9}, "edit": {"cfg": 1.5, "top_k": 9}}
 FEW = {"per_category": 1, "seeds": 1, "samples": 6}
@@ -33,7 +36,7 @@ FEW = {"per_category": 1, "seeds": 1, "samples": 6}
 class Starting(Stage):
     """A language stage, which takes its components from folders."""
 
-    start = {"all": "runs/stage1/model"}
+    start_setting = "model.init_args.start"
 
 
 def self_enhancement() -> SelfEnhancement:
