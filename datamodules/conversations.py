@@ -138,8 +138,10 @@ def read_dialogue(row: Any) -> Dialogue:
         turns, row = row, {}
     elif not isinstance(row, Mapping):
         raise ValueError(SHAPE)
-    elif not (turns := next((row[key] for key in TURNS if row.get(key)), None)):
+    elif not has_dialogue(row):
         raise ValueError("a row has no conversations")
+    else:
+        turns = next(row[key] for key in TURNS if row.get(key))
     for what in ("a video", "a sound"):
         if any(row.get(key) for key in UNSUPPORTED[what]):
             raise ValueError(f"a conversation needs {what}")
@@ -181,7 +183,7 @@ def _list_turns(turns: Any) -> list[Mapping[str, Any]]:
         turns = [dict(zip(turns, values, strict=True)) for values in zip(*turns.values(), strict=True)]
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, Mapping) for turn in turns):
         raise ValueError(SHAPE)
-    listed = []
+    listed: list[Mapping[str, Any]] = []
     for turn in turns:
         if "user" in turn and "assistant" in turn and "role" not in turn and "from" not in turn:
             listed += [{"role": side, "content": turn[side]} for side in ("user", "assistant")]

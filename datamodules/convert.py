@@ -178,7 +178,8 @@ def _version(path: Path) -> list[int] | None:
 
 
 def _summarize(out: Path, paths: Iterable[Path], listing: Listing) -> dict[str, Any]:
-    samples, tally = {}, Tally()
+    samples: dict[str, int] = {}
+    tally = Tally()
     for path in paths:
         note = read_object(path.with_suffix(".json"))
         samples |= {path.name: note["samples"]} if note["samples"] else {}

@@ -5,12 +5,12 @@ sizes, checksums). With --template it reports what training with that template w
 Exit code 1 where something is broken; 2 where shards could not be examined, or the report not be written.
 """
 
+import io
 import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--template", choices=tuple(TEMPLATES), help="reports what training with it would skip")
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # a terminal without a letter shows its number
-        with suppress(AttributeError):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     shards, left_out = find_shards(options.shards), held_out(options.shards)
     if options.workers < 1:

@@ -104,7 +104,7 @@ class DocumentDataModule(StreamDataModule):
                 f"the model sees {what} of {takes} x {takes} pixels, and data.init_args.image_size is "
                 f"{self.image_size}: make the two the same"
             )
-        return None if slicing is None else slicing.longest
+        return None if slicing is None else slicing.max_side
 
     def _draw_size(self) -> int:
         """Side of images that are drawn: what the tokenizer's encoder takes, so that codes are the same everywhere.

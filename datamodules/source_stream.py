@@ -47,7 +47,7 @@ class Address(NamedTuple):
     source: str
     epoch: int
     shard: int
-    index: int
+    number: int  # in this reader's order of the shard's samples
     fingerprint: int  # of the shard
 
 
@@ -122,9 +122,9 @@ class SourceStream:
     def reread(self, address: Address) -> Item:
         """An item again, by its address; raises ValueError if it cannot be read any more."""
         opened = self._shard(address.epoch, address.shard)
-        if opened is None or opened.fingerprint != address.fingerprint or address.index >= len(opened.order):
+        if opened is None or opened.fingerprint != address.fingerprint or address.number >= len(opened.order):
             raise self._changed(address.shard)
-        value = self._convert(opened, address.epoch, address.shard, address.index)
+        value = self._convert(opened, address.epoch, address.shard, address.number)
         if value is None:
             raise self._changed(address.shard)
         return Item(value.value if isinstance(value, Truncated) else value, address)

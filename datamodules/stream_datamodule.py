@@ -75,7 +75,7 @@ class StreamDataModule(L.LightningDataModule, ABC):
     @property
     def stage(self) -> Any:
         """The StageModule that learns from the batches (`lightning_modules/stage_module.py`)."""
-        return self.trainer.lightning_module
+        return self.trainer and self.trainer.lightning_module
 
     def train_dataloader(self) -> RankLoader:
         """Batches of this epoch."""

@@ -136,10 +136,10 @@ def conversation(request: TemplateRequest) -> Document:
 def edit(request: TemplateRequest) -> Document:
     """An editing triple: see, instruction, draw; without its instruction, the reconstruction of what is seen."""
     named = _named_parts(request.sample)
-    match _load_images(named, request, whole=False):
-        case [See() as before, Text(instruction), Draw() as after]:
+    match named, _load_images(named, request, whole=False):
+        case [See(str(name)), *_], [See() as before, Text(instruction), Draw() as after]:
             if request.drop_text():
-                instruction, after = None, request.draw(named[0].image, before)
+                return edit_document(before, None, request.draw(name, before), request.prompts)
             return edit_document(before, instruction, after, request.prompts)
     raise ValueError("an edit is see, text, draw")
 
@@ -173,10 +173,10 @@ def _load_images(parts: Document, request: TemplateRequest, whole: bool) -> list
     loaded: list[Part] = []
     for part in parts:
         match part:
-            case See():
-                part = request.see(part.image, whole)
-            case Draw():
-                part = request.draw(part.image)
+            case See(str(name)):
+                part = request.see(name, whole)
+            case Draw(str(name)):
+                part = request.draw(name)
             case Branches():
                 part = Branches(tuple(tuple(_load_images(b, request, whole)) for b in part.branches))
         loaded.append(part)

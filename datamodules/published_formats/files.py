@@ -84,7 +84,7 @@ def of_split(paths: Sequence[Path], options: Options, rejected: list[Rejected]) 
         return list(paths)
     mine = (asked,) if options.split else (asked, None)
     chosen = [path for path in paths if splits[path] in mine]
-    others = sorted({split for split in splits.values() if split not in (*mine, None)})
+    others = sorted({split for split in splits.values() if split is not None and split not in mine})
     if paths and not chosen:
         there = f"its splits are {' and '.join(others)}" if others else "its files name no split"
         raise ValueError(f"{options.source} has no split {asked}: {there}; choose one with --split, or all")

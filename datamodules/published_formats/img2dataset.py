@@ -59,7 +59,6 @@ def _captions(sample: Sample, caption: str | None) -> Any:
     if "txt" in sample and caption is None:
         return sample_text(sample, "txt")
     row = sample_json(sample) if "json" in sample else None
-    key = keys.caption_key(row, caption, "a sample's json") if isinstance(row, dict) else None
-    if key is None:
-        raise ValueError("a sample has no caption")
-    return row[key]
+    if isinstance(row, dict) and (key := keys.caption_key(row, caption, "a sample's json")) is not None:
+        return row[key]
+    raise ValueError("a sample has no caption")

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from common.images import IMAGE_EXTENSIONS, UnreadableImage, has_image_extension, open_image
+from common.image_modes import UnreadableImage
+from common.images import IMAGE_EXTENSIONS, has_image_extension, open_image
 from common.urls import masked_urls
 from datamodules.sample_keys import MAX_MEMBER_BYTES
 

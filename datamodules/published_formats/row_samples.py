@@ -12,7 +12,7 @@ from datamodules.decode import MAX_JSON_BYTES, MAX_TEXT_BYTES
 from datamodules.published_formats import keys
 from datamodules.published_formats.listing import ROW_ERRORS, Chunk, Members, Options, Rejected, attempt
 from datamodules.published_formats.pictures import Picture, picture_file, read_picture
-from models.document import See
+from models.document import See, Text
 
 PAIRS, DIALOGUES, EDITS = "describe, draw, ...", "conversation", "edit"  # by the templates that read them
 MISSING = {"nan", "none", "null", "<na>", "n/a"}  # what tables are saved with where there was no caption
@@ -120,6 +120,7 @@ def _dialogue(row: Any, roots: Sequence[Path], caption: str | None) -> Iterator[
     parts = [
         {"see": part.image} if isinstance(part, See) else {"text": part.text, "learn": part.learn}
         for part in read.parts(list(images))
+        if isinstance(part, (See, Text))
     ]
     yield {"json": json_member({"parts": parts})} | images
 

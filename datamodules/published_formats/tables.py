@@ -194,7 +194,8 @@ def saved_files(folder: Path, rejected: list[Rejected]) -> list[Path]:
             f"{folder / 'state.json'} takes some rows alone of its files: save it with flatten_indices() first"
         )
     named = state.get("_data_files")
-    names = [one.get("filename") for one in named if isinstance(one, dict)] if isinstance(named, list) else []
+    names: list[Any] = named if isinstance(named, list) else []
+    names = [one.get("filename") for one in names if isinstance(one, dict)]
     if not names or not all(isinstance(name, str) and name == Path(name).name for name in names):
         raise ValueError(f"{folder / 'state.json'} names no files that lie beside it in _data_files")
     for name in names:
