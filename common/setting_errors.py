@@ -5,7 +5,6 @@ and the innermost complaints are kept.
 """
 
 import importlib
-import inspect
 import pkgutil
 import re
 import typing
@@ -108,14 +107,12 @@ def _unknown(key: str, owner: Any, name: str) -> str:
 
 
 def _parameters(owner: Any) -> list[str]:
-    """Names of a class's or function's parameters; of a class that takes **kwargs, its bases' too."""
-    found: dict[str, None] = {}
-    for kind in getattr(owner, "__mro__", (owner,)):
-        parameters = inspect.signature(kind).parameters.values() if kind is not object else ()
-        found |= {one.name: None for one in parameters if one.kind is not one.VAR_KEYWORD}
-        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
-            break
-    return list(found)
+    """Names of a class's or function's parameters, with those that its **kwargs hand on to bases and settings."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser()
+    add = parser.add_class_arguments if isinstance(owner, type) else parser.add_function_arguments
+    return add(owner, fail_untyped=False)
 
 
 def _join(*keys: str) -> str:

@@ -3,9 +3,7 @@
 import os
 import signal
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,16 +12,17 @@ import pytest
 
 import demo
 import evals.__main__
+import self_enhancement.__main__
 import train
-from callbacks import self_enhancement
 from common.folder_lock import FolderBusy, FolderLock, lock_folder
 from datamodules.tokenize import tokenize
+from tests.run_process import RunProcess
 from tests.tiny import BASE, write
-from training import consolidate_checkpoint as gather
+from training import consolidate_checkpoint
 from training.metrics_file import read_rows
 from worlds.playground import shards
 
-ROOT = Path(train.__file__).parent
+SHIPPED = Path(train.__file__).parent / "pretrained" / "playground"
 SLOW = BASE | {"model": BASE["model"] | {"init_args": {"seconds": 0.05}}}
 
 
@@ -35,38 +34,23 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def start(*argv: str) -> subprocess.Popen:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *argv], env=env, stderr=subprocess.PIPE, text=True
-    )
-
-
-def steps(run: Path) -> list[int]:
-    path = run / "metrics.csv"
-    return [int(row["step"]) for row in read_rows(path)[1]] if path.exists() else []
-
-
-def test_two_trainings_of_one_run_and_the_second_is_refused() -> None:
-    first = start("--config", "base.yaml")
+def test_a_second_training_of_one_run_is_refused() -> None:
+    command, folder = ["--config", "base.yaml", "--trainer.enable_progress_bar=false"], Path("runs/base")
+    first = RunProcess(command)
     try:
-        while not steps(Path("runs/base")):
-            assert first.poll() is None, first.stderr.read()
-            time.sleep(0.02)
-        first.send_signal(signal.SIGSTOP)  # it holds the run for as long as the second takes to start
-        second = start("--config", "base.yaml")
-        told = second.communicate()[1]
-        assert second.returncode == 2 and told.count("\n") == 1, told
-        assert f"runs/base is being written by process {first.pid} (" in told and f"kill {first.pid}" in told
-        first.send_signal(signal.SIGKILL)  # the lock goes with it
+        first.wait_for_step(folder, 1)
+        os.kill(first.pid, signal.SIGSTOP)  # it holds the run for as long as the second takes to start
+        code, error = RunProcess(command, stderr="second.txt").end()
+        assert code == 2 and error.count("\n") == 1, error
+        assert (
+            f"runs/base is being written by process {first.pid} (" in error and f"kill {first.pid}" in error
+        )
     finally:
-        first.kill()
-        first.wait()
-    third = start("--config", "base.yaml")
-    told = third.communicate()[1]
-    assert third.returncode == 0, told
-    logged = steps(Path("runs/base"))
-    assert logged == sorted(logged)
+        first.kill()  # the lock goes with it
+    code, error = RunProcess(command, stderr="third.txt").end()
+    assert code == 0, error
+    logged = [int(row["step"]) for row in read_rows(folder / "metrics.csv")[1]]
+    assert logged and logged == sorted(logged)
     assert not [path for path in Path("runs").rglob(".*") if path.name.endswith((".tmp", ".old", ".lock"))]
 
 
@@ -75,10 +59,10 @@ COMMANDS: dict[str, tuple[str, Callable[[], object]]] = {
     "demo": ("runs/playground", lambda: demo.main([])),
     "demo reference": ("runs/playground", lambda: demo.main(["--scale", "reference"])),
     "shards": ("out", lambda: shards.main(["--out", "out", "--scale", "0.001"])),
-    "gather": ("out", lambda: gather.main(["runs/base", "--out", "out"])),
+    "consolidate_checkpoint": ("out", lambda: consolidate_checkpoint.main(["runs/base", "--out", "out"])),
     "self_enhancement": (
         "out",
-        lambda: self_enhancement.main(["--model", "m", "--prompts", "p", "--out", "out"]),
+        lambda: self_enhancement.__main__.main(["--model", str(SHIPPED), "--prompts", "p", "--out", "out"]),
     ),
 }
 
@@ -88,7 +72,7 @@ def test_a_folder_that_another_process_writes_is_refused_in_one_line(
     command: str, capsys: pytest.CaptureFixture
 ) -> None:
     folder, run = COMMANDS[command]
-    if command == "gather":
+    if command == "consolidate_checkpoint":
         Path("runs/base").mkdir(parents=True)
         write("runs/base/config.yaml", SLOW)
     lock = FolderLock(Path(folder))
@@ -105,8 +89,9 @@ def test_a_folder_that_another_process_writes_is_refused_in_one_line(
 def test_images_that_another_process_makes_are_refused(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(evals.__main__, "run", lambda *_: pytest.fail("it ran"))
     words = ["--suite", "fid", "--images", "images", "--real", "images"]
+    Path("images").mkdir()
     for i in range(2):
-        write(f"images/{i}.png", "")
+        Path(f"images/{i}.png").write_bytes(b"")
     with lock_folder(Path("images")), pytest.raises(SystemExit) as stop:
         evals.__main__.main(words)
     told = capsys.readouterr().err.strip()
@@ -114,7 +99,7 @@ def test_images_that_another_process_makes_are_refused(monkeypatch: pytest.Monke
 
 
 def test_shards_that_another_process_tokenizes_are_refused() -> None:
-    model = SimpleNamespace(stamp=lambda *parts: "0" * 12)
+    model = SimpleNamespace(fingerprint=lambda *parts: "0" * 12)
     with lock_folder(Path("out")), pytest.raises(FolderBusy, match="out is being written by process"):
         tokenize(model, [], Path("out"))
 
