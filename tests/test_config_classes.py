@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 import yaml
+from jsonargparse import ArgumentParser
 
 from training.configs import CONFIGS
 
@@ -18,5 +19,7 @@ def test_every_config_names_real_classes_and_arguments(path):
         if "class_path" not in settings.get(part, {}):
             continue
         module, name = settings[part]["class_path"].rsplit(".", 1)
-        accepted = importlib.import_module(module).__dict__[name].__init__.__annotations__
-        assert set(settings[part].get("init_args", {})) <= set(accepted)
+        parser = ArgumentParser()
+        parser.add_class_arguments(importlib.import_module(module).__dict__[name])
+        accepted = {action.dest.split(".")[0] for action in parser._actions}
+        assert set(settings[part].get("init_args", {})) <= accepted

@@ -1,9 +1,6 @@
 """A run of real data that is cut: killed, on two ranks, sharded; and what is skipped of its data."""
 
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,33 +15,29 @@ from tests.chain import arguments, rows, small_evaluation, world
 from tests.cut_off import cut_off
 from tests.datamodules.tars import write_samples
 from tests.ranks import forked
+from tests.run_process import RunProcess
 from training import consolidate_checkpoint
 
 __all__ = ["small_evaluation", "world"]
 
 
-def test_a_killed_process_goes_on_with_the_batches_it_would_have_had(world, monkeypatch):
+def test_a_killed_process_resumes_to_the_same_batches(world, monkeypatch):
     """kill -9 in the second epoch, with two workers reading ahead."""
     monkeypatch.chdir(world)
     given = [word for word in arguments("language", 12) if "workers" not in word] + [
         "--data.init_args.workers=2"
     ]
     whole = train.main([*given, "--name", "whole/killed"])
-    command = [sys.executable, str(Path(train.__file__)), *given, "--name", "killed"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        metrics = Path("runs/killed/metrics.csv")
-        deadline = time.monotonic() + 60
-        while not (metrics.is_file() and len(rows(metrics.parent)) > 8):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        process.kill()
+    process = RunProcess([*given, "--name", "killed"])
+    process.wait_for_step(Path("runs/killed"), 8)
+    process.kill()
     again = train.main([*given, "--name", "killed"])
     assert again.resume.step > 0 and rows(again.folder) == rows(whole.folder)
     one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_what_was_skipped_is_in_the_run_folder_and_too_much_stops_it(world, monkeypatch, capsys):
+def test_skipped_samples_are_recorded_and_too_many_stop_the_run(world, monkeypatch, capsys):
     monkeypatch.chdir(world)
     good = {
         f"{i}": {"json": json.dumps({"parts": [{"text": f"number {i}", "learn": True}]}).encode()}
@@ -70,7 +63,7 @@ def test_what_was_skipped_is_in_the_run_folder_and_too_much_stops_it(world, monk
     assert json.loads((world / "runs/stopped/skipped.json").read_text())["skipped"] == 3
 
 
-def test_two_ranks_go_on_where_they_were_cut(world, monkeypatch):
+def test_two_ranks_resume_exactly(world, monkeypatch):
     """Rank 0 alone writes the checkpoint, and it holds where the readers of both stand."""
     monkeypatch.chdir(world)
     two = [
@@ -88,7 +81,7 @@ def test_two_ranks_go_on_where_they_were_cut(world, monkeypatch):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_sharded_run_is_cut_goes_on_and_is_gathered(world, monkeypatch):
+def test_a_sharded_run_resumes_and_is_consolidated(world, monkeypatch):
     """FSDP2 on two processes, through the command line; its checkpoint becomes a model folder without them."""
     monkeypatch.chdir(world)
     given = [
@@ -111,7 +104,7 @@ def test_a_sharded_run_is_cut_goes_on_and_is_gathered(world, monkeypatch):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_no_shards_is_said(monkeypatch, capsys, tmp_path):
+def test_missing_shards_are_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         train.main(arguments("language"))

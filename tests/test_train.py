@@ -2,9 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,10 +9,8 @@ import torch
 import yaml
 
 import train
+from tests.run_process import RunProcess
 from tests.tiny import BASE, TinyModule, error_of, write
-from training.metrics_file import read_rows
-
-ROOT = Path(train.__file__).parent
 
 
 @pytest.fixture(autouse=True)
@@ -25,24 +20,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("TRACEBACK", raising=False)
     write("base.yaml", BASE)
     return tmp_path
-
-
-def start(*argv: str) -> subprocess.Popen:
-    """The same command in a process that can be killed."""
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *argv], env=env, stderr=subprocess.PIPE, text=True
-    )
-
-
-def wait_for_step(metrics: Path, step: int, process: subprocess.Popen) -> None:
-    """Waits until a run has logged a step."""
-    deadline = time.monotonic() + 90
-    while not any(int(row["step"]) >= step for row in read_rows(metrics)[1]):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +61,9 @@ def test_killed_run_resumes_to_the_same_metrics(whole_metrics: str) -> None:
     slow = {**BASE, "name": "cut", "model": {**BASE["model"], "init_args": {"lr": 0.05, "seconds": 0.05}}}
     write("slow.yaml", slow)
     metrics = Path("runs/cut/metrics.csv")
-    process = start("--config", "slow.yaml")
-    wait_for_step(metrics, 18, process)
+    process = RunProcess(["--config", "slow.yaml"])
+    process.wait_for_step(metrics.parent, 18)
     process.kill()
-    process.wait()
     assert not Path("runs/cut/finished.json").exists()
     run = train.main(["--config", "slow.yaml"])
     assert 12 <= run.resume.step <= 28 and run.resume.step % 4 == 0

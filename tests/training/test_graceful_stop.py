@@ -1,10 +1,7 @@
 """A run that is asked to stop at any instant goes on to the same metrics and the same model."""
 
-import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 import train
 from common.signals import STOP_SIGNALS
 from tests.ranks import forked
+from tests.run_process import RunProcess
 from tests.tiny import BASE, TinyModule, error_of, write
 from training.metrics_file import read_rows
 
@@ -177,37 +175,6 @@ def test_a_signal_between_steps(shape: str, event: str, whole: Callable) -> None
     assert same(outcome(Path("runs/run")), expected)
 
 
-class Run:
-    """A command in a process group of its own, as a shell's foreground job is; forked, for imports take seconds."""
-
-    def __init__(self, argv: list[str], before: Callable[[], object] = lambda: None) -> None:
-        self.process = multiprocessing.get_context("fork").Process(target=self._run, args=(argv, before))
-        self.process.start()
-
-    def _run(self, argv: list[str], before: Callable[[], object]) -> None:
-        os.setsid()
-        sys.stderr = open("said.txt", "w", buffering=1)
-        torch.set_num_threads(1)
-        before()
-        train.main(argv)
-
-    def wait_for_step(self, step: int) -> None:
-        deadline = time.monotonic() + 60
-        while not any(int(row["step"]) >= step for row in read_rows(Path("runs/run/metrics.csv"))[1]):
-            assert self.process.is_alive() and time.monotonic() < deadline, Path("said.txt").read_text()
-            time.sleep(0.02)
-
-    def workers(self) -> list[int]:
-        asked = ["ps", "-o", "pid=", "--ppid", str(self.process.pid)]
-        return [int(pid) for pid in subprocess.run(asked, capture_output=True, text=True).stdout.split()]
-
-    def end(self) -> tuple[int, str]:
-        self.process.join(60)
-        code = self.process.exitcode
-        self.process.kill()
-        return code, Path("said.txt").read_text()
-
-
 def slow(workers: int = 2) -> list[str]:
     model = {"class_path": "tests.tiny.TinyModule", "init_args": {"lr": 0.05, "seconds": 0.1}}
     data = {"class_path": "tests.tiny.TinyData", "init_args": {"batch_size": 4, "workers": workers}}
@@ -222,10 +189,10 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_their_work() -> None:
     """As timeout, batch systems and closed terminals send it: every kind in turn, to the same run."""
     argv, step = slow(), 0
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGINT):
-        run = Run(argv)
-        run.wait_for_step(step + 1)
+        run = RunProcess(argv)
+        run.wait_for_step(Path("runs/run"), step + 1)
         assert (workers := run.workers())
-        os.killpg(run.process.pid, number)
+        os.killpg(run.pid, number)
         code, told = run.end()
         assert code == 143, told
         assert (
@@ -260,10 +227,10 @@ def test_what_was_ignored_at_the_start_stays_ignored() -> None:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
 
-    run = Run(slow(0), before=ignore)
-    run.wait_for_step(1)
+    run = RunProcess(slow(0), before=ignore)
+    run.wait_for_step(Path("runs/run"), 1)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        os.kill(run.process.pid, number)
+        os.kill(run.pid, number)
     run.process.join(1)
     assert run.process.is_alive()
     run.process.terminate()
