@@ -15,7 +15,7 @@ from lightning_modules.stage_module import StageModule
 from models.generation import SamplingConfig
 from models.unified import Illume
 from training.eval_mode import eval_mode
-from training.stage_drawing import note_sampling, require_components, sampling_of
+from training.stage_drawing import record_sampling, require_components, resolve_sampling
 
 NO_CURVE = ("/low", "/high", "/samples")  # bounds of a measure, and what it was measured on
 
@@ -29,8 +29,6 @@ class DrawingBenchmark(PeriodicScores):
     Args:
         every_n_epochs: how often; 0: only at the end.
         at_end: whether to score when training ends, if the last epoch did not.
-
-    Raises FileNotFoundError, ValueError if prompts or a test set are not there, or do not fit the settings.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class DrawingBenchmark(PeriodicScores):
 
     def sampling(self, model: Illume) -> dict[str, Any]:
         """cfg, temperature, top_k and top_p of its images."""
-        return sampling_of(model, self.kind.task, self.settings.sampling.given, type(self).__name__)
+        return resolve_sampling(model, self.kind.task, self.settings.sampling, type(self).__name__)
 
     def on_fit_start(self, trainer: Trainer, pl_module: StageModule) -> None:
         """Refuses a stage whose model cannot draw the images, before anything is spent."""
@@ -57,15 +55,13 @@ class DrawingBenchmark(PeriodicScores):
                 self.scorer = self.benchmark.load_scorer(str(pl_module.device))
 
     def on_train_start(self, trainer: Trainer, pl_module: StageModule) -> None:
-        note_sampling(trainer, f"{type(self).__name__} {self.kind.name}", self.sampling(pl_module.model))
+        record_sampling(trainer, f"{type(self).__name__} {self.kind.name}", self.sampling(pl_module.model))
 
     def scores(self, pl_module: StageModule) -> dict[str, float]:
         """The report's measures."""
         trainer = pl_module.trainer
         folder = Path(trainer.default_root_dir) / self.kind.name / f"step-{trainer.global_step:07d}"
-        benchmark = self.kind(
-            self.settings, folder
-        )  # edits of several turns start from results in the folder
+        benchmark = self.kind(self.settings, folder)  # a turn of several starts from a result in it
         with eval_mode(pl_module) as model:
             require_components(pl_module, type(self).__name__, self.kind.components)
             torch.manual_seed(self.settings.seed)

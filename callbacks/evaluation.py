@@ -14,7 +14,7 @@ from lightning_modules.stage_module import StageModule
 from models.sampling_options import NAMES
 from models.unified import Illume
 from training.eval_mode import eval_mode
-from training.stage_drawing import note_sampling, require_components, sampling_of
+from training.stage_drawing import record_sampling, require_components, resolve_sampling
 
 # What a report of the suite holds beside measures.
 METADATA = ("seed", "samples", "seconds", *NAMES, *(f"edit_{name}" for name in NAMES))
@@ -67,7 +67,7 @@ class Evaluation(PeriodicScores):
 
     def on_train_start(self, trainer: Trainer, pl_module: StageModule) -> None:
         for task, sampling in self._sampling(pl_module.model).items():
-            note_sampling(trainer, f"Evaluation {task}", sampling)
+            record_sampling(trainer, f"Evaluation {task}", sampling)
 
     def _measures(self, model: Illume) -> Sequence[str]:
         return self.measures or (
@@ -82,7 +82,7 @@ class Evaluation(PeriodicScores):
         }
         measures = self._measures(model)
         return {
-            measure: sampling_of(model, task, given.given, "Evaluation")
+            measure: resolve_sampling(model, task, given, "Evaluation")
             for measure, (task, given) in tasks.items()
             if measure in measures
         }

@@ -23,7 +23,7 @@ from evals.subsets import spread
 from lightning_modules.stage_module import StageModule
 from models.unified import Illume
 from training.eval_mode import eval_mode
-from training.stage_drawing import note_sampling, require_components, sampling_of
+from training.stage_drawing import record_sampling, require_components, resolve_sampling
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +71,10 @@ class Fidelity(PeriodicScores):
 
     def on_train_start(self, trainer: Trainer, pl_module: StageModule) -> None:
         if self._draws(pl_module.model):
-            note_sampling(trainer, "Fidelity", self._sampling(pl_module.model))
+            record_sampling(trainer, "Fidelity", self._sampling(pl_module.model))
 
     def _sampling(self, model: Illume) -> dict[str, Any]:
-        return sampling_of(model, "draw", self.settings.sampling.given, "Fidelity")
+        return resolve_sampling(model, "draw", self.settings.sampling, "Fidelity")
 
     def _draws(self, model: Illume) -> bool:
         return bool(self.prompts) and model.language is not None

@@ -12,7 +12,7 @@ from lightning_modules.comparison import TokenizerComparison
 from lightning_modules.stage_module import StageModule
 from models.generation import SamplingConfig
 from training.eval_mode import eval_mode
-from training.stage_drawing import note_sampling, require_components, sampling_of
+from training.stage_drawing import record_sampling, require_components, resolve_sampling
 
 
 class Figure6(PeriodicScores):
@@ -51,12 +51,12 @@ class Figure6(PeriodicScores):
             )
         for branch in pl_module.branches.values():
             model = require_components(branch, "Figure6", NEEDS["geneval"])
-            sampling_of(model, "draw", self.sampling.given, "Figure6")
+            resolve_sampling(model, "draw", self.sampling, "Figure6")
 
     def on_train_start(self, trainer: Trainer, pl_module: TokenizerComparison) -> None:
         for name, branch in pl_module.branches.items():
-            sampling = sampling_of(branch, "draw", self.sampling.given, "Figure6")
-            note_sampling(trainer, f"Figure6 {name}", sampling)
+            sampling = resolve_sampling(branch, "draw", self.sampling, "Figure6")
+            record_sampling(trainer, f"Figure6 {name}", sampling)
 
     def scores(self, pl_module: TokenizerComparison) -> dict[str, float]:
         """The scores of every branch, and the images that each has seen."""

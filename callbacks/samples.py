@@ -16,7 +16,7 @@ from models.generation import SamplingConfig
 from models.unified import Illume
 from training.eval_mode import eval_mode
 from training.loggers import log_image
-from training.stage_drawing import note_sampling, require_components, sampling_of
+from training.stage_drawing import record_sampling, require_components, resolve_sampling
 from worlds.playground.prompts import evaluation_prompts
 
 
@@ -40,13 +40,13 @@ class SampleGrids(Callback):
         model = require_components(pl_module, "SampleGrids", NEEDS["geneval" if draws else "reconstruction"])
         check_size(model)
         if draws:
-            sampling_of(model, "draw", self.sampling.given, "SampleGrids")
+            resolve_sampling(model, "draw", self.sampling, "SampleGrids")
 
     def on_train_start(self, trainer: Trainer, pl_module: StageModule) -> None:
         model = pl_module.model
         if model.language is not None:
-            sampling = sampling_of(model, "draw", self.sampling.given, "SampleGrids")
-            note_sampling(trainer, "SampleGrids", sampling)
+            sampling = resolve_sampling(model, "draw", self.sampling, "SampleGrids")
+            record_sampling(trainer, "SampleGrids", sampling)
 
     def on_validation_end(self, trainer: Trainer, pl_module: StageModule) -> None:
         if trainer.sanity_checking or trainer.fast_dev_run or trainer.state.fn != TrainerFn.FITTING:

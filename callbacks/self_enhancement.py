@@ -19,7 +19,7 @@ from self_enhancement.round import BATCH
 from self_enhancement.settings import RoundSettings
 from training.checkpoint import ResumeCheckpoint
 from training.eval_mode import eval_mode
-from training.stage_drawing import require_components, sampling_of
+from training.stage_drawing import require_components, resolve_sampling
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class SelfEnhancement(Callback):
         if not isinstance(trainer.datamodule, DocumentDataModule):
             raise ValueError("SelfEnhancement needs a DocumentDataModule, which a language stage has")
         model = require_components(pl_module, "SelfEnhancement", NEEDS["geneval"])
-        sampling_of(model, "draw", self.loop.settings.sampling.given, "SelfEnhancement")
+        resolve_sampling(model, "draw", self.loop.settings.sampling, "SelfEnhancement")
         self.loop.judge.check()
         ranks = Ranks(trainer.global_rank, trainer.world_size)
         self.loop.set_run(Path(trainer.default_root_dir), ranks)

@@ -25,7 +25,7 @@ class TokenizerComparison(StageModule):
     """One language model for each tokenizer, alike in sizes, first weights, batches and rates.
 
     Cross-entropies over two codebooks are not of one unit: the codes of one may hold more than those of the other. So
-    beside nats a code (`loss_draw`) validation logs their share of the entropy of single codes (`loss_share`): 1 is
+    beside nats per code (`loss_draw`) validation logs their share of the entropy of single codes (`loss_share`): 1 is
     knowing how often each code comes, and no more.
 
     Args:
@@ -161,12 +161,14 @@ class TokenizerComparison(StageModule):
         return len(batch.draw_images)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """One AdamW with the same rates for the parts of every branch."""
-        parts, rates = {}, {}
+        """One AdamW with the same learning rates for the components of every branch."""
+        components, rates = {}, {}
         for name, model in self.branches.items():
-            parts |= {f"{name}/{part}": values for part, values in model.language.param_groups().items()}
-            rates |= {f"{name}/{part}": rate for part, rate in self.learning_rates.items()}
-        return build_optimizer(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
+            components |= {f"{name}/{own}": group for own, group in model.language.param_groups().items()}
+            rates |= {f"{name}/{own}": rate for own, rate in self.learning_rates.items()}
+        return build_optimizer(
+            components, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay
+        )
 
     def export(self, folder: str | Path) -> None:
         """Writes a model folder for each branch, under its name."""

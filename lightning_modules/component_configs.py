@@ -152,7 +152,7 @@ class PublishedEncoderConfig(PublishedConfig):
         mean: of the pixels, by channel.
         std: their deviation.
         compute_dtype: in which features are made where the encoder does not learn.
-        heads: UNIT's attention heads, which no tensor tells.
+        heads: UNIT's attention heads, which no tensor holds.
         revision: branch, tag or commit on the hub.
     """
 

@@ -64,16 +64,16 @@ class DetokenizerModule(ImageStage):
 
     def build_model(self) -> None:
         """Loads encoder and tokenizer and builds the detokenizer."""
-        parts = self.predecessors.load(self, self.folder, "encoder", "tokenizer")
-        if parts["tokenizer"].reads != "features":
+        components = self.predecessors.load(self, self.folder, "encoder", "tokenizer")
+        if components["tokenizer"].reads != "features":
             raise ValueError(
                 f"{self.folder} holds a pixel tokenizer, which brings a decoder of its own: "
                 "this stage starts from a semantic tokenizer's folder"
             )
-        for frozen in parts.values():
+        for frozen in components.values():
             frozen.eval().requires_grad_(False)
-        self._check_sizes(parts["encoder"])
-        detokenizer = self._new_detokenizer(parts["encoder"])
+        self._check_sizes(components["encoder"])
+        detokenizer = self._new_detokenizer(components["encoder"])
         if self.learns == "attention":
             detokenizer.train_attention_only()
         if self.gradient_checkpointing:
@@ -84,7 +84,7 @@ class DetokenizerModule(ImageStage):
             self.ema.requires_grad_(False)  # else DDP would wait for its gradients
         if detokenizer.stem is None:
             self.stem_steps = 0
-        self.model = Illume(**parts, detokenizer=detokenizer)
+        self.model = Illume(**components, detokenizer=detokenizer)
 
     @property
     def code_input(self) -> ImageInput:
@@ -97,7 +97,7 @@ class DetokenizerModule(ImageStage):
         return (0, self.stem_steps) if self.stem_steps else (0,)
 
     def _check_sizes(self, encoder: VisionEncoder) -> None:
-        """Makes sure that the recipe and the data are of the sizes of the encoder, before anything is loaded."""
+        """Makes sure that settings and data are of the sizes of the encoder, before anything is loaded."""
         stable, given = self.config.path is not None, self.config.given
         if self.learns == "attention" and not stable:
             raise ValueError(

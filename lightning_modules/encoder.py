@@ -62,6 +62,8 @@ class EncoderModule(ImageStage):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW over both."""
-        parts = {"encoder": self.model.encoder.parameters(), "captioner": self.captioner.parameters()}
+        components = {"encoder": self.model.encoder.parameters(), "captioner": self.captioner.parameters()}
         rates = {"encoder": self.lr, "captioner": self.lr}
-        return build_optimizer(parts, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay)
+        return build_optimizer(
+            components, rates, RunLength(self.trainer), self.warmup_steps, self.weight_decay
+        )

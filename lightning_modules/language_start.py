@@ -42,13 +42,7 @@ def start_components(
 ) -> dict[str, Any]:
     """All components by name: those of model folders, then new ones; on the meta device where a checkpoint fills them.
 
-    Args:
-        stage: that they are for.
-        start: model folder of each component; `all` takes every component of one.
-        text_tokenizer: of one trained from scratch.
-        language: of a new language model.
-        generation: laid over the language model's own, or the playground's where it is new.
-        prompts: the same.
+    Arguments are as of `LanguageModule`.
 
     Raises:
         FileNotFoundError: something is not there.
@@ -138,12 +132,7 @@ def join_components(
 ) -> Illume:
     """The model, of which nothing but the language model and an understanding encoder can learn.
 
-    Args:
-        components: by name.
-        codebook_rows: gives the vision rows the tokenizer's number of codes, laid out as its codebook is.
-        encoder_learns: whether seen images get an encoder of their own because it learns.
-        understanding: input of that encoder, where it is another than the tokenizer's encoder takes.
-        slicing: how seen images are sliced from here on, where they were not before.
+    Seen images get an encoder of their own where `encoder_learns`, or where `understanding` gives it another input.
 
     Raises:
         ValueError: components do not fit each other.

@@ -8,19 +8,13 @@ import torch
 from torch import Tensor
 
 
-def orthogonalised(
+def orthogonalize(
     matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
 ) -> Tensor:
     """Newton-Schulz iterations that bring all singular values near to 1 (those of `torch.optim.Muon`).
 
-    Args:
-        matrices: (N, rows, columns), rows <= columns for the fewest operations.
-        coefficients: a, b, c of the polynomial a x + b x^3 + c x^5.
-        steps: iterations.
-        eps: least norm that is divided by.
-
-    Returns:
-        (N, rows, columns), in the same precision.
+    Matrices (N, rows, columns), rows <= columns for the fewest operations, keep their precision. The coefficients are a,
+    b, c of the polynomial a x + b x^3 + c x^5; a norm below `eps` is taken for it.
     """
     a, b, c = coefficients
     x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
@@ -31,13 +25,9 @@ def orthogonalised(
 
 
 class Muon(torch.optim.Muon):
-    """torch.optim.Muon, whose state it shares, with `adjust_lr_fn="match_rms_adamw"`: the rates of AdamW fit.
+    """torch.optim.Muon, whose state it shares, with `adjust_lr_fn="match_rms_adamw"`: AdamW's learning rates fit.
 
     On a CPU the iterations are in the matrices' own precision: bfloat16 takes twice as long there (docs/decisions/).
-
-    Args:
-        params: groups of matrices.
-        weight_decay: decoupled, as AdamW's.
     """
 
     def __init__(self, params: Any, weight_decay: float = 0.0) -> None:
@@ -56,7 +46,7 @@ class Muon(torch.optim.Muon):
 
     def _step(self, group: dict[str, Any]) -> None:
         momentum = group["momentum"]
-        alike: dict[tuple, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        by_shape: dict[tuple, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
@@ -67,12 +57,12 @@ class Muon(torch.optim.Muon):
             buffer = state["momentum_buffer"] = state["momentum_buffer"].contiguous()
             buffer.lerp_(gradient, 1 - momentum)
             update = gradient.lerp(buffer, momentum) if group["nesterov"] else buffer
-            lying = update if update.shape[0] <= update.shape[1] else update.mT
-            alike[lying.shape, lying.dtype, lying.device].append((parameter, lying))
-        for (shape, dtype, device), pairs in alike.items():
+            wide = update if update.shape[0] <= update.shape[1] else update.mT
+            by_shape[wide.shape, wide.dtype, wide.device].append((parameter, wide))
+        for (shape, dtype, device), pairs in by_shape.items():
             precision = dtype if device.type == "cpu" else torch.bfloat16
             stacked = torch.stack([update for _, update in pairs]).to(precision)
-            made = orthogonalised(stacked, group["ns_coefficients"], group["ns_steps"], group["eps"])
+            made = orthogonalize(stacked, group["ns_coefficients"], group["ns_steps"], group["eps"])
             rate = group["lr"] * 0.2 * max(shape) ** 0.5
             for (parameter, _), update in zip(pairs, made.to(dtype), strict=True):
                 if group["weight_decay"]:

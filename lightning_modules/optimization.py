@@ -16,13 +16,9 @@ from lightning_modules.muon import Muon
 
 
 def cosine_factor(step: int, warmup: int, total: float | Callable[[], float], floor: float = 0.02) -> float:
-    """Factor on the learning rate: linear up over `warmup` steps, then half a cosine down to `floor`.
+    """Factor on the learning rate at a step: linear up over `warmup` steps, then half a cosine down to `floor`.
 
-    Args:
-        step: that is to come.
-        warmup: steps of the rise.
-        total: steps of the run, or what tells them once it trains; inf: nobody knows, and the rate stays up.
-        floor: where it ends.
+    `total` steps of the run may be a function, which knows them once it trains; with inf the rate stays up.
     """
     if step < warmup:
         return (step + 1) / warmup
@@ -34,11 +30,9 @@ def cosine_factor(step: int, warmup: int, total: float | Callable[[], float], fl
 
 
 class RunLength:
-    """Optimizer steps of a run, as its Trainer estimates them; asked while it trains, for before it has no data.
+    """Optimizer steps of a run, by `max_steps` or `max_epochs`; asked while it trains, for before it has no data.
 
-    Args:
-        trainer: whose `max_steps` and `max_epochs` count, whichever comes first.
-        less: steps that are not the schedule's.
+    `less` are steps that are not the schedule's.
     """
 
     def __init__(self, trainer: Trainer, less: int = 0) -> None:
@@ -51,11 +45,7 @@ class RunLength:
 
 
 class CombinedOptimizer(torch.optim.Optimizer):
-    """Several optimizers that step as one, for Lightning's automatic optimization and one schedule over all.
-
-    Args:
-        optimizers: each with parameters of its own.
-    """
+    """Several optimizers that step as one, for Lightning's automatic optimization and one schedule over all."""
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         self.optimizers = list(optimizers)
@@ -93,14 +83,8 @@ def build_optimizer(
 ) -> dict[str, Any]:
     """Lightning's optimizer and scheduler for the components that have a learning rate; all others are frozen.
 
-    Args:
-        components: parameters by component.
-        learning_rates: by component.
-        total: steps of the schedule, or a function that knows them once the run trains.
-        warmup: those of them in which the rate rises.
-        weight_decay: of both optimizers.
-        beta2: of AdamW.
-        muon: components whose matrices Muon trains, at AdamW's rates (its updates are scaled to AdamW's size).
+    Muon trains the matrices of the components `muon`, at AdamW's rates (its updates are scaled to AdamW's size). Steps of
+    the schedule are as in `cosine_factor`.
 
     Raises:
         ValueError: there is no such component, or one would learn in half precision.

@@ -14,7 +14,7 @@ from models.unified import Illume
 
 
 class PixelTokenizerModule(TokenizerModule):
-    """The pixel tokenizer and its decoder, from nothing; settings and codebook measures are the semantic one's.
+    """The pixel tokenizer and its decoder, from scratch; settings and codebook measures are the semantic one's.
 
     The encoder of the folder teaches nothing here: it gives its sizes, and goes into the model folder for what is seen.
 

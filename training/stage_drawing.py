@@ -20,11 +20,6 @@ NOTE = "sampling.json"  # of the run's folder: cfg, temperature, top_k and top_p
 def require_components(stage: StageModule | Illume, who: str, components: Sequence[str]) -> Illume:
     """The stage's model, if it holds what a callback works with.
 
-    Args:
-        stage: that trains, or the model itself.
-        who: the callback, for messages.
-        components: that it works with.
-
     Raises:
         ValueError: one is missing; the message names the setting that brings it.
     """
@@ -40,25 +35,19 @@ def require_components(stage: StageModule | Illume, who: str, components: Sequen
     raise ValueError(f"{lacks}set {settings} to a model folder that holds it, or leave {who} out")
 
 
-def sampling_of(model: Illume, task: str, given: Mapping[str, Any], who: str) -> dict[str, Any]:
-    """cfg, temperature, top_k and top_p: what a callback was given, or else the model's own.
-
-    Args:
-        model: of the stage.
-        task: draw or edit.
-        given: to the callback.
-        who: the callback, for messages.
+def resolve_sampling(model: Illume, task: str, given: SamplingConfig, who: str) -> dict[str, Any]:
+    """cfg, temperature, top_k and top_p: a callback's own, or else the model's for the task (draw or edit).
 
     Raises:
         ValueError: top_k is more than the model has codes.
     """
     own: SamplingConfig = getattr(model.generation, task)
-    sampling = own.override(SamplingConfig(**given))
+    sampling = own.override(given)
     check_top_k(sampling.top_k, model.language.vocabulary.codes, f"{who}: ")
     return asdict(sampling)
 
 
-def note_sampling(trainer: Trainer, who: str, sampling: Mapping[str, Any]) -> None:
+def record_sampling(trainer: Trainer, who: str, sampling: Mapping[str, Any]) -> None:
     """Writes down in the run's folder how a callback draws."""
     if not trainer.is_global_zero or trainer.fast_dev_run:
         return

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.muon import Muon, orthogonalised
+from lightning_modules.muon import Muon, orthogonalize
 
 SHAPES = [(12, 12), (12, 30), (30, 12), (12, 12), (7, 12)]
 
@@ -36,7 +36,7 @@ def test_it_moves_every_matrix_as_torchs_own_does(decay: float) -> None:
 
 def test_singular_values_come_near_to_one() -> None:
     generator = torch.Generator().manual_seed(0)
-    made = orthogonalised(torch.randn(3, 8, 20, generator=generator), (3.4445, -4.7750, 2.0315), 5, 1e-7)
+    made = orthogonalize(torch.randn(3, 8, 20, generator=generator), (3.4445, -4.7750, 2.0315), 5, 1e-7)
     values = torch.linalg.svdvals(made)
     assert values.min() > 0.6 and values.max() < 1.3
 

@@ -33,13 +33,7 @@ class Advice(NamedTuple):
 
 
 def advise(modules: ModulesOnly, plan: Plan, replan: Replan) -> Advice:
-    """Looks for what makes a run fit: one setting, smaller micro-batches, both, more machines, at last LoRA.
-
-    Args:
-        modules: of the run.
-        plan: of it, which does not fit.
-        replan: plans it with more arguments.
-    """
+    """Looks for what makes a run fit: one setting, smaller micro-batches, both, more machines, at last LoRA."""
     settings, batches = _settings(modules, plan), _batches(modules, plan)
     for options in (*_combined(settings, batches), *_last_options(modules, plan, settings, batches)):
         # in order of how much they save: where the last does not fit none does

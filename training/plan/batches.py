@@ -15,13 +15,7 @@ CAPTION = 48  # tokens of a detailed caption, in the encoder's stage (assumed)
 
 
 def planned_batch(stage: StageModule, load: Workload, image_size: int) -> Any:
-    """A batch for the stage's `loss`.
-
-    Args:
-        stage: configured.
-        load: what the batch holds.
-        image_size: of the data.
-    """
+    """A batch for the `loss` of a configured stage."""
     if load.length:
         return _packed(stage.model, load, image_size)
     code_size = image_size if stage.code_input is None else stage.code_input.size

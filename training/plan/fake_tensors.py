@@ -66,12 +66,7 @@ def keep_activations(module: nn.Module) -> AbstractContextManager[None]:
 
 @contextmanager
 def fake_weights(module: nn.Module, dtypes: dict[int, torch.dtype]) -> Iterator[list[Tensor]]:
-    """While it lasts the module's tensors are fake ones; gives them.
-
-    Args:
-        module: on the meta device.
-        dtypes: of parameters that are computed in another precision than they are kept in, by id.
-    """
+    """While it lasts the tensors of a module on the meta device are fake ones, some by id of other types; gives them."""
     tables = [table for child in module.modules() for table in (child._parameters, child._buffers)]
     before = [dict(table) for table in tables]
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -15,13 +15,9 @@ HALVES = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
 class Measurement(NamedTuple):
-    """Measures micro-batches of a stage by its own `loss`.
+    """Measures micro-batches of a stage, configured on the meta device, by its own `loss`.
 
-    Attributes:
-        stage: configured on the meta device.
-        image_size: of the data.
-        precision: as Lightning calls it.
-        sharded: ids of the parameters that FSDP2 gathers, in half precision where products are.
+    `sharded` are ids of the parameters that FSDP2 gathers, in half precision where products are.
     """
 
     stage: StageModule
@@ -30,13 +26,7 @@ class Measurement(NamedTuple):
     sharded: set[int]
 
     def usage(self, load: Workload, step: int = 0, checkpointing: bool = True) -> Usage:
-        """What a micro-batch takes of one device.
-
-        Args:
-            load: of the micro-batch.
-            step: of the run, for what is trained may change with it.
-            checkpointing: whether layers recompute their activations where they are set to.
-        """
+        """What a micro-batch takes of one device at a step of the run, with checkpointing where it is set, or without."""
         groups, self.stage.trainer.global_step = layer_stacks(self.stage), step
         with nullcontext() if checkpointing else keep_activations(self.stage):
             first = total = self._run(load, [1] * len(groups))

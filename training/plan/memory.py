@@ -17,18 +17,7 @@ MOMENTS = {Muon: 1}  # AdamW has two
 
 
 class Memory(NamedTuple):
-    """Bytes on each device.
-
-    Attributes:
-        weights: with buffers, as they are kept.
-        gradients: of what learns.
-        optimizer: its moments.
-        buckets: in which DDP sends gradients.
-        gathered: weights and gradients that FSDP2 has whole for a while.
-        copies: of weights, in the precision of products.
-        activations: the rest of a step's peak.
-        update: what the optimizer needs while it steps, when activations are gone.
-    """
+    """Bytes on each device, as `MEMORY` of report.py explains them."""
 
     weights: float
     gradients: float
@@ -62,14 +51,7 @@ def sharded_parameters(stage: StageModule, parallelism: Parallelism) -> set[int]
 
 
 def memory_of_step(stage: StageModule, parallelism: Parallelism, sharded: set[int], usage: Usage) -> Memory:
-    """Adds up one device.
-
-    Args:
-        stage: configured.
-        parallelism: of the run.
-        sharded: as `sharded_parameters` gives them.
-        usage: of the largest micro-batch.
-    """
+    """Memory of one device, by what the largest micro-batch uses; `sharded` is as `sharded_parameters` gives it."""
 
     def share(tensors: Iterable[Tensor]) -> float:
         unique = {id(t): t.numel() * t.itemsize for t in tensors}

@@ -44,15 +44,9 @@ BEFORE, FORWARD, BACKWARD = range(3)  # until what learns is at work; from there
 class Usage(NamedTuple):
     """What one micro-batch takes of a device: bytes, and floating point operations.
 
-    Peaks are kept by phase, for with another number of layers another may be the highest.
-
-    Attributes:
-        kept: what the backward pass needs of the forward pass, when that is over.
-        peaks: the most that was there at once beside weights and their gradients, in each phase.
-        copied: weights in another precision, of those in `peaks`.
-        forward: operations.
-        backward: operations; those recomputed by checkpointing are among them.
-        float32: of all these, those in single precision, which are slower where a run's others are halves.
+    `kept` is what the backward pass needs of the forward pass; `peaks` are beside weights and gradients, by phase, for
+    with another number of layers another may be the highest; `copied` of them are weights in another precision. Among
+    the operations `backward` are recomputed ones, and `float32` of all are in single precision, which is slower.
     """
 
     kept: float
@@ -95,11 +89,8 @@ class Meter(TorchDispatchMode):
     What is made of real tensors alone, as indices and masks, is real, so that its values decide shapes as in training;
     so are new tensors of integers. All other tensors are fake.
 
-    Args:
-        weights: what is there before; neither they nor their gradients are counted.
-
-    Attributes:
-        phase: BEFORE, FORWARD or BACKWARD; the last is for the caller to set.
+    Neither `weights`, which are there before, nor their gradients are counted. That the `phase` is BACKWARD is for the
+    caller to set.
     """
 
     def __init__(self, weights: Sequence[Tensor]) -> None:

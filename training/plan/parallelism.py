@@ -12,14 +12,7 @@ AUTO = 8  # devices of a machine that `auto` is taken for
 class Parallelism(NamedTuple):
     """A trainer's settings, as far as memory and hours depend on them.
 
-    Attributes:
-        devices: of each machine.
-        nodes: machines.
-        strategy: single, ddp or fsdp2.
-        precision: as Lightning calls it.
-        accumulate: micro-batches a step.
-        steps: of the run.
-        automatic: whether `devices` was left to the machine.
+    `devices` are of each machine, and `automatic` where they were left to it; `strategy` is single, ddp or fsdp2.
     """
 
     devices: int

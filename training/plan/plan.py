@@ -34,12 +34,7 @@ class Work(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All that is printed of a run.
-
-    Attributes:
-        rates: operations a second of the device, in the run's precision and in single precision.
-        work: of a step; None where only memory was asked for.
-    """
+    """All that is printed of a run: `rates` are operations a second, in its precision and in single precision."""
 
     name: str
     components: list[ComponentSize]
@@ -71,13 +66,7 @@ class Plan(NamedTuple):
 
 
 def plan_run(modules: ModulesOnly, read: Read, options: Options, only_memory: bool = False) -> Plan:
-    """Plans a run.
-
-    Args:
-        modules: of its command line.
-        read: builds those of other command lines.
-        options: device and utilisation.
-        only_memory: leaves out operations and hours.
+    """Plans a run; `only_memory` leaves out operations and hours.
 
     Raises:
         FileNotFoundError: what it starts from is not there, and nothing tells what it would be.

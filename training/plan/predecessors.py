@@ -29,11 +29,7 @@ class PlannedPredecessors(Predecessors):
     A model folder that is there is read by its configs. One that is not is planned from the recipe that makes it, and so
     on down to published models.
 
-    Args:
-        read: builds the modules of another command line.
-
-    Attributes:
-        notes: what was planned otherwise than by its folder or name, in order.
+    `read` builds the modules of another command line; `notes` are of what was planned otherwise than by its own config.
     """
 
     weights = False

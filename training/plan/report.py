@@ -26,14 +26,7 @@ SPREAD = {"ddp": ", a whole model on each", "fsdp2": ", the language model sprea
 
 
 def plan_report(modules: ModulesOnly, read: Read, argv: Sequence[str], options: Options) -> str:
-    """The report of a run's plan, with advice where it does not fit.
-
-    Args:
-        modules: of its command line.
-        read: builds those of other command lines.
-        argv: the run's own.
-        options: device and utilisation.
-    """
+    """The report of a run's plan, with advice where it does not fit; `read` builds modules of other command lines."""
     plan = plan_run(modules, read, options)
 
     def replan(more: Arguments) -> Plan:

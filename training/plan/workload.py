@@ -40,14 +40,9 @@ SAMPLES = {  # by template
 
 
 class Workload(NamedTuple):
-    """What one micro-batch holds on one device.
+    """What one micro-batch holds on one device: (B, L) of the packed tokens, or images a batch and 0.
 
-    Attributes:
-        rows, length: (B, L) of the packed tokens, or images a batch and 0.
-        seen, drawn: images of each use.
-        encoded: images that the tokenizer's encoder reads.
-        texts, codes: target tokens.
-        samples: documents or images.
+    `encoded` are images that the tokenizer's encoder reads, `texts` and `codes` are target tokens.
     """
 
     rows: int
