@@ -84,18 +84,14 @@ class ResumeCheckpoint(Checkpoint):
         self._check_states(trainer)
         self._mark_saved(trainer)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
         if self._loaded_steps is not None:  # Lightning counts one too many after a save at an epoch's end
             trainer.fit_loop.epoch_loop._batches_that_stepped = self._loaded_steps
             self._loaded_steps = None
         self._epoch_is_over = False
         self._commit(trainer, leave=self.stop.is_due)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         if not trainer.is_last_batch:
             # this step is counted after this hook, if it was an optimizer's
             loop = trainer.fit_loop.epoch_loop

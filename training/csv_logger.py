@@ -53,17 +53,14 @@ class AppendingCSVLogger(Logger):
 
     @property
     def name(self) -> str:
-        """The run's name."""
         return self.path.parent.name
 
     @property
     def version(self) -> str:
-        """A run folder holds one run."""
-        return ""
+        return ""  # a run folder holds one run
 
     @property
     def save_dir(self) -> str:
-        """The run folder."""
         return str(self.path.parent)
 
     log_dir = save_dir
@@ -74,7 +71,6 @@ class AppendingCSVLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Appends one row of what belongs to this file. A new column widens it."""
         step = 0 if step is None else step
         own = {key: value for key, value in metrics.items() if key.startswith(MACHINE) == self.machine}
         if not own.keys() - {"epoch"}:  # Lightning adds it to everything

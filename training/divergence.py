@@ -53,7 +53,7 @@ class DivergenceGuard(Callback):
             self._check_loss(trainer, loss)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any
     ) -> None:
         if isinstance(outputs, dict) and isinstance(outputs.get("loss"), Tensor):
             self._check_loss(trainer, outputs["loss"])

@@ -27,6 +27,7 @@ from common.setting_errors import setting_errors
 from training.checkpoint import ResumeCheckpoint
 from training.csv_logger import AppendingCSVLogger
 from training.data_metrics import DataMetrics
+from training.devices import DEVICES
 from training.divergence import DivergenceGuard
 from training.export import ExportModelFolder
 from training.fit_loop import ResumableFitLoop, is_restore_error
@@ -36,7 +37,6 @@ from training.loggers import MLflow, Wandb, finish_wandb
 from training.parallel import strategy
 from training.parallel.rank_max import RankMax
 from training.param_group_metrics import ParamGroupMetrics
-from training.devices import DEVICES
 from training.plan.options import UTILISATION
 from training.progress import StageProgress
 from training.resume_point import ResumePoint, find_resume_point

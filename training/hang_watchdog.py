@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 
 from common.errors import LOST, goes_on
 
@@ -35,28 +35,24 @@ class HangWatchdog(Callback):
         self.step = 0
         self.ended = threading.Event()
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, *args: Any) -> None:
         if trainer.world_size > 1:
             self.ended.clear()
             threading.Thread(target=self._watch, args=(trainer,), daemon=True, name="hang watchdog").start()
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
         self.since, self.step = time.monotonic(), trainer.global_step
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         self.since = None if trainer.is_last_batch else time.monotonic()
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_start(self, *args: Any) -> None:
         self.since = None
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, *args: Any) -> None:
         self._stop()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(self, *args: Any) -> None:
         self._stop()
 
     def _stop(self) -> None:

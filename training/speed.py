@@ -82,19 +82,15 @@ class Speed(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restart(trainer, pl_module)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *args: object) -> None:
         if self.peak:
             self.counter = FlopCounter()
             self.counter.__enter__()
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, *args: object) -> None:
         self._stop_counting()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(self, *args: object) -> None:
         self._stop_counting()
 
     def on_train_batch_end(

@@ -54,7 +54,6 @@ class FSDP2Strategy(ModelParallelStrategy):
         )
 
     def setup_environment(self) -> None:
-        """Joins the other processes, once it is sure that the module shards itself."""
         self.lightning_module.check_shardable()
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()

@@ -1,4 +1,4 @@
-"""Ascend NPUs, which Lightning does not know: an accelerator, DDP over HCCL, and what a Trainer must be told.
+"""Ascend NPUs, which Lightning does not know: an accelerator, DDP over HCCL, and a Trainer's arguments.
 
 `torch.npu` comes with torch_npu, an extra, and CANN. No NPU has run this: tests stand a module in for `torch.npu`.
 """
@@ -20,21 +20,14 @@ class NPUAccelerator(Accelerator):
     """An Ascend NPU, or several."""
 
     def setup_device(self, device: torch.device) -> None:
-        """Makes it this process's own.
-
-        Raises:
-            ValueError: it is no NPU.
-        """
         if device.type != "npu":
             raise ValueError(f"trainer.accelerator is npu, and the strategy's device is {device}")
         torch.npu.set_device(device)
 
     def teardown(self) -> None:
-        """Gives back what memory nobody uses."""
         torch.npu.empty_cache()
 
     def get_device_stats(self, device: torch.device | str | int) -> dict[str, Any]:
-        """Of its memory."""
         return torch.npu.memory_stats(device)
 
     @staticmethod
@@ -57,27 +50,22 @@ class NPUAccelerator(Accelerator):
 
     @staticmethod
     def get_parallel_devices(devices: list[int]) -> list[torch.device]:
-        """Devices of these numbers."""
         return [torch.device("npu", number) for number in devices]
 
     @staticmethod
     def auto_device_count() -> int:
-        """How many there are."""
         return torch.npu.device_count() if hasattr(torch, "npu") else 0
 
     @staticmethod
     def is_available() -> bool:
-        """Whether there is any."""
         return hasattr(torch, "npu") and torch.npu.is_available()
 
     @staticmethod
     def name() -> str:
-        """As in `trainer.accelerator`."""
         return "npu"
 
     @classmethod
     def register_accelerators(cls, accelerator_registry: AcceleratorRegistry) -> None:
-        """Makes `accelerator: npu` known."""
         accelerator_registry.register(cls.name(), cls, description="Huawei Ascend NPU")
 
 

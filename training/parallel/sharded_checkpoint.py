@@ -1,4 +1,4 @@
-"""Checkpoints that every process writes a share of, read without running what they hold.
+"""Checkpoints that every process writes a shard of, read without running what they hold.
 
 A sharded checkpoint is a folder: `.metadata` says which bytes of which `*.distcp` are which tensor, `meta.pt` holds all
 that is neither the model's nor the optimizer's. torch's own reader unpickles `.metadata` and each entry that is no
@@ -35,11 +35,6 @@ class _Records(pickle.Unpickler):
     """Unpickles RECORDS and plain values."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The class or function of that name.
-
-        Raises:
-            pickle.UnpicklingError: it has no business here.
-        """
         known = RECORDS.get(module, ())
         if (known is not None and name not in known) or "." in name:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
@@ -50,10 +45,10 @@ class _Records(pickle.Unpickler):
 
 
 def read_metadata(folder: Path) -> Metadata:
-    """What a sharded checkpoint says of itself, looked at before it is believed.
+    """The index of a sharded checkpoint, checked.
 
     Raises:
-        ValueError: it holds what no checkpoint holds, or lacks bytes that it speaks of.
+        ValueError: it holds what no checkpoint holds, or files are shorter than it says.
         OSError: it cannot be read.
     """
     try:
@@ -77,15 +72,14 @@ def read_metadata(folder: Path) -> Metadata:
 
 
 def first_failure(error: CheckpointException) -> BaseException:
-    """What went wrong on one of the processes; torch tells all of them in an exception that is no `Exception`."""
+    """The error of one of the processes; torch collects them in an exception that is no `Exception`."""
     return next(iter(error.failures.values()))[0]
 
 
 class SafeReader(FileSystemReader):
-    """torch's, with `read_metadata` for its metadata."""
+    """torch's, with `read_metadata` for its index."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        """Checked, and never run."""
         metadata = read_metadata(Path(self.path))
         metadata.storage_meta = metadata.storage_meta or StorageMeta()
         metadata.storage_meta.load_id = self.load_id
@@ -96,7 +90,6 @@ class SafePlanner(DefaultLoadPlanner):
     """torch's, but what is no tensor must be a plain value."""
 
     def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
-        """Reads one entry, and hands it on as plain bytes again."""
         plain = io.BytesIO()
         torch.save(torch.load(value, weights_only=True), plain)
         plain.seek(0)
@@ -109,12 +102,12 @@ def load_into(state: dict[str, Any], folder: Path, partial: bool = False) -> Non
     Args:
         state: nested dicts.
         folder: the checkpoint.
-        partial: whether what the checkpoint lacks stays as it is, rather than being an error.
+        partial: what the checkpoint lacks stays as it is, rather than being an error.
 
     Raises:
-        ValueError, OSError: what went wrong, on whichever process.
+        ValueError, OSError: the error of whichever process.
     """
-    read_metadata(folder)  # torch would tell what is wrong with it in many words
+    read_metadata(folder)  # torch's own message would be long
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process is meant
