@@ -32,22 +32,9 @@ OPENAI = "https://api.openai.com/v1"
 ABOUT_ONE_IMAGE = (400, 413, 422)  # statuses that may be about one image, and not about all
 LONG_WAIT = 10.0  # seconds before another try, from which on it is logged
 MAX_UNREADABLE = 3  # images in a row without one readable answer, after which nothing more is asked
-UNREADABLE = (
-    ValueError,
-    AttributeError,
-    TypeError,
-    KeyError,
-    IndexError,
-    RecursionError,
-)  # of reading an answer
-RESERVED = (
-    "model",
-    "messages",
-    "temperature",
-    "response_format",
-    "stream",
-    "n",
-)  # fields that options must not set
+# Errors of reading an answer; and fields of a request that options must not set.
+UNREADABLE = (ValueError, AttributeError, TypeError, LookupError, RecursionError)
+RESERVED = ("model", "messages", "temperature", "response_format", "stream", "n")
 MAX_COUNT, MAX_SECONDS = 10_000, 30 * 24 * 3600.0  # beyond which a setting is a mistake
 # By the values that are allowed: settings, and the highest value of each.
 RANGES: dict[str, dict[str, float]] = {

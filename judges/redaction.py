@@ -1,4 +1,4 @@
-"""Keeps secrets out of what is written and shown: keys of the environment, credentials in URLs."""
+"""Redacts secrets: keys of the environment, and credentials in URLs."""
 
 import base64
 import html
@@ -11,31 +11,24 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 MASK = "***"
 RUN = 8  # letters of a secret in a row that already count as it: a cut answer holds a part
 SHORTEST = 4  # letters and digits below which nothing is a secret: else every "1" of an answer were one
-LETTER = re.compile(
-    r"&#?\w{1,8};|\\+u[0-9a-fA-F]{4}|\\+x[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}|.", re.DOTALL
-)  # or an escape
+# A letter, or an escape of one.
+LETTER = re.compile(r"&#?\w{1,8};|\\+u[0-9a-fA-F]{4}|\\+x[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}|.", re.DOTALL)
 # Loggers that print requests with their URLs.
-LOGGERS = (
-    "httpx2",
-    "openai",
-    "openai._base_client",
-    "httpcore2.connection",
-    "httpcore2.http11",
-    "httpcore2.http2",
-    "httpcore2.proxy",
-)
+LOGGERS = [
+    *("httpx2", "openai", "openai._base_client"),
+    *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy")),
+]
 
 
 class Redactor:
     r"""Replaces secrets in text, whole or in part, also where they are disguised.
 
-    What is looked at are letters and digits alone, without capitals, as wide forms and escapes (\u0073, %73, &#115;)
-    mean them: so a secret with anything between its letters is found, and so are its reverse, its hex, base64, base32
-    and base85. What a server that means harm may do beyond that, nobody can foresee: it has the key already.
+    Only letters and digits are compared, without case, after decoding wide forms and escapes (\u0073, %73, &#115;): so
+    a secret with anything between its letters is found, and so are its reverse, its hex, base64, base32 and base85.
 
     Args:
-        secrets: texts to hide. One of fewer than 8 letters and no digit or sign ("none", "EMPTY") is no secret: servers
-            that want no key are given such a word, and answers hold it as a word.
+        secrets: texts to redact. One of fewer than 8 letters and no digit or sign ("none", "EMPTY") is none: servers that
+            want no key are given such a word.
     """
 
     def __init__(self, *secrets: str) -> None:
@@ -46,7 +39,7 @@ class Redactor:
         self._short = sorted(short, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text without them."""
+        """Redacts a text."""
         hidden = self._hidden(text)
         if not any(hidden):
             return text
@@ -54,7 +47,7 @@ class Redactor:
         return re.sub("\0+", MASK, marked)
 
     def _hidden(self, text: str) -> list[bool]:
-        """For each letter whether it belongs to a secret."""
+        """For each character whether it belongs to a secret."""
         hidden = [False] * len(text)
         letters = list(_letters(text))
         packed = "".join(letter for letter, *_ in letters)
@@ -67,17 +60,17 @@ class Redactor:
 
 
 def _letters(text: str) -> Iterator[tuple[str, int, int]]:
-    """Each letter and digit that a text means, and where what stands for it begins and ends."""
+    """Each letter and digit of a text, decoded, with the span of what encodes it."""
     for match in LETTER.finditer(text):
-        for letter in unicodedata.normalize("NFKC", _meant(match[0])).casefold():
+        for letter in unicodedata.normalize("NFKC", _decode(match[0])).casefold():
             if letter.isalnum():
                 yield letter, *match.span()
 
 
-def _meant(said: str) -> str:
-    if len(said) == 1:
-        return said
-    return html.unescape(said) if said[0] == "&" else chr(int(said.lstrip("\\ux%"), 16))
+def _decode(escape: str) -> str:
+    if len(escape) == 1:
+        return escape
+    return html.unescape(escape) if escape[0] == "&" else chr(int(escape.lstrip("\\ux%"), 16))
 
 
 def _plain(text: str) -> str:
@@ -95,7 +88,7 @@ def _forms(secret: str) -> list[str]:
 
 
 def url_secrets(url: str) -> list[str]:
-    """What in a URL must not be shown: user, password, and the values of its query."""
+    """The secrets in a URL: user, password, and the values of its query."""
     parts = urlsplit(url)
     userinfo = parts.netloc.rpartition("@")[0]
     found = [userinfo, *userinfo.split(":"), *(value for _, value in parse_qsl(parts.query)), parts.query]
@@ -103,11 +96,7 @@ def url_secrets(url: str) -> list[str]:
 
 
 def check_url(url: str, where: str) -> None:
-    """Makes sure that a URL is one of a server.
-
-    Raises:
-        ValueError: it is not; the message holds none of its secrets.
-    """
+    """Raises ValueError, without secrets, where a URL is none of a server."""
     try:
         parts = urlsplit(url)
         right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -117,20 +106,12 @@ def check_url(url: str, where: str) -> None:
         raise ValueError(f"{where} is no URL of a server: give one as http://127.0.0.1:8000/v1")
 
 
-class _RedactingFilter(logging.Filter):
-    """Hides secrets in log records."""
+def redact_logs(redact: Redactor) -> None:
+    """Has the loggers of the HTTP libraries redact their records from now on."""
 
-    def __init__(self, redact: Redactor) -> None:
-        super().__init__()
-        self.redact = redact
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Always True: the record is changed, not dropped."""
-        record.msg, record.args = self.redact(record.getMessage()), None
+    def redact_record(record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), None
         return True
 
-
-def redact_logs(redact: Redactor) -> None:
-    """Has the loggers of the HTTP libraries hide these secrets from now on."""
     for name in LOGGERS:
-        logging.getLogger(name).addFilter(_RedactingFilter(redact))
+        logging.getLogger(name).addFilter(redact_record)

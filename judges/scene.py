@@ -1,13 +1,13 @@
-"""The playground's exact judge as an assessor: reads objects back and asks of them what the prompt asks for."""
+"""The playground's exact judge as an assessor: reads objects back and compares them with the prompt."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 from judges.assessment import MAX_SCORE, Assessment, Verdict
-from judges.judge import Judge, Unjudged
+from judges.judge import Judge, Opinion, Unjudged
 from judges.pixels import to_numpy
 from worlds.playground.captions import cell_name
 from worlds.playground.judge import UNKNOWN, Reading, SeenObject, read, satisfies
@@ -24,12 +24,12 @@ class SceneJudge(Judge):
     def __init__(self) -> None:
         super().__init__()
 
-    def assess(self, prompts: Sequence[str], images: Tensor) -> list[Assessment | Unjudged]:
+    def assess(self, prompts: Sequence[str], images: Tensor) -> list[Opinion]:
         """Exact opinions; a text that is no prompt of the playground is unjudged."""
         return [_assess(text, seen) for text, seen in zip(prompts, read(to_numpy(images)), strict=True)]
 
 
-def _assess(text: str, reading: Reading) -> Assessment | Unjudged:
+def _assess(text: str, reading: Reading) -> Opinion:
     try:
         spec = parse_prompt(text)
     except ValueError as error:
@@ -37,108 +37,88 @@ def _assess(text: str, reading: Reading) -> Assessment | Unjudged:
     return assess_reading(reading, spec)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One question about an image, its answer, and whether that is as the prompt wants it."""
+class Answer(NamedTuple):
+    """A question about an image with its answer, and whether that is as the prompt wants it."""
 
-    question: str
-    answer: str
+    text: str
     ok: bool
 
 
 def assess_reading(reading: Reading, spec: PromptSpec) -> Assessment:
-    """What a reading has of what a prompt asks for.
+    """Compares what was read from an image with what a prompt asks for.
 
     All four verdicts are yes where, and only where, it satisfies a prompt as the playground writes them. The reasons are
-    questions in the words of the playground's own (`questions.py`) with their answers: a model that can answer
-    them has only to draw the conclusion.
+    the playground's own questions (`questions.py`) with their answers: a model that can answer them has only to draw the
+    conclusion.
     """
-    answered = {
-        "object": _objects(reading, spec),
-        "count": _counts(reading, spec),
-        "colour": _colours(reading, spec),
+    wanted: Counter[str] = Counter()
+    for count, _, shape in spec.objects:
+        wanted[shape] += count
+    seen = Counter(item.shape for item in reading.objects)
+    answers = {
+        "object": _objects(wanted, seen),
+        "count": [_count(shape, count, seen[shape]) for shape, count in wanted.items() if seen[shape]],
+        "colour": _colours(reading, spec, seen),
         "relation": _relation(reading, spec),
     }
-    verdicts = {name: _verdict(asked) for name, asked in answered.items()}
-    right = sum(verdict.ok for verdict in verdicts.values())
+    verdicts = {
+        name: Verdict(ok=all(one.ok for one in of), reason=" , ".join(one.text for one in of))
+        for name, of in answers.items()
+    }
     return Assessment(
         rationale=describe(reading),
         verdicts=verdicts,
-        score=round(MAX_SCORE * right / len(verdicts)),
+        score=round(MAX_SCORE * sum(verdict.ok for verdict in verdicts.values()) / len(verdicts)),
         overall=satisfies(reading, spec).ok,
     )
 
 
-def _verdict(asked: Sequence[Asked]) -> Verdict:
-    reason = " , ".join(f"{one.question} {one.answer}" for one in asked)
-    return Verdict(ok=all(one.ok for one in asked), reason=reason)
-
-
-def _yes_no(question: str, ok: bool) -> Asked:
+def _yes_no(question: str, ok: bool) -> Answer:
     """A question to which the prompt wants a yes."""
-    return Asked(question, "yes" if ok else "no", ok)
+    return Answer(f"{question} {'yes' if ok else 'no'}", ok)
 
 
 def describe(reading: Reading) -> str:
-    """What is seen, object by object in reading order, in the words of the playground's dense captions."""
+    """What is seen, object by object in reading order, as the playground's dense captions have it."""
     middle = sum(RADIUS) / 2
     seen = sorted(reading.objects, key=cell_of)
-    said = [f"{'large' if o.radius > middle else 'small'} {o} {cell_name(o)}" for o in seen]
-    return " , ".join(said) or "nothing"
+    return (
+        " , ".join(f"{'large' if o.radius > middle else 'small'} {o} {cell_name(o)}" for o in seen)
+        or "nothing"
+    )
 
 
-def _by_shape(objects: Sequence[SeenObject]) -> Counter[str]:
-    return Counter(item.shape for item in objects)
-
-
-def _wanted(spec: PromptSpec) -> Counter[str]:
-    wanted: Counter[str] = Counter()
-    for count, _, shape in spec.objects:
-        wanted[shape] += count
-    return wanted
-
-
-def _objects(reading: Reading, spec: PromptSpec) -> list[Asked]:
+def _objects(wanted: Counter[str], seen: Counter[str]) -> list[Answer]:
     """Is each shape there, and what else is."""
-    wanted, seen = _wanted(spec), _by_shape(reading.objects)
-    extra = [
-        "something unclear" if shape == UNKNOWN else noun(1, None, shape)
-        for shape in seen
-        if shape not in wanted
-    ]
+    others = [shape for shape in seen if shape not in wanted]
+    extra = ["something unclear" if shape == UNKNOWN else noun(1, None, shape) for shape in others]
     return [
         *(_yes_no(f"is there {noun(1, None, shape)} ?", seen[shape] > 0) for shape in wanted),
-        Asked("what else is there ?", enumerate_nouns(extra) if extra else "nothing", not extra),
+        Answer(f"what else is there ? {enumerate_nouns(extra) if extra else 'nothing'}", not extra),
     ]
 
 
-def _counts(reading: Reading, spec: PromptSpec) -> list[Asked]:
-    """Are there as many; of what is missing altogether this is not asked."""
-    seen = _by_shape(reading.objects)
-    return [_counted(shape, count, seen[shape]) for shape, count in _wanted(spec).items() if seen[shape]]
-
-
-def _counted(shape: str, count: int, seen: int) -> Asked:
+def _count(shape: str, count: int, seen: int) -> Answer:
     if count > 1:
         return _yes_no(f"are there exactly {noun(count, None, shape)} ?", seen == count)
     number = NUMBERS[seen] if seen <= MAX_OBJECTS else f"more than {NUMBERS[MAX_OBJECTS]}"
-    return Asked(f"how many {noun(2, None, shape).removeprefix('two ')} are there ?", number, seen == count)
+    plural = noun(2, None, shape).removeprefix("two ")
+    return Answer(f"how many {plural} are there ? {number}", seen == count)
 
 
-def _colours(reading: Reading, spec: PromptSpec) -> list[Asked]:
-    """Has what is asked for in a colour that colour; of a shape that is missing altogether this is not asked."""
-    seen = _by_shape(reading.objects)
-    asked: list[Asked] = []
-    for shape in _wanted(spec):
-        kinds = [(count, colour) for count, colour, other in spec.objects if other == shape]
-        for count, colour in kinds if seen[shape] else ():
-            if colour is not None:
-                having = len(_like(reading, colour, shape))
-                asked.append(_coloured(shape, colour, count, having, seen[shape], len(kinds)))
-    return asked
+def _colours(reading: Reading, spec: PromptSpec, seen: Counter[str]) -> list[Answer]:
+    """Do objects have the colours asked for; of a shape that is missing altogether this is not asked."""
+    kinds = Counter(shape for _, _, shape in spec.objects)
+    # the first kind of each shape, then the others, as the prompt's shapes come
+    objects = sorted(spec.objects, key=lambda one: list(kinds).index(one[2]))
+    return [
+        _colour(shape, colour, count, len(_select(reading, colour, shape)), seen[shape], kinds[shape])
+        for count, colour, shape in objects
+        if colour is not None and seen[shape]
+    ]
 
 
-def _coloured(shape: str, colour: str, count: int, having: int, seen: int, kinds: int) -> Asked:
+def _colour(shape: str, colour: str, count: int, having: int, seen: int, kinds: int) -> Answer:
     """`having` of the `seen` objects of this shape have the colour, where `count` should, beside other kinds or none."""
     if kinds == count == seen == 1:
         return _yes_no(f"is the {shape} {colour} ?", having == 1)
@@ -147,16 +127,16 @@ def _coloured(shape: str, colour: str, count: int, having: int, seen: int, kinds
     return _yes_no(f"is there {noun(1, colour, shape)} ?", having > 0)
 
 
-def _relation(reading: Reading, spec: PromptSpec) -> list[Asked]:
+def _relation(reading: Reading, spec: PromptSpec) -> list[Answer]:
     """Do they stand as asked; nothing where the prompt names no relation, or one of the two is not there."""
     if spec.relation is None:
         return []
     (_, *first), (_, *second) = spec.objects
-    pairs = [(a, b) for a in _like(reading, *first) for b in _like(reading, *second)]
-    words = [f"the {colour} {shape}" if colour else f"the {shape}" for colour, shape in (first, second)]
+    pairs = [(a, b) for a in _select(reading, *first) for b in _select(reading, *second)]
+    one, other = (f"the {colour} {shape}" if colour else f"the {shape}" for colour, shape in (first, second))
     ok = all(relation(a, b) == spec.relation for a, b in pairs)
-    return [_yes_no(f"is {words[0]} {spec.relation} {words[1]} ?", ok)] if pairs else []
+    return [_yes_no(f"is {one} {spec.relation} {other} ?", ok)] if pairs else []
 
 
-def _like(reading: Reading, colour: str | None, shape: str) -> list[SeenObject]:
+def _select(reading: Reading, colour: str | None, shape: str) -> list[SeenObject]:
     return [o for o in reading.objects if o.shape == shape and colour in (None, o.colour)]

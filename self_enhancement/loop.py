@@ -125,7 +125,7 @@ class SelfEnhancementLoop:
         return one
 
     def sources(self, others: Mapping[str, SourceConfig]) -> dict[str, SourceConfig]:
-        """The pool as sources with their share beside the others; rounds beyond the cap have weight 0, the oldest first."""
+        """The pool as sources with their share; rounds beyond the cap have weight 0, the oldest first."""
         names = [one["name"] for one in self.finished]
         total = sum(source.weight for name, source in others.items() if name not in names)
         counted: dict[str, int] = {}
