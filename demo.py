@@ -1,4 +1,4 @@
-"""The whole chain on the playground, from nothing to a report: `python demo.py [--scale demo|reference]`.
+"""The whole chain on the playground, from scratch to a report: `python demo.py [--scale demo|reference]`.
 
 Shards, language, encoder, tokenizer, detokenizer, stages 1 to 3, evaluation. `reference` is the same chain at length, on
 more data, with a stage of edits after it; only the language stage is the demo's. Cut off at any instant, the same
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ from common.json_files import read_object
 
 CONFIGS = Path(__file__).resolve().parent / "configs" / "playground"
 STAGES = ("language", "encoder", "tokenizer", "detokenizer", "stage1", "stage2", "stage3")
-SHARED, OWN = STAGES[:1], STAGES[1:]  # what a longer chain takes from the demo, and what it trains itself
+SHARED, OWN = (
+    STAGES[:1],
+    STAGES[1:],
+)  # stages that a longer chain takes from the demo, and those it trains itself
 EVALUATION = {"seed": 0, "per_category": 50, "seeds": 4}
-TICK = 5.0  # seconds between two notes of the time, and the most that a kill can lose
+TICK = 5.0  # seconds between two writes of the time, and the most that a kill can lose
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what getrusage counts memory in
 
 
@@ -44,19 +48,13 @@ class Scale:
     more: tuple[str, ...] = ()
 
 
-SCALES = {
-    "demo": Scale("demo", Path("runs/playground"), CONFIGS, 0.6),
-    "reference": Scale("reference", Path("runs/reference"), CONFIGS / "reference", 2.0, ("edits",)),
-}
-
-
-DEMO = SCALES["demo"]  # where the shared stages live
+DEMO = Scale("demo", Path("runs/playground"), CONFIGS, 0.6)  # where the shared stages are
+REFERENCE = Scale("reference", Path("runs/reference"), CONFIGS / "reference", 2.0, ("edits",))
+SCALES = {scale.name: scale for scale in (DEMO, REFERENCE)}
 
 
 def chain(scale: Scale) -> list[tuple[Scale, str]]:
     """The stages in order, each with the scale that it belongs to."""
-    if scale is DEMO:
-        return [(DEMO, stage) for stage in STAGES]
     return [(DEMO, stage) for stage in SHARED] + [(scale, stage) for stage in (*OWN, *scale.more)]
 
 
@@ -76,46 +74,41 @@ class Timings:
 
     @contextmanager
     def stage(self, name: str, folder: Path) -> Iterator[None]:
-        """Times a stage; one whose folder is gone begins at zero. A thread notes the time, for kills come unasked."""
+        """Times a stage, anew if its folder is gone; a thread writes the time now and then, for kills come unasked."""
         if not folder.exists():
-            self._forget(name)
+            self.seconds.pop(name, None)
+            self.done = [other for other in self.done if other != name]
         if name in self.done:
             yield
             return
-        stop, start, before = threading.Event(), time.monotonic(), self.seconds.get(name, 0.0)
+        stopped, start, before = threading.Event(), time.monotonic(), self.seconds.get(name, 0.0)
 
-        def note() -> None:
-            self.seconds[name] = before + time.monotonic() - start
-            self._save()
+        def save_now_and_then() -> None:
+            running = True
+            while running:
+                running = not stopped.wait(TICK)
+                self.seconds[name] = before + time.monotonic() - start
+                self._save()
 
-        def keep_noting() -> None:
-            while not stop.wait(TICK):
-                note()
-
-        ticker = threading.Thread(target=keep_noting, daemon=True)
-        ticker.start()
+        thread = threading.Thread(target=save_now_and_then, daemon=True)
+        thread.start()
         try:
             yield
             self.done.append(name)
         finally:
-            stop.set()
-            ticker.join()
-            note()
-
-    def _forget(self, name: str) -> None:
-        self.seconds.pop(name, None)
-        self.done = [other for other in self.done if other != name]
+            stopped.set()
+            thread.join()
 
     def _save(self) -> None:
         self.memory = max(self.memory, peak_memory())
-        notes = {"seconds": self.seconds, "done": self.done, "memory_gib": self.memory}
-        write_text(self.path, json.dumps(notes, indent=1) + "\n")
+        content = {"seconds": self.seconds, "done": self.done, "memory_gib": self.memory}
+        write_text(self.path, json.dumps(content, indent=1) + "\n")
 
 
 def peak_memory() -> float:
-    """GiB: the most this process had, and the most that any one of its finished helpers had, together."""
-    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(resource.getrusage(who).ru_maxrss for who in whose) * RSS_UNIT / 2**30
+    """GiB: the peak of this process, and the highest of its finished child processes, together."""
+    processes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(who).ru_maxrss for who in processes) * RSS_UNIT / 2**30
 
 
 def make_data(scale: Scale) -> None:
@@ -174,12 +167,22 @@ def report(scale: Scale, metrics: dict[str, Any], seconds: dict[str, float], mem
         "seconds": round(sum(seconds.values()), 1),
         **{f"seconds/{stage}": round(spent, 1) for stage, spent in seconds.items()},
     }
-    metrics = {
-        ("seconds/evals" if key == "seconds" else key): value for key, value in metrics.items()
-    } | circumstances
+    named = {("seconds/evals" if key == "seconds" else key): value for key, value in metrics.items()}
+    metrics = named | circumstances
     write_text(scale.runs / "report.json", json.dumps(metrics, indent=1) + "\n")
     runs = {stage: owner.runs / stage for owner, stage in chain(scale)}
     return write_report(scale.runs, metrics, runs, scale.runs / "report")
+
+
+def steps(scale: Scale) -> Iterator[tuple[str, Scale, str, Callable[[], Any]]]:
+    """Name, owner, folder and work of each step: a scale's data come before its first stage, the evaluation last."""
+    owners: list[Scale] = []
+    for owner, stage in chain(scale):
+        if owner not in owners:
+            owners.append(owner)
+            yield "data", owner, "data", partial(make_data, owner)
+        yield stage, owner, stage, partial(train_stage, owner, stage)
+    yield "evals", scale, "report", partial(evaluate, scale)
 
 
 def run(scale: Scale) -> Path:
@@ -191,30 +194,17 @@ def run(scale: Scale) -> Path:
     with ExitStack() as locks:
         for runs in dict.fromkeys((DEMO.runs, scale.runs)):
             locks.enter_context(FolderLock(runs))
-        return _run(scale)
-
-
-def _run(scale: Scale) -> Path:
-    notes = {owner.name: Timings(owner.runs / "timings.json") for owner in (DEMO, scale)}
-    seconds: dict[str, float] = {}
-
-    def timed(name: str, owner: Scale, folder: str, work: Callable[[], Any]) -> Any:
-        timings = notes[owner.name]
-        with timings.stage(name, owner.runs / folder):
-            result = work()
-            gc.collect()  # the last stage's networks, before the next builds its own
-        seconds[name] = seconds.get(name, 0.0) + timings.seconds[name]
-        spent = f"{clock(timings.seconds[name]):>8}   {clock(sum(seconds.values())):>8} in all"
-        print(f"demo: {name:<12}{spent}", flush=True)
-        return result
-
-    timed("data", DEMO, "data", lambda: make_data(DEMO))
-    for owner, stage in chain(scale):
-        if owner is not DEMO and stage == OWN[0]:
-            timed("data", owner, "data", lambda owner=owner: make_data(owner))
-        timed(stage, owner, stage, lambda owner=owner, stage=stage: train_stage(owner, stage))
-    metrics = timed("evals", scale, "report", lambda: evaluate(scale))
-    return report(scale, metrics, seconds, max(timings.memory for timings in notes.values()))
+        timings = {owner: Timings(owner.runs / "timings.json") for owner in (DEMO, scale)}
+        seconds: dict[str, float] = {}
+        for name, owner, folder, work in steps(scale):
+            with timings[owner].stage(name, owner.runs / folder):
+                result = work()
+                gc.collect()  # the last stage's networks, before the next builds its own
+            spent = timings[owner].seconds[name]
+            seconds[name] = seconds.get(name, 0.0) + spent
+            total = clock(sum(seconds.values()))
+            print(f"demo: {name:<12}{clock(spent):>8}   {total:>8} in all", flush=True)
+        return report(scale, result, seconds, max(one.memory for one in timings.values()))
 
 
 def clock(seconds: float) -> str:

@@ -1,15 +1,15 @@
-"""How much room a disk has."""
+"""Free space of a disk."""
 
 import shutil
 from pathlib import Path
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes that are free where `path` is, or would be made."""
+    """Free bytes on the disk where `path` is, or would be made."""
     path = path.absolute()
-    return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free
+    return shutil.disk_usage(next(parent for parent in (path, *path.parents) if parent.exists())).free
 
 
 def gigabytes(size: int) -> str:
-    """Bytes, as people say them."""
+    """Formats bytes."""
     return f"{size / 1e9:,.1f} GB"

@@ -1,4 +1,4 @@
-"""What configs may take from the environment: anything but secrets, for a run's config.yaml would keep them."""
+"""Environment variables in configs: all but secrets, which a run's config.yaml would keep."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ def read_variable(name: Any, default: Any = MISSING) -> Any:
     """`${oc.env:NAME}` and `${oc.env:NAME,default}` of a config.
 
     Raises:
-        ValueError: the variable is one for a secret, by its name.
+        ValueError: its name is that of a secret.
         KeyError: it is not set, and there is no default.
     """
     if SECRET.search(str(name)):
@@ -26,5 +26,5 @@ def read_variable(name: Any, default: Any = MISSING) -> Any:
 
 
 def refuse_secrets() -> None:
-    """From now on no config reads a secret."""
+    """Makes configs refuse to read secrets, from now on."""
     OmegaConf.register_resolver("oc.env", read_variable, replace=True)

@@ -1,8 +1,8 @@
-"""Files and folders that are there whole or not at all, whenever the process or the machine stops.
+"""Atomic writes: files and folders are there whole or not at all, whenever the process or the machine stops.
 
-What is written goes to a scratch path beside its target, is forced onto the disk and only then renamed. The scratch path
-bears the writer's process in its name, so that two processes never write into one; what a killed one left is taken away
-by the next that writes in that folder.
+Content is written to a scratch path beside its target, synced to the disk and only then renamed. The scratch path names
+the writer's process, so that two never write into one; the next process that writes in the folder removes what a killed
+one left.
 """
 
 import errno
@@ -16,18 +16,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LONGEST = 150  # bytes of a target's name within its scratch path's, as a name has 255 in all
+MAX_NAME = 150  # bytes of a target's name within its scratch path's, as a name has 255 in all
 SCRATCH = re.compile(
-    r"\.(?P<name>.+)\.(?P<pid>\d+)(-\d+)?@(?P<place>[0-9a-f]{8})\.(?P<kind>tmp|old)", re.DOTALL
+    r"\.(?P<name>.+)\.(?P<pid>\d+)(-\d+)?@(?P<host>[0-9a-f]{8})\.(?P<kind>tmp|old)", re.DOTALL
 )
 _numbers = itertools.count(1)
-_swept: set[tuple[int, Path]] = (
-    set()
-)  # folders that this process has looked through for what killed ones left
+_swept: set[tuple[int, Path]] = set()  # folders that this process has cleaned
 
 
 def scratch_path(target: Path) -> Path:
-    """Where this process writes the new `target` before it is put in place: beside it, so on the same file system."""
+    """Where this process writes a new `target` before it is renamed: beside it, so on the same file system."""
     return _beside(target, f"{os.getpid()}", "tmp")
 
 
@@ -36,8 +34,8 @@ def atomic(target: Path, replace: bool = True) -> Iterator[Path]:
     """A path to write a file or a folder at, which becomes `target` when the block ends, and goes when it fails.
 
     Args:
-        target: what is written; the folders that lead to it are made. A link is followed.
-        replace: whether it takes the place of what is there.
+        target: what is written; its parent folders are made. A link is followed.
+        replace: whether it replaces what is there.
 
     Raises:
         FileExistsError: something is there, and is not to be replaced.
@@ -65,7 +63,7 @@ def atomic(target: Path, replace: bool = True) -> Iterator[Path]:
 
 
 def check_free(target: Path) -> None:
-    """Makes sure that nothing is at a path but, at most, an empty folder, which a rename takes the place of.
+    """Makes sure that nothing is at a path but, at most, an empty folder, which a rename replaces.
 
     Raises:
         FileExistsError: something is.
@@ -82,7 +80,7 @@ def atomic_replace(scratch: Path, target: Path, replace: bool = True) -> None:
     Args:
         scratch: what was written.
         target: its name from now on.
-        replace: whether it takes the place of what is there; else that is left as it is, and so is `scratch`.
+        replace: whether it replaces what is there; else both are left as they are.
 
     Raises:
         FileExistsError: something is there, and is not to be replaced.
@@ -124,23 +122,23 @@ def remove(path: Path) -> None:
 
 
 def remove_scratch(target: Path) -> None:
-    """Removes what any process, of any machine, left of a `target` that was to be: for whoever alone may write it."""
+    """Removes what any process, on any machine, left of an unfinished `target`: for its only writer."""
     for path in _scratch_in(target.parent):
         if SCRATCH.fullmatch(path.name)["name"] == _short(target.name):
             remove(path)
 
 
 def _beside(target: Path, writer: str, kind: str) -> Path:
-    return target.with_name(f".{_short(target.name)}.{writer}@{_place()}.{kind}")
+    return target.with_name(f".{_short(target.name)}.{writer}@{_host()}.{kind}")
 
 
 def _short(name: str) -> str:
     encoded = os.fsencode(name)
-    return name if len(encoded) <= LONGEST else hashlib.sha256(encoded).hexdigest()[:32]
+    return name if len(encoded) <= MAX_NAME else hashlib.sha256(encoded).hexdigest()[:32]
 
 
-def _place() -> str:
-    """What tells apart process numbers that may be equal: the machine, and the container on it."""
+def _host() -> str:
+    """Identifies the machine, and the container on it, whose process numbers may be equal to others'."""
     with suppress(OSError):
         return hashlib.sha256(
             f"{socket.gethostname()} {os.stat('/proc/self/ns/pid').st_ino}".encode()
@@ -149,13 +147,13 @@ def _place() -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Takes away what processes of this place that are gone left in a folder; once a process looks through each."""
+    """Removes what dead processes of this host left in a folder; once for each folder."""
     if (os.getpid(), folder) in _swept:
         return
     _swept.add((os.getpid(), folder))
     for path in _scratch_in(folder):
         about = SCRATCH.fullmatch(path.name)
-        if about["place"] != _place() or _is_alive(int(about["pid"])):
+        if about["host"] != _host() or _is_alive(int(about["pid"])):
             continue
         target = folder / about["name"]
         with suppress(OSError):  # another process sweeps, too, or may and we may not

@@ -1,7 +1,7 @@
-"""One process writes in a folder at a time; the second is told who is there.
+"""One process writes in a folder at a time; the error of a second one names the first.
 
-The lock is the operating system's (flock) and so never outlives its holder, however that ends. The file that it is on
-lies beside the folder, says who holds it, and goes with the lock; it is no lock by itself.
+The lock is the operating system's (flock) and so never outlives its holder, however that ends. Its file lies beside the
+folder, names the holder, and is removed with the lock; the file by itself is no lock.
 """
 
 import errno
@@ -26,7 +26,7 @@ except ImportError:  # not a POSIX system
 log = logging.getLogger(__name__)
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
-SHOWN = 120  # letters of a command
+MAX_SHOWN = 120  # letters of a command
 _held: set[TextIO] = set()
 
 
@@ -41,7 +41,7 @@ class FolderLock:
         folder: what is written in.
 
     Raises:
-        FolderBusy: another process has it; the message says which, and what to do.
+        FolderBusy: another process has it; the message names it, and what to do.
         OSError: the lock's file cannot be made.
     """
 
@@ -67,7 +67,7 @@ class FolderLock:
             return
         _held.discard(self._file)
         with suppress(OSError):
-            if _is_the_one(self._file):
+            if _is_current(self._file):
                 os.unlink(self._file.name)  # while we hold it: who waits sees that it is gone
         self._file.close()
         self._file = None
@@ -97,9 +97,9 @@ class FolderLock:
                         )
                         return
                     raise FolderBusy(f"{self.folder} is being written by {_holder(file)}") from error
-            if _is_the_one(file):
+            if _is_current(file):
                 break
-            file.close()  # whoever held it took it away
+            file.close()  # whoever held it removed it
         self._file = file
         _held.add(file)
         with suppress(OSError):  # on a full disk, or of another user's file, the lock holds all the same
@@ -140,7 +140,7 @@ def _opened(path: Path) -> TextIO:
         return open(path, encoding="utf-8")  # another user's, which can be locked all the same
 
 
-def _is_the_one(file: TextIO) -> bool:
+def _is_current(file: TextIO) -> bool:
     """Whether the file is still the one of its name."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
@@ -149,22 +149,22 @@ def _is_the_one(file: TextIO) -> bool:
 
 
 def _command() -> str:
-    return shlex.join(sys.orig_argv)[:SHOWN]
+    return shlex.join(sys.orig_argv)[:MAX_SHOWN]
 
 
 def _holder(file: TextIO) -> str:
-    """Who holds the lock, as far as its file says, and what to do."""
+    """Who holds the lock, as far as its file has it, and what to do."""
     file.seek(0)
     try:
-        said = json.loads(file.read(10_000))
-        pid, host, command = int(said["pid"]), str(said["host"]), printable(str(said["command"]))
+        holder = json.loads(file.read(10_000))
+        pid, host, command = int(holder["pid"]), str(holder["host"]), printable(str(holder["command"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         return "another process: wait for it, end it, or name another folder"
     where = "" if host == socket.gethostname() else f" on {printable(host)}"
     return f"process {pid}{where} ({command}): wait for it, end it (kill {pid}), or name another folder"
 
 
-def _let_go() -> None:
+def _release_in_child() -> None:
     """A forked child holds none of its parent's locks, else they would outlive the parent."""
     for file in _held:
         file.close()
@@ -172,4 +172,4 @@ def _let_go() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_release_in_child)

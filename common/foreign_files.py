@@ -1,4 +1,4 @@
-"""Files that others made, looked at before anything reads them: one line for what they are instead."""
+"""Checks files that others made before anything reads them: what is no file, a pointer or too large is one line."""
 
 import stat
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def check_file(path: Path, most: int | None = None) -> None:
+def check_file(path: Path, max_bytes: int | None = None) -> None:
     """Makes sure that a path leads to a file that can be read to its end.
 
     Args:
         path: of the file; links are followed.
-        most: bytes that it may have.
+        max_bytes: its largest size.
 
     Raises:
         FileNotFoundError: nothing is there, or a link that leads nowhere.
-        ValueError: it is no file but a folder or a pipe, a pointer of git-lfs, or larger than `most`.
+        ValueError: it is no file but a folder or a pipe, a pointer of git-lfs, or larger than `max_bytes`.
         OSError: it cannot be read.
     """
     try:
@@ -32,18 +32,18 @@ def check_file(path: Path, most: int | None = None) -> None:
             f"{path} is a git-lfs pointer and not the file itself: "
             "install git-lfs and run `git lfs pull` in its repository"
         )
-    if most is not None and about.st_size > most:
-        raise ValueError(f"{path} has {about.st_size:,} bytes; at most {most:,} are read")
+    if max_bytes is not None and about.st_size > max_bytes:
+        raise ValueError(f"{path} has {about.st_size:,} bytes; at most {max_bytes:,} are read")
 
 
 def is_pointer(path: Path) -> bool:
-    """Whether a file holds what git leaves in a large file's place where git-lfs is not installed."""
+    """Whether a file is what git checks out for a large one where git-lfs is not installed."""
     with path.open("rb") as file:
         return file.read(len(POINTER)) == POINTER
 
 
 def check_no_pointers(folder: Path, *patterns: str) -> None:
-    """Makes sure that none of a folder's files is a pointer, before a library says something else of it.
+    """Makes sure that none of a folder's files is a pointer, which a library would report as damage.
 
     Args:
         folder: to look in; what is no folder is passed over.

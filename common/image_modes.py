@@ -23,7 +23,7 @@ class UnreadableImage(ValueError):
 def rgb(image: Image.Image) -> Image.Image:
     """Eight bits of red, green and blue, whatever the image had; what is transparent shows GROUND.
 
-    - 16-bit integers are divided by 257, and so are 32-bit ones, whose range PIL does not tell.
+    - 16-bit integers are divided by 257, and so are 32-bit ones, whose range PIL does not give.
     - Floating-point values are from 0 to 1 where none is above 1.1, else from 0 to 255 where none is above 256, else from
       0 to 65535; the little that passes the range, as sharpening leaves it, is clipped.
     - CIELAB goes through sRGB's profile. The rest is PIL's own conversion; profiles in the image are not applied.
@@ -53,12 +53,12 @@ def _scale(image: Image.Image) -> float:
     if image.mode not in ("I", "F"):
         return 1.0
     rows = max(1, TILE // image.width)
-    parts = (
+    strips = (
         image.crop((0, top, image.width, min(top + rows, image.height)))
         for top in range(0, image.height, rows)
     )
     low, high = np.inf, -np.inf
-    for values in map(np.asarray, parts):
+    for values in map(np.asarray, strips):
         low, high = np.minimum(low, values.min()), np.maximum(high, values.max())  # a NaN stays one
     least = 0 if image.mode == "I" else -0.1 * min(max(high, 1), 65535)
     if not (low >= least and high <= 65535 * (1 if image.mode == "I" else 1.1)):
@@ -92,7 +92,7 @@ def _is_transparent(image: Image.Image) -> bool:
 def _with_alpha(image: Image.Image) -> Image.Image:
     try:
         return image.convert("RGBA")
-    except Exception:  # what is said to be transparent is no colour of the image
+    except Exception:  # the transparent colour is none of the image
         image.info.pop("transparency", None)
         return image.convert("RGBA")
 

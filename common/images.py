@@ -1,4 +1,4 @@
-"""The one way in for images: encoded bytes to eight bits of red, green and blue, upright, on white, the first frame.
+"""The one opener of images: encoded bytes to eight bits of red, green and blue, upright, on white, the first frame.
 
 Everything that opens an image opens it here: training, convert, doctor, tokenize, generate.py and all evaluations.
 """
@@ -179,23 +179,23 @@ def _decode(data: bytes) -> Image.Image:
     if not data:
         raise UnreadableImage("no image", "it is empty")
     try:
-        return _loaded(data)
+        return _load(data)
     except UnreadableImage:
         raise
     except Exception:
         bare = _without_metadata(data)
         if bare is None:
             raise
-        return _loaded(bare)
+        return _load(bare)
 
 
-def _loaded(data: bytes) -> Image.Image:
-    """The pixels, once the header says that there is room for them."""
+def _load(data: bytes) -> Image.Image:
+    """The pixels, once the header shows that they fit."""
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    _check_room(image, data)
-    for inner in _inner_images(image, data):  # of whose size the outer header says nothing
+    _check_cost(image, data)
+    for inner in _inner_images(image, data):  # whose size is not in the outer header
         with contextlib.suppress(UnidentifiedImageError):
-            _check_room(Image.open(io.BytesIO(inner), formats=("PNG", "JPEG2000", "JPEG")), inner)
+            _check_cost(Image.open(io.BytesIO(inner), formats=("PNG", "JPEG2000", "JPEG")), inner)
     image.load()
     return image
 
@@ -204,14 +204,14 @@ def _inner_images(image: Image.Image, data: bytes) -> Iterator[bytes]:
     """Encoded images within an image: an ICNS's icons, and the JPEG of a BLP."""
     if isinstance(image, IcnsImagePlugin.IcnsImageFile):
         kinds = {kind for icons in IcnsImagePlugin.IcnsFile.SIZES.values() for kind, _ in icons}
-        for start, length in (place for kind, place in image.icns.dct.items() if kind in kinds):
+        for start, length in (position for kind, position in image.icns.dct.items() if kind in kinds):
             yield data[start : start + length]
     elif data.startswith(b"BLP1\0\0\0\0"):
         start, length, header = (int.from_bytes(data[at : at + 4], "little") for at in (28, 92, 156))
         yield data[160 : 160 + header] + data[start : start + length]
 
 
-def _check_room(image: Image.Image, data: bytes) -> None:
+def _check_cost(image: Image.Image, data: bytes) -> None:
     """Makes sure that an image that is open can be decoded in the memory and time that one may take.
 
     Raises:
@@ -260,7 +260,7 @@ def _line(error: Exception) -> str:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """An image turned as its EXIF or XMP says; one of which that cannot be read stays as it is."""
+    """An image turned by its EXIF or XMP orientation; where that cannot be read, the image as it is."""
     image.load()
     turn = _turn(image)
     # not PIL's own exif_transpose, which writes the metadata anew and so fails on what it cannot write
@@ -269,10 +269,10 @@ def upright(image: Image.Image) -> Image.Image:
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        said = image.getexif().get(ExifTags.Base.Orientation)
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # damage elsewhere in the metadata, on which PIL raises anything
         return None
-    return _TURNS.get(said) if isinstance(said, int) else None
+    return _TURNS.get(orientation) if isinstance(orientation, int) else None
 
 
 def centre_square(image: Image.Image, side: int) -> Image.Image:

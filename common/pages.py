@@ -42,9 +42,9 @@ def render(template: Path, **values: Any) -> Markup:
     return fragment(template.read_text(encoding="utf-8"), **values)
 
 
-def join(parts: Sequence[str], between: str = "") -> Markup:
+def join(fragments: Sequence[str], between: str = "") -> Markup:
     """Pieces one after the other; a plain text among them is escaped."""
-    return Markup(between).join(parts)
+    return Markup(between).join(fragments)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], style: str = "wide") -> Markup:

@@ -54,18 +54,18 @@ def typed_path(text: str) -> Path:
     file:// address, and with ~ as the home folder. Backslashes between a Windows path's folders stay.
 
     Raises:
-        ValueError: there is no path, or it is of nobody's home folder.
+        ValueError: there is no path, or no such user.
     """
     text = text.strip()
     if not text:
-        raise ValueError("a path is missing: say which file")
+        raise ValueError("a path is missing: give a file")
     if Path(text).exists():
         return Path(text)
     try:
-        words = [text] if WINDOWS.match(text) else shlex.split(text)
+        paths = [text] if WINDOWS.match(text) else shlex.split(text)
     except ValueError:  # a quote that is not closed, as in it's.png
-        words = [text]
-    path = words[0] if len(words) == 1 else text
+        paths = [text]
+    path = paths[0] if len(paths) == 1 else text
     if len(path) > 1 and path[0] == path[-1] and path[0] in "'\"":
         path = path[1:-1]
     if path.lower().startswith("file:"):

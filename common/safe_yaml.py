@@ -58,7 +58,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def check_bounds(text: str, where: str) -> None:
-    """Makes sure that a value of a command line, which may be YAML or plain words, unfolds to no more than a file may.
+    """Makes sure that a value of a command line, which may be YAML or plain text, unfolds to no more than a file may.
 
     Raises:
         ValueError: it does.
@@ -66,7 +66,7 @@ def check_bounds(text: str, where: str) -> None:
     try:
         _check_events(text, where)
     except yaml.YAMLError:
-        return  # plain words
+        return  # plain text
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Signals that ask a program to end, and children that leave them to their parent.
+"""Signals that ask a program to stop, and child processes that leave them to their parent.
 
 A signal to a process group, as a terminal, `timeout` and batch systems send it, reaches data workers too. If they died of
 it, the parent would find its workers gone before it has saved anything.
@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 
-# What terminals, batch systems and people send for "end soon": each is answered alike.
+# What terminals, batch systems and people send to stop a program soon: each is handled alike.
 STOP_SIGNALS = tuple(
     getattr(signal, name)
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")

@@ -19,13 +19,13 @@ KINDS = {
     b"V": LABEL,  # GNU tar's name of a volume
 }
 # What makes a pax header matter here; its other records are dates and owners.
-TELLING = (b" path=", b" size=", b" GNU.", b"linkpath=", b"hdrcharset=")
+PAX_RECORDS = (b" path=", b" size=", b" GNU.", b"linkpath=", b"hdrcharset=")
 # What tarfile raises at damage, which leads it anywhere.
 DAMAGE = (tarfile.TarError, ValueError, ArithmeticError, LookupError, RecursionError, MemoryError, TypeError)
 
 
 class DamagedTar(ValueError):
-    """From here on the file cannot be read; `start` says that nothing of it can."""
+    """From here on the file cannot be read; `start`: nothing of it can."""
 
     def __init__(self, reason: str, start: bool = False) -> None:
         super().__init__(reason)
@@ -108,7 +108,7 @@ def _member(file: BinaryIO, block: bytes, offset: int) -> tuple[Member | None, i
             if size > MAX_HEADER:
                 raise ValueError(f"it declares {size} bytes of header")
             about = file.read(size) if kind == tarfile.XHDTYPE else b" path="
-            if len(about) == size and not any(word in about for word in TELLING):
+            if len(about) == size and not any(record in about for record in PAX_RECORDS):
                 return None, start + _blocks(size), start + size
     return _by_tarfile(file, offset)
 

@@ -11,12 +11,12 @@ IN_TEXT = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>|]+")
 def masked_url(url: str) -> str:
     """The URL without user, password, query and fragment."""
     try:
-        parts = urlsplit(url)
+        split = urlsplit(url)
     except ValueError:  # brackets without an end
         return f"{printable(url.partition('://')[0])}://***"
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+    return printable(f"{split.scheme}://{split.netloc.rpartition('@')[2]}{split.path}")
 
 
 def masked_urls(text: str) -> str:
-    """A text in which each URL is shown so; a path, or any other text, is given as it is."""
+    """Masks each URL in a text; any other text stays."""
     return IN_TEXT.sub(lambda found: masked_url(found[0]), text) if "://" in text else text

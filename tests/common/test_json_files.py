@@ -89,13 +89,13 @@ def test_lines_are_appended_and_damaged_ones_are_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])
 def test_what_a_full_disk_left_of_small_files_is_named(tmp_path: Path, content: str) -> None:
-    """plan.json, precomputed.json, timings.json and their like: once "Expecting value" for ever."""
-    for name in ("plan.json", "precomputed.json", "timings.json"):
+    """round.json, precomputed.json, timings.json and their like: once "Expecting value" for ever."""
+    for name in ("round.json", "precomputed.json", "timings.json"):
         (tmp_path / name).write_text(content)
     one = Round(tmp_path, RoundSettings(("nowhere",)))
     readers = {
-        "plan.json": lambda: one.make_plan("model", "judge", Prompts()),
-        "precomputed.json": lambda: tokenize(Stamped(), [], tmp_path),
+        "round.json": lambda: one.start("model", "judge", Prompts()),
+        "precomputed.json": lambda: tokenize(Fingerprints(), [], tmp_path),
         "timings.json": lambda: demo.Timings(tmp_path / "timings.json"),
     }
     for name, read in readers.items():
@@ -103,7 +103,7 @@ def test_what_a_full_disk_left_of_small_files_is_named(tmp_path: Path, content: 
             read()
 
 
-class Stamped:
+class Fingerprints:
     """As much of a model as `tokenize` asks before it reads a note."""
 
     def fingerprint(self, *parts: str) -> str:
