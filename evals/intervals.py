@@ -39,9 +39,7 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], low: f
         return Mean(value, None, None)
     deviation = sqrt(count / (count - 1) * sum(total**2 for total in sums.values())) / len(values)
     if deviation == 0:
-        return Mean(
-            value, None, None
-        )  # an interval of width 0 would claim certainty that nothing was seen to vary
+        return Mean(value, None, None)  # an interval of width 0 would claim certainty
     reach = student_t(count - 1) * deviation
     return Mean(value, max(value - reach, low), min(value + reach, high))
 

@@ -16,14 +16,10 @@ PLAYGROUND = "playground"  # in place of a file or a network: the playground's p
 def option(
     help: str, default: Any = MISSING, *, weights: bool = False, drawing: bool = False, **argparse: Any
 ) -> Any:
-    """A field of settings that is an option of the command line.
+    """A field of settings that is an option of the command line, with the help of both.
 
-    Args:
-        help: for `python -m evals --help`, and for the help of the callback.
-        default: where it is not given; without one, it must be.
-        weights: whether it names a network of other people, or the playground's.
-        drawing: whether it must be given where a model draws.
-        argparse: its type, metavar or choices, where those of the annotation will not do.
+    `weights` marks a network of other people, or the playground's judge; `drawing` what must be given where a model
+    draws; `argparse` is the type, metavar or choices of the option, where those of the annotation will not do.
     """
     about = {"help": help, "weights": weights, "drawing": drawing, "argparse": argparse}
     return field(default=default, metadata=about)
@@ -53,10 +49,7 @@ class Settings:
                 raise ValueError(f"{who}: {name} {value} is out of range: a whole number from 1")
 
     def check_weights(self) -> None:
-        """Looks for the networks, without loading them.
-
-        Raises FileNotFoundError if one is no folder, and cannot be a hub name.
-        """
+        """Raises FileNotFoundError if a network is no folder, and cannot be a hub name; loads none."""
         for one in fields(self):
             value = getattr(self, one.name)
             if one.metadata.get("weights") and value not in (None, PLAYGROUND):

@@ -93,9 +93,7 @@ class FidBenchmark(FidelityBenchmark):
         record = read_record(self.images)
         if prompts:
             self.requests = self._make_requests((NUMBERED.format(i), text) for i, text in enumerate(prompts))
-        elif (
-            record.get("suite") == self.name
-        ):  # nothing is drawn; the record says how many images there should be
+        elif record.get("suite") == self.name:  # its number of prompts is that of the images
             self.requests = self._make_requests((NUMBERED.format(i), None) for i in range(record["prompts"]))
         else:
             files = image_files(self.images, warn=True)

@@ -56,10 +56,7 @@ class ExactJudge:
 
 
 def read_scene(image: Image.Image) -> Reading:
-    """What the playground's judge reads in an RGB image.
-
-    Raises ValueError if the image is of another size than the playground's.
-    """
+    """What the playground's judge reads in an RGB image. Raises ValueError if its size is not the playground's."""
     if image.size != (IMAGE_SIZE, IMAGE_SIZE):
         raise ValueError(
             f"the playground's judge reads images of {IMAGE_SIZE} pixels a side, not {image.width} x {image.height}"
@@ -78,10 +75,7 @@ def playground_prompts(per_category: int, seed: int = 0) -> list[Prompt]:
 
 
 def metadata_of(spec: PromptSpec) -> dict[str, Any]:
-    """What a prompt demands, as GenEval's metadata.
-
-    Raises ValueError if it relates two objects that are described alike.
-    """
+    """A prompt as GenEval's metadata. Raises ValueError if it relates two objects that are described alike."""
     wanted: Counter[tuple[str | None, str]] = Counter()
     for count, colour, shape in spec.objects:
         wanted[colour, shape] += count

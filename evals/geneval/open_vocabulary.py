@@ -5,6 +5,7 @@ the same classes as Mask2Former does. Prompted with one class alone they would f
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -17,19 +18,28 @@ from evals.published_weights import WeightSource, processor_settings
 from judges.pixels import image_to_tensor
 
 
-class Owlv2Detector:
+class PromptedDetector:
+    """A detector that is prompted with the names of classes."""
+
+    def __init__(self, kind: Any, source: str, classes: Sequence[str], device: str) -> None:
+        self.weights = WeightSource.parse(source, "--detector")
+        self.network = self.weights.load_network(kind, device)
+        self.processor, self.tokenizer = self.weights.load_image_processor(), self.weights.load_tokenizer()
+        self.names, self.classes = tuple(classes), frozenset(classes)
+        about = {"words": self.names, "kind": self.network.config.model_type}
+        self.name = self.weights.identify(self.network, processor_settings(self.processor) | about)
+
+
+class Owlv2Detector(PromptedDetector):
     """Finds objects by "a photo of a ..." for each class."""
 
     def __init__(self, source: str, classes: Sequence[str], device: str = "cpu") -> None:
-        weights = WeightSource.parse(source, "--detector")
-        self.network = weights.load_network(Owlv2ForObjectDetection, device)
-        processor, tokenizer = weights.load_image_processor(), weights.load_tokenizer()
-        self.names, self.classes = tuple(classes), frozenset(classes)
-        self.side = processor.size["height"]
+        super().__init__(Owlv2ForObjectDetection, source, classes, device)
+        self.side = self.processor.size["height"]
         self.mean, self.std = (
-            torch.tensor(v)[:, None, None] for v in (processor.image_mean, processor.image_std)
+            torch.tensor(v)[:, None, None] for v in (self.processor.image_mean, self.processor.image_std)
         )
-        text = tokenizer(
+        text = self.tokenizer(
             [f"a photo of a {name}" for name in self.names],
             padding="max_length",
             truncation=True,
@@ -37,8 +47,6 @@ class Owlv2Detector:
             return_tensors="pt",
         )
         self.text = {key: text[key].to(device) for key in ("input_ids", "attention_mask")}
-        about = processor_settings(processor) | {"words": self.names, "kind": "owlv2"}
-        self.name = weights.identify(self.network, about)
 
     @torch.no_grad()
     def detect(self, image: Image.Image, threshold: float) -> list[Detection]:
@@ -62,7 +70,7 @@ class Owlv2Detector:
         return (resized - self.mean) / self.std
 
 
-class GroundingDinoDetector:
+class GroundingDinoDetector(PromptedDetector):
     """Finds objects by a sentence of all classes, "person. bicycle. ...".
 
     A class's score is the mean probability of its tokens, as Grounding DINO itself is measured on COCO.
@@ -71,20 +79,17 @@ class GroundingDinoDetector:
     """
 
     def __init__(self, source: str, classes: Sequence[str], device: str = "cpu") -> None:
-        weights = WeightSource.parse(source, "--detector")
-        self.network = weights.load_network(GroundingDinoForObjectDetection, device)
-        self.processor, tokenizer = weights.load_image_processor(), weights.load_tokenizer()
-        self.names, self.classes = tuple(classes), frozenset(classes)
-        tokens = tokenizer("".join(f"{n}. " for n in self.names).strip(), return_offsets_mapping=True)
+        super().__init__(GroundingDinoForObjectDetection, source, classes, device)
+        tokens = self.tokenizer("".join(f"{n}. " for n in self.names).strip(), return_offsets_mapping=True)
         count, length = len(tokens["input_ids"]), self.network.config.max_text_len
         if count > length:
-            raise ValueError(f"{weights} reads {length} tokens, the {len(self.names)} classes are {count}")
+            raise ValueError(
+                f"{self.weights} reads {length} tokens, the {len(self.names)} classes are {count}"
+            )
         self.text = {
             key: torch.tensor([tokens[key]], device=device) for key in ("input_ids", "attention_mask")
         }
         self.share = token_shares(self.names, tokens["offset_mapping"], length).to(device)  # (C, T)
-        about = processor_settings(self.processor) | {"words": self.names, "kind": "grounding-dino"}
-        self.name = weights.identify(self.network, about)
 
     @torch.no_grad()
     def detect(self, image: Image.Image, threshold: float) -> list[Detection]:

@@ -22,12 +22,9 @@ log = logging.getLogger(__name__)
 
 
 class Answerer:
-    """Answers requests with a model in eval mode.
+    """Answers requests, `batch` at once, with a model of at least `COMPONENTS` in eval mode.
 
-    Args:
-        model: of at least `COMPONENTS`.
-        batch: requests that are answered at once.
-        fit: how images become square, one of `models.image_input.FITS`.
+    `fit` is how images become square, one of `models.image_input.FITS`.
     """
 
     def __init__(self, model: Illume, batch: int = 1, fit: str = "pad") -> None:
@@ -84,9 +81,7 @@ def load_answerer(
 ) -> Answerer:
     """The answerer of a model folder.
 
-    Raises:
-        FileNotFoundError: there is no such model folder.
-        ValueError: an argument is unknown or wrong, or the model cannot see or write.
+    Raises FileNotFoundError if there is none; ValueError if an argument is wrong, or the model cannot see or write.
     """
     for name in unknown:
         check_choice(name, ARGUMENTS, "--model_args")

@@ -16,12 +16,8 @@ from models.image_input import ImageInput
 def read_messages(messages: Sequence[Mapping[str, Any]], read_image: Callable[[Any], Any]) -> list[Part]:
     """A conversation as a document, in which the assistant's texts are learned ones.
 
-    Args:
-        messages: of `role` and `content`, a text or a list of `{"type": "text", "text": ...}` and
-            `{"type": "image", "url": ...}`.
-        read_image: turns an image's `url` into what a See holds.
-
-    Raises ValueError if a piece is neither a text nor an image.
+    A message has a `role` and a `content`: a text, or a list of `{"type": "text", "text": ...}` and `{"type": "image",
+    "url": ...}`, of which `read_image` makes what a See holds. Raises ValueError if a piece is of another type.
     """
     parts: list[Part] = []
     for message in messages:
