@@ -92,28 +92,16 @@ def examine(path: str, thumbnails: bool = False, template: str | None = None) ->
     if len(without_image) < found.good / 2:  # in a set of images, not of text
         why = "no image, where most samples have one"
         found.unusual += [Unusual(name, key, why) for key in without_image]
-    declared = declared_samples(name)
-    if shard.cut is not None:
-        found.faults.append(Fault(name, "", shard.cut))
-    elif declared is not None and declared > len(shard):
-        lost = f"the shard holds fewer samples than its index.json says: {len(shard)} of {declared}"
-        found.faults.append(Fault(name, "", lost))
-    found.remarks = list(_remarks(shard, declared))
+    for reason, lost in shard.faults(declared_samples(name))[0]:
+        if lost:
+            found.faults.append(Fault(name, "", reason))
+        else:
+            found.remarks.append(reason)
+    if shard.ignored:
+        what = f"{len(shard.ignored)} members are left by a file manager, and are ignored"
+        found.remarks.append(f"{what}, as {shard.ignored[0]!r}")
     shard.close()
     return found
-
-
-def _remarks(shard: Shard, declared: int | None) -> Iterator[str]:
-    """What is no fault, and is reported."""
-    if shard.dotted:
-        yield (
-            f"{len(shard.dotted)} samples have dots in their names, as {shard.dotted[0]!r}, and are read whole: other "
-            "readers of WebDataset cut at the first dot"
-        )
-    if shard.ignored:
-        yield f"{len(shard.ignored)} members are left by a file manager, and are ignored, as {shard.ignored[0]!r}"
-    if declared is not None and declared < len(shard):
-        yield f"index.json is of another shard: it says {declared} samples, and there are {len(shard)}"
 
 
 def check_sample(sample: Sample, template: str | None = None) -> None:

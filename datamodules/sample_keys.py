@@ -8,7 +8,6 @@ without a dot, which no template could use, its names are cut at the next dot, a
 import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from common.images import has_image_extension
 from common.tar_members import FOLDER, LABEL, LINK, OTHER, PLAIN, SYMLINK, Member
@@ -21,20 +20,12 @@ LEFTOVER_FOLDER = "__MACOSX"
 MAX_HOPS = 40  # of links that lead to links
 
 
-class Content(NamedTuple):
-    """Where a member's bytes lie in the shard's file; `pieces` as in `Member`."""
-
-    offset: int
-    size: int
-    pieces: tuple[tuple[int, int, int], ...] | None
-
-
 @dataclass
 class Entry:
     """The members of one sample by ending; `fault` is why it is not to be read."""
 
     key: str
-    members: dict[str, Content] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
     fault: str | None = None
 
 
@@ -139,7 +130,7 @@ def _entry(key: str, parts: list[_Part]) -> Entry:
         if fault := part.fault or _fault(part, entry):
             faults.append(fault)
             continue
-        entry.members[part.ending] = Content(part.member.offset, part.member.size, part.member.pieces)
+        entry.members[part.ending] = part.member
     if parts[-1].number - parts[0].number != len(parts) - 1:
         faults.append("its members do not stand together")
     if merged := _merged(parts):

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from common.foreign_files import POINTER
 from common.tar_members import BLOCK, DamagedTar, Member, read_members
-from datamodules.sample_keys import Content, group_members
+from datamodules.sample_keys import group_members
 
 PACKERS = {
     b"\x1f\x8b": "gzip",
@@ -99,17 +99,17 @@ class Shard:
         """
         faults: list[tuple[str, int]] = []
         missing = 0 if declared is None else declared - len(self)
+        index = f"samples than its index.json says: {len(self)} of {declared}"
         if self.dotted:
-            what = f"{len(self.dotted)} samples, as {self.dotted[0]!r}"
-            faults.append((f"names with dots are read whole, as samples of their own: {what}", 0))
+            what = f"{len(self.dotted)}, as {self.dotted[0]!r}; other readers cut at the first dot"
+            faults.append((f"samples with dots in their names are read whole: {what}", 0))
         if missing < 0:
-            what = f"{len(self)}, and not {declared}: run the doctor"
-            faults.append((f"the shard holds more samples than its index.json says: {what}", 0))
+            faults.append((f"the shard holds more {index}", 0))
         if self.cut is not None:
             missing = max(1, missing)
             faults.append((self.cut, missing))
         elif missing > 0:
-            faults.append(("the shard holds fewer samples than its index.json says", missing))
+            faults.append((f"the shard holds fewer {index}", missing))
         return faults, max(0, missing)
 
     def fingerprint(self) -> int:
@@ -117,7 +117,7 @@ class Shard:
         sizes = [(entry.key, [(name, m.size) for name, m in entry.members.items()]) for entry in self.entries]
         return zlib.crc32(repr(sizes).encode("utf-8", "backslashreplace"))
 
-    def _content(self, content: Content) -> bytes:
+    def _content(self, content: Member) -> bytes:
         if content.pieces is None:
             return self._bytes(content.offset, content.size)
         whole = bytearray(content.size)  # a sparse file: what is not in a piece is zero

@@ -69,9 +69,9 @@ def test_dots_leftovers_and_a_stale_index_are_remarked(tmp_path, capsys):
     (tmp_path / "index.json").write_text('{"shards": {"0.tar": 5}}')
     assert doctor.main([str(tmp_path), "--workers", "1"]) == 0
     told = capsys.readouterr().out
-    assert "8 samples have dots in their names, as 'shop 2.0 final', and are read whole" in told
+    assert "samples with dots in their names are read whole: 8, as 'shop 2.0 final'" in told
     assert "1 members are left by a file manager" in told and "8 of 8 samples" in told
-    assert "index.json is of another shard: it says 5 samples, and there are 8" in told
+    assert "the shard holds more samples than its index.json says: 8 of 5" in told
     (tmp_path / "val").mkdir()
     (tmp_path / "0.tar").rename(tmp_path / "val/0.tar")
     write_tar(tmp_path / "1.tar", [("a.jpg", png()), ("a.png", png()), ("a.txt", b"x")])

@@ -233,5 +233,5 @@ def test_hostile_names_are_escaped_in_the_log(tmp_path, caplog):
     stream, skipped = MixedStream({evil: Source([str(shard)], 1, picky)}, 0), SkipTally()
     values(stream, 5)
     skipped.add(stream.take_counts()[0])
-    printed = caplog.text + skipped.most()
+    printed = caplog.text + skipped.most_frequent()
     assert not {"\x1b", "\x07", "\r"} & set(printed) and "\\x1b]0;owned" in printed
