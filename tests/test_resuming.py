@@ -1,19 +1,15 @@
 """A run of real data that is cut: killed, on two ranks, sharded; and what is skipped of its data."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 import train
-from evals.reports.curves import read_metrics
 from lightning_modules.language import LanguageModule
 from tests.chain import arguments, rows, small_evaluation, world
 from tests.cut_off import cut_off
-from tests.datamodules.tars import write_samples
 from tests.ranks import forked
 from tests.run_process import RunProcess
 from training import consolidate_checkpoint
@@ -35,32 +31,6 @@ def test_a_killed_process_resumes_to_the_same_batches(world, monkeypatch):
     assert again.resume.step > 0 and rows(again.folder) == rows(whole.folder)
     one, other = (load_file(run.folder / "model/language/model.safetensors") for run in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_skipped_samples_are_recorded_and_too_many_stop_the_run(world, monkeypatch, capsys):
-    monkeypatch.chdir(world)
-    good = {
-        f"{i}": {"json": json.dumps({"parts": [{"text": f"number {i}", "learn": True}]}).encode()}
-        for i in range(40)
-    }
-    broken = {"x": {"json": b"{"}, "y": {"json": b"[]"}, "z": {"txt": b"no document"}}
-    write_samples(world / "torn/0.tar", good | broken)
-    source = {"shards": "torn", "template": "document", "weight": 1.0}
-    Path("torn.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"sources": {"text": source}}}}))
-    given = [*arguments("language", 12), "--config", "torn.yaml", "--name"]
-    run = train.main([*given, "torn", "--data.init_args.max_skipped_fraction=0.5"])
-    told = json.loads((run.folder / "skipped.json").read_text())
-    assert told["skipped"] == 3 and {row["reason"]: row["samples"] for row in told["reasons"]} == {
-        "a json cannot be read": 1,
-        "a json is of another shape": 1,
-        "a sample has no json": 1,
-    }
-    assert read_metrics(run.folder / "metrics.csv")["data/skipped"][-1][1] == 3
-    with pytest.raises(SystemExit) as stop:
-        train.main([*given, "stopped", "--data.init_args.max_skipped_fraction=0.001"])
-    line = [text for text in capsys.readouterr().err.splitlines() if "error" in text][-1]
-    assert stop.value.code == 2 and "samples were skipped" in line and "max_skipped_fraction 0.1%" in line
-    assert json.loads((world / "runs/stopped/skipped.json").read_text())["skipped"] == 3
 
 
 def test_two_ranks_resume_exactly(world, monkeypatch):

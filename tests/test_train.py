@@ -31,32 +31,6 @@ def whole_metrics(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "base" / "metrics.csv").read_text()
 
 
-def test_run_folder_resolved_config_and_finish(capsys: pytest.CaptureFixture) -> None:
-    write(
-        "child.yaml", {"extends": "base.yaml", "model": {"init_args": {"lr": "${checkpoint.every_n_steps}"}}}
-    )
-    write("debug.yaml", {"extends": "base.yaml", "trainer": {"max_steps": 3}})
-    run = train.main(["--config", "child.yaml", "--config", "debug.yaml", "--checkpoint.every_n_steps", "2"])
-    assert run.trainer.global_step == 3 and run.model.lr == 2.0
-    folder = Path("runs/child")
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["model"]["init_args"]["lr"] == 2.0 and config["trainer"]["max_steps"] == 3
-    assert (folder / "model" / "weights.pt").exists() and (folder / "checkpoints" / "last.ckpt").exists()
-    assert list((folder / "tensorboard").glob("events*"))
-    assert not list(folder.rglob("*.tmp")) + list(folder.rglob("*.old"))
-
-    before = (folder / "metrics.csv").read_bytes()
-    capsys.readouterr()
-    again = train.main(["--config", str(folder / "config.yaml")])
-    assert "finished" in capsys.readouterr().err and again.trainer is None
-    assert (folder / "metrics.csv").read_bytes() == before
-    other = train.main(
-        ["--config", str(folder / "config.yaml"), "--name", "other", "--runs_dir", "elsewhere"]
-    )
-    assert other.trainer.global_step == 3
-    assert Path("elsewhere/other/metrics.csv").read_bytes() == before
-
-
 def test_killed_run_resumes_to_the_same_metrics(whole_metrics: str) -> None:
     slow = {**BASE, "name": "cut", "model": {**BASE["model"], "init_args": {"lr": 0.05, "seconds": 0.05}}}
     write("slow.yaml", slow)
@@ -137,37 +111,6 @@ def test_unreadable_checkpoint_falls_back_with_one_line(
     for name in ("last.ckpt", "previous.ckpt"):
         (last.parent / name).write_bytes(b"nothing")
     assert "no checkpoint can be read" in error_of(capsys, *command)
-
-
-def test_run_cut_off_before_its_end_was_recorded_exports_again() -> None:
-    train.main(["--config", "base.yaml"])
-    Path("runs/base/finished.json").unlink()
-    (weights := Path("runs/base/model/weights.pt")).unlink()
-    before = Path("runs/base/metrics.csv").read_text()
-    train.main(["--config", "base.yaml"])
-    assert weights.exists() and Path("runs/base/finished.json").exists()
-    assert Path("runs/base/metrics.csv").read_text() == before
-
-
-def test_other_config_under_the_same_name_is_refused(capsys: pytest.CaptureFixture) -> None:
-    train.main(["--config", "base.yaml", "--trainer.max_steps", "2"])
-    before = Path("runs/base/metrics.csv").read_bytes()
-    line = error_of(capsys, "--config", "base.yaml", "--trainer.max_steps", "3", "--data.batch_size", "2")
-    assert "trainer.max_steps (2 -> 3)" in line and "data.init_args.batch_size (4 -> 2)" in line
-    assert "lr" not in line and Path("runs/base/metrics.csv").read_bytes() == before
-
-
-def test_evaluating_leaves_the_run_as_it_is() -> None:
-    train.main(["--config", "base.yaml"])
-    before = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
-    run = train.main(["validate", "--config", "base.yaml"])
-    assert run.resume.step == 30 and "val/loss" in run.trainer.callback_metrics
-    assert {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()} == before
-
-
-def test_fast_dev_run_leaves_nothing() -> None:
-    train.main(["--config", "base.yaml", "--trainer.fast_dev_run", "true"])
-    assert not Path("runs").exists()
 
 
 def test_shared_parent_is_laid_down_once() -> None:

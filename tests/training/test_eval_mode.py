@@ -21,18 +21,25 @@ def stage() -> DetokenizerModule:
     return stage.train()
 
 
-def test_the_average_is_in_place_and_everything_is_as_before_after_it(stage):
+def test_the_average_is_drawn_with_and_random_numbers_are_as_before(stage):
     unet, modes = stage.model.detokenizer.unet, [module.training for module in stage.modules()]
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    with pytest.raises(RuntimeError, match="in the midst"), eval_mode(stage) as model:
+    with eval_mode(stage) as model:
         assert model is stage.model and model.detokenizer.unet is stage.ema.module
         assert not any(module.training for module in model.modules()) and not torch.is_grad_enabled()
         torch.rand(3)
-        raise RuntimeError("in the midst")
+    assert stage.model.detokenizer.unet is unet and torch.equal(torch.rand(1), expected)
+    assert [module.training for module in stage.modules()] == modes
+
+
+def test_an_error_leaves_the_stage_as_it_was(stage):
+    unet, modes = stage.model.detokenizer.unet, [module.training for module in stage.modules()]
+    with pytest.raises(RuntimeError, match="while drawing"), eval_mode(stage):
+        raise RuntimeError("while drawing")
     assert stage.model.detokenizer.unet is unet and torch.is_grad_enabled()
-    assert [module.training for module in stage.modules()] == modes and torch.equal(torch.rand(1), expected)
+    assert [module.training for module in stage.modules()] == modes
 
 
 def test_a_model_stands_for_itself(stage):
