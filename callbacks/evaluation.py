@@ -32,9 +32,6 @@ class Evaluation(PeriodicScores):
         seeds: drawings of each prompt.
         samples: scenes reconstructed; questions and edits are 4/3 and 1/3 as many.
         settings: others of the suite, as in `PlaygroundSettings`.
-
-    Raises:
-        FileNotFoundError, ValueError: the file of Inception weights is not there, or holds something else.
     """
 
     def __init__(

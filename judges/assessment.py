@@ -56,7 +56,7 @@ class Assessment(BaseModel):
 
 
 def check_dimensions(dimensions: Sequence[Dimension]) -> tuple[Dimension, ...]:
-    """Returns dimensions that have questions, and can be told apart in a dialogue.
+    """Returns dimensions that have questions, and are distinct in a dialogue.
 
     Raises:
         ValueError: there is none, a question is blank, or a name is not of small letters, not unique, or reserved.

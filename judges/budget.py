@@ -11,15 +11,7 @@ MAX_TOKENS = 10**6  # in or out, of one answer: a server that reports more is no
 
 
 class CallBudget:
-    """Counts calls and spending of one process.
-
-    Args:
-        name: of the judge, for messages.
-        max_calls: tries included; None: no cap.
-        max_spend: calls under way may go beyond it; None: no cap.
-        prices: of a million tokens in and out.
-        calls_per_minute: at most; None: as fast as they come.
-    """
+    """Counts calls and spending of one process; `prices` are of a million tokens in and out, None is no cap."""
 
     def __init__(
         self,

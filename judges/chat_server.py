@@ -77,11 +77,7 @@ class ChatServer:
     ) -> Any:
         """Sends one request, as soon as the budget allows; returns `choices[0]` of the completion.
 
-        Args:
-            request: fields of the openai package.
-            options: more fields.
-            stop: set when no more calls are to be made.
-            given_up: set when nobody waits even for the call that is under way.
+        `stop` is set when no more calls are to be made, `given_up` when nobody waits even for the one under way.
 
         Raises:
             NoAnswer, Rejected: as the classes say.

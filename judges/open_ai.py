@@ -58,7 +58,7 @@ class OpenAIJudge(Judge):
     Args:
         model: its name on the server.
         base_url: the server; None: OpenAI's own.
-        key_variable: the environment variable that holds the key. A local server that wants none gets any word.
+        key_variable: the environment variable of the key; for a local server that wants none, of any word.
         cache: folder of opinions; None: in the round that is judged, and nowhere if it judges no round.
         dimensions: what is assessed.
         concurrency: calls at a time.
@@ -68,8 +68,7 @@ class OpenAIJudge(Judge):
         timeout: seconds that a call may be silent.
         deadline: seconds that a whole call may take.
         temperature: of the answer; None sends none, for models that take only their own.
-        response_format: how the form is asked for: `json_schema`, `json_object`, or `none` (in the prompt alone), for
-            servers that refuse the others.
+        response_format: how the form is asked for; `none`: in the prompt alone, for servers that refuse the others.
         options: more fields of each request, as {max_completion_tokens: 4000, reasoning_effort: low}.
         max_calls: of this judge in one process, tries included; None: no cap.
         max_spend: in the currency of the prices, of one process; calls under way may go beyond it. None: no cap.

@@ -1,4 +1,4 @@
-"""What a multimodal model is asked about an image: the questions in words, and the picture."""
+"""The question for a multimodal model: text of all dimensions, and the image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,11 +22,11 @@ SMALLEST_SIDE = 256  # pixels: smaller images are enlarged, without smoothing, b
 def question(prompt: str, image: Tensor, dimensions: Sequence[Dimension]) -> list[dict[str, Any]]:
     """Messages of a chat completion that ask how well an image (3, H, W) uint8 shows a prompt."""
     questions = "\n".join(f"{d.name.replace(' ', '_')}: {d.question}" for d in dimensions)
-    words = f"Prompt: <<<{prompt.replace('<<<', '').replace('>>>', '')}>>>\n\n{questions}"
+    text = f"Prompt: <<<{prompt.replace('<<<', '').replace('>>>', '')}>>>\n\n{questions}"
     picture = {"type": "image_url", "image_url": {"url": _data_url(image)}}
     return [
         {"role": "system", "content": SYSTEM + json_example(dimensions)},
-        {"role": "user", "content": [{"type": "text", "text": words}, picture]},
+        {"role": "user", "content": [{"type": "text", "text": text}, picture]},
     ]
 
 

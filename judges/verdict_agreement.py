@@ -14,9 +14,9 @@ class Bin(NamedTuple):
     good: float
 
 
-def balanced_accuracy(said: Sequence[bool], truth: Sequence[bool]) -> float | None:
+def balanced_accuracy(predicted: Sequence[bool], truth: Sequence[bool]) -> float | None:
     """Mean of the shares of good and of bad ones that were called so; None where one of the two does not occur."""
-    called, right = np.asarray(said, bool), np.asarray(truth, bool)
+    called, right = np.asarray(predicted, bool), np.asarray(truth, bool)
     if len(called) != len(right):
         raise ValueError(f"{len(called)} verdicts for {len(right)} drawings")
     if not len(right) or right.all() or not right.any():

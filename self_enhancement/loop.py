@@ -28,15 +28,7 @@ Result = TypeVar("Result")
 
 
 class SelfEnhancementLoop:
-    """Runs rounds one after another, each from wherever it was cut off.
-
-    Args:
-        settings: of every round.
-        judge: of the drawings.
-        share: of all documents that are dialogues of the pool.
-        max_dialogues: in the pool; beyond them the oldest rounds count for less, and then for nothing. None: no cap.
-        self_assessments: drawings of each round that the model assesses itself as well, for the report; 0: none.
-        batch: most drawings at once.
+    """Runs rounds one after another, each from wherever it was cut off; arguments as of `callbacks.self_enhancement`.
 
     Attributes:
         finished: rounds in the pool: name, steps, folder, shards and dialogues of each.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from common.files import write_text
 from common.images import encode_image
-from common.pages import data_url, render, table, write_page
+from common.pages import data_url, render, write_page
 from evals.contact_sheet import Cell, contact_sheet
 from evals.reports.plot import COLOURS, inline_svg, new_figure
 from judges.assessment import Assessment
@@ -24,23 +24,16 @@ COUNTS = ("round", "drawings", "good", "bad", "unjudged", "dialogues", "second_t
 
 @dataclass
 class RoundReport:
-    """One round as the page shows it.
-
-    Attributes:
-        summary: its counts.
-        prompts: of each drawing.
-        image: returns the drawing (3, H, W) of a number; only those that the page shows are asked for.
-        opinions: the judge's, of each drawing.
-        good: whether each drawing is good; None where nobody could say.
-        own: the model's own verdicts of the first drawings (None: it wrote no assessment), and its confidence.
-    """
+    """One round as the page shows it; prompts, opinions and verdicts (None: nobody could say) are of each drawing."""
 
     summary: Mapping[str, Any]
     prompts: Sequence[str]
-    image: Callable[[int], Tensor]
+    image: Callable[
+        [int], Tensor
+    ]  # returns the drawing (3, H, W) of a number; only those shown are asked for
     opinions: Sequence[Opinion]
     good: Sequence[bool | None]
-    own: Sequence[tuple[bool | None, float]]
+    own: Sequence[tuple[bool | None, float]]  # the model's verdicts (None: no assessment) and confidence
 
     def agreement(self) -> dict[str, Any]:
         """Agreement with the judge over the drawings that both assessed, and how many these are."""
@@ -67,38 +60,13 @@ def write_enhancement_report(
     write_text(folder / "self_enhancement.json", json.dumps(record, indent=1) + "\n")
     body = render(
         Path(__file__).with_name("report.html"),
-        scores=_scores(before, after),
-        assessed=any(one["own"]["asked"] for one in records),
-        counts=_counts(records),
+        scores=[(name, before[name], after[name]) for name in before if name in after],
+        counts=COUNTS,
+        wrong=sorted({name for one in records for name in one["wrong"]}),
+        records=records,
         rounds=[_round(one, data) for one, data in zip(rounds, records, strict=True)],
     )
     return write_page(folder / "self_enhancement.html", "Self-enhancement", [body])
-
-
-def _scores(before: Mapping[str, float], after: Mapping[str, float]) -> Markup | None:
-    rows = [
-        [name, f"{before[name]:.3f}", f"{after[name]:.3f}", f"{after[name] - before[name]:+.3f}"]
-        for name in before
-        if name in after
-    ]
-    return table(["", "before", "after", "change"], rows) if rows else None
-
-
-def _counts(records: Sequence[Mapping[str, Any]]) -> Markup:
-    """Counts of each round, by wrong dimension too; agreement where the model assessed its drawings."""
-    wrong = sorted({name for one in records for name in one["wrong"]})
-    head = [*(name.replace("_", " ") for name in COUNTS), *(f"wrong {name}" for name in wrong)]
-    rows = [
-        [str(one[name]) for name in COUNTS] + [str(one["wrong"].get(name, 0)) for name in wrong]
-        for one in records
-    ]
-    if any(one["own"]["asked"] for one in records):
-        head.append("own verdicts")
-        for row, one in zip(rows, records, strict=True):
-            accuracy, own = one["own"]["balanced_accuracy"], one["own"]
-            shown = "-" if accuracy is None else f"{accuracy:.2f}"
-            row.append(f"{shown} ({own['readable']} of {own['asked']} readable)")
-    return table(head, rows)
 
 
 def _round(one: RoundReport, data: Mapping[str, Any]) -> dict[str, Any]:

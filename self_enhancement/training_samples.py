@@ -28,28 +28,17 @@ from self_enhancement.settings import RoundSettings
 class JudgedRound:
     """A round once everything is judged.
 
-    Attributes:
-        settings: of the round.
-        number: of the round.
-        chosen: its prompts, each of which has `settings.draws` drawings.
-        image: the drawing (3, H, W) of a number.
-        opinions: the judge's, of each drawing.
-        good: whether each drawing is good; None where nobody could say.
-        hard_negatives: for each drawing, other captions, and the judge's opinion of the drawing for each.
-        prompts: the prompts of the model that drew, which is trained on the samples.
-        count_tokens: of a document; None: texts are never shortened.
-        max_tokens: of a training row.
-        counts: of dialogues whose texts were `shortened` to fit into a row, and of those `left_out` as even their
-            images and prompts do not.
+    `counts` is of dialogues whose texts were `shortened` to fit into a row of `max_tokens`, and of those `left_out` as
+    even their images and prompts do not fit. Without `count_tokens` texts are never shortened.
     """
 
     settings: RoundSettings
     number: int
-    chosen: Sequence[CaptionedImage]
-    image: Callable[[int], Tensor]
+    chosen: Sequence[CaptionedImage]  # each has `settings.draws` drawings
+    image: Callable[[int], Tensor]  # returns the drawing (3, H, W) of a number
     opinions: Sequence[Opinion]
     good: Sequence[bool | None]
-    hard_negatives: Sequence[Sequence[tuple[str, Opinion]]]
+    hard_negatives: Sequence[Sequence[tuple[str, Opinion]]]  # other captions of each drawing, with opinions
     prompts: Prompts = PLAYGROUND
     count_tokens: CountTokens | None = None
     max_tokens: int = 0

@@ -22,18 +22,11 @@ def assess_drawings(model: Illume, drawings: Sequence[Drawing]) -> list[SelfAsse
 def self_assessment_scores(
     drawings: Sequence[Drawing], assessments: Sequence[SelfAssessment], draws: int
 ) -> dict[str, float]:
-    """Agreement with the judge, and GenEval of the drawing that the model is most confident of.
+    """Agreement with the judge, and GenEval of the best of `draws` drawings of each prompt, which are consecutive.
 
-    Args:
-        drawings: `draws` of each prompt, one prompt after another.
-        assessments: of each drawing.
-        draws: of a prompt.
-
-    Returns:
-        `assessment/readable`, the share of drawings of which the model wrote an assessment;
-        `assessment/balanced_accuracy` over all, where there are right and wrong ones: one without an assessment counts as
-        wrong; `best_of/own`, GenEval of the most confident of each prompt's drawings; `best_of/first`, of the first;
-        `best_of/judge`, the upper bound: of the best one.
+    `assessment/readable` is the share of drawings of which the model wrote an assessment; `assessment/balanced_accuracy`
+    is over all, one without an assessment being wrong; `best_of/own` is GenEval of the drawings that the model is most
+    confident of, beside `best_of/first` and the upper bound, `best_of/judge`.
     """
     truth = [drawing.ok for drawing in drawings]
     verdicts = [one.verdict for one in assessments]

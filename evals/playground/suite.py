@@ -89,14 +89,14 @@ def playground_suite(
     folder: Path | None = None,
     measures: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Runs every evaluation that the model has the components for, on held-out combinations.
+    """Runs measures of NEEDS (None: those that the model has the components for) on held-out combinations.
 
     Args:
         model: in eval mode.
-        settings: sizes, seed and sampling; the report says how images were sampled.
+        settings: sizes, seed and sampling.
         images: folder for example images and contact sheets, or None.
         folder: the model's folder, for its hash.
-        measures: which of them to run, of NEEDS; None: those that the model has the components for.
+        measures: which to run.
 
     Raises:
         ValueError: the model supports none of the measures, or not those that are asked for, or takes images of another

@@ -46,16 +46,6 @@ class Gallery(NamedTuple):
     hint: str
     pictures: list[Picture]
 
-    @property
-    def judged(self) -> int:
-        """How many were judged."""
-        return sum(picture.ok is not None for picture in self.pictures)
-
-    @property
-    def right(self) -> int:
-        """How many are right."""
-        return sum(bool(picture.ok) for picture in self.pictures)
-
 
 def write_report(folder: Path, metrics: Mapping[str, Any], runs: Mapping[str, Path], images: Path) -> Path:
     """Writes report.html into `folder`; returns its path.

@@ -52,18 +52,11 @@ class Row:
 
 @dataclass
 class Report:
-    """A report of `python -m evals` or of lmms-eval.
-
-    Attributes:
-        path: of its file.
-        benchmark: its suite and that suite's version, as text.
-        model: the hash of the model folder, where it is known.
-        row: its row of a table.
-    """
+    """A report of `python -m evals` or of lmms-eval."""
 
     path: Path
-    benchmark: str
-    model: str | None
+    benchmark: str  # its suite and that suite's version
+    model: str | None  # the hash of the model folder, where it is known
     row: Row
 
 

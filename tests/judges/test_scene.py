@@ -11,8 +11,7 @@ from judges.pixels import render_scenes, to_numpy
 from judges.scene import SceneJudge, assess_reading
 from tests.judges.scenes import scenes
 from worlds.playground.judge import Reading, SeenObject, read, satisfies
-from worlds.playground.prompts import parse_prompt
-from worlds.playground.prompts import evaluation_prompts, spec_of
+from worlds.playground.prompts import evaluation_prompts, parse_prompt, spec_of
 from worlds.playground.questions import questions
 from worlds.playground.sampler import scene_for
 from worlds.playground.scene import CATEGORIES, COLOURS, SHAPES

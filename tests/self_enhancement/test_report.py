@@ -1,30 +1,12 @@
-"""Agreement of verdicts, and the page that shows a run's rounds."""
+"""The page that shows a run's rounds."""
 
 import json
 
-import pytest
 import torch
 
 from judges.assessment import DIMENSIONS, Assessment, Verdict
 from judges.judge import Unjudged
-from judges.verdict_agreement import balanced_accuracy, calibration
 from self_enhancement.report import RoundReport, write_enhancement_report
-
-
-def test_balanced_accuracy_counts_both_sides_alike():
-    truth = [True] * 90 + [False] * 10
-    assert balanced_accuracy([True] * 100, truth) == 0.5
-    assert balanced_accuracy(truth, truth) == 1.0
-    assert balanced_accuracy([not t for t in truth], truth) == 0.0
-    assert balanced_accuracy([True, True], [True, True]) is None
-    with pytest.raises(ValueError, match="1 verdicts for 2"):
-        balanced_accuracy([True], [True, False])
-
-
-def test_calibration_sorts_by_confidence():
-    low, high = calibration([0.05, 0.1, 0.95, 1.0], [False, True, True, True], bins=2)
-    assert low == (2, pytest.approx(0.075), 0.5) and high == (2, pytest.approx(0.975), 1.0)
-    assert calibration([], []) == []
 
 
 def shown():
@@ -50,7 +32,7 @@ def shown():
     )
 
 
-def test_the_page_holds_everything_and_what_was_said_is_only_text(tmp_path):
+def test_the_page_holds_everything_and_opinions_are_only_text(tmp_path):
     page = write_enhancement_report(tmp_path, [shown()], {"geneval/overall": 0.5}, {"geneval/overall": 0.625})
     text = page.read_text()
     for piece in (
