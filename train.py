@@ -112,12 +112,12 @@ def make_plan(command: Command, argv: list[str], options: Options) -> "ModulesOn
         raise ValueError(f"--plan plans training: leave out {command.action}")
     from training.plan.report import plan_report
 
-    made = sketch(argv)
-    print(plan_report(made, sketch, argv, options))
+    made = build_modules(argv)
+    print(plan_report(made, build_modules, argv, options))
     return made
 
 
-def sketch(argv: list[str]) -> "ModulesOnly":
+def build_modules(argv: list[str]) -> "ModulesOnly":
     """Builds the LightningModule and the data module of a command line, and nothing more."""
     command = parse(argv)
     from training.experiment import ModulesOnly

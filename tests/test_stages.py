@@ -44,10 +44,10 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_s_schedule_is_as_long_as_its_run(stage):
     """Of epochs, too: a number of steps that is read before there are data is -1."""
-    sketch = train.sketch(
+    sketch = train.build_modules(
         ["--config", f"{stage}.yaml", "--trainer.max_steps", "-1", "--trainer.max_epochs", "2"]
     )
-    configure(sketch, train.sketch)
+    configure(sketch, train.build_modules)
     made = sketch.model.configure_optimizers()
     last = (made if isinstance(made, list) else [made])[-1]  # the detokenizer's stem has steps of its own
     (schedule,) = {id(one): one for one in last["lr_scheduler"]["scheduler"].lr_lambdas}.values()
@@ -58,8 +58,8 @@ def test_every_stage_s_schedule_is_as_long_as_its_run(stage):
 
 def table_of_a_plan(stage: str) -> list[str]:
     """Which parts learn, as the plan of a stage has it whose predecessors are not there."""
-    sketch = train.sketch(["--config", f"{stage}.yaml"])
-    configure(sketch, train.sketch)
+    sketch = train.build_modules(["--config", f"{stage}.yaml"])
+    configure(sketch, train.build_modules)
     made = sketch.model.configure_optimizers()
     optimizers = [one["optimizer"] for one in (made if isinstance(made, list) else [made])]
     return parameter_table(optimizers, sketch.model)

@@ -51,4 +51,4 @@ def usage(
 @functools.cache
 def plan_of(*argv: str) -> Plan:
     """The plan of a command line, on an H100 unless the recipe is for a CPU."""
-    return plan_run(train.sketch(list(argv)), train.sketch, Options())
+    return plan_run(train.build_modules(list(argv)), train.build_modules, Options())

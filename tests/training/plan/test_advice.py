@@ -11,7 +11,7 @@ from training.plan.report import report
 
 
 def planned(argv, only_memory=True):
-    return plan_run(train.sketch(argv), train.sketch, Options("cpu"), only_memory)
+    return plan_run(train.build_modules(argv), train.build_modules, Options("cpu"), only_memory)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_what_is_named_makes_it_fit(argv, room, named, monkeypatch):
     monkeypatch.setitem(devices.DEVICES, "cpu", devices.DEVICES["cpu"]._replace(memory=limit))
     plan = planned(argv)
     assert not plan.fits
-    advice = advise(train.sketch(argv), plan, lambda more: planned([*argv, *more]))
+    advice = advise(train.build_modules(argv), plan, lambda more: planned([*argv, *more]))
     if named is None:
         assert advice.plan is None and "No setting" in "".join(advice.lines())
         return

@@ -22,8 +22,8 @@ UNUSED = (
 @functools.cache
 def counts(recipe, *more):
     """Parameters by part, and those of them that learn."""
-    sketch = train.sketch(["--config", f"illume_{recipe}.yaml", *more])
-    configure(sketch, train.sketch)
+    sketch = train.build_modules(["--config", f"illume_{recipe}.yaml", *more])
+    configure(sketch, train.build_modules)
     assert all(p.is_meta for p in sketch.model.parameters())
     sizes = component_sizes(sketch.model)
     assert sum(size.count for size in sizes) == sum(p.numel() for p in sketch.model.parameters())

@@ -15,9 +15,9 @@ def test_a_folder_that_no_recipe_makes_is_one_line(capsys):
 
 def test_a_missing_folder_is_planned_from_its_recipe_without_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    stage = train.sketch(["--config", "encoder.yaml"]).model
+    stage = train.build_modules(["--config", "encoder.yaml"]).model
     assert isinstance(stage, EncoderModule) and type(stage.predecessors) is Predecessors
-    predecessors = PlannedPredecessors(train.sketch)
+    predecessors = PlannedPredecessors(train.build_modules)
     predecessors.configure(stage)
     assert all(parameter.is_meta for parameter in stage.parameters())
     assert len(stage.text_tokenizer) == 600, "language.yaml's size; its shards are not here"
