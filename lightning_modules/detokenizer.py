@@ -32,14 +32,15 @@ class DetokenizerModule(ImageStage):
 
     Args:
         tokenizer: model folder that holds encoder and tokenizer.
-        detokenizer: sizes of the `DiffusionDetokenizer`; with `from: FOLDER_OR_NAME` among them, a
-            `StableDiffusionDetokenizer` from there, and its settings.
+        detokenizer: its settings; with a `path`, those of a published Stable Diffusion.
         stem_steps: steps in which the stem alone learns; it is frozen after them.
-        stem_lr, lr: learning rates of stem and UNet, each with a cosine over its own steps.
+        stem_lr: learning rate of the stem, with a cosine over its own steps.
+        lr: learning rate of the UNet, the same.
+        warmup_steps: of both schedules.
         ema: decay of the running mean of the UNet's weights, which is what is exported; 0: none is kept (at SDXL's size
             it takes 10 GB).
         learns: all of the UNet, or of Stable Diffusion's only the attention layers and those the condition enters by.
-        gradient_checkpointing: whether the UNet's activations are made anew in the backward pass.
+        gradient_checkpointing: whether the UNet's activations are recomputed in the backward pass.
     """
 
     trains = ("detokenizer",)

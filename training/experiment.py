@@ -170,6 +170,13 @@ class Experiment(LightningCLI):
         if self.is_fast_dev_run or self.action != "fit" or not self.finished:
             with setting_errors():
                 super().instantiate_classes()
+            from lightning_modules.stage_module import StageModule  # not above: it imports transformers
+
+            if not isinstance(self.model, StageModule):
+                kind = type(self.model).__name__
+                raise ValueError(
+                    f"model: {kind} is no StageModule, which lightning_modules/stage_module.py describes"
+                )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, with the run folder's loggers and callbacks beside those of the config."""
