@@ -12,11 +12,11 @@ BACKENDS = ("mask", "documents")
 
 @pytest.fixture
 def segments(illume, images):
-    ways = ((Text("which"), Text("red", learn=True)), (Text("and"), Text("blue", learn=True)))
+    branches = ((Text("which"), Text("red", learn=True)), (Text("and"), Text("blue", learn=True)))
     documents = [
         draw_document("a red circle", images[0]),
         describe_document(images[1], "a blue square"),
-        [See(images[2]), Branches(ways)],
+        [See(images[2]), Branches(branches)],
         [Text("describe", learn=True)],
         [See(images[3]), Text("a"), See(images[4]), Text("red", learn=True)],
     ]
@@ -84,7 +84,7 @@ def test_no_document_sees_another():
     assert free[4].tolist() == [False] * 4 + [True]
 
 
-def test_a_window_ends_before_what_is_far_but_not_inside_an_image():
+def test_a_sliding_window_does_not_cut_through_a_seen_image():
     documents, blocks = torch.zeros(1, 6, dtype=torch.long), torch.tensor([[-1, 0, 0, 0, -1, -1]])
     free = attention_mask(layout_of(documents, blocks), window=2)[0]
     assert free[5].tolist() == [False] * 4 + [True] * 2 and free[3].tolist() == [

@@ -40,7 +40,7 @@ def test_only_answers_are_learned():
     assert len(describe_document("a")) == len(assess_document("a", "red")) == 2
 
 
-def test_what_is_drawn_in_branches_counts():
+def test_drawing_in_branches_counts():
     assert Draw(None) == Draw() and Draw().open and not Draw("a").open and not Draw(codes=()).open
     asked = (Text("which"), Text("red", learn=True))
     assert not draws([See("a"), Branches((asked,))])

@@ -21,22 +21,22 @@ def test_asking_is_a_prefix_of_training(illume, images):
 def test_only_answers_are_learned(illume, images):
     segment = illume.sequencer.segment([See(images[0]), Text("what"), Text("red", learn=True)])
     learned = [i for i, learn in zip(segment.ids, segment.learn, strict=True) if learn]
-    words = illume.text_tokenizer("red", add_special_tokens=False)["input_ids"]
-    assert learned == [*words, illume.language.vocabulary.special("end")]
+    ids = illume.text_tokenizer("red", add_special_tokens=False)["input_ids"]
+    assert learned == [*ids, illume.language.vocabulary.special("end")]
 
 
-def test_branches_come_last_and_begin_with_given_words(illume, images):
-    way = (Text("what"), Text("red", learn=True))
+def test_branches_come_last_and_begin_with_given_text(illume, images):
+    branch = (Text("what"), Text("red", learn=True))
     with pytest.raises(ValueError, match="must be the last part"):
-        illume.sequencer.segment([Branches((way,)), See(images[0])])
+        illume.sequencer.segment([Branches((branch,)), See(images[0])])
     with pytest.raises(ValueError, match="none may branch again"):
-        illume.sequencer.segment([See(images[0]), Branches(((*way, Branches((way,))),))])
+        illume.sequencer.segment([See(images[0]), Branches(((*branch, Branches((branch,))),))])
     for wrong in ((), (Text("red", learn=True),), (Draw(images[0]),)):
         with pytest.raises(ValueError, match="must begin with given text"):
-            illume.sequencer.segment([See(images[0]), Branches((way, wrong))])
+            illume.sequencer.segment([See(images[0]), Branches((branch, wrong))])
 
 
-def test_an_image_used_twice_travels_once(illume, images):
+def test_an_image_used_twice_is_in_the_batch_once(illume, images):
     image = images[0]
     segment = illume.sequencer.segment([See(image), Text("again"), Draw(image)])
     batch = collate([segment], [[0]], len(segment), 0)

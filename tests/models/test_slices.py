@@ -35,20 +35,20 @@ def same(some, others):
 
 @pytest.fixture
 def seer(illume):
-    """A model that slices, whose words keep line breaks."""
+    """A model that slices, whose text tokenizer keeps line breaks."""
     pieces = Tokenizer(models.BPE())
     pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     pieces.train_from_iterator(
         ["describe the image"], trainers.BpeTrainer(vocab_size=270, initial_alphabet=alphabet)
     )
-    words = PreTrainedTokenizerFast(tokenizer_object=pieces)
+    text_tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces)
     torch.manual_seed(0)
     trunk = TRUNK | {"max_position_embeddings": 1024}
-    language = UnifiedLM(trunk, len(words), 64, 32, 36, 36, slicing={"max_slices": 9, "size": 48})
+    language = UnifiedLM(trunk, len(text_tokenizer), 64, 32, 36, 36, slicing={"max_slices": 9, "size": 48})
     with torch.no_grad():
         language.text_head.mul_(20)
-    return Illume(illume.encoder, illume.tokenizer, illume.detokenizer, language, words).eval()
+    return Illume(illume.encoder, illume.tokenizer, illume.detokenizer, language, text_tokenizer).eval()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_rows_end_with_a_line_break_and_the_thumbnail_comes_first(seer, thumbnai
     assert same(segment.see_images, whole + sum(cut_slices(photo, 48, (2, 3)), []))
 
 
-def test_what_draws_sees_one_square(seer):
+def test_a_document_that_draws_sees_one_square(seer):
     photo = image(*WIDE)
     for document in (edit_document(photo, "blue"), [See(photo), Branches(((Text("blue"), Draw()),))]):
         segment = seer.sequencer.segment(document)
@@ -130,7 +130,7 @@ def test_slice_counts_mix_in_one_packed_batch(seer):
     assert seer.language.adapter[0].weight.grad.abs().sum() > 0
 
 
-def test_asking_is_a_prefix_of_training_and_answers_are_the_same_alone(seer):
+def test_sliced_prompts_are_prefixes_of_training_and_answers_do_not_depend_on_the_batch(seer):
     photos = [image(*size, seed) for seed, size in enumerate((WIDE, TALL, SMALL))]
     for photo in photos:
         learned = seer.sequencer.segment(describe_document(photo, "red"))
@@ -152,12 +152,12 @@ def test_a_model_folder_keeps_the_setting(seer, tmp_path):
 
 
 def test_settings_that_do_not_fit_are_refused(seer, illume):
-    for wrong, said in (
+    for wrong, message in (
         ({"max_slices": 0}, "max_slices 0"),
         ({"max_slice": 3}, "did you mean max_slices"),
         ({"size": "48"}, "type int"),
     ):
-        with pytest.raises(ValueError, match=f"slicing.*{said}"):
+        with pytest.raises(ValueError, match=f"slicing.*{message}"):
             seer.language.set_slicing(wrong)
     seer.language.set_slicing({"size": 56})
     with pytest.raises(ValueError, match="56 x 56, the encoder of seen images takes 48 x 48"):
@@ -167,7 +167,7 @@ def test_settings_that_do_not_fit_are_refused(seer, illume):
         _ = illume.sequencer
 
 
-def test_a_stage_can_begin_to_slice_and_files_are_read_whole(seer, tmp_path):
+def test_a_stage_can_turn_slicing_on(seer, tmp_path):
     seer.language.slicing = seer.language.config["slicing"] = None
     seer.save_pretrained(str(tmp_path / "before"))
     module = LanguageModule({"adapter": 1e-3}, {"all": str(tmp_path / "before")}, slicing=Slicing(size=48))

@@ -33,7 +33,7 @@ def vicuna(**changes):
         return UnifiedLM(VICUNA | changes, 32000, 16384, 1280, 256, 256)
 
 
-def test_a_drawing_of_7b_takes_what_its_keys_and_values_take(monkeypatch):
+def test_memory_of_a_7b_drawing_is_that_of_its_keys_and_values(monkeypatch):
     model = vicuna()
     assert bytes_per_token(model) == 2 * 32 * 4096 * 4  # 1 MiB in single precision
     assert bytes_per_token(model.bfloat16()) == 2**19
@@ -52,24 +52,24 @@ def test_a_drawing_of_7b_takes_what_its_keys_and_values_take(monkeypatch):
     )  # which says for itself that it fails
 
 
-def test_a_machine_says_how_much_memory_is_free():
+def test_free_memory_of_a_machine_is_plausible():
     assert 2**20 < free_memory(torch.device("cpu")) < 2**50
 
 
 @pytest.mark.parametrize(
-    ("told", "free"),
+    ("meminfo", "free"),
     [("MemTotal: 9 kB\nMemFree: 5 kB\n", 5120), ("MemFree: 5 kB\nMemAvailable: 7 kB\n", 7168)],
 )
-def test_a_machine_that_says_less_of_its_memory_still_draws(told, free, tmp_path, monkeypatch):
+def test_free_memory_falls_back_where_meminfo_lacks_lines(meminfo, free, tmp_path, monkeypatch):
     monkeypatch.setattr(device, "MEMINFO", tmp_path / "meminfo")
-    device.MEMINFO.write_text(told)
+    device.MEMINFO.write_text(meminfo)
     assert free_memory(torch.device("cpu")) == free
     device.MEMINFO.write_text("nothing\n")
     assert free_memory(torch.device("cpu")) > 2**20
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
-def test_images_are_the_same_however_many_are_written_at_once(most, monkeypatch):
+def test_images_and_answers_do_not_depend_on_the_batch_size(most, monkeypatch):
     model = perturb(make_tiny_illume())
     torch.manual_seed(0)
     images = torch.randint(0, 256, (4, 3, 48, 48), dtype=torch.uint8)

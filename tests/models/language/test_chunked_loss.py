@@ -40,7 +40,7 @@ def test_loss_and_gradients_equal_the_plain_ones(tokens):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-def test_few_logits_are_made_whole_and_are_as_good(monkeypatch):
+def test_few_logits_are_computed_at_once(monkeypatch):
     hidden, heads, targets = sample(dtype=torch.float32)
     chunked = summed_cross_entropy(hidden, heads, targets)[0]
     monkeypatch.setattr(chunked_loss, "WHOLE_ENTRIES", 37 * 41)
@@ -63,7 +63,7 @@ def test_what_does_not_learn_gets_no_gradient(learns):
             assert ours.grad is None or torch.allclose(ours.grad, theirs.grad, atol=1e-4)
 
 
-def test_no_token_is_no_loss():
+def test_the_loss_of_no_tokens_is_zero():
     hidden, heads, targets = sample(0)
     loss, each = summed_cross_entropy(hidden.requires_grad_(), heads, targets)
     assert loss == 0 and len(each) == 0
@@ -82,7 +82,7 @@ def test_in_half_precision_the_heads_gradients_are_summed_in_single():
         assert F.cosine_similarity(ours.grad.float().flatten(), theirs.grad.flatten(), 0) > 0.999
 
 
-def test_autocast_makes_the_products_in_its_precision():
+def test_products_are_in_the_precision_of_autocast():
     hidden, heads, targets = sample(dtype=torch.float32)
     leaves = [x.requires_grad_() for x in (hidden, *heads)]
     plain = summed_cross_entropy(*(leaves[0], leaves[1:]), targets)[0]

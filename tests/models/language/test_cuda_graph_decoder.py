@@ -38,7 +38,7 @@ def test_it_draws_what_growing_steps_draw(illume, settings, monkeypatch):
 
 
 @pytest.mark.parametrize("family", ["grouped", "biased", "qwen3"])
-def test_every_kind_of_trunk_does(illume, family):
+def test_every_family_draws_the_same_with_fixed_shapes(illume, family):
     arguments = (*prepare(with_trunk(illume, FAMILIES[family])), [1, 2, 3, 4], SamplingConfig(2.0))
     assert torch.equal(draw_codes(*arguments, cuda_graph=True), draw_codes(*arguments))
 
@@ -55,7 +55,7 @@ def test_images_in_the_prompt_are_seen(illume, images):
     assert not torch.equal(fixed, growing)
 
 
-def test_hidden_states_agree(illume):
+def test_hidden_states_equal_those_of_growing_steps(illume):
     language, segments, _ = prepare(illume)
     with torch.no_grad():
         prefill = Prefill(language, segments)
@@ -80,7 +80,7 @@ def test_no_step_asks_the_host(illume):
 
 
 @pytest.mark.parametrize("captured", [False, True])
-def test_without_a_graph_a_step_is_taken_as_often(captured):
+def test_eager_steps_are_repeated(captured):
     for times in (1, WARM_UP) if captured else (1, WARM_UP, 10):
         taken = torch.zeros(1)
         repeat(lambda taken=taken: taken.add_(1), times, captured)

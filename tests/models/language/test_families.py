@@ -73,13 +73,13 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def words():
+def text_tokenizer():
     tokenizer = byte_level(290)
     tokenizer.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
     return tokenizer
 
 
-def published(folder, name, words, **more):
+def published(folder, name, text_tokenizer, **more):
     """The library's own class, perturbed, and what is loaded from its folder."""
     family, settings = name.partition(",")[0], SETTINGS.get(name, {})
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -89,7 +89,7 @@ def published(folder, name, words, **more):
     config = AutoConfig.for_model(family, **(sizes | settings | more))
     causal = perturb(AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval())
     causal.save_pretrained(folder)
-    words.save_pretrained(folder)
+    text_tokenizer.save_pretrained(folder)
     language, tokenizer = PretrainedLanguage(str(folder), **SIZES, attend="causal", turns="own").load()
     return causal, language.eval(), tokenizer
 
@@ -111,8 +111,8 @@ def test_every_family_of_the_table_is_held_against_its_class():
 
 @pytest.mark.parametrize("name", SETTINGS)
 @torch.no_grad()
-def test_a_family_computes_what_its_library_class_does(name, tmp_path, words):
-    causal, language, _ = published(tmp_path, name, words)
+def test_a_family_computes_what_its_library_class_does(name, tmp_path, text_tokenizer):
+    causal, language, _ = published(tmp_path, name, text_tokenizer)
     texts = [torch.randint(0, 290, (length,)).tolist() for length in (30, 17, 5, 23)]
     wanted = [logits(causal, ids)[:, : language.vocabulary.text_size] for ids in texts]
     assert max(w.std() for w in wanted) > 0.05
@@ -143,8 +143,8 @@ def test_a_family_computes_what_its_library_class_does(name, tmp_path, words):
 
 @pytest.mark.parametrize("name", SETTINGS)
 @torch.no_grad()
-def test_text_and_codes_of_a_family_are_those_of_its_exported_class(name, tmp_path, words):
-    _, language, tokenizer = published(tmp_path, name, words)
+def test_text_and_codes_of_a_family_are_those_of_its_exported_class(name, tmp_path, text_tokenizer):
+    _, language, tokenizer = published(tmp_path, name, text_tokenizer)
     model = Illume(language=language, text_tokenizer=tokenizer).eval()
     exported = to_causal_lm(language).eval()
     asked = model.segment([Text("describe the image")], ask=True)
@@ -166,7 +166,7 @@ def test_text_and_codes_of_a_family_are_those_of_its_exported_class(name, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "told"),
+    ("name", "changes", "message"),
     [
         ("gemma2", {}, "caps the logits"),
         ("mixtral", {}, "has experts"),
@@ -183,20 +183,20 @@ def test_text_and_codes_of_a_family_are_those_of_its_exported_class(name, tmp_pa
         ("llama", {"rope_parameters": ROPE | {"rope_type": "proportional"}}, "rope_type is proportional"),
     ],
 )
-def test_what_a_trunk_does_not_compute_is_refused_by_name(name, changes, told, tmp_path, words):
+def test_what_a_trunk_does_not_compute_is_refused_by_name(name, changes, message, tmp_path, text_tokenizer):
     AutoConfig.for_model(name).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | changes))
-    words.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=told) as refused:
+    text_tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message) as refused:
         PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()
     assert str(tmp_path / "config.json") in str(refused.value)
 
 
-def test_rotary_angles_that_depend_on_the_length_are_held_to_it(tmp_path, words):
+def test_rotary_angles_that_depend_on_the_length_are_held_to_it(tmp_path, text_tokenizer):
     for name in ("phi3, longrope", "llama, dynamic"):
         limit = 128 if "longrope" in name else 256
-        _, language, tokenizer = published(tmp_path, name, words)
+        _, language, tokenizer = published(tmp_path, name, text_tokenizer)
         assert language.context == limit
         with pytest.raises(ValueError, match=f"this model's context has room for {limit - 36 - 2}"):
             Illume(language=language, text_tokenizer=tokenizer).segment([Text("cat " * 100)])
@@ -246,9 +246,9 @@ ROTARY_AS_PUBLISHED = {
 }
 
 
-def rewritten(folder, name, words, changes):
+def rewritten(folder, name, text_tokenizer, changes):
     """The published folder of a family, whose config is spelled otherwise."""
-    published(folder, name, words)
+    published(folder, name, text_tokenizer)
     config = json.loads((folder / "config.json").read_text())
     if "rope_theta" in changes:
         config = {key: value for key, value in config.items() if key != "rope_parameters"}
@@ -259,8 +259,8 @@ def rewritten(folder, name, words, changes):
 
 @pytest.mark.parametrize("name", ROTARY_AS_PUBLISHED)
 @torch.no_grad()
-def test_a_config_as_it_is_published_computes_what_its_library_class_does(name, tmp_path, words):
-    rewritten(tmp_path, name.partition(",")[0], words, ROTARY_AS_PUBLISHED[name])
+def test_a_published_config_computes_what_its_library_class_does(name, tmp_path, text_tokenizer):
+    rewritten(tmp_path, name.partition(",")[0], text_tokenizer, ROTARY_AS_PUBLISHED[name])
     language, _ = PretrainedLanguage(str(tmp_path), **SIZES, attend="causal", turns="own").load()
     causal = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()
     ids = torch.randint(0, 290, (30,)).tolist()
@@ -273,7 +273,7 @@ def test_a_config_as_it_is_published_computes_what_its_library_class_does(name, 
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "told"),
+    ("name", "changes", "message"),
     [
         ("llama", {"sliding_window": 6}, "sliding_window: 6 is refused: it changes what llama computes"),
         ("llama", {"layer_types": ["sliding_attention"] * 2}, "layer_types: .* is refused"),
@@ -287,13 +287,15 @@ def test_a_config_as_it_is_published_computes_what_its_library_class_does(name, 
         ("starcoder2", {"norm_type": "rms_norm"}, "norm_type: rms_norm is refused"),
     ],
 )
-def test_what_a_library_class_would_ignore_or_stumble_over_is_one_line(name, changes, told, tmp_path, words):
-    rewritten(tmp_path, name, words, changes)
-    with pytest.raises(ValueError, match=told):
+def test_settings_that_a_library_class_ignores_or_fails_on_are_one_line(
+    name, changes, message, tmp_path, text_tokenizer
+):
+    rewritten(tmp_path, name, text_tokenizer, changes)
+    with pytest.raises(ValueError, match=message):
         PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()
 
 
-def test_a_recipes_trunk_takes_old_names_of_rotary_settings_and_refuses_their_values():
+def test_a_trunk_config_takes_old_names_of_rotary_settings_and_refuses_wrong_values():
     sizes = {"model_type": "llama", "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2}
     scaling = {"type": "linear", "factor": 4.0}
     config = trunk_config(sizes | {"rope_theta": 500.0, "rope_scaling": scaling})
@@ -308,8 +310,8 @@ def test_a_recipes_trunk_takes_old_names_of_rotary_settings_and_refuses_their_va
         trunk_config(sizes | {"num_key_value_heads": 3})
 
 
-def test_a_trunk_with_dropout_is_refused_where_its_backend_knows_none(tmp_path, words):
-    published(tmp_path, "starcoder2", words, attention_dropout=0.1)
+def test_a_trunk_with_dropout_is_refused_where_its_backend_knows_none(tmp_path, text_tokenizer):
+    published(tmp_path, "starcoder2", text_tokenizer, attention_dropout=0.1)
     with pytest.raises(ValueError, match="backend flex knows no dropout, .*attention_dropout 0.1"):
         PretrainedLanguage(str(tmp_path), **SIZES, turns="own", backend="flex").load()
     language, _ = PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()

@@ -15,7 +15,7 @@ from tests.models.language.trunks import FAMILIES, prepare, with_trunk
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("copied", [True, False])
-def test_codes_are_those_of_the_whole_trunk(illume, family, copied, monkeypatch):
+def test_codes_equal_those_of_the_whole_trunk(illume, family, copied, monkeypatch):
     illume = with_trunk(illume, FAMILIES[family])
     assert can_fuse(illume.language.trunk)
     monkeypatch.setattr("models.language.fused_decoder.MAX_COPIED", 2**28 if copied else 0)

@@ -13,7 +13,7 @@ pytest.importorskip("peft")
 
 def test_low_rank_additions_learn_and_the_folder_holds_them_added_up(tmp_path):
     publish(tmp_path)
-    language, words = PretrainedLanguage(str(tmp_path), **SIZES).load()
+    language, text_tokenizer = PretrainedLanguage(str(tmp_path), **SIZES).load()
     ids = torch.randint(0, 200, (2, 12))
 
     def logits(model):
@@ -31,7 +31,7 @@ def test_low_rank_additions_learn_and_the_folder_holds_them_added_up(tmp_path):
             parameter.add_(0.1 * torch.randn_like(parameter))
     after = logits(language)
     assert not torch.allclose(after, before, atol=1e-3)
-    Illume(language=language, text_tokenizer=words).save_pretrained(str(tmp_path / "model"))
+    Illume(language=language, text_tokenizer=text_tokenizer).save_pretrained(str(tmp_path / "model"))
     again = Illume.from_pretrained(str(tmp_path / "model")).language
     assert torch.allclose(logits(again), after, atol=1e-5)
     assert not any("lora" in name for name in again.state_dict())

@@ -12,7 +12,7 @@ from models.language.packed_linear import can_pack, packed_add_linear, packed_li
 @pytest.mark.parametrize(
     ("copy", "dtype"), [(True, torch.float32), (False, torch.float32), (True, torch.float64)]
 )
-def test_products_are_the_plain_ones(rows, biased, copy, dtype):
+def test_packed_products_equal_plain_ones(rows, biased, copy, dtype):
     torch.manual_seed(0)
     weights = [torch.randn(n, 24, dtype=dtype) for n in (5, 300)]
     biases = [torch.randn(n, dtype=dtype) if biased else None for n in (5, 300)]

@@ -54,7 +54,7 @@ def test_questions_about_one_image_run_it_once(illume, images, rows, monkeypatch
     assert encoded == [2] + [1] * 5 and rows == [2, 5] + [1] * 5
 
 
-def test_an_image_alone_or_two_of_them_are_run_whole(illume, images, rows):
+def test_prompts_that_end_in_an_image_or_hold_two_are_run_whole(illume, images, rows):
     image = images[0]
     for documents in ([[See(image)]] * 2, [[See(image), See(image), Text("which")]] * 2):
         first, second = illume.understand(documents, limit=5)

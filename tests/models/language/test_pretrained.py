@@ -20,10 +20,10 @@ from tests.models.language.tiny_models import FAMILIES, SIZES, publish
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_published_model_keeps_its_logits_and_its_folder_loads_again(family, tmp_path):
-    words = publish(tmp_path / "llm", family)
+    text_tokenizer = publish(tmp_path / "llm", family)
     language, tokenizer = PretrainedLanguage(str(tmp_path / "llm"), **SIZES).load()
     assert language.vocabulary.text_size == len(tokenizer) < 320  # rows of padding stay behind
-    ids = torch.randint(0, len(words), (2, 12))
+    ids = torch.randint(0, len(text_tokenizer), (2, 12))
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "llm").eval()
     with torch.no_grad():
         hidden = language.eval().trunk(inputs_embeds=language.embed(ids), use_cache=False).last_hidden_state
@@ -40,7 +40,7 @@ def test_a_published_model_keeps_its_logits_and_its_folder_loads_again(family, t
     assert again.language.turns.stop == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
-def test_a_sharded_folder_and_one_that_lacks_a_shard(tmp_path):
+def test_a_missing_shard_is_named(tmp_path):
     publish(tmp_path, shard="20KB")
     files = sorted(tmp_path.glob("model-*.safetensors"))
     assert len(files) > 2
@@ -50,7 +50,7 @@ def test_a_sharded_folder_and_one_that_lacks_a_shard(tmp_path):
         PretrainedLanguage(str(tmp_path), **SIZES).load()
 
 
-def test_a_folder_at_home_is_read(tmp_path, monkeypatch):
+def test_a_tilde_in_a_folder_name_is_expanded(tmp_path, monkeypatch):
     publish(tmp_path / "llm")
     monkeypatch.setenv("HOME", str(tmp_path))
     language, _ = PretrainedLanguage("~/llm", **SIZES).load()
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_one_line(tmp_path, monkeypatch):
             build(PretrainedLanguage, {"source": str(tmp_path), **SIZES, **wrong}, "language")
 
 
-def test_a_plan_needs_no_weights(tmp_path):
+def test_the_model_on_the_meta_device_needs_no_weights(tmp_path):
     publish(tmp_path)
     whole = PretrainedLanguage(str(tmp_path), **SIZES).load()[0]
     (tmp_path / "model.safetensors").unlink()
@@ -97,13 +97,13 @@ def test_a_plan_needs_no_weights(tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_learns_to_draw_and_to_answer_and_draws(family, tmp_path):
     publish(tmp_path, family)
-    language, words = PretrainedLanguage(str(tmp_path), **SIZES).load()
+    language, text_tokenizer = PretrainedLanguage(str(tmp_path), **SIZES).load()
     torch.manual_seed(0)
     model = Illume(
         VisionEncoder(width=32, layers=1, heads=2),
         SemanticTokenizer(feature_width=32, codes=64, code_width=8, decoder_layers=1, heads=2),
         language=language,
-        text_tokenizer=words,
+        text_tokenizer=text_tokenizer,
     ).train()
     language.trunk.activation_checkpointing_enable({"use_reentrant": False})
     image = torch.randint(0, 256, (3, 48, 48), dtype=torch.uint8)

@@ -17,7 +17,7 @@ from tests.models.language.tiny_models import SIZES, byte_level, publish, publis
 TEXTS = ("describe the image", "USER: draw a cat ASSISTANT:", "2 cats.", "x\ny")
 
 
-def bare(folder, family="llama", **config):
+def without_tokenizer(folder, family="llama", **config):
     """A published model without a tokenizer's files, but for its config."""
     publish(folder, family, template=None, rows=400)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"):
@@ -46,14 +46,18 @@ def ranks(path, pieces=(b"de", b"sc")):
 )
 def test_a_sentencepiece_model_alone_loads_and_splits_as_sentencepiece_does(kind, name, family, tmp_path):
     publish_sentencepiece(tmp_path / "llm", name, family, kind)
-    language, words = PretrainedLanguage(str(tmp_path / "llm"), **SIZES, turns="vicuna", pickled=True).load()
-    model = Illume(language=language, text_tokenizer=words)
+    language, text_tokenizer = PretrainedLanguage(
+        str(tmp_path / "llm"), **SIZES, turns="vicuna", pickled=True
+    ).load()
+    model = Illume(language=language, text_tokenizer=text_tokenizer)
     model.save_pretrained(str(tmp_path / "model"))
     again = Illume.from_pretrained(str(tmp_path / "model"))
     processor = SentencePieceProcessor(str(tmp_path / "llm" / "tokenizer.model"))
     for text in TEXTS:
-        assert TextEncoder(words)(text) == processor.encode(text) == again.sequencer.encode_text(text)
-    assert language.turns.end == (words.eos_token_id,) == (2,)
+        assert (
+            TextEncoder(text_tokenizer)(text) == processor.encode(text) == again.sequencer.encode_text(text)
+        )
+    assert language.turns.end == (text_tokenizer.eos_token_id,) == (2,)
     talk = model.sequencer.segment([Text("draw a cat"), Text("a cat", learn=True)]).ids
     user = processor.encode("USER:")
     assert any(talk[i : i + len(user)] == user for i in range(len(talk)))
@@ -61,21 +65,21 @@ def test_a_sentencepiece_model_alone_loads_and_splits_as_sentencepiece_does(kind
 
 @pytest.mark.parametrize("name", ["GPT2Tokenizer", "Qwen2Tokenizer"])
 def test_a_vocabulary_with_merges_loads(name, tmp_path):
-    merges(bare(tmp_path, "qwen2", tokenizer_class=name))
+    merges(without_tokenizer(tmp_path, "qwen2", tokenizer_class=name))
     tokenizer = read_published_tokenizer(str(tmp_path), "main")
     assert tokenizer.decode(tokenizer("describe the image")["input_ids"]) == "describe the image"
 
 
 @pytest.mark.parametrize("file", ["tokenizer.model", "tiktoken.model"])
 def test_a_tiktoken_model_loads(file, tmp_path):
-    ranks(bare(tmp_path, tokenizer_class="PreTrainedTokenizerFast") / file)
+    ranks(without_tokenizer(tmp_path, tokenizer_class="PreTrainedTokenizerFast") / file)
     tokenizer = read_published_tokenizer(str(tmp_path), "main")
     ids = tokenizer("describe", add_special_tokens=False)["input_ids"]
     assert ids[:2] == [256, 257] and tokenizer.decode(ids) == "describe"
 
 
 def test_word_pieces_load(tmp_path):
-    bare(tmp_path, tokenizer_class="BertTokenizer")
+    without_tokenizer(tmp_path, tokenizer_class="BertTokenizer")
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "describe", "the", "image"]
     (tmp_path / "vocab.txt").write_text("\n".join(pieces))
     tokenizer = read_published_tokenizer(str(tmp_path), "main")
@@ -83,40 +87,44 @@ def test_word_pieces_load(tmp_path):
 
 
 def no_file(folder):
-    bare(folder)
+    without_tokenizer(folder)
 
 
 def config_alone(folder):
-    bare(folder, tokenizer_class="LlamaTokenizer")
+    without_tokenizer(folder, tokenizer_class="LlamaTokenizer")
 
 
 def tekken(folder):
-    (bare(folder, "mistral") / "tekken.json").write_text('{"config": {}, "vocab": [], "special_tokens": []}')
+    (without_tokenizer(folder, "mistral") / "tekken.json").write_text(
+        '{"config": {}, "vocab": [], "special_tokens": []}'
+    )
 
 
 def qwen_one(folder):
-    ranks(bare(folder, "qwen2", tokenizer_class="QWenTokenizer") / "qwen.tiktoken")
+    ranks(without_tokenizer(folder, "qwen2", tokenizer_class="QWenTokenizer") / "qwen.tiktoken")
 
 
 def merges_alone(folder):
-    merges(bare(folder))
+    merges(without_tokenizer(folder))
 
 
 def damaged(folder):
-    (bare(folder, tokenizer_class="LlamaTokenizer") / "tokenizer.model").write_bytes(b"\0\1garbage" * 50)
+    (without_tokenizer(folder, tokenizer_class="LlamaTokenizer") / "tokenizer.model").write_bytes(
+        b"\0\1garbage" * 50
+    )
 
 
 def empty(folder):
-    (bare(folder, tokenizer_class="LlamaTokenizer") / "tokenizer.model").write_bytes(b"")
+    (without_tokenizer(folder, tokenizer_class="LlamaTokenizer") / "tokenizer.model").write_bytes(b"")
 
 
 def code(folder):
-    bare(folder, tokenizer_class="Evil", auto_map={"AutoTokenizer": ["evil.Evil", None]})
+    without_tokenizer(folder, tokenizer_class="Evil", auto_map={"AutoTokenizer": ["evil.Evil", None]})
     (folder / "evil.py").write_text("open('ran', 'w')")
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (no_file, r"it has no tokenizer: tokenizer.json or tokenizer.model"),
         (config_alone, r"its pieces are missing"),
@@ -128,15 +136,15 @@ def code(folder):
         (code, r"custom code"),
     ],
 )
-def test_what_is_missing_is_named_in_one_line(make, told, tmp_path):
+def test_a_missing_file_is_named_in_one_line(make, message, tmp_path):
     make(tmp_path)
-    with pytest.raises(ValueError, match=told) as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()
     assert str(tmp_path) in str(refused.value) and "\n" not in str(refused.value)
     assert len(str(refused.value)) < 600
 
 
-def test_a_tokenizer_that_no_model_folder_can_hold_is_refused(tmp_path, monkeypatch):
+def test_a_slow_tokenizer_is_refused(tmp_path, monkeypatch):
     publish(tmp_path)
     monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False)
     with pytest.raises(ValueError, match="cannot be written as a tokenizer.json"):

@@ -1,4 +1,4 @@
-"""Choosing by inverse CDF: the distribution, its limits, and rows that choose each in their own way."""
+"""Sampling by inverse CDF: the distribution, its limits, and rows with settings of their own."""
 
 import pytest
 import torch
@@ -18,14 +18,14 @@ def shares(codes):
     return torch.bincount(codes, minlength=3) / len(codes)
 
 
-def test_choosing_follows_the_distribution():
+def test_samples_follow_the_distribution():
     assert torch.allclose(shares(drawn()), torch.tensor([0.5, 0.2, 0.3]), atol=0.03)
     sharper = torch.tensor([0.25, 0.04, 0.09]) / 0.38
     assert torch.allclose(shares(drawn(temperature=0.5)), sharper, atol=0.03)
     assert torch.equal(uniform_noise([7, 3], 5)[1], uniform_noise([3], 5)[0])
 
 
-def test_the_limits_leave_out_what_is_least():
+def test_top_k_and_top_p_drop_the_least_likely():
     assert set(drawn(top_k=2).tolist()) == {0, 2} and set(drawn(top_k=3).tolist()) == {0, 1, 2}
     assert torch.allclose(shares(drawn(top_k=2)), torch.tensor([0.625, 0.0, 0.375]), atol=0.03)
     assert set(drawn(top_p=0.4).tolist()) == {0}
@@ -34,7 +34,7 @@ def test_the_limits_leave_out_what_is_least():
     assert torch.equal(drawn(top_k=500), drawn())
 
 
-def test_each_row_chooses_in_its_own_way():
+def test_each_row_samples_by_its_own_settings():
     torch.manual_seed(0)
     logits, noise = torch.randn(5, 40), uniform_noise([4], 5)[0]
     configs = [
@@ -54,14 +54,14 @@ def test_each_row_chooses_in_its_own_way():
     assert together[1] == logits[1].argmax()
 
 
-def test_the_last_number_is_in_reach_and_no_further():
+def test_noise_at_the_edges_samples_only_what_has_weight():
     sure = torch.tensor([[0.0, 0.0, -torch.inf]])
     for noise in (0.0, 0.4999, 0.9999999):
         assert Sampler([SamplingConfig()])(sure, torch.tensor([noise])) < 2
 
 
 @pytest.mark.parametrize("size", [3, BLOCK, 1000, 16_384])
-def test_block_by_block_is_found_what_one_running_sum_finds(size):
+def test_blockwise_search_agrees_with_one_running_sum(size):
     torch.manual_seed(1)
     weights = (3 * torch.randn(500, size)).exp()
     noise = uniform_noise([5], 500)[0]
@@ -72,7 +72,7 @@ def test_block_by_block_is_found_what_one_running_sum_finds(size):
     assert (sample_inverse_cdf(weights, noise) == one_by_one).float().mean() >= 0.99  # the rest is rounding
 
 
-def test_what_weighs_nothing_is_never_taken():
+def test_codes_without_weight_are_never_sampled():
     weights = torch.zeros(1, 4 * BLOCK)
     weights[0, [5, BLOCK + 1, 3 * BLOCK - 2]] = torch.tensor([1e-3, 1.0, 0.3])
     edges = weights.cumsum(-1)[0, [5, BLOCK + 1, 3 * BLOCK - 2]] / weights.sum()

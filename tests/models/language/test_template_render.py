@@ -39,7 +39,7 @@ def short(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_a_template_that_is_a_bomb_is_stopped(kind):
+def test_a_template_that_takes_too_much_is_stopped(kind):
     start = time.monotonic()
     with pytest.raises(
         ValueError, match="the chat template of some/model does not render: .*; set `turns` to own"
@@ -68,10 +68,10 @@ def test_a_template_that_is_no_text_is_one_line(template, tmp_path):
     assert str(tmp_path) in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_a_template_among_several_is_the_default(tmp_path):
+def test_of_several_templates_the_default_is_read(tmp_path):
     publish(tmp_path, template={"default": CHATML, "tool_use": "{{ 1 // 0 }}"})
-    language, words = PretrainedLanguage(str(tmp_path), **SIZES).load()
-    assert language.turns.stop == words.convert_tokens_to_ids("<|im_end|>")
+    language, text_tokenizer = PretrainedLanguage(str(tmp_path), **SIZES).load()
+    assert language.turns.stop == text_tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
 def test_a_long_template_is_not_rendered():
@@ -79,18 +79,18 @@ def test_a_long_template_is_not_rendered():
         render_template("x" * 300_000, [], {}, "some/model")
 
 
-def test_a_date_in_a_template_is_the_recipes(tmp_path):
+def test_the_date_in_a_template_is_the_configs(tmp_path):
     publish(tmp_path, template=DATED)
     begins = {}
     for today in (TODAY, "2026-11-29"):
-        language, words = PretrainedLanguage(str(tmp_path), **SIZES, today=today).load()
-        begins[today] = words.decode(language.turns.begin)
+        language, text_tokenizer = PretrainedLanguage(str(tmp_path), **SIZES, today=today).load()
+        begins[today] = text_tokenizer.decode(language.turns.begin)
     assert "Today is 09 Dec 2024" in begins[TODAY] and "Today is 29 Nov 2026" in begins["2026-11-29"]
     with pytest.raises(ValueError, match="language.today is 'tomorrow': it must be a date"):
         PretrainedLanguage(str(tmp_path), **SIZES, today="tomorrow")
 
 
-def test_what_is_left_to_chance_in_a_template_is_not():
+def test_random_templates_render_the_same_each_time():
     talk = [{"role": "user", "content": MARKERS[0]}]
     template = "{{ range(1000) | random }} {{ lipsum(1) }} {{ messages[0].content }}"
     texts = {render_template(f"{template}{{# {i} #}}", talk, {}, "some/model") for i in range(2)}

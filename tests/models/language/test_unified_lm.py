@@ -38,7 +38,7 @@ def test_packed_loss_and_gradients_equal_those_of_documents_alone(illume, images
 
 
 def test_losses_by_task_are_those_of_its_documents(illume, images):
-    """In one row: a picture drawn, one described, words alone, one edited; whatever else stands there."""
+    """In one row: a picture drawn, one described, text alone, one edited."""
     tasks = {
         "generation": draw_document("a red circle", images[0]),
         "understanding": describe_document(images[1], "a blue square"),
@@ -55,13 +55,13 @@ def test_losses_by_task_are_those_of_its_documents(illume, images):
 
 
 def test_a_branch_learns_what_it_would_learn_alone(illume, images):
-    ways = (
+    branches = (
         (Text("which one"), Text("red", learn=True)),
         (Text("and"), Text("a blue circle", learn=True), Text("more"), Text("no", learn=True)),
         (Text("draw"), Draw(images[1])),
     )
-    shared = illume.sequencer.segment([See(images[0]), Branches(ways)])
-    alone = [illume.sequencer.segment([See(images[0]), *way]) for way in ways]
+    shared = illume.sequencer.segment([See(images[0]), Branches(branches)])
+    alone = [illume.sequencer.segment([See(images[0]), *branch]) for branch in branches]
     assert len(shared) == sum(map(len, alone)) - 2 * shared.branches.count(-1)
     for number, segment in enumerate(alone):
         own = [i for i, branch in enumerate(shared.branches) if branch in (-1, number)]
@@ -106,7 +106,7 @@ def test_vision_rows_train_alone(illume, images):
     assert illume.language.vision_head.grad.abs().sum() > 0 and illume.language.text_head.grad is None
 
 
-def test_a_codebook_of_another_size_gives_other_rows(illume):
+def test_resizing_the_codebook_replaces_the_codes_rows(illume):
     language = illume.language
     special = language.vision_head[:-64].clone()
     language.resize_codebook(100)
@@ -120,7 +120,7 @@ def test_a_codebook_of_another_size_gives_other_rows(illume):
     assert torch.equal(again.vision_embedding, language.vision_embedding) and again.vocabulary.codes == 100
 
 
-def test_rows_begin_as_the_codebook_lies(illume):
+def test_rows_are_initialized_from_the_codebook(illume):
     language, codebook = illume.language, illume.tokenizer.codebook
     special = language.vision_head[: -len(codebook)].clone()
     language.init_from_codebook(codebook)
@@ -135,7 +135,7 @@ def test_rows_begin_as_the_codebook_lies(illume):
     assert torch.equal(once, language.vision_head)
 
 
-def test_new_rows_are_of_the_size_of_the_texts(illume):
+def test_new_rows_have_the_scale_of_the_texts(illume):
     language = illume.language
     with torch.no_grad():
         language.text_embedding.mul_(7)

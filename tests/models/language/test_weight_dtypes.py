@@ -44,7 +44,7 @@ def test_a_model_folder_holds_single_precision(language):
     assert {tensor.dtype for tensor in exported.values() if tensor.is_floating_point()} == {torch.float32}
 
 
-def test_a_frozen_dtype_that_cannot_be_is_refused():
+def test_an_unknown_frozen_dtype_or_one_that_does_not_fit_is_refused():
     for given, message in (
         (("int8",), "frozen_dtype is 'int8'; there is float32, bfloat16, float16"),
         (("bfloat16", None, True), "this strategy spreads the weights instead"),
@@ -57,7 +57,7 @@ def test_a_frozen_dtype_that_cannot_be_is_refused():
 
 
 @pytest.mark.parametrize(("rate", "most"), [(1e-4, 0.30), (9e-6, 0.04)])
-def test_in_a_half_most_updates_would_round_away(rate, most):
+def test_most_updates_round_away_in_half_precision(rate, most):
     torch.manual_seed(0)
     shares = {}
     for dtype in (torch.bfloat16, torch.float32):

@@ -38,18 +38,18 @@ def byte_level(size):
 def publish(folder, family="llama", template=CHATML, rows=320, shard="5GB", **more):
     """A tiny published model: weights, config and tokenizer of the real classes; its vocabulary is padded."""
     torch.manual_seed(0)
-    words = byte_level(290)
-    words.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
-    words.add_tokens(
+    tokenizer = byte_level(290)
+    tokenizer.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    tokenizer.add_tokens(
         [AddedToken(t, special=True) for t in ("<|im_start|>", "<|im_end|>")], special_tokens=True
     )
-    words.chat_template = template
-    words.save_pretrained(folder)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     sizes |= {"num_key_value_heads": 2, "vocab_size": rows, "max_position_embeddings": 256}
     config = AutoConfig.for_model(family, **(sizes | FAMILIES.get(family, {}) | more))
     perturb(AutoModelForCausalLM.from_config(config)).save_pretrained(folder, max_shard_size=shard)
-    return words
+    return tokenizer
 
 
 def publish_gap(folder):
