@@ -7,7 +7,7 @@ reports of several are refused. Where a report's protocol is another than the pa
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,24 +43,17 @@ METADATA = ("suite", "version", "model", "results")  # of a report: texts that s
 
 @dataclass
 class Row:
-    """One model: its figures by measure, and notes on their protocol or where they were published."""
+    """One model, published or of a report: its figures by measure, and notes on their protocol or source."""
 
     name: str
     figures: dict[str, float]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
+    path: Path | None = None
+    benchmark: str = ""  # the suite of a report and that suite's version
+    model: str | None = None  # the hash of the model folder, where it is known
 
 
-@dataclass
-class Report:
-    """A report of `python -m evals` or of lmms-eval."""
-
-    path: Path
-    benchmark: str  # its suite and that suite's version
-    model: str | None  # the hash of the model folder, where it is known
-    row: Row
-
-
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> Row:
     """A report, named after its folder or file.
 
     Raises:
@@ -70,8 +63,8 @@ def read_report(path: Path) -> Report:
     content = read_object(path, allow_nan=True, required="give a report of `python -m evals`")
     if is_lmms(content):
         figures = lmms_figures(content, str(path))
-        row = Row(printable(f"{path.parent.name or path.stem} (ours)"), figures, [lmms_note(figures)])
-        return Report(path, "lmms-eval", None, row)
+        name = printable(f"{path.parent.name or path.stem} (ours)")
+        return Row(name, figures, [lmms_note(figures)], path, "lmms-eval")
     figures = _figures(content)
     if not any("/" in name for name in figures) and "fid" not in figures:
         raise ValueError(f"{path} is no report of `python -m evals`: it names no measure")
@@ -83,8 +76,8 @@ def read_report(path: Path) -> Report:
     name = path.parent.name if path.stem == "report" and path.parent.name else path.stem
     where = " on the playground" if _on_playground(content) and content["suite"] != "playground" else ""
     benchmark = f"suite {content['suite']}{where}, version {content.get('version') or 'unknown'}"
-    row = Row(printable(f"{name} (ours)"), figures, [printable(note) for note in notes])
-    return Report(path, benchmark, content.get("model"), row)
+    notes = [printable(note) for note in notes]
+    return Row(printable(f"{name} (ours)"), figures, notes, path, benchmark, content.get("model"))
 
 
 def _figures(report: dict[str, Any]) -> dict[str, float]:
@@ -124,11 +117,11 @@ def published_rows(section: str) -> list[Row]:
     ]
 
 
-def check_same_benchmark(section: str, reports: Sequence[Report]) -> None:
+def check_same_benchmark(section: str, reports: Sequence[Row]) -> None:
     """Raises ValueError where two reports of different suites or versions fill one column."""
-    first: dict[str, Report] = {}
+    first: dict[str, Row] = {}
     for report in reports:
-        for measure in filter(report.row.figures.__contains__, COLUMNS[section]):
+        for measure in filter(report.figures.__contains__, COLUMNS[section]):
             other = first.setdefault(measure, report)
             if other.benchmark != report.benchmark:
                 raise ValueError(
@@ -137,35 +130,34 @@ def check_same_benchmark(section: str, reports: Sequence[Report]) -> None:
                 )
 
 
-def merge_models(reports: Sequence[Report]) -> list[Row]:
+def merge_models(reports: Sequence[Row]) -> list[Row]:
     """A row for each model: reports of one model folder that measured different things are one row."""
-    rows: list[tuple[str | None, Row]] = []
+    rows: list[Row] = []
     for report in reports:
-        new = report.row
-        for model, row in rows:
-            if model == report.model and model is not None and not _measures(row) & _measures(new):
-                row.figures |= new.figures
-                row.notes += [note for note in new.notes if note not in row.notes]
-                break
+        own = [row for row in rows if row.model == report.model and report.model is not None]
+        row = next((row for row in own if not _measures(row) & _measures(report)), None)
+        if row is None:
+            rows.append(replace(report, figures=dict(report.figures), notes=list(report.notes)))
         else:
-            rows.append((report.model, Row(new.name, dict(new.figures), list(new.notes))))
-    return [row for _, row in rows]
+            row.figures |= report.figures
+            row.notes += [note for note in report.notes if note not in row.notes]
+    return rows
 
 
 def _measures(row: Row) -> set[str]:
     return {measure for columns in COLUMNS.values() for measure in columns} & row.figures.keys()
 
 
-def build(section: str, reports: Sequence[Report]) -> Table:
+def build(section: str, reports: Sequence[Row]) -> Table:
     """The table of a section: published rows, then ours.
 
     Raises:
         ValueError: the reports cannot stand in one table, or one has nothing to stand there.
     """
     check_same_benchmark(section, reports)
-    empty = [report for report in reports if not COLUMNS[section].keys() & report.row.figures.keys()]
+    empty = [report for report in reports if not COLUMNS[section].keys() & report.figures.keys()]
     if empty:
-        fits = [name for name, columns in COLUMNS.items() if columns.keys() & empty[0].row.figures.keys()]
+        fits = [name for name, columns in COLUMNS.items() if columns.keys() & empty[0].figures.keys()]
         advice = f"give --section {' or '.join(fits)}, or leave it out" if fits else "leave it out"
         raise ValueError(f"{empty[0].path} has no figure of the section {section}: {advice}")
     rows = [*published_rows(section), *merge_models(reports)]
