@@ -91,7 +91,7 @@ def test_wrong_settings_are_refused_before_training(small: Small, monkeypatch: p
         callback()
 
 
-def test_the_config_is_laid_over_a_FixedStage(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_config_is_laid_over_a_stage(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     for hook in ("on_fit_start", "on_train_start"):  # which would refuse this stage, as it makes no images
         monkeypatch.setattr(Fidelity, hook, lambda *_: None)
     monkeypatch.setattr(Fidelity, "scores", lambda *_: {})
