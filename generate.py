@@ -20,10 +20,10 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 from itertools import count
-from math import ceil, isnan, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.arguments import existing_file, existing_folder, new_image, prompt_text, whole_number
 from common.checks import check_text
 from common.errors import Parser, explain, user_errors
 from common.paths import typed_path, user_path
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from judges.self_judge import SelfJudge
     from models.unified import Illume
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained" / "playground"
@@ -46,10 +45,6 @@ TRAINED = (  # models that draw, see and answer: of equal age the first is taken
     Path("runs/playground/self_enhancement/model"),
 )
 COMPONENTS = ("encoder", "tokenizer", "detokenizer", "language", "text_tokenizer")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-CELL, GAP = 192, 6  # pixels: about the side that an image is shown at, and the white between two
-MAX_TRIES = 4  # drawings that --reflect makes of one image
-SEED_STRIDE = 1_000_003  # between the seeds of the tries behind one image
 EXAMPLES = {
     "draw": 'python generate.py draw "a green star" -n 9 --cfg 2 --temperature 1 --top-k 256 --out grid.png',
     "describe": "python generate.py describe star.png --detail",
@@ -58,7 +53,6 @@ EXAMPLES = {
     "edit": 'python generate.py edit star.png "make the star blue" --cfg 1.25 --out blue.png',
     "chat": "python generate.py chat --out drawings",
 }
-UNTRAINED = "this model does not assess what it sees (train it with self_enhancement.yaml)"
 CHAT_HELP = "/image PATH  talk about this image from now on     /new   about none     /quit  leave"
 TOKEN_LIMITS = {"ask": "answer", "describe": "describe", "assess": "assess", "chat": "chat"}  # by task
 
@@ -80,12 +74,9 @@ def load(options: argparse.Namespace) -> "Illume":
 
 def given_generation(options: argparse.Namespace) -> dict[str, Any]:
     """What the options lay over the model's own settings."""
-    given: dict[str, Any] = {}
-    if sampling := given_sampling(options).given:
-        given[options.task] = sampling
-    if limit := getattr(options, "max_new_tokens", None):
-        given["max_new_tokens"] = {TOKEN_LIMITS[options.task]: limit}
-    return given
+    sampling, limit = given_sampling(options).given, getattr(options, "max_new_tokens", None)
+    given: dict[str, Any] = {options.task: sampling} if sampling else {}
+    return given | ({"max_new_tokens": {TOKEN_LIMITS[options.task]: limit}} if limit else {})
 
 
 def newest_model() -> Path:
@@ -107,29 +98,11 @@ def read_image(path: Path) -> "Image.Image":
     return open_image(path, str(path))
 
 
-def grid(images: "list[Image.Image]") -> "Image.Image":
-    """Images of one size in a near-square grid, each enlarged pixel by pixel to about CELL."""
-    from PIL import Image
+def save(images: "list[Image.Image]", path: Path) -> None:
+    """Writes a grid of images, and prints where it is."""
+    from common.image_grid import make_grid, save_image
 
-    zoom = max(1, round(CELL / images[0].width))
-    width, height = (side * zoom + GAP for side in images[0].size)
-    columns = ceil(sqrt(len(images)))
-    rows = ceil(len(images) / columns)
-    sheet = Image.new("RGB", (columns * width - GAP, rows * height - GAP), "white")
-    for i, image in enumerate(images):
-        large = image.resize((width - GAP, height - GAP), Image.Resampling.NEAREST)
-        sheet.paste(large, (i % columns * width, i // columns * height))
-    return sheet
-
-
-def save(image: "Image.Image", path: Path) -> None:
-    """Writes an image whole or not at all, and prints where it is."""
-    from PIL import Image
-
-    from common.files import atomic
-
-    with atomic(path) as scratch:
-        image.save(scratch, format=Image.registered_extensions()[path.suffix.lower()])
+    save_image(make_grid(images), path)
     print(path, flush=True)
 
 
@@ -138,66 +111,16 @@ def draw(options: argparse.Namespace) -> None:
     if options.reflect and options.best_of > 1:
         raise ValueError("--best-of chooses among drawings, --reflect mends one: give one of the two")
     model, seeds = load(options), range(options.seed, options.seed + options.number)
+    from judges.self_refinement import draw_best, redraw_until_satisfied
+
     if options.reflect:
-        images = [reflect(model, options.prompt, seed) for seed in seeds]
+        images = [redraw_until_satisfied(model, options.prompt, seed, say) for seed in seeds]
     elif options.best_of > 1:
-        images = [best(model, options.prompt, seed, options.best_of) for seed in seeds]
+        images = [draw_best(model, options.prompt, seed, options.best_of, say) for seed in seeds]
     else:
         images = model.draw([options.prompt] * options.number, options.seed)
-    save(grid(images), options.out)
+    save(images, options.out)
     print(f"drawn with {model.generation.draw}", file=sys.stderr, flush=True)
-
-
-def self_judge(model: "Illume") -> "SelfJudge":
-    """The model as a judge of what it draws."""
-    from judges.self_judge import SelfJudge
-
-    judge = SelfJudge()
-    judge.set_model(model)
-    return judge
-
-
-def to_batch(model: "Illume", images: "list[Image.Image]") -> "Tensor":
-    """Images of one size as the model sees them: (B, 3, H, W) uint8."""
-    import torch
-
-    return torch.stack(model.prepare_images(images))
-
-
-def try_seeds(seed: int, number: int) -> list[int]:
-    """Seeds of the tries behind one image: those of no other image."""
-    return [seed + i * SEED_STRIDE for i in range(number)]
-
-
-def best(model: "Illume", prompt: str, seed: int, number: int) -> "Image.Image":
-    """Of several drawings the one that the model itself is most sure of."""
-    images, prompts = model.draw([prompt] * number, try_seeds(seed, number)), [prompt] * number
-    opinions = self_judge(model).assess_with_confidence(prompts, to_batch(model, images))
-    sure = [0.0 if isnan(confidence) else confidence for _, confidence in opinions]
-    if not any(sure):
-        raise ValueError(f"{UNTRAINED}: --best-of needs its assessments")
-    first = max(range(number), key=sure.__getitem__)
-    say(f"seed {seed}: took try {first + 1} of {number}, sure by {', '.join(f'{p:.2f}' for p in sure)}")
-    return images[first]
-
-
-def reflect(model: "Illume", prompt: str, seed: int) -> "Image.Image":
-    """Draws, assesses, and draws again while the model is not satisfied; prints why. Returns the last drawing."""
-    from judges.assessment import Assessment, to_text
-    from models.image_input import to_pil
-
-    judge, seeds = self_judge(model), try_seeds(seed, MAX_TRIES)
-    images = model.draw_batch([prompt], seeds[:1])
-    for number in range(1, MAX_TRIES + 1):
-        (opinion,) = judge.assess([prompt], images)
-        if not isinstance(opinion, Assessment):
-            raise ValueError(f"{UNTRAINED}: --reflect needs its assessments")
-        text = to_text(opinion)
-        say(f"seed {seed}, try {number}: {text}")
-        if opinion.overall or number == MAX_TRIES:
-            break
-        images = model.redraw_batch(images, [prompt], [text], [seeds[number]])
-    return to_pil(images[0])
 
 
 def say(text: str) -> None:
@@ -221,10 +144,10 @@ def assess(options: argparse.Namespace) -> None:
     """An image and a prompt to the model's assessment of how well it shows that."""
     image, model = read_image(options.image), load(options)
     from judges.assessment import Assessment
+    from judges.self_refinement import UNTRAINED, make_self_judge, to_batch
 
-    ((opinion, confidence),) = self_judge(model).assess_with_confidence(
-        [options.prompt], to_batch(model, [image])
-    )
+    judge, images = make_self_judge(model), to_batch(model, [image])
+    ((opinion, confidence),) = judge.assess_with_confidence([options.prompt], images)
     if not isinstance(opinion, Assessment):
         raise ValueError(f"{UNTRAINED}: {opinion.reason}")
     say(f"seen      {opinion.rationale}")
@@ -237,7 +160,7 @@ def assess(options: argparse.Namespace) -> None:
 def edit(options: argparse.Namespace) -> None:
     """An image and an instruction to the edited image."""
     image, model = read_image(options.image), load(options)
-    save(grid([model.edit(image, options.instruction, options.seed)]), options.out)
+    save([model.edit(image, options.instruction, options.seed)], options.out)
     print(f"edited with {model.generation.edit}", file=sys.stderr, flush=True)
 
 
@@ -295,60 +218,12 @@ def show(parts: "Iterable[str | Tensor]", folder: Path) -> None:
             if isinstance(last, str):
                 print()
             names = (folder / f"drawn-{number:03d}.png" for number in count(1))
-            save(grid([to_pil(part)]), next(path for path in names if not path.exists()))
+            save([to_pil(part)], next(path for path in names if not path.exists()))
         last = part
     if last is None:
         say("")
     elif isinstance(last, str):
         print()
-
-
-def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """An option's type: a whole number from `low` to `high`."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} to {high}")
-        return value
-
-    return convert
-
-
-def text(value: str) -> str:
-    """An argument's type: text that is not empty."""
-    try:
-        return check_text(value, "it")
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def image_file(value: str) -> Path:
-    """An argument's type: a file that is there."""
-    path = user_path(value)
-    if not path.is_file():
-        raise argparse.ArgumentTypeError(f"{path} is not {'a file' if path.exists() else 'there'}")
-    return path
-
-
-def folder(value: str) -> Path:
-    """An option's type: a folder that is there."""
-    path = user_path(value)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"the folder {value} is not there: make it first")
-    return path
-
-
-def new_image(value: str) -> Path:
-    """An option's type: where an image can be written."""
-    path = user_path(value)
-    folder(str(path.parent))
-    if path.suffix.lower() not in SUFFIXES or path.is_dir():
-        raise argparse.ArgumentTypeError(f"{value} is not the name of an image (*{', *'.join(SUFFIXES)})")
-    return path
 
 
 SHOW_DEFAULT = "default: %(default)s"
@@ -368,30 +243,18 @@ def add_task(
     )
     task.set_defaults(run=run)
     for argument in arguments:
-        task.add_argument(argument, type=image_file if argument == "image" else text)
-    task.add_argument(
-        "--model",
-        type=user_path,
-        metavar="DIR",
-        help="model folder (default: the newest in runs/, else the one that came along)",
-    )
+        task.add_argument(argument, type=existing_file if argument == "image" else prompt_text)
+    model = "model folder (default: the newest in runs/, else the one that came along)"
+    task.add_argument("--model", type=user_path, metavar="DIR", help=model)
     task.add_argument("--device", choices=DEVICES, default="cpu", help=SHOW_DEFAULT)
     if draws:
-        group = task.add_argument_group(
-            "how images are drawn (by default as the model folder's illume.json says)"
-        )
-        seed = whole_number(0, 2**62)
-        group.add_argument(
-            "--seed", type=seed, default=0, metavar="N", help=f"of the first image ({SHOW_DEFAULT})"
-        )
+        group = task.add_argument_group("how images are drawn (by default as the folder's illume.json says)")
+        seed, about = whole_number(0, 2**62), f"of the first image ({SHOW_DEFAULT})"
+        group.add_argument("--seed", type=seed, default=0, metavar="N", help=about)
         add_sampling(group, draws)
     if name in TOKEN_LIMITS:
-        task.add_argument(
-            "--max-new-tokens",
-            type=whole_number(1, TOKEN_LIMIT),
-            metavar="N",
-            help="the most tokens of a text (default: the model folder's)",
-        )
+        limit, about = whole_number(1, TOKEN_LIMIT), "the most tokens of a text (default: the model folder's)"
+        task.add_argument("--max-new-tokens", type=limit, metavar="N", help=about)
     return task
 
 
@@ -416,7 +279,7 @@ def build_parser() -> Parser:
     task = add_task(tasks, edit, "image", "instruction", draws="the edit")
     task.add_argument("--out", type=new_image, default="edited.png", help=SHOW_DEFAULT)
     task = add_task(tasks, chat, draws="drawings")
-    task.add_argument("--out", type=folder, default=".", metavar="DIR", help="where drawn images go")
+    task.add_argument("--out", type=existing_folder, default=".", metavar="DIR", help="where drawn images go")
     return parser
 
 

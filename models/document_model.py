@@ -77,11 +77,14 @@ class DocumentModel(nn.Module):
     @property
     def image_input(self) -> ImageInput:
         """How an image is prepared to be seen: the one way of every command and callback."""
+        slicing = None if self.language is None else self.language.slicing
+        return ImageInput(self._seeing_encoder.image_size, None if slicing is None else slicing.max_side)
+
+    @property
+    def _seeing_encoder(self) -> Encoder:
         if self.understanding_encoder is None:
             self.require("encoder", does="seeing images")
-        slicing = None if self.language is None else self.language.slicing
-        size = (self.understanding_encoder or self.encoder).image_size
-        return ImageInput(size, None if slicing is None else slicing.max_side)
+        return self.understanding_encoder or self.encoder
 
     @property
     def code_input(self) -> ImageInput:
@@ -123,9 +126,7 @@ class DocumentModel(nn.Module):
 
     def see(self, images: Tensor) -> Tensor:
         """Features for the language model to see: (B, 3, H, W) uint8 -> (B, N, D), with gradients in training."""
-        if self.understanding_encoder is None:
-            self.require("encoder", does="seeing images")
-        encoder, images = self.understanding_encoder or self.encoder, images.to(self.device)
+        encoder, images = self._seeing_encoder, images.to(self.device)
         if torch.is_grad_enabled() and any(p.requires_grad for p in encoder.parameters()):
             return encoder(images)  # in the trainer's precision
         return frozen_features(encoder, images)
@@ -226,7 +227,7 @@ class DocumentModel(nn.Module):
         encoded = []
         for own in segments:
             known = iter(own.features)
-            found = [next(known) if im is None else features[id(im)] for im in own.see_images]
+            found = [next(known).to(self.device) if im is None else features[id(im)] for im in own.see_images]
             encoded.append(replace(own, see_images=[None] * len(found), features=found))
         return encoded
 

@@ -14,7 +14,9 @@ from PIL import Image
 
 import demo
 import generate
+from common.image_grid import CELL, GAP
 from judges.assessment import DIMENSIONS, Assessment, Verdict, to_text
+from judges.self_refinement import MAX_TRIES, try_seeds
 from models.detokenizer.diffusion import DiffusionDetokenizer
 from models.generation import SamplingConfig
 from models.language.text_tokenizer import train_text_tokenizer
@@ -68,14 +70,14 @@ def error_of(capsys: pytest.CaptureFixture, *argv: str) -> str:
     return err
 
 
-def test_draw_is_fixed_by_its_seed_whatever_is_beside_it(model: Path, capsys: pytest.CaptureFixture) -> None:
+def test_an_image_depends_on_its_seed_not_its_neighbours(model: Path, capsys: pytest.CaptureFixture) -> None:
     generate.main(
         ["draw", "two red circles", "-n", "3", "--seed", "4", "--model", str(model), "--out", "three.png"]
     )
     generate.main(["draw", "two red circles", "--seed", "5", "--model", str(model), "--out", "one.png"])
     assert capsys.readouterr().out.split() == ["three.png", "one.png"]
     three, one = pixels("three.png"), pixels("one.png")
-    cell, step = generate.CELL, generate.CELL + generate.GAP
+    cell, step = CELL, CELL + GAP
     assert three.shape == (cell + step, cell + step, 3) and one.shape == (cell, cell, 3)
     assert np.abs(three[:cell, step:] - one).max() <= 2  # another batch adds in another order
     assert np.abs(three[:cell, :cell] - one).max() > 2
@@ -88,7 +90,7 @@ def test_describe_ask_and_edit(model: Path, capsys: pytest.CaptureFixture) -> No
     generate.main(["ask", "wide.webp", "what ?", "--model", str(model)])
     generate.main(["edit", "wide.webp", "make it blue", "--model", str(model), "--out", "edited.jpg"])
     assert capsys.readouterr().out.splitlines()[-1] == "edited.jpg"
-    assert Image.open("edited.jpg").size == (generate.CELL, generate.CELL)
+    assert Image.open("edited.jpg").size == (CELL, CELL)
     assert sorted(path.name for path in Path().iterdir()) == ["edited.jpg", "wide.webp"]
 
 
@@ -111,7 +113,7 @@ def test_chat_from_a_pipe(
     assert Path("drawn-001.png").read_bytes() == b"mine" and Image.open("drawn-004.png").size == (192, 192)
 
 
-def test_chat_speaks_and_stops_at_a_bad_line(model: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_chat_stops_at_a_bad_line(model: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n"))
     generate.main(["chat", "--model", str(model)])
     monkeypatch.setattr(sys, "stdin", io.StringIO("/image absent.png\n"))
@@ -151,7 +153,7 @@ def test_cuda_where_there_is_none(model: Path, capsys: pytest.CaptureFixture) ->
     assert "no CUDA device" in error_of(capsys, "draw", "a", "--device", "cuda", "--model", str(model))
 
 
-def test_a_model_that_lacks_a_part(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_model_that_lacks_a_component(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     Illume(VisionEncoder()).save_pretrained(str(tmp_path / "part"))
     assert "this model has no language and no text_tokenizer" in error_of(
         capsys, "describe", "wide.webp", "--model", "part"
@@ -171,7 +173,7 @@ def test_newest_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert generate.newest_model() == generate.PRETRAINED
 
 
-def test_the_last_stage_of_every_chain_is_looked_for() -> None:
+def test_the_last_stage_of_every_chain_is_found() -> None:
     """`make reference` ends with edits, which comes after stage 3."""
     for scale in demo.SCALES.values():
         last = [stage for _, stage in demo.chain(scale)][demo.STAGES.index("stage3") :]
@@ -209,16 +211,16 @@ def taught(monkeypatch: pytest.MonkeyPatch, content_at: int, sure: list[float]) 
     return looks
 
 
-def test_best_of_takes_the_one_it_is_most_sure_of(model, monkeypatch, capsys):
+def test_best_of_takes_the_most_confident_drawing(model, monkeypatch, capsys):
     taught(monkeypatch, 1, [0.2, 0.9, 0.4])
     generate.main(["draw", "two red circles", "--model", str(model), "--best-of", "3", "--out", "a.png"])
     assert "took try 2 of 3, sure by 0.20, 0.90, 0.40" in capsys.readouterr().out
-    seed = str(generate.try_seeds(0, 2)[1])
+    seed = str(try_seeds(0, 2)[1])
     generate.main(["draw", "two red circles", "--model", str(model), "--seed", seed, "--out", "b.png"])
     assert np.abs(pixels("a.png") - pixels("b.png")).max() <= 2  # a batch rounds otherwise than one image
 
 
-def test_reflect_draws_again_until_it_is_content(model, monkeypatch, capsys):
+def test_reflect_redraws_until_satisfied(model, monkeypatch, capsys):
     looks = taught(monkeypatch, 3, [])
     generate.main(["draw", "a star", "--model", str(model), "--reflect", "--out", "a.png"])
     lines = [line for line in capsys.readouterr().out.splitlines() if "try" in line]
@@ -226,7 +228,7 @@ def test_reflect_draws_again_until_it_is_content(model, monkeypatch, capsys):
     assert "a star is missing" in lines[0] and "overall : yes" in lines[2]
     looks = taught(monkeypatch, 99, [])
     generate.main(["draw", "a star", "--model", str(model), "--reflect", "--out", "a.png"])
-    assert len(looks) == generate.MAX_TRIES
+    assert len(looks) == MAX_TRIES
 
 
 def test_assess_prints_every_verdict(model, monkeypatch, capsys):
@@ -239,11 +241,11 @@ def test_assess_prints_every_verdict(model, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "words", [["assess", "wide.webp", "a star"], ["draw", "x", "--best-of", "2"], ["draw", "x", "--reflect"]]
 )
-def test_a_model_that_was_not_taught_to_assess_says_so(model, words, capsys):
+def test_a_model_without_assessment_training_is_refused(model, words, capsys):
     assert "does not assess" in error_of(capsys, *words, "--model", str(model))
 
 
-def test_choosing_and_mending_are_not_done_at_once(model, capsys):
+def test_best_of_and_reflect_exclude_each_other(model, capsys):
     words = ["draw", "x", "--reflect", "--best-of", "2", "--model", str(model)]
     assert "one of the two" in error_of(capsys, *words)
 
@@ -251,19 +253,19 @@ def test_choosing_and_mending_are_not_done_at_once(model, capsys):
 @pytest.mark.parametrize(
     "words", ["what shape ?\nA. circle\nB. star", "a\tb", "می\u200cخواهم", "a\u00a0b", "全\u3000角"]
 )
-def test_any_printable_words_are_taken(words: str, model: Path) -> None:
+def test_any_printable_text_is_accepted(words: str, model: Path) -> None:
     generate.main(["ask", "wide.webp", words, "--model", str(model)])
     generate.main(["draw", words, "--model", str(model), "--out", "d.png"])
     generate.main(["edit", "wide.webp", words, "--model", str(model), "--out", "e.png"])
 
 
-def test_words_that_cannot_be_are_refused_by_name(model: Path, capsys: pytest.CaptureFixture) -> None:
+def test_unprintable_text_is_refused(model: Path, capsys: pytest.CaptureFixture) -> None:
     of = ("--model", str(model))
     assert "it holds U+001B (escape)" in error_of(capsys, "draw", "a\x1b[2J", *of)
     assert "half of a surrogate pair" in error_of(capsys, "ask", "wide.webp", "a\udcff", *of)
 
 
-def test_a12_options_are_laid_over_the_folders_settings(
+def test_options_are_laid_over_the_folders_settings(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     used: list = []

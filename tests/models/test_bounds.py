@@ -25,7 +25,7 @@ def places(value: Any, path: tuple = ()) -> Iterator[tuple]:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_every_setting_of_every_config_loads_or_is_one_line(folder: Path, component: str) -> None:
+def test_hostile_configs_load_or_are_refused_in_one_line(folder: Path, component: str) -> None:
     path = folder / component / "config.json"
     config, refused = json.loads(path.read_text()), 0
     for number, place in enumerate(places(config)):
@@ -44,7 +44,7 @@ def test_every_setting_of_every_config_loads_or_is_one_line(folder: Path, compon
     assert refused > 20
 
 
-def test_a_thousand_million_layers_are_named_by_their_key(folder: Path) -> None:
+def test_absurd_depths_are_refused_by_key(folder: Path) -> None:
     path = folder / "language" / "config.json"
     config = json.loads(path.read_text())
     for layers, told in ((10**9, "1000000000"), (10**6, "1000000")):
@@ -88,7 +88,7 @@ LIES: dict[str, Callable[[Path], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", LIES)
-def test_weights_whose_header_lies_are_one_line(folder: Path, kind: str) -> None:
+def test_hostile_weight_headers_are_refused(folder: Path, kind: str) -> None:
     path = folder / "language" / "model.safetensors"
     path.write_bytes(LIES[kind](path))
     line = refusal(folder)

@@ -39,7 +39,7 @@ def test_a_causal_lm_gives_the_same_logits(illume, folder):
     assert model.config.eos_token_id == illume.language.vocabulary.special("end")
 
 
-def test_its_tokenizer_spells_what_the_model_reads(illume, folder):
+def test_exported_tokenizer_gives_the_models_ids(illume, folder):
     tokenizer = AutoTokenizer.from_pretrained(run(folder, "--language"))
     vocabulary = illume.language.vocabulary
     ids = tokenizer.apply_chat_template(TURNS, add_generation_prompt=True, return_dict=False)
@@ -53,7 +53,7 @@ def test_its_tokenizer_spells_what_the_model_reads(illume, folder):
     assert max(hostile) < vocabulary.text_size
 
 
-def test_it_writes_the_codes_that_the_whole_model_writes(illume, folder):
+def test_exported_model_draws_the_same_codes(illume, folder):
     illume.language.position_embedding.data.zero_()  # which a causal LM has no place for
     illume.save_pretrained(str(folder))
     model = AutoModelForCausalLM.from_pretrained(run(folder, "--language"))
@@ -97,7 +97,7 @@ def trained_with(kind, folder):
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_an_export_asks_stops_and_writes_as_it_was_trained(kind, tmp_path):
+def test_exported_chat_template_and_stop_match_training(kind, tmp_path):
     model = trained_with(kind, tmp_path / "llm")
     language, vocabulary = model.language, model.language.vocabulary
     with torch.no_grad():
@@ -135,7 +135,7 @@ def test_an_export_asks_stops_and_writes_as_it_was_trained(kind, tmp_path):
     assert theirs == ours and len(set(ours)) > 2
 
 
-def test_an_export_of_ids_with_a_gap_keeps_them(tmp_path):
+def test_exported_tokenizer_keeps_ids_with_gaps(tmp_path):
     publish_gap(tmp_path / "llm")
     language, words = PretrainedLanguage(str(tmp_path / "llm"), **SIZES, turns="own").load()
     model, vocabulary = Illume(language=language, text_tokenizer=words), language.vocabulary

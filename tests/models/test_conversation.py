@@ -11,7 +11,7 @@ from tests.fixtures import make_tiny_illume
 from tests.models.test_generation import asked
 
 
-def test_a12_chat_takes_its_settings_and_an_edit_s_null_where_an_image_is_seen(
+def test_chat_samples_and_guides_as_its_settings_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = make_tiny_illume()

@@ -8,7 +8,7 @@ import torch
 from models.device import check_device
 
 
-def test_what_is_there() -> None:
+def test_cpu() -> None:
     check_device("cpu")
 
 

@@ -50,7 +50,7 @@ def trained(kind, rank=None):
 
 
 @pytest.mark.parametrize("kind", ["ema", "plain", "simvq"])
-def test_two_ranks_learn_the_codebook_that_one_process_learns_of_the_joint_batch(kind):
+def test_codebooks_of_two_ranks_equal_those_of_one(kind):
     alone = trained(kind)
     told = forked(joined(lambda rank: trained(kind, rank)), RANKS)
     assert alone["quantizer.usage"].ne(1).any()
@@ -59,7 +59,7 @@ def test_two_ranks_learn_the_codebook_that_one_process_learns_of_the_joint_batch
         assert torch.allclose(told[0][name], tensor, atol=2e-5), name
 
 
-def test_rows_of_a_birth_are_the_joint_batchs_and_the_same_on_every_rank():
+def test_sampled_rows_are_equal_on_every_rank():
     def chosen(rank):
         torch.manual_seed(rank)
         rows = (
@@ -72,7 +72,7 @@ def test_rows_of_a_birth_are_the_joint_batchs_and_the_same_on_every_rank():
     assert set(first.flatten().tolist()) == {0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 13.0, 14.0}
 
 
-def test_batch_norms_take_their_statistics_of_all_ranks():
+def test_batch_norm_statistics_are_of_all_ranks():
     torch.manual_seed(0)
     encoder = perturb(VisionEncoder(16, 16, 1, 2)).train()
     assert any(isinstance(module, SyncBatchNorm2d) for module in encoder.modules())

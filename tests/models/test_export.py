@@ -12,7 +12,7 @@ def refused(capsys, *words):
     return capsys.readouterr().err
 
 
-def test_what_cannot_be_exported_is_said(illume, folder, tmp_path, capsys):
+def test_impossible_exports_are_refused(illume, folder, tmp_path, capsys):
     assert "is not a model folder" in refused(capsys, "--model", tmp_path, "--out", tmp_path / "a")
     assert "is there already" in refused(capsys, "--model", folder, "--out", folder)
     absent = ("--model", folder, "--out", tmp_path / "a", "--report", tmp_path / "no.json")

@@ -33,7 +33,7 @@ def words(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("how", "code"), [(KILL, -9), (NO_ROOM, 2)], ids=["killed", "full disk"])
-def test_an_export_that_was_cut_off_goes_on_with_the_same_command(folder: Path, how: str, code: int) -> None:
+def test_an_interrupted_export_can_be_repeated(folder: Path, how: str, code: int) -> None:
     program = FULL.format(at="tokenizer", how=how)
     cut = subprocess.run([sys.executable, "-c", program, *words(folder)], capture_output=True, text=True)
     assert cut.returncode == code and not (folder.parent / "out").exists()
@@ -45,7 +45,7 @@ def test_an_export_that_was_cut_off_goes_on_with_the_same_command(folder: Path, 
     assert json.loads((folder.parent / "out" / "illume.json").read_text())["fingerprints"] == again
 
 
-def test_two_exports_to_one_folder_and_the_second_is_refused(folder: Path, capsys) -> None:
+def test_a_second_export_to_a_locked_folder_is_refused(folder: Path, capsys) -> None:
     lock = FolderLock(folder.parent / "out")
     try:
         with pytest.raises(SystemExit) as stop:
@@ -57,7 +57,7 @@ def test_two_exports_to_one_folder_and_the_second_is_refused(folder: Path, capsy
     assert f"out is being written by process {os.getpid()}" in said and "name another folder" in said
 
 
-def test_an_export_that_came_between_is_not_written_over(folder: Path, monkeypatch, capsys) -> None:
+def test_a_concurrent_export_is_not_overwritten(folder: Path, monkeypatch, capsys) -> None:
     """On a file system without locks, the last rename still replaces nothing."""
     write = export._write
 
@@ -74,7 +74,7 @@ def test_an_export_that_came_between_is_not_written_over(folder: Path, monkeypat
     assert [path.name for path in (folder.parent / "out").iterdir()] == ["theirs"]
 
 
-def test_whoever_reads_the_readme_reads_the_weights(folder: Path) -> None:
+def test_weights_have_the_permissions_of_the_readme(folder: Path) -> None:
     before = os.umask(0o022)
     try:
         export.main(words(folder))

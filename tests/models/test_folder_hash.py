@@ -12,7 +12,7 @@ from models.unified import Illume
 from tests.models.test_weights import COMPONENTS, another
 
 
-def test_a_folder_that_is_replaced_while_it_is_read_is_read_again(
+def test_a_folder_replaced_while_read_is_read_again(
     illume: Illume, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import models.model_folder as module
@@ -35,7 +35,7 @@ def test_a_folder_that_is_replaced_while_it_is_read_is_read_again(
     assert loaded == ["encoder", *COMPONENTS]
 
 
-def test_the_hash_of_a_folder_follows_links(illume: Illume, folder: Path, tmp_path: Path) -> None:
+def test_folder_hash_follows_links(illume: Illume, folder: Path, tmp_path: Path) -> None:
     """Two models that share components by links, in all but the language model, are two."""
     other, plain = another(illume, tmp_path / "other"), folder_hash(folder)
     linked = tmp_path / "linked"

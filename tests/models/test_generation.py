@@ -31,9 +31,7 @@ def asked(model: Illume, monkeypatch: pytest.MonkeyPatch) -> list[SamplingConfig
     return seen
 
 
-def test_a12_a_model_draws_and_edits_as_its_folder_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_draws_and_edits_as_its_folder_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_tiny_illume()
     model.generation = model.generation.override(OWN)
     model.save_pretrained(str(tmp_path / "model"))
@@ -51,7 +49,7 @@ def test_a12_a_model_draws_and_edits_as_its_folder_says(
     assert seen == [SamplingConfig(*settings) for settings in used]
 
 
-def test_a12_a_folder_without_settings_is_the_playgrounds(tmp_path: Path) -> None:
+def test_a_folder_without_settings_is_the_playgrounds(tmp_path: Path) -> None:
     make_tiny_illume().save_pretrained(str(tmp_path))
     top = json.loads((tmp_path / "illume.json").read_text())
     del top["generation"], top["prompts"]
@@ -62,12 +60,12 @@ def test_a12_a_folder_without_settings_is_the_playgrounds(tmp_path: Path) -> Non
     assert PLAYGROUND.edit == SamplingConfig(1.0, 0.3, 0, 1.0)
 
 
-def test_a12_the_shipped_folder_states_its_settings() -> None:
+def test_the_shipped_folder_states_its_settings() -> None:
     top = json.loads((ROOT / "pretrained/playground/illume.json").read_text())
     assert top["generation"] == PLAYGROUND.to_dict() and top["prompts"] == Prompts().to_dict()
 
 
-def test_a12_a15_the_paper_s_recipes_take_illume_plus() -> None:
+def test_paper_configs_use_illume_plus_settings() -> None:
     said = yaml.safe_load((ROOT / "configs/illume_7b/stage1.yaml").read_text())["model"]["init_args"]
     made = PLAYGROUND.override(said["generation"])
     assert made.draw == SamplingConfig(2.0, 1.0, 2048, 1.0) and made.edit == SamplingConfig(
@@ -92,7 +90,7 @@ def test_a12_a15_the_paper_s_recipes_take_illume_plus() -> None:
         ({"max_new_tokens": {"chat": 0}}, "here.max_new_tokens.chat 0 is out of range"),
     ],
 )
-def test_a12_what_makes_no_sense_is_one_line_with_its_key(given: dict[str, Any], says: str) -> None:
+def test_bad_settings_are_refused_by_key(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)) as told:
         Generation().override(given, "here")
     assert "\n" not in str(told.value)
@@ -107,12 +105,12 @@ def test_a12_what_makes_no_sense_is_one_line_with_its_key(given: dict[str, Any],
         ({"top_p": 0.0}, "top_p 0.0 is out of range"),
     ],
 )
-def test_a12_drawing_checks_what_it_is_given(given: dict[str, Any], says: str) -> None:
+def test_drawing_checks_its_sampling(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         make_tiny_illume().draw_batch(["red", "blue"], [0, 1], SamplingConfig(**given))
 
 
-def test_a12_a_wrong_setting_of_a_folder_names_the_file(tmp_path: Path) -> None:
+def test_a_wrong_setting_of_a_folder_names_the_file(tmp_path: Path) -> None:
     make_tiny_illume().save_pretrained(str(tmp_path))
     top = json.loads((tmp_path / "illume.json").read_text())
     top["generation"]["draw"]["top_p"] = 3
@@ -121,7 +119,7 @@ def test_a12_a_wrong_setting_of_a_folder_names_the_file(tmp_path: Path) -> None:
         Illume.from_pretrained(str(tmp_path))
 
 
-def test_a_run_in_place_of_its_model_folder_is_told_where_that_is(tmp_path: Path) -> None:
+def test_a_run_folder_is_refused_with_a_hint_at_its_model(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "illume.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match="it is a run, and its model folder is .*model"):

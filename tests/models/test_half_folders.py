@@ -67,7 +67,7 @@ def test_a_folder_in_half_precision_is_exported(folder: Path, part: str) -> None
     assert {p.dtype for p in causal.parameters()} == {torch.bfloat16}
 
 
-def test_what_overflows_in_single_precision_is_told(folder: Path) -> None:
+def test_overflow_in_single_precision_is_refused(folder: Path) -> None:
     path = folder / "encoder" / "model.safetensors"
     tensors = {n: t.double() if t.is_floating_point() else t for n, t in load_file(path).items()}
     tensors["positions"] *= 1e60

@@ -64,7 +64,7 @@ def asked(model: Illume, picture: Image.Image, fit: str) -> None:
 
 
 @pytest.mark.parametrize("slicing", [None, {"max_slices": 9, "size": 56}])
-def test_all_show_a_model_the_same_pictures(slicing: dict | None, shown: list[Tensor], tmp_path: Path):
+def test_every_caller_prepares_images_alike(slicing: dict | None, shown: list[Tensor], tmp_path: Path):
     """As training decodes them: the slices of the whole page, or the square at the understanding encoder's size."""
     model = make_seer(slicing)
     longest = None if slicing is None else 9 * 56
@@ -78,7 +78,7 @@ def test_all_show_a_model_the_same_pictures(slicing: dict | None, shown: list[Te
     assert torch.equal(torch.stack(shown), torch.stack([*trained, *trained]))
 
 
-def test_an_image_to_be_edited_is_seen_at_the_understanding_encoders_size():
+def test_edited_images_have_the_understanding_encoders_size():
     """Not at the tokenizer's and then enlarged; whole, as the benchmark's measures look at all of it."""
     model = make_seer({"max_slices": 9, "size": 56})
     model.edit_batch = lambda images, instructions, seeds, sampling: images
@@ -91,7 +91,7 @@ def test_an_image_to_be_edited_is_seen_at_the_understanding_encoders_size():
     assert torch.equal(segment.see_images[0], given)
 
 
-def test_drawn_and_read_pictures_of_other_sizes_are_seen_together(shown: list[Tensor]):
+def test_images_of_several_sizes_are_seen_together(shown: list[Tensor]):
     """A conversation about a drawing of 128 pixels beside a photo of 56 was torch.stack's error."""
     model = make_seer(None)
     drawn, photo = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8)

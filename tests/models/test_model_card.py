@@ -14,7 +14,7 @@ def run(folder, *words):
     return out
 
 
-def test_a_whole_model_is_read_back_and_says_what_it_is(illume, folder, tmp_path):
+def test_the_readme_describes_an_exported_model(illume, folder, tmp_path):
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"geneval/overall": 0.61, "seed": 0, "seconds/evals": 3, "suite": "x"}))
     out = run(folder, "--report", str(report))

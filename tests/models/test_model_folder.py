@@ -31,13 +31,13 @@ TOPS = {
 
 
 @pytest.mark.parametrize("kind", TOPS)
-def test_an_illume_json_of_another_shape_is_one_line(folder: Path, kind: str) -> None:
+def test_a_broken_manifest_is_refused(folder: Path, kind: str) -> None:
     (folder / "illume.json").write_bytes(TOPS[kind])
     assert "illume.json" in refusal(folder)
 
 
 @pytest.mark.parametrize("content", [b"[1]", b'"x"', b"null", b"[" * 1_000_000, b"\xff\xfe\xfa", b"{}"])
-def test_a_config_of_another_shape_is_one_line(folder: Path, content: bytes) -> None:
+def test_a_broken_config_is_refused(folder: Path, content: bytes) -> None:
     (folder / "language" / "config.json").write_bytes(content)
     assert "language/config.json" in refusal(folder)
 
@@ -50,7 +50,7 @@ def pipe(path: Path) -> None:
     "make", [pipe, Path.mkdir, lambda p: p.symlink_to(p.name), lambda p: p.symlink_to("/dev/zero")]
 )
 @pytest.mark.parametrize("name", ["illume.json", "language/config.json", "language/model.safetensors"])
-def test_what_is_no_file_is_one_line(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+def test_special_files_are_refused(folder: Path, name: str, make: Callable[[Path], None]) -> None:
     (folder / name).unlink()
     make(folder / name)
     assert name.rpartition("/")[2] in refusal(folder)
@@ -81,7 +81,7 @@ def test_save_and_load_give_the_same_drawings(illume, images, tmp_path):
     assert folder_hash(tmp_path / "model") == folder_hash(tmp_path / "twice")
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a model folder"):
         Illume.from_pretrained(str(tmp_path))
 

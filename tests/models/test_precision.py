@@ -114,7 +114,7 @@ def test_codes_and_frozen_features_are_the_same_in_every_precision(kind, surroun
     assert features.dtype == rebuilt.dtype == torch.float32
 
 
-def test_products_are_made_otherwise_around_them(scenes):
+def test_surrounding_precision_changes_other_products(scenes):
     """Else the test above would show nothing: the same networks called as they stand do differ."""
     model = semantic()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -126,7 +126,7 @@ def test_products_are_made_otherwise_around_them(scenes):
         assert torch.get_float32_matmul_precision() == outside
 
 
-def test_an_encoder_says_in_its_folder_in_which_dtype_it_computes(tmp_path, scenes):
+def test_compute_dtype_is_kept_in_the_folder(tmp_path, scenes):
     model = published("bfloat16")
     plain = published()
     assert not torch.equal(model.features(scenes), plain.features(scenes))
@@ -139,7 +139,7 @@ def test_an_encoder_says_in_its_folder_in_which_dtype_it_computes(tmp_path, scen
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
-def test_the_tokenizers_stage_counts_the_codes_that_inference_makes(precision, scenes):
+def test_training_counts_the_codes_of_inference(precision, scenes):
     model = semantic()
     module = TokenizerModule("nowhere")
     module.model, module.is_configured = Illume(model.encoder.requires_grad_(False), model.tokenizer), True
@@ -154,7 +154,7 @@ def test_the_tokenizers_stage_counts_the_codes_that_inference_makes(precision, s
 
 
 @pytest.mark.parametrize("surrounding", ["bf16-mixed", "16-mixed"])
-def test_a_learning_codebook_compares_in_single_precision(surrounding, scenes):
+def test_training_computes_distances_in_single_precision(surrounding, scenes):
     features = semantic().features(scenes)
     told = []
     for around in (nullcontext(), SURROUNDINGS[surrounding](torch.nn.Identity())[1]):
@@ -167,7 +167,7 @@ def test_a_learning_codebook_compares_in_single_precision(surrounding, scenes):
 
 
 @pytest.mark.parametrize("surrounding", ["bf16-mixed", "16-mixed", "bf16-true"])
-def test_the_detokenizer_learns_from_the_features_that_inference_decodes(surrounding, scenes):
+def test_detokenizer_training_uses_the_features_of_inference(surrounding, scenes):
     module = DetokenizerModule("nowhere")
     model = semantic()
     module.model = Illume(model.encoder, model.tokenizer)
@@ -178,7 +178,7 @@ def test_the_detokenizer_learns_from_the_features_that_inference_decodes(surroun
 
 
 @pytest.mark.parametrize("surrounding", ["bf16-mixed", "16-mixed", "bf16-true"])
-def test_training_aims_at_the_codes_and_features_of_inference(surrounding, scenes):
+def test_training_targets_are_the_codes_of_inference(surrounding, scenes):
     model = make_tiny_illume().requires_grad_(False)
     documents = [describe_document(scenes[0], "red"), draw_document("a red circle", scenes[1])]
     segments = [model.sequencer.segment(document) for document in documents]

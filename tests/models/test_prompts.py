@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAKERS = {f"{name}_document" for name in ("draw", "edit", "reconstruct", "describe", "assess", "redraw")}
 
 
-def test_a15_a_folder_holds_its_prompts(tmp_path: Path) -> None:
+def test_a_folder_holds_its_prompts(tmp_path: Path) -> None:
     model = make_tiny_illume()
     model.prompts = ILLUME_PLUS
     model.save_pretrained(str(tmp_path))
@@ -42,7 +42,7 @@ def test_a15_a_folder_holds_its_prompts(tmp_path: Path) -> None:
         ("edit", EDIT, 1.0, "reconstruct"),
     ],
 )
-def test_a15_training_asks_in_the_models_words(
+def test_training_uses_the_models_prompts(
     template: str, sample: dict[str, Any], drop: float, name: str
 ) -> None:
     model = make_tiny_illume()
@@ -55,7 +55,7 @@ def test_a15_training_asks_in_the_models_words(
     assert any(segment.ids[i : i + len(asked)] == asked for i in range(len(segment)))
 
 
-def test_a15_inference_and_null_prompts_are_the_models_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inference_and_null_prompts_are_the_models_own(monkeypatch: pytest.MonkeyPatch) -> None:
     model, image = make_tiny_illume(), torch.zeros(1, 3, 48, 48, dtype=torch.uint8)
     model.prompts = ILLUME_PLUS
     said: list[str] = []
@@ -80,7 +80,7 @@ def test_a15_inference_and_null_prompts_are_the_models_own(monkeypatch: pytest.M
     ]
 
 
-def test_a15_nobody_makes_a_document_without_saying_whose_words() -> None:
+def test_every_document_is_made_with_explicit_prompts() -> None:
     files = [
         path
         for path in ROOT.glob("[!.]*/**/*.py")
@@ -109,19 +109,19 @@ def test_a15_nobody_makes_a_document_without_saying_whose_words() -> None:
         (["draw"], "here must be one of playground, illume_plus"),
     ],
 )
-def test_a15_what_makes_no_sense_is_one_line(given: Any, says: str) -> None:
+def test_bad_prompts_are_refused_in_one_line(given: Any, says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         read_prompts(given, where="here")
 
 
-def test_a15_sets_and_single_tasks_are_laid_over() -> None:
+def test_sets_and_single_prompts_override() -> None:
     assert read_prompts("illume_plus") == ILLUME_PLUS and read_prompts(None) == PLAYGROUND
     mixed = read_prompts({"describe": "What is this?"}, ILLUME_PLUS)
     assert mixed.describe == "What is this?" and mixed.draw == ILLUME_PLUS.draw
     assert Prompts().fill("draw", "a {caption} of {x}") == "draw : a {caption} of {x}"
 
 
-def test_a15_the_playground_s_words_are_what_they_were() -> None:
+def test_playground_prompts_are_unchanged() -> None:
     assert Prompts().texts == [
         "draw : {caption}",
         "draw a random image",

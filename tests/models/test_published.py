@@ -41,7 +41,7 @@ def test_a_git_lfs_pointer_in_a_published_folder_is_named(llm: Path, name: str) 
     assert f"{llm / name} is a git-lfs pointer" in said(llm) and "git lfs pull" in said(llm)
 
 
-def test_a_tokenizer_of_a_newer_library_is_told(llm: Path) -> None:
+def test_a_tokenizer_of_a_newer_library_is_reported(llm: Path) -> None:
     content = json.loads((llm / "tokenizer.json").read_text())
     content["model"]["type"] = "BPE2"
     (llm / "tokenizer.json").write_text(json.dumps(content))
@@ -133,7 +133,7 @@ def give(monkeypatch, free):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(free, 0, free))
 
 
-def test_what_does_not_fit_is_told_with_both_sizes(hub, monkeypatch):
+def test_downloads_larger_than_the_disk_are_refused(hub, monkeypatch):
     give(monkeypatch, 12 * 10**9)
     with pytest.raises(
         ValueError, match=r"lab/model has 13.0 GB of weights .* 12.0 GB free: make room, or set HF_HOME"
@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_told_with_both_sizes(hub, monkeypatch):
     check_files("lab/model", "main", False)
 
 
-def test_pickles_count_where_they_are_what_is_read(hub, monkeypatch):
+def test_pickles_count_where_no_safetensors_are_there(hub, monkeypatch):
     hub.sizes = HUB_SIZES | PICKLED
     give(monkeypatch, 14 * 10**9)
     check_files("lab/model", "main", True)  # safetensors are taken
@@ -152,7 +152,7 @@ def test_pickles_count_where_they_are_what_is_read(hub, monkeypatch):
         check_files("lab/model", "main", True)
 
 
-def test_a_hub_that_does_not_answer_is_left_to_who_reads(hub, monkeypatch):
+def test_an_unreachable_hub_is_left_to_the_reader(hub, monkeypatch):
     give(monkeypatch, 0)
     hub.shutdown()
     hub.server_close()

@@ -61,7 +61,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_model_to_train_is_named(kind, tmp_path):
+def test_folders_of_other_kinds_are_named(kind, tmp_path):
     make, settings, told = KINDS[kind]
     if isinstance(settings, dict):
         make(tmp_path, **settings)
@@ -87,7 +87,7 @@ def test_numbers_of_a_published_config_are_bounded(key, value, pickled, tmp_path
 
 
 @pytest.mark.parametrize("layers", [40, 16_000_000])
-def test_layers_are_held_against_the_tensors_that_are_there(layers, tmp_path):
+def test_depth_is_bounded_by_the_tensors(layers, tmp_path):
     publish(tmp_path, "qwen2")
     config(tmp_path, num_hidden_layers=layers)
     with pytest.raises(ValueError, match="num_hidden_layers is|layer_types|lacks"):

@@ -21,7 +21,7 @@ COMPONENTS = ("encoder", "tokenizer", "detokenizer", "language")
 @pytest.mark.parametrize(
     "index", ["[]", "{}", '{"weight_map": {"a": 1}}', '{"weight_map": {"a": "../x.safetensors"}}']
 )
-def test_an_index_that_is_none_is_one_line(folder: Path, index: str) -> None:
+def test_a_broken_index_is_refused(folder: Path, index: str) -> None:
     (folder / "language" / "model.safetensors").rename(folder / "language" / "x.safetensors")
     (folder / "language" / "model.safetensors.index.json").write_text(index)
     assert "model.safetensors.index.json" in refusal(folder)
@@ -29,9 +29,7 @@ def test_an_index_that_is_none_is_one_line(folder: Path, index: str) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_nan_or_infinity_in_a_model_folder_is_told_at_load(
-    folder: Path, component: str, number: float
-) -> None:
+def test_weights_that_are_not_finite_are_refused(folder: Path, component: str, number: float) -> None:
     path = folder / component / "model.safetensors"
     tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
     name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
@@ -40,7 +38,7 @@ def test_nan_or_infinity_in_a_model_folder_is_told_at_load(
     assert f"{folder / component} holds NaN or infinity in 1 tensors: {name};" in refusal(folder)
 
 
-def test_weights_of_another_kind_are_one_line(folder: Path) -> None:
+def test_weights_of_another_dtype_kind_are_refused(folder: Path) -> None:
     path = folder / "language" / "model.safetensors"
     save_file({name: tensor.to(torch.int32) for name, tensor in load_file(path).items()}, path)
     assert "language has misshapen" in refusal(folder) and "torch.int32 for" in refusal(folder)
@@ -55,7 +53,7 @@ def another(illume: Illume, folder: Path) -> Path:
     return folder
 
 
-def test_components_of_two_models_are_not_taken_for_one(illume: Illume, folder: Path, tmp_path: Path) -> None:
+def test_components_of_two_models_are_refused(illume: Illume, folder: Path, tmp_path: Path) -> None:
     other = another(illume, tmp_path / "other")
     shutil.rmtree(folder / "language")
     shutil.copytree(other / "language", folder / "language")
@@ -63,14 +61,14 @@ def test_components_of_two_models_are_not_taken_for_one(illume: Illume, folder: 
     assert refusal(other) == ""
 
 
-def test_a_folder_that_another_program_wrote_needs_no_fingerprint(folder: Path) -> None:
+def test_weights_without_a_fingerprint_load(folder: Path) -> None:
     for path in folder.rglob("*.safetensors"):
         save_file(load_file(path), path)
     assert refusal(folder) == ""
 
 
 @pytest.mark.parametrize("size", [0, 7, 300, 5000])
-def test_weights_that_were_cut_short_are_refused(illume, tmp_path, size):
+def test_truncated_weights_are_refused(illume, tmp_path, size):
     illume.save_pretrained(str(tmp_path))
     weights = tmp_path / "language/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:size])
@@ -81,7 +79,7 @@ def test_weights_that_were_cut_short_are_refused(illume, tmp_path, size):
         Illume.from_pretrained(str(tmp_path))
 
 
-def test_a_full_disk_is_told_as_one(illume, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(illume, tmp_path, monkeypatch):
     def full(tensors, path, metadata):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
@@ -91,7 +89,7 @@ def test_a_full_disk_is_told_as_one(illume, tmp_path, monkeypatch):
     assert error.value.errno == errno.ENOSPC and str(tmp_path) in error.value.filename
 
 
-def test_what_a_checkpoint_fills_has_all_that_no_checkpoint_holds(illume):
+def test_materialize_recomputes_buffers_that_no_checkpoint_holds(illume):
     empty = copy.deepcopy(illume).to("meta")
     materialize(empty, torch.device("cpu"))
     empty.load_state_dict(illume.state_dict())

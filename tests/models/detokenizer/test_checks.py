@@ -33,13 +33,13 @@ from tests.tiny_stable_diffusion import UNETS, VAE
         ({"scheduler": {"beta_sart": 1}}, "did you mean beta_start"),
     ],
 )
-def test_sizes_that_do_not_fit_are_one_line(change, line):
+def test_incompatible_sizes_are_refused(change, line):
     recipe = {"unet": UNETS["1.5"], "vae": VAE, "scheduler": {}} | SIZES
     with torch.device("meta"), pytest.raises(ValueError, match=line):
         StableDiffusionDetokenizer(**recipe | change)
 
 
-def test_features_and_images_of_other_sizes_are_one_line(tmp_path, features, pixels):
+def test_features_and_images_of_other_sizes_are_refused(tmp_path, features, pixels):
     made = detokenizer(tmp_path)
     with pytest.raises(ValueError, match="4 features of width 8, the detokenizer takes 3 x 3 of width 8"):
         made.decode(features[:, :4], SEEDS)

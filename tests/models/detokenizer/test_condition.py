@@ -24,7 +24,7 @@ def test_guidance(way, tmp_path, features, monkeypatch):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_dropped_conditions_say_nothing(way, tmp_path, features, pixels):
+def test_masked_conditions_have_no_effect(way, tmp_path, features, pixels):
     made = detokenizer(tmp_path, "xl", way, drop=0.9999999).train()
 
     def losses() -> list[float]:
@@ -35,7 +35,7 @@ def test_dropped_conditions_say_nothing(way, tmp_path, features, pixels):
     assert losses()[0] != losses()[1], "validation drops nothing"
 
 
-def test_the_share_that_is_dropped(tmp_path, monkeypatch):
+def test_the_share_of_masked_conditions(tmp_path, monkeypatch):
     made = detokenizer(tmp_path, "xl", "cross_attention", drop=0.25).train()
     dropped = []
 

@@ -39,7 +39,7 @@ def same(made: StableDiffusionDetokenizer, weights: dict[str, torch.Tensor]) -> 
     return mine.keys() == weights.keys() and all(mine[name].equal(weights[name]) for name in weights)
 
 
-def test_weights_are_the_folder_s_and_outlive_it(folder, weights):
+def test_weights_outlive_their_folder(folder, weights):
     made = load(folder)
     shutil.rmtree(folder)
     assert same(made, weights)
@@ -86,7 +86,7 @@ def test_a_variant(folder, weights):
     assert same(load(folder, variant="fp16"), {name: tensor.float() for name, tensor in half.items()})
 
 
-def test_attention_of_old_vaes_goes_by_its_new_names(folder):
+def test_old_attention_names_are_translated(folder):
     path = folder / "vae" / NAME
     new = load_file(path)
     names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -116,13 +116,13 @@ def without_its_end(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
         ),
     ],
 )
-def test_tensors_that_do_not_fit_are_named_and_counted(damage, line, folder, weights):
+def test_wrong_tensors_are_named_and_counted(damage, line, folder, weights):
     save_file(damage(weights), folder / "unet" / NAME)
     with pytest.raises(ValueError, match=line):
         load(folder)
 
 
-def test_a_file_that_is_cut_short(folder):
+def test_a_truncated_file_is_refused(folder):
     path = folder / "vae" / NAME
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=f"{NAME} is no safetensors file, or is damaged or cut short"):
@@ -130,7 +130,7 @@ def test_a_file_that_is_cut_short(folder):
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "scheduler"])
-def test_a_part_that_is_not_there(part, folder):
+def test_a_missing_component_is_refused(part, folder):
     shutil.rmtree(folder / part)
     with pytest.raises(FileNotFoundError, match=f"is no Stable Diffusion: there is no {part}/"):
         load(folder)
@@ -145,13 +145,13 @@ def test_a_part_that_is_not_there(part, folder):
         ("scheduler/scheduler_config.json", '{"_class_name": "EDMEulerScheduler"}', "is of class EDMEuler"),
     ],
 )
-def test_configs_of_another_kind(part, content, line, folder):
+def test_configs_of_another_kind_are_refused(part, content, line, folder):
     (folder / part).write_text(content)
     with pytest.raises(ValueError, match=line):
         load(folder)
 
 
-def test_settings_lie_over_the_folder_s_and_wrong_ones_are_told_first(folder, weights):
+def test_settings_override_the_folders_and_wrong_ones_fail_first(folder, weights):
     made = load(folder, scheduler={"timestep_spacing": "trailing"})
     assert made.scheduler["timestep_spacing"] == "trailing" and made.scheduler["beta_end"] == 0.012
     assert json.loads(json.dumps(made.config)) == made.config
@@ -185,7 +185,7 @@ class Hub:
         return str(self.cache)
 
 
-def test_a_name_goes_to_the_hub_for_what_is_needed_and_nothing_else(folder, weights, tmp_path, monkeypatch):
+def test_only_needed_files_are_downloaded(folder, weights, tmp_path, monkeypatch):
     hub = Hub(folder, tmp_path / "cache")
     monkeypatch.setattr(diffusers_folder, "snapshot_download", hub)
     with pytest.raises(ValueError, match="image_size 25"):

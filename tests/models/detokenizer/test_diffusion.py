@@ -8,7 +8,7 @@ from models.detokenizer.diffusion import DiffusionDetokenizer, to_pixels, to_uin
 UNET = {"block_out_channels": (8, 16), "norm_num_groups": 4}
 
 
-def test_a_seed_fixes_an_image_whatever_the_batch(illume, images):
+def test_an_image_depends_on_its_seed_not_its_batch(illume, images):
     codes = illume.encode(images)
     batch = illume.decode(codes, [1, 2, 3, 4, 5])
     alone = illume.decode(codes[2:3], [3])[0]

@@ -6,7 +6,7 @@ from models.detokenizer.latents import from_latents, to_latents
 from tests.models.detokenizer.test_stable_diffusion import SEEDS, detokenizer
 
 
-def test_the_vae_takes_so_many_images_at_a_time(tmp_path, features, pixels, monkeypatch):
+def test_the_vae_runs_in_batches(tmp_path, features, pixels, monkeypatch):
     made, sizes = detokenizer(tmp_path, vae_batch=2), []
     for name in ("encode", "decode"):
         own = getattr(made.vae, name)
@@ -16,7 +16,7 @@ def test_the_vae_takes_so_many_images_at_a_time(tmp_path, features, pixels, monk
     assert sizes == [2, 1, 2, 1]
 
 
-def test_the_vae_is_kept_out_of_fp16_where_it_overflows(tmp_path):
+def test_a_vae_that_overflows_does_not_run_in_fp16(tmp_path):
     vae = detokenizer(tmp_path).vae
     latents = torch.randn(2, 4, 12, 12)
     exact = from_latents(vae, latents, 8)

@@ -42,9 +42,7 @@ def seeded() -> torch.Generator:
         ("xl", "concat", "dpm"),
     ],
 )
-def test_a_seed_alone_gives_what_it_gives_in_a_batch_and_features_matter(
-    version, way, solver, tmp_path, features
-):
+def test_images_depend_on_seed_and_features_not_on_the_batch(version, way, solver, tmp_path, features):
     made = detokenizer(tmp_path, version, way, solver=solver, vae_batch=2)
     images = made.decode(features, SEEDS)
     assert images.shape == (3, 3, 24, 24) and images.dtype == torch.uint8
@@ -59,9 +57,7 @@ def test_a_seed_alone_gives_what_it_gives_in_a_batch_and_features_matter(
 
 
 @pytest.mark.parametrize("version", UNETS)
-def test_the_loss_is_against_what_the_scheduler_says_is_predicted(
-    version, tmp_path, features, pixels, monkeypatch
-):
+def test_loss_targets_follow_the_prediction_type(version, tmp_path, features, pixels, monkeypatch):
     made = detokenizer(tmp_path, version)
     latents = to_latents(made.vae, pixels, 2)
     seen = []
@@ -78,7 +74,7 @@ def test_the_loss_is_against_what_the_scheduler_says_is_predicted(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_it_learns_and_the_vae_does_not(way, tmp_path, features, pixels):
+def test_training_leaves_the_vae_frozen(way, tmp_path, features, pixels):
     made = detokenizer(tmp_path, "xl", way).train()
     before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
     optimizer = torch.optim.Adam([p for p in made.parameters() if p.requires_grad], lr=3e-3)
@@ -98,7 +94,7 @@ def test_it_learns_and_the_vae_does_not(way, tmp_path, features, pixels):
 
 
 @pytest.mark.parametrize("version", UNETS)
-def test_at_first_it_is_the_published_unet_that_is_told_nothing(version, tmp_path, features):
+def test_initially_the_condition_has_no_effect(version, tmp_path, features):
     save_stable_diffusion(tmp_path, version)
     made = StableDiffusionDetokenizer.from_diffusers(str(tmp_path), condition="concat", **SIZES).eval()
     assert made.unet.conv_in.weight[:, 4:].abs().max() == 0
@@ -115,7 +111,7 @@ def test_at_first_it_is_the_published_unet_that_is_told_nothing(version, tmp_pat
 
 
 @pytest.mark.parametrize("version", UNETS)
-def test_a_model_folder_stands_by_itself(version, tmp_path, features):
+def test_a_model_folder_needs_no_diffusers_folder(version, tmp_path, features):
     made = detokenizer(tmp_path / "sd", version, WAYS[version == "2.1"], guidance=3.0)
     Illume(detokenizer=made).save_pretrained(str(tmp_path / "model"))
     shutil.rmtree(tmp_path / "sd")
@@ -127,13 +123,13 @@ def test_a_model_folder_stands_by_itself(version, tmp_path, features):
     assert not any(p.requires_grad for p in empty.vae.parameters())
 
 
-def test_sixteen_features_a_side_would_be_512_pixels(tmp_path):
+def test_image_size_is_32_times_the_grid(tmp_path):
     made = detokenizer(tmp_path, grid=2, image_size=64)
     assert made.decode(torch.randn(1, 4, 8), [0]).shape == (1, 3, 64, 64)
     assert StableDiffusionDetokenizer.__init__.__defaults__[:3] == (512, 1280, 16)
 
 
-def test_attention_alone(tmp_path):
+def test_train_attention_only(tmp_path):
     for way, enters in (("cross_attention", "add_embedding"), ("concat", "conv_in")):
         made = detokenizer(tmp_path / way, "xl", way)
         made.train_attention_only()

@@ -9,7 +9,7 @@ from worlds.playground.render import render
 from worlds.playground.sampler import sample_scene
 
 
-def test_another_view_changes_light_and_grain_and_nothing_else():
+def test_a_view_changes_light_and_grain_only():
     torch.manual_seed(0)
     scene = sample_scene(np.random.default_rng(0), "color_attr")
     image = torch.from_numpy(render(scene)).permute(2, 0, 1)

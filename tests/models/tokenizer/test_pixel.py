@@ -25,7 +25,7 @@ def parameters(*parts: nn.Module) -> int:
     return sum(p.numel() for part in parts for p in part.parameters())
 
 
-def test_it_is_as_large_as_encoder_and_semantic_tokenizer():
+def test_parameter_count_equals_the_semantic_tokenizers():
     pixel, semantic = PixelTokenizer(), SemanticTokenizer()
     assert parameters(pixel) == parameters(VisionEncoder(), semantic)
     assert (pixel.codes, pixel.tokens) == (semantic.codes, semantic.tokens)
@@ -80,7 +80,7 @@ def test_a_class_that_is_not_known_is_refused(pixel_illume, tmp_path):
 
 @pytest.mark.parametrize("kind", ["semantic", "pixel"])
 @pytest.mark.parametrize("tuned", [False, True])
-def test_each_tokenizer_is_given_what_it_reads(request, images, kind, tuned):
+def test_each_tokenizer_gets_its_input(request, images, kind, tuned):
     model = request.getfixturevalue("illume" if kind == "semantic" else "pixel_illume")
     read = images if kind == "pixel" else model.features(images)
     model.tokenizer.train()(read)  # the codebook begins at what it reads: images get codes of their own

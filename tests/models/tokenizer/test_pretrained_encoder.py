@@ -50,7 +50,7 @@ def publish(folder, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_features_are_the_published_models_and_a_model_folder_keeps_them(kind, tmp_path, pictures):
+def test_features_equal_the_published_models(kind, tmp_path, pictures):
     theirs = publish(tmp_path / "published", kind)
     ours = read_encoder(str(tmp_path / "published"), image_size=28, norm=False).eval()
     assert (ours.tokens, ours.grid, ours.width) == (16, 4, 32)
@@ -65,7 +65,7 @@ def test_features_are_the_published_models_and_a_model_folder_keeps_them(kind, t
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_encoder_without_its_last_layer_is_the_librarys_hidden_state(kind, tmp_path, pictures):
+def test_dropped_layers_give_earlier_hidden_states(kind, tmp_path, pictures):
     """The norm behind the last layer is that layer's own, and goes with it."""
     theirs = publish(tmp_path / "published", kind)
     ours = read_encoder(str(tmp_path / "published"), image_size=28, norm=False, drop_layers=1).eval()
@@ -115,7 +115,7 @@ def test_the_vision_half_of_a_whole_clip(tmp_path, pictures):
         assert torch.allclose(ours(pictures), states[-2][:, 1:], atol=1e-5)
 
 
-def test_what_does_not_fit_is_told(tmp_path):
+def test_bad_settings_are_refused(tmp_path):
     publish(tmp_path, "dinov2")
     with pytest.raises(ValueError, match="image_size 30 is not a multiple of patch 7"):
         read_encoder(str(tmp_path), image_size=30)
@@ -160,7 +160,7 @@ def kept_and_gradients(encoder, pictures):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_checkpointing_keeps_little_of_an_encoder_in_eval_mode(kind, tmp_path, pictures):
+def test_activation_checkpointing_works_in_eval_mode(kind, tmp_path, pictures):
     """In which it stays where it learns, in stage 3."""
     publish(tmp_path, kind)
     encoder = read_encoder(str(tmp_path), image_size=28).eval()

@@ -17,7 +17,7 @@ def test_gradient_passes_straight_through(kind):
     assert torch.allclose(inputs.grad, weight)
 
 
-def test_nearest_is_nearest():
+def test_nearest_codes_equal_brute_force():
     vectors, codebook = torch.randn(50, 4), torch.randn(9, 4)
     assert torch.equal(nearest_codes(vectors, codebook), torch.cdist(vectors, codebook).argmin(1))
 
@@ -35,7 +35,7 @@ def use_of_codes(quantizer: Quantizer, shift: float) -> tuple[torch.Tensor, torc
     return (counts > 0).float().mean(), perplexity(counts)
 
 
-def test_ema_codes_do_not_collapse_even_far_from_where_they_began():
+def test_ema_codes_do_not_collapse():
     torch.manual_seed(0)
     used, ppl = use_of_codes(Quantizer(64, 4, "ema"), shift=5)
     assert used > 0.9 and ppl > 32
@@ -63,7 +63,7 @@ def test_unknown_quantizer_is_refused():
 
 
 @pytest.mark.parametrize("entries", [1, 50, 2**18])
-def test_the_nearest_code_is_found_a_part_at_a_time(entries, monkeypatch):
+def test_chunked_nearest_codes_are_equal(entries, monkeypatch):
     monkeypatch.setattr(quantizer, "MAX_DISTANCES_CPU", entries)
     torch.manual_seed(0)
     vectors, codebook = torch.randn(37, 8), torch.randn(20, 8)

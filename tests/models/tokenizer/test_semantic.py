@@ -29,7 +29,7 @@ def test_the_tokenizer_learns_features():
     assert torch.allclose(tokenizer.decode(codes), tokenizer.decode(codes.clone()))
 
 
-def test_the_pull_of_views_brings_their_codes_together():
+def test_view_loss_makes_codes_of_views_equal():
     torch.manual_seed(0)
     features = torch.randn(64, 9, 16)
     others = features + torch.tensor([1.0] + [0.0] * 15) * torch.randn(64, 9, 1)  # differ along one channel

@@ -76,7 +76,7 @@ def by_hand(tensors, pictures, heads=2, patch=7, side=8):
     return torch.nn.functional.layer_norm(norm("model.norm", x)[:, 1:], x.shape[-1:])
 
 
-def test_unit_as_its_authors_lay_it_out(tmp_path, pictures):
+def test_unit_features_equal_a_reference(tmp_path, pictures):
     tensors = unit_folder(tmp_path)
     encoder = read_unit(str(tmp_path), heads=2, image_size=28).eval()
     assert torch.allclose(encoder(pictures), by_hand(tensors, pictures), atol=1e-4)
@@ -85,7 +85,7 @@ def test_unit_as_its_authors_lay_it_out(tmp_path, pictures):
     assert torch.equal(again(pictures), encoder(pictures))
 
 
-def test_unit_with_tensors_missing_and_as_a_pickle(tmp_path, pictures):
+def test_unit_with_missing_tensors_and_as_a_pickle(tmp_path, pictures):
     tensors = unit_folder(tmp_path)
     whole = read_unit(str(tmp_path), heads=2, image_size=28).eval()(pictures)
     del tensors["model.blocks.1.mlp.fc2.bias"]
