@@ -6,9 +6,10 @@ norm. So each learns exactly what it would have learned alone, and images are eq
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
@@ -37,6 +38,7 @@ class TokenizerComparison(StageModule):
     """
 
     items_name = "images"
+    images: Tensor
 
     def __init__(
         self,
@@ -78,7 +80,12 @@ class TokenizerComparison(StageModule):
     @property
     def models(self) -> list[Illume]:
         """The model of each branch."""
-        return list(self.branches.values())
+        return list(self.named_models.values())
+
+    @property
+    def named_models(self) -> dict[str, Illume]:
+        """The model of each branch, by its name."""
+        return {name: cast(Illume, model) for name, model in self.branches.items()}
 
     @property
     def sequencer(self) -> Sequencer:
@@ -98,15 +105,16 @@ class TokenizerComparison(StageModule):
     def train(self, mode: bool = True) -> "TokenizerComparison":
         """Only the language models have a training mode."""
         super().train(mode)
-        for model in self.branches.values():
+        for model in self.models:
             model.eval()
             model.language.train(mode)
         return self
 
     def loss(self, batch: PackedBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum of the branches' losses per target token: none has a share in another's gradient."""
-        total, logged = torch.zeros((), device=self.device), {}
-        for name, model in self.branches.items():
+        logged: dict[str, Tensor] = {}
+        total = torch.zeros((), device=self.device)
+        for name, model in self.named_models.items():
             loss = model.language.loss(batch, *model.encode_images(batch))
             total = total + loss.mean
             logged[f"loss_draw_{name}"] = loss.draw / loss.draw_tokens.clamp_min(1)
@@ -126,7 +134,7 @@ class TokenizerComparison(StageModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clips each branch by its own norm: one that stumbles must not slow down the other."""
-        for model in self.branches.values() if gradient_clip_val else ():
+        for model in self.models if gradient_clip_val else ():
             nn.utils.clip_grad_norm_(model.language.parameters(), gradient_clip_val)
 
     def on_validation_epoch_start(self) -> None:
@@ -139,7 +147,7 @@ class TokenizerComparison(StageModule):
 
     def validation_step(self, batch: PackedBatch) -> None:
         """The loss on codes on the fixed validation set."""
-        for name, model in self.branches.items():
+        for name, model in self.named_models.items():
             features, codes = model.encode_images(batch)
             loss = model.language.loss(batch, features, codes)
             self.sums[name] += torch.stack([loss.draw, loss.draw_tokens])
@@ -160,10 +168,11 @@ class TokenizerComparison(StageModule):
         """Images."""
         return len(batch.draw_images)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One AdamW with the same learning rates for the components of every branch."""
-        components, rates = {}, {}
-        for name, model in self.branches.items():
+        components: dict[str, list[nn.Parameter]] = {}
+        rates: dict[str, float] = {}
+        for name, model in self.named_models.items():
             components |= {f"{name}/{own}": group for own, group in model.language.param_groups().items()}
             rates |= {f"{name}/{own}": rate for own, rate in self.learning_rates.items()}
         return build_optimizer(
@@ -172,5 +181,5 @@ class TokenizerComparison(StageModule):
 
     def export(self, folder: str | Path) -> None:
         """Writes a model folder for each branch, under its name."""
-        for name, model in self.branches.items():
+        for name, model in self.named_models.items():
             model.save_pretrained(f"{folder}/{name}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -119,7 +120,7 @@ class DetokenizerModule(ImageStage):
             sizes = {"image_size": encoder.image_size} | sizes
             return build(DiffusionDetokenizer, sizes, "model.init_args.detokenizer")
         source, weights = self.predecessors.locate(self.config.path), self.predecessors.weights
-        trainer = self._trainer
+        trainer: Any = self._trainer
         run = getattr(trainer, "default_root_dir", None)  # None where a module is used alone, and in a plan
         kept = Path(run) / "predecessors" / "detokenizer.json" if run else None
         if kept and trainer.ckpt_path and kept.is_file():  # the weights are in the checkpoint
@@ -186,7 +187,7 @@ class DetokenizerModule(ImageStage):
             losses["loss_stem"] = detokenizer.stem.loss(features, pixels)
         self.log_losses("val", batch, **losses)
 
-    def configure_optimizers(self) -> list[dict[str, Any]]:
+    def configure_optimizers(self) -> list[OptimizerLRSchedulerConfig]:
         """One AdamW for the stem, one for the rest."""
         model, total = self.model.detokenizer, RunLength(self.trainer, less=self.stem_steps)
         rest = [p for p in (*model.condition.parameters(), *model.unet.parameters()) if p.requires_grad]

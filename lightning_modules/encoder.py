@@ -1,7 +1,6 @@
 """Stage `encoder` (playground only): a vision encoder learns to see from captions, standing in for UNIT."""
 
-from typing import Any
-
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -60,7 +59,7 @@ class EncoderModule(ImageStage):
         """Caption loss on the fixed validation set."""
         self.log_losses("val", batch, **self.loss(batch)[1])
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over both."""
         components = {"encoder": self.model.encoder.parameters(), "captioner": self.captioner.parameters()}
         rates = {"encoder": self.lr, "captioner": self.lr}

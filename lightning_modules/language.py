@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from lightning_modules.component_configs import (
@@ -70,6 +71,7 @@ class LanguageModule(StageModule):
 
     items_name = "tokens"
     start_setting = "model.init_args.start"
+    window: Tensor  # sums and counts (2, 6) since the last step
 
     def __init__(
         self,
@@ -105,7 +107,8 @@ class LanguageModule(StageModule):
 
     def build_model(self) -> None:
         """Loads what is there and builds the rest; shards the language model where the strategy has a mesh."""
-        mesh, trainer = self.device_mesh, self._trainer
+        mesh = self.device_mesh
+        trainer: Any = self._trainer
         if mesh is not None:
             self.check_shardable()
         check_frozen_dtype(self.frozen_dtype, trainer and trainer.precision, mesh is not None)
@@ -188,8 +191,9 @@ class LanguageModule(StageModule):
 
     def _is_logged(self) -> bool:
         """Whether this step is logged: looking at counts makes the host wait for the device."""
-        every = self.trainer.log_every_n_steps
-        return every > 0 and (self.trainer.global_step + 1) % every == 0
+        trainer: Any = self.trainer
+        every = trainer.log_every_n_steps
+        return every > 0 and (trainer.global_step + 1) % every == 0
 
     def on_train_start(self) -> None:
         """An empty window."""
@@ -272,7 +276,7 @@ class LanguageModule(StageModule):
         """Tokens, padding not counted; on the device, so that nobody has to wait for it."""
         return (batch.documents >= 0).sum()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW, or Muon, with a learning rate for each component."""
         steps = RunLength(self.trainer), self.warmup_steps
         return build_optimizer(

@@ -59,7 +59,7 @@ def start_components(
         components["text_tokenizer"] = trained
     later = loads_from_checkpoint(stage)
     if language is not None and language.path is not None:
-        components |= _published(stage, language, components)
+        components |= _published(stage, language, language.path, components)
     elif language is not None:
         sizes = {"text_size": text_rows(components["text_tokenizer"])} | language.settings
         with torch.device("meta") if later else nullcontext():
@@ -102,22 +102,24 @@ def _fingerprints(folder: str) -> dict[str, str]:
     return read_object(path).get("fingerprints", {}) if path.is_file() else {}
 
 
-def _published(stage: StageModule, config: LanguageConfig, components: Mapping[str, Any]) -> dict[str, Any]:
+def _published(
+    stage: StageModule, config: LanguageConfig, path: str, components: Mapping[str, Any]
+) -> dict[str, Any]:
     """A published language model with its text tokenizer, fitted to the encoder and the tokenizer that are there."""
-    sizes: dict[str, Any] = {"source": stage.predecessors.locate(config.path)}
+    sizes: dict[str, Any] = {"source": stage.predecessors.locate(path)}
     if (encoder := components.get("encoder")) is not None:
         sizes |= {"feature_width": encoder.width, "see_tokens": encoder.tokens}
     if (tokenizer := components.get("tokenizer")) is not None:
         sizes |= {"codes": tokenizer.codes, "draw_tokens": tokenizer.tokens}
     published = build(PretrainedLanguage, sizes | config.settings, SETTING)
     if loads_from_checkpoint(stage) or not stage.predecessors.weights:
-        replacing = stage.predecessors.replacing_tokenizer(config.path)
+        replacing = stage.predecessors.replacing_tokenizer(path)
         language, text_tokenizer = published.without_weights(replacing)
     else:
         language, text_tokenizer = published.load(mapped=stage.device_mesh is not None)
     if published.turns == "template" and "strftime_now" in str(text_tokenizer.chat_template):
         rank_zero_warn(
-            f"The chat template of {config.path} asks for today's date: it gets {published.today}, now and when the "
+            f"The chat template of {path} asks for today's date: it gets {published.today}, now and when the "
             f"run is resumed ({SETTING}.today)."
         )
     return {"language": language, "text_tokenizer": text_tokenizer}
@@ -138,12 +140,13 @@ def join_components(
         ValueError: components do not fit each other.
     """
     components = dict(components)
-    language, tokenizer = components["language"], components.get("tokenizer")
+    language: Any = components["language"]
+    tokenizer: Any = components.get("tokenizer")
     if codebook_rows and language.vocabulary.codes != tokenizer.codes:
         language.resize_codebook(tokenizer.codes)
     if (encoder_learns or understanding) and components.get("understanding_encoder") is None:
         components["understanding_encoder"] = copy.deepcopy(components["encoder"])
-    encoder = components.get("understanding_encoder")
+    encoder: Any = components.get("understanding_encoder")
     if understanding:
         if not hasattr(encoder, "set_input"):
             raise ValueError(

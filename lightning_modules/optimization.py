@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
 from lightning_modules.muon import Muon
@@ -80,7 +81,7 @@ def build_optimizer(
     weight_decay: float = 0.0,
     beta2: float = 0.95,
     muon: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> OptimizerLRSchedulerConfig:
     """Lightning's optimizer and scheduler for the components that have a learning rate; all others are frozen.
 
     Muon trains the matrices of the components `muon`, at AdamW's rates (its updates are scaled to AdamW's size). Steps of

@@ -1,5 +1,7 @@
 """Stage `pixel_tokenizer` (for figure 6): encoder, codebook and decoder learn together to rebuild pixels."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from lightning_modules.component_configs import TokenizerConfig
@@ -27,7 +29,7 @@ class PixelTokenizerModule(TokenizerModule):
             outputs together (assumed).
     """
 
-    trains = ("tokenizer", "detokenizer")
+    trains: ClassVar[tuple[str, ...]] = ("tokenizer", "detokenizer")
     measured = "loss_pixel"
 
     def __init__(

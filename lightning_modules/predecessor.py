@@ -53,9 +53,9 @@ class Predecessors:
         Raises:
             FileNotFoundError: it is not there; the message names the command that makes it.
         """
-        trainer = stage._trainer  # None where a module is used alone, as in a notebook
+        trainer: Any = stage._trainer  # None where a module is used alone, as in a notebook
         run = Path(trainer.default_root_dir) if trainer else None
-        kept = run / "predecessors" / "-".join(Path(folder).parts).strip("-/") if run else None
+        kept: Any = run / "predecessors" / "-".join(Path(folder).parts).strip("-/") if run else None
         resumes = bool(trainer and trainer.ckpt_path and (kept / "illume.json").is_file())
         if (Path(folder) / "illume.json").is_file():
             if kept and trainer.is_global_zero and not trainer.fast_dev_run and not resumes:

@@ -127,7 +127,7 @@ class ImageStage(StageModule):
             component.train(mode and name in self.trains)
         return self
 
-    def training_step(self, batch: ImageBatch) -> Tensor:
+    def training_step(self, batch: ImageBatch) -> Tensor | None:
         """Logs and returns the loss."""
         loss, logged = self.loss(batch)
         self.log_losses("train", batch, **logged)
@@ -148,7 +148,8 @@ class ImageStage(StageModule):
         Raises:
             ValueError: they are not; the message has the setting.
         """
-        data = self._trainer and self._trainer.datamodule
+        trainer: Any = self._trainer
+        data = trainer and trainer.datamodule
         if (size := getattr(data, "image_size", wanted)) != wanted:
             raise ValueError(
                 f"the data's images are {size} x {size}, the {who} {wanted} x {wanted}: "

@@ -1,8 +1,9 @@
 """Stage `tokenizer`: codebook and feature decoder learn to rebuild the frozen encoder's features."""
 
-from typing import Any
+from typing import ClassVar
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from lightning_modules.component_configs import PublishedEncoderConfig, TokenizerConfig
@@ -28,7 +29,7 @@ class TokenizerModule(ImageStage):
             (0 in the paper, as far as it is published).
     """
 
-    trains = ("tokenizer",)
+    trains: ClassVar[tuple[str, ...]] = ("tokenizer",)
     measured = "loss_feature"  # name of the reconstruction loss
 
     def __init__(
@@ -86,7 +87,7 @@ class TokenizerModule(ImageStage):
         used = (self.counts > 0).float().mean()
         self.log_dict({"val/codes_used": used, "val/perplexity": perplexity(self.counts)}, prog_bar=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over all that trains."""
         components = {name: getattr(self.model, name).parameters() for name in self.trains}
         return build_optimizer(
