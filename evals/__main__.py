@@ -23,7 +23,6 @@ from typing import Any
 
 from common.errors import user_errors
 from common.folder_lock import lock_folder
-from evals.benchmark import check_model_folder, run
 from evals.options import build_parser, read_settings
 from evals.ranks import join_processes
 from evals.settings import DrawingSettings, PlaygroundSettings
@@ -50,6 +49,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     if options.images is not None and options.images.exists() and not options.images.is_dir():
         raise ValueError(f"--images {options.images} is a file: name a folder")
     from common.files import write_text
+    from evals.benchmark import check_model_folder
 
     settings = read_settings(options)
     if options.model is not None:
@@ -64,6 +64,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 def _benchmark(options: argparse.Namespace, settings: DrawingSettings) -> dict[str, Any]:
     """One of the field's benchmarks; of several processes that torchrun started, all draw and the first scores."""
+    from evals.benchmark import run
+
     start = time.monotonic()
     module, _, name = BENCHMARKS[options.suite].rpartition(".")
     benchmark = getattr(import_module(module), name)(settings, options.images)

@@ -12,6 +12,7 @@ import pytest
 
 import demo
 import evals.__main__
+import evals.benchmark
 import self_enhancement.__main__
 import train
 from common.folder_lock import FolderBusy, FolderLock, lock_folder
@@ -87,7 +88,7 @@ def test_a_folder_that_another_process_writes_is_refused_in_one_line(
 
 
 def test_images_that_another_process_makes_are_refused(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr(evals.__main__, "run", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr(evals.benchmark, "run", lambda *_: pytest.fail("it ran"))
     words = ["--suite", "fid", "--images", "images", "--real", "images"]
     Path("images").mkdir()
     for i in range(2):
