@@ -134,8 +134,9 @@ class TokenizerComparison(StageModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clips each branch by its own norm: one that stumbles must not slow down the other."""
-        for model in self.models if gradient_clip_val else ():
-            nn.utils.clip_grad_norm_(model.language.parameters(), gradient_clip_val)
+        for model in self.models:
+            if gradient_clip_val:
+                nn.utils.clip_grad_norm_(model.language.parameters(), gradient_clip_val)
 
     def on_validation_epoch_start(self) -> None:
         """Sums anew: loss and number of codes by branch, and how often each code comes."""

@@ -75,7 +75,7 @@ class DetokenizerModule(ImageStage):
         for frozen in components.values():
             frozen.eval().requires_grad_(False)
         self._check_sizes(components["encoder"])
-        detokenizer = self._new_detokenizer(components["encoder"])
+        detokenizer: Any = self._new_detokenizer(components["encoder"])
         if self.learns == "attention":
             detokenizer.train_attention_only()
         if self.gradient_checkpointing:
@@ -151,11 +151,13 @@ class DetokenizerModule(ImageStage):
     def training_step(self, batch: ImageBatch) -> Tensor | None:
         """The loss for Lightning to step; with a stem, one step of it or of the UNet."""
         stem = self.global_step < self.stem_steps
-        loss = super().training_step(batch)
+        loss: Any = super().training_step(batch)
         if self.automatic_optimization:
             return loss
         which = 0 if stem else -1
-        optimizer, schedule = self.optimizers()[which], self.lr_schedulers()[which]
+        optimizers: Any = self.optimizers()
+        schedules: Any = self.lr_schedulers()
+        optimizer, schedule = optimizers[which], schedules[which]
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
