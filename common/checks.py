@@ -11,11 +11,7 @@ MAX_BYTES = 255  # of one folder's name, on the usual file systems
 
 
 def check_run_name(name: str, key: str = "name") -> None:
-    """Makes sure that a name stays below the folder that it is put in, and prints as it stands.
-
-    Args:
-        name: one folder, or several with "/" between them, as illume_7b/stage1.
-        key: the setting that gives it, for the error.
+    """Makes sure that a name, as illume_7b/stage1, stays below the folder that it is put in, and can be printed.
 
     Raises:
         ValueError: it is empty, leads elsewhere, or has letters that no terminal should be sent.

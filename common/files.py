@@ -77,13 +77,8 @@ def check_free(target: Path) -> None:
 def atomic_replace(scratch: Path, target: Path, replace: bool = True) -> None:
     """Renames a finished file or folder to `target`, whose former content is there until then.
 
-    Args:
-        scratch: what was written.
-        target: its name from now on.
-        replace: whether it replaces what is there; else both are left as they are.
-
     Raises:
-        FileExistsError: something is there, and is not to be replaced.
+        FileExistsError: something is there, and is not to be replaced; both are left as they are.
     """
     for path in [scratch, *scratch.rglob("*")] if scratch.is_dir() else [scratch]:
         _sync(path)

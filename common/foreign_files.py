@@ -9,10 +9,6 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 def check_file(path: Path, max_bytes: int | None = None) -> None:
     """Makes sure that a path leads to a file that can be read to its end.
 
-    Args:
-        path: of the file; links are followed.
-        max_bytes: its largest size.
-
     Raises:
         FileNotFoundError: nothing is there, or a link that leads nowhere.
         ValueError: it is no file but a folder or a pipe, a pointer of git-lfs, or larger than `max_bytes`.
@@ -44,10 +40,6 @@ def is_pointer(path: Path) -> bool:
 
 def check_no_pointers(folder: Path, *patterns: str) -> None:
     """Makes sure that none of a folder's files is a pointer, which a library would report as damage.
-
-    Args:
-        folder: to look in; what is no folder is passed over.
-        patterns: of the files; none: all files that lie in it.
 
     Raises:
         ValueError: one is; the message names it.

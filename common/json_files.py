@@ -15,12 +15,7 @@ MAX_DEPTH = 64  # of lists and objects within one another
 
 
 def read_json(path: Path, max_bytes: int = MAX_BYTES, allow_nan: bool = False) -> Any:
-    """Returns the value of a file.
-
-    Args:
-        path: of the file.
-        max_bytes: its largest size.
-        allow_nan: whether NaN and Infinity are accepted, which are not JSON.
+    """Returns the value of a file; `allow_nan` accepts NaN and Infinity, which are not JSON.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -37,17 +32,7 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES, allow_nan: bool = False) -
 def read_object(
     path: Path, max_bytes: int = MAX_BYTES, allow_nan: bool = False, required: str = ""
 ) -> dict[str, Any]:
-    """As `read_json`, of a file that holds an object.
-
-    Args:
-        path: of the file.
-        max_bytes: its largest size.
-        allow_nan: whether NaN and Infinity are accepted.
-        required: what to do if it is missing; an empty object is then an error too.
-
-    Raises:
-        ValueError: it holds something else, too.
-    """
+    """As `read_json`, of a file that holds an object; `required`: what to do if it is missing or empty, an error then."""
     if required and not path.is_file():
         raise FileNotFoundError(f"{path} is not there: {required}")
     value = read_json(path, max_bytes, allow_nan)
@@ -59,13 +44,7 @@ def read_object(
 
 
 def parse_json(text: str, where: str, allow_nan: bool = True, line: int | None = None) -> Any:
-    """Returns the value of a JSON text.
-
-    Args:
-        text: the text.
-        where: the file, for the message.
-        allow_nan: whether NaN and Infinity are accepted.
-        line: of the file, where the text is one.
+    """Returns the value of a JSON text, of the file `where` or of one line of it.
 
     Raises:
         ValueError: it is no JSON, or nested too deeply; the message names file and line.
@@ -88,24 +67,17 @@ def parse_json(text: str, where: str, allow_nan: bool = True, line: int | None =
 
 
 def parse_json_lines(text: str, where: str) -> Iterator[tuple[int, Any]]:
-    """Yields line number (from 1) and value of each line of JSON that is not empty.
-
-    Raises:
-        ValueError: a line is no JSON; the message names it.
-    """
+    """Yields line number (from 1) and value of each line of JSON that is not empty; errors as of `parse_json`."""
     for number, line in enumerate(split_lines(text), 1):
         if line.strip():
             yield number, parse_json(line, where, line=number)
 
 
 def parse_json_or_lines(text: str, where: str) -> tuple[Any, list[tuple[int, Any]] | None]:
-    """Parses JSON or lines of JSON, whatever the file's name ends in.
+    """Parses JSON or lines of JSON, whatever the file's name ends in; errors as of `parse_json`.
 
     Returns:
         The one value and None; or None and the values with the numbers of their lines.
-
-    Raises:
-        ValueError: it is neither; the message names the line.
     """
     try:
         return parse_json(text, where), None

@@ -17,12 +17,8 @@ HOME = re.compile(r"~[\w.-]*(?=/|$)")  # how a path begins that is in a home fol
 def expand_home(text: str, where: str = "") -> str:
     """A path with its home folder in place of a leading ~ or ~user; any other text as it is.
 
-    Args:
-        text: a path, a name on a hub, a URL, ...
-        where: the setting, for the message.
-
     Raises:
-        ValueError: there is no such user.
+        ValueError: there is no such user; the message names the setting `where`.
     """
     if not HOME.match(text):
         return text
@@ -75,15 +71,12 @@ def typed_path(text: str) -> Path:
 
 
 def expand_all(value: Any, where: str = "", strict: bool = True) -> Any:
-    """A config's value with every path in it expanded, however deep it stands; what is no text stays.
+    """A config's value with every path in it expanded, however deep it is; what is no text stays.
 
     Args:
-        value: text, a list, a mapping, a namespace, or anything else.
+        value: text, list, mapping, or namespace, which is changed in place.
         where: the setting, for the message.
-        strict: whether a home folder of nobody is an error, or stays as it is.
-
-    Returns:
-        The same kind of value; namespaces are changed in place.
+        strict: whether an unknown user is an error, or such a path stays.
 
     Raises:
         ValueError: there is no such user; the message names the key.

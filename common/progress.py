@@ -15,12 +15,12 @@ Item = TypeVar("Item")
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yields the items, and shows how many of them are done and how long the rest takes.
+    """Yields the items, and shows how many are done and how long the rest takes.
 
     Args:
-        items: what there is to do.
-        description: what is done then, as "images scored".
-        total: number of items, where they have no length.
+        items: to work on.
+        description: of what is done then, as "images scored".
+        total: number of items, if they have no length.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)

@@ -34,15 +34,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """What a YAML text holds.
-
-    Args:
-        text: the text.
-        where: what an error calls it.
-
-    Raises:
-        ValueError: as `read_yaml`.
-    """
+    """What a YAML text holds; errors, as of `read_yaml`, call it `where`."""
     try:
         _check_events(text, where)
         return yaml.load(text, Loader=LOADER)  # noqa: S506 (a safe loader)

@@ -16,12 +16,8 @@ MARKS = (
 def decode_text(content: bytes, where: str) -> str:
     """Decodes UTF-8, or UTF-16 and UTF-32 with a byte-order mark; the mark is dropped.
 
-    Args:
-        content: the bytes.
-        where: what an error calls them: a file, or a member of a shard.
-
     Raises:
-        ValueError: they are in another encoding, or no text; the message names the line and the byte.
+        ValueError: another encoding, or no text; the message names `where` (a file, a member), line and byte.
     """
     mark, encoding = next((one for one in MARKS if content.startswith(one[0])), (b"", "utf-8"))
     content = content[len(mark) :]
@@ -40,12 +36,7 @@ def decode_text(content: bytes, where: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, as `decode_text` has it.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is in another encoding.
-    """
+    """The text of a file, as `decode_text` has it."""
     return decode_text(path.read_bytes(), str(path))
 
 

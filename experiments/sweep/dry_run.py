@@ -33,11 +33,6 @@ STAGE_METRICS = ("train", "val")  # families of metrics that stages themselves l
 def dry_run(recipe: Recipe, folder: Path, report: Callable[[str], None]) -> dict[str, Any]:
     """All settings of the base config, once a dry run has passed, which is kept in the sweep's folder.
 
-    Args:
-        recipe: the sweep.
-        folder: of the sweep.
-        report: prints a line.
-
     Raises:
         ValueError: a trial would fail; the message says why.
     """

@@ -27,14 +27,10 @@ ENCODED = ("[", "{", '"')  # how a choice begins that is kept as JSON
 
 
 def read_space(content: Any, where: str) -> dict[str, BaseDistribution]:
-    """The space as a sweep's YAML gives it.
-
-    Args:
-        content: key and a mapping of type and bounds, as {type: float, low: 1e-4, high: 1e-2, log: true}.
-        where: whose space it is, for errors.
+    """The space of a YAML: keys, and mappings as {type: float, low: 1e-4, high: 1e-2, log: true}.
 
     Raises:
-        ValueError: something is wrong with it; says what.
+        ValueError: something is wrong with it; the message begins with `where`.
     """
     if not isinstance(content, dict) or not content:
         raise ValueError(

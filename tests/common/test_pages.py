@@ -12,6 +12,8 @@ from PIL import Image
 from common.pages import fragment, page
 from evals.reports import compare, table
 from evals.reports.report import write_report
+from evals.reports.same_prompts import SamePrompts
+from evals.reports.table_formats import html
 from judges.assessment import Assessment, Verdict
 from judges.judge import Unjudged
 from self_enhancement.report import RoundReport, write_enhancement_report
@@ -140,7 +142,7 @@ def test_a_comparison_of_hostile_runs(tmp_path: Path) -> None:
             f'step,"train/{QUOTES.replace(chr(34), chr(34) * 2)}"\n0,1\n1,2\n'
         )
         (runs[-1] / "report.json").write_text(json.dumps({SCRIPT: 0.5, f"geneval/{QUOTES}": 1.0}))
-    path = compare.compare((runs[0], runs[1]), tmp_path / "page.html", prompts=0, across=True)
+    path = compare.compare((runs[0], runs[1]), tmp_path / "page.html", SamePrompts(0), across=True)
     check(path, SCRIPT, QUOTES)
 
 
@@ -150,7 +152,7 @@ def test_a_table_of_hostile_reports(tmp_path: Path) -> None:
     report = {"suite": SCRIPT, "version": QUOTES, "geneval/overall": 0.5, "detector": SCRIPT}
     (folder / "report.json").write_text(json.dumps(report))
     path = tmp_path / "table.html"
-    path.write_text(table.page(table.build("generation", [table.read_report(folder / "report.json")])))
+    path.write_text(html(table.build("generation", [table.read_report(folder / "report.json")])))
     check(path, "<script>x<", SCRIPT)
 
 
