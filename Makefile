@@ -5,11 +5,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
-# torch-fidelity and its torchvision are held against ours in a folder of their own: beside a CPU build of torch,
+# torch-fidelity and its torchvision, which ours is compared to, are in a folder of their own: beside a CPU build of torch,
 # PyPI's torchvision would stop lightning and transformers from importing.
 FIDELITY := .venv/fidelity
-# What the benchmarks of quantizer and training are held against, and peft, which LoRA wants: beside, as accelerate would change
-# how others import.
+# The peers of benchmarks (quantizer, training), and peft, which LoRA needs: apart, as accelerate would change how others
+# import.
 PEERS := .venv/peers
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) --quiet -c constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-# The whole chain on the playground, from nothing to runs/playground/report.html.
+# The whole chain on the playground, from scratch to runs/playground/report.html.
 demo: install
 	$(BIN)/python demo.py --scale demo
 

@@ -1,4 +1,4 @@
-"""Cuts a training off in the middle, as a kill would, so that what goes on after it can be looked at."""
+"""Interrupts a training in the middle, as a kill would, to test what continues it."""
 
 import functools
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pytest
 
 @contextmanager
 def cut_off(module: type[L.LightningModule], after: int, error: type[Exception] = KeyError) -> Iterator[None]:
-    """What trains a module in it must end with an error as the step that follows `after` steps begins."""
+    """Makes the training of a module in this block fail as the step after `after` steps begins."""
     step = module.training_step
 
     @functools.wraps(step)  # Lightning looks at the signature

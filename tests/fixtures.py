@@ -1,4 +1,4 @@
-"""The smallest model with every part, made from nothing."""
+"""The smallest model with every component, from scratch."""
 
 from typing import ClassVar
 
@@ -26,12 +26,12 @@ TRUNK = {
 
 @pytest.fixture
 def tiny_illume() -> Illume:
-    """A random model of every part."""
+    """A random model with every component."""
     return make_tiny_illume()
 
 
 def make_tiny_illume() -> Illume:
-    """A random model of every part, the same one each time."""
+    """A random model with every component, the same each time."""
     torch.manual_seed(0)
     words = train_text_tokenizer(
         ["draw a red circle and a blue square", "what colour is the star ?"] * 3, 280

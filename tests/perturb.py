@@ -1,4 +1,4 @@
-"""Networks as training leaves them: a fresh norm is 1 and 0, a fresh bias 0, so a layer left out changes nothing."""
+"""Perturbs new networks, whose norms are 1 and 0 and biases 0, so that a layer left out would change something."""
 
 from typing import TypeVar
 

@@ -18,10 +18,10 @@ def free_port() -> int:
 
 
 def torchrun_environment(rank: int, ranks: int, port: int) -> dict[str, str]:
-    """What torchrun tells process `rank` of `ranks` on one machine."""
+    """The environment that torchrun gives process `rank` of `ranks` on one machine."""
     ours = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
-    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
-    return {name: str(value) for name, value in (ours | told).items()}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+    return {name: str(value) for name, value in (ours | shared).items()}
 
 
 def start(function: Callable[[int], Any], ranks: int) -> list[multiprocessing.Process]:
@@ -42,21 +42,23 @@ def start(function: Callable[[int], Any], ranks: int) -> list[multiprocessing.Pr
 
 def forked(function: Callable[[int], Any], ranks: int, seconds: float = 120) -> list[Any]:
     """What `function(rank)` returns in each of several processes; an exception of any is raised here."""
-    said = multiprocessing.get_context("fork").Queue()
+    results = multiprocessing.get_context("fork").Queue()
 
     def work(rank: int) -> None:
         try:
-            said.put((rank, pickle.dumps(function(rank)), None))  # a tensor itself would die with its process
+            results.put(
+                (rank, pickle.dumps(function(rank)), None)
+            )  # a tensor itself would die with its process
         except BaseException as error:
-            said.put((rank, None, f"{type(error).__name__}: {error}"))
+            results.put((rank, None, f"{type(error).__name__}: {error}"))
 
     processes = start(work, ranks)
     try:
-        told = sorted(said.get(timeout=seconds) for _ in processes)
+        found = sorted(results.get(timeout=seconds) for _ in processes)
     finally:
         for process in processes:
             process.kill()
-    failures = [failure for _, _, failure in told if failure]
+    failures = [failure for _, _, failure in found if failure]
     if failures:
         raise RuntimeError("; ".join(failures))
-    return [pickle.loads(result) for _, result, _ in told]
+    return [pickle.loads(result) for _, result, _ in found]
