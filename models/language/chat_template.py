@@ -4,6 +4,7 @@ In training every piece of a dialogue becomes ids by itself (`models/sequence.py
 pieces meet. Whether two of them meet with a space between is tried out, and all of it is held against training's ids.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from os.path import commonprefix
@@ -96,13 +97,12 @@ def chat_template(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> str:
         ValueError: however pieces meet, the tokenizer joins some that training keeps apart.
     """
     begin, user, assistant, end = (Piece(_text(tokenizer, ids), ids) for ids in turns.to_dict().values())
-    message, other = (Piece(text, _ids(tokenizer, text)) for text in MESSAGES[:2])
+    message, second = (Piece(text, _ids(tokenizer, text)) for text in MESSAGES[:2])
 
-    def join(*pieces: Piece) -> str:
-        """What stands between two pieces so that their ids follow each other; nothing, where neither does it."""
-        one, another = pieces
-        for glue in ("", " ") if one.text and another.text else ():
-            if _ids(tokenizer, one.text + glue + another.text, special=True) == [*one.ids, *another.ids]:
+    def join(one: Piece, other: Piece) -> str:
+        """The text between two pieces with which their ids follow each other; none, where neither does it."""
+        for glue in ("", " ") if one.text and other.text else ():
+            if _ids(tokenizer, one.text + glue + other.text, special=True) == [*one.ids, *other.ids]:
                 return glue
         return ""
 
@@ -113,10 +113,10 @@ def chat_template(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> str:
         "END": join(message, end) + end.text,
         "FIRST": join(begin, user) + to_user,
         "NEXT": join(end, user) + to_user,
-        "MORE": join(message, other),
+        "MORE": join(message, second),
         "PROMPT": to_answer,
     }
-    template = re.sub("[A-Z]+", lambda name: _literal(literals[name[0]]), EXPORTED)
+    template = re.sub("[A-Z]+", lambda name: json.dumps(literals[name[0]], ensure_ascii=False), EXPORTED)
     for count in range(1, len(MESSAGES) + 1):
         found: Any = tokenizer.apply_chat_template(
             _dialogue(MESSAGES[:count]),
@@ -145,9 +145,3 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str, special: bool = False) -
 
 def _text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)) if ids else ""
-
-
-def _literal(text: str) -> str:
-    """As a string of jinja's."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    return f"'{escaped}'"
