@@ -82,9 +82,9 @@ def test_a_folder_that_another_process_writes_is_refused_in_one_line(
             run()
     finally:
         lock.release()
-    told = capsys.readouterr().err.strip()
-    assert stop.value.code == 2 and "\n" not in told
-    assert f"{folder} is being written by process {os.getpid()}" in told and "wait for it" in told
+    output = capsys.readouterr().err.strip()
+    assert stop.value.code == 2 and "\n" not in output
+    assert f"{folder} is being written by process {os.getpid()}" in output and "wait for it" in output
 
 
 def test_images_that_another_process_makes_are_refused(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -95,8 +95,8 @@ def test_images_that_another_process_makes_are_refused(monkeypatch: pytest.Monke
         Path(f"images/{i}.png").write_bytes(b"")
     with lock_folder(Path("images")), pytest.raises(SystemExit) as stop:
         evals.__main__.main(words)
-    told = capsys.readouterr().err.strip()
-    assert stop.value.code == 2 and told.startswith("evals: error: images is being written by process")
+    output = capsys.readouterr().err.strip()
+    assert stop.value.code == 2 and output.startswith("evals: error: images is being written by process")
 
 
 def test_shards_that_another_process_tokenizes_are_refused() -> None:
@@ -143,15 +143,15 @@ def small_disk() -> Iterator[Path]:
             subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_full_disk_on_a_mounted_runs_dir_is_told_and_leaves_the_folder(
+def test_a_full_disk_on_a_mounted_runs_dir_is_reported_and_leaves_the_folder(
     small_disk: Path, capsys: pytest.CaptureFixture
 ) -> None:
     room = os.statvfs(small_disk)
     (small_disk / "filler").write_bytes(b"0" * (room.f_bavail * room.f_frsize))
     with pytest.raises(SystemExit) as stop:
         train.main(["--config", "base.yaml", "--runs_dir", str(small_disk)])
-    told = capsys.readouterr().err
-    assert stop.value.code == 2 and "the disk is full" in told and "Traceback" not in told, told
+    output = capsys.readouterr().err
+    assert stop.value.code == 2 and "the disk is full" in output and "Traceback" not in output, output
     assert small_disk.is_dir() and [path.name for path in small_disk.iterdir()] == ["filler"]
     (small_disk / "filler").unlink()
     train.main(["--config", "base.yaml", "--runs_dir", str(small_disk), "--model.init_args.seconds", "0"])

@@ -108,7 +108,7 @@ def goes_on_where_it_was_cut(arguments, whole):
     assert (again.folder / "metrics.csv").read_text() == (whole.folder / "metrics.csv").read_text()
 
 
-def test_a_recipe_that_names_what_is_not_there(world, monkeypatch, capsys):
+def test_a_recipe_with_missing_files_or_wrong_settings_is_refused(world, monkeypatch, capsys):
     monkeypatch.chdir(world)
     pictures = {"shards": PAIRS, "val": f"{PAIRS}/val", "image_size": 28, "batch_size": 4, "workers": 0}
     for encoder, wanted in (

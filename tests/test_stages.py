@@ -22,7 +22,7 @@ __all__ = ["small_evaluation", "world"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
+def test_each_stage_trains_and_resumes_exactly(stage, world, monkeypatch):
     monkeypatch.chdir(world)
     whole = train.main([*arguments(stage), "--name", f"whole/{stage}"])
     module = type(whole.model)
@@ -42,7 +42,7 @@ def test_each_stage_trains_is_cut_and_goes_on(stage, world, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_s_schedule_is_as_long_as_its_run(stage):
+def test_schedules_are_as_long_as_their_runs(stage):
     """Of epochs, too: a number of steps that is read before there are data is -1."""
     sketch = train.build_modules(
         ["--config", f"{stage}.yaml", "--trainer.max_steps", "-1", "--trainer.max_epochs", "2"]
@@ -107,7 +107,7 @@ OTHERS += [f"ablations/{arm}" for arm in ARMS]
 
 
 @pytest.mark.parametrize("config", OTHERS)
-def test_configs_beside_the_chain_train(config, world, monkeypatch):
+def test_configs_outside_the_chain_train(config, world, monkeypatch):
     monkeypatch.chdir(world)
     data = Path("runs/reference/data")
     data.parent.mkdir(exist_ok=True)
@@ -123,7 +123,7 @@ def test_configs_beside_the_chain_train(config, world, monkeypatch):
     assert Illume.from_pretrained(str(run.folder / "model")).encoder is not None
 
 
-def test_no_config_is_left_out():
+def test_every_config_is_tested():
     paths = {path.relative_to(CONFIGS).as_posix().removesuffix(".yaml") for path in CONFIGS.rglob("*.yaml")}
     ours = {*(f"playground/{stage}" for stage in STAGES), *OTHERS}
     mixtures = {f"mixtures/stage{number}" for number in (1, 2, 3)}  # of data that are not here
@@ -191,7 +191,7 @@ def test_a_wrong_setting_is_one_line(setting, line, workers, world, monkeypatch,
     assert stop.value.code == 2 and len(told) == 1 and line in told[0] and "Traceback" not in told[0]
 
 
-def test_the_last_stage_draws_and_answers(world):
+def test_the_model_of_the_last_stage_draws_and_answers(world):
     model = Illume.from_pretrained(str(world / "runs/playground/stage3/model"))
     image = model.draw_batch(["two red circles"], [1])
     assert image.shape == (1, 3, 48, 48)
@@ -215,7 +215,7 @@ def test_a_missing_predecessor_names_the_command_that_makes_it(world, monkeypatc
     )
 
 
-def test_only_the_parts_of_table_5_learn(world):
+def test_only_the_components_of_table_5_are_trained(world):
     for stage, parts in {
         "stage1": {"adapter", "vision"},
         "stage3": {"adapter", "trunk", "text", "vision", "understanding_encoder"},
@@ -232,7 +232,7 @@ def test_only_the_parts_of_table_5_learn(world):
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2", "stage3"])
-def test_what_the_codes_mean_is_frozen_for_ever(stage, world):
+def test_encoder_tokenizer_and_detokenizer_stay_frozen(stage, world):
     runs = world / "runs/playground"
     before = Illume.from_pretrained(str(runs / "detokenizer/model"))
     after = Illume.from_pretrained(str(runs / stage / "model"))

@@ -46,7 +46,7 @@ def test_killed_run_resumes_to_the_same_metrics(whole_metrics: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("stop", [13, 14])  # the 15th step is followed by validation
-def test_signal_saves_the_step_it_stops_at(
+def test_a_signal_saves_the_step_it_stops_at(
     number: signal.Signals,
     stop: int,
     whole_metrics: str,
@@ -113,7 +113,7 @@ def test_unreadable_checkpoint_falls_back_with_one_line(
     assert "no checkpoint can be read" in error_of(capsys, *command)
 
 
-def test_shared_parent_is_laid_down_once() -> None:
+def test_a_parent_of_two_configs_is_applied_once() -> None:
     write("left.yaml", {"extends": "base.yaml", "name": "left"})
     write("right.yaml", {"extends": ["base.yaml"], "seed_everything": 3})
     files = [Path(arg).name for arg in train.parse(["--config", "left.yaml", "-c", "right.yaml"]).args[1::2]]

@@ -26,7 +26,7 @@ def profiled(name: str, *more: str, **settings: int) -> Experiment:
     )
 
 
-def test_a_run_is_profiled_and_trains_what_it_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_profiled_run_trains_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     plain, run = profiled("plain"), profiled("watched", "--config", "profile.yaml")
     text = (run.folder / "profile.txt").read_text()
@@ -47,9 +47,7 @@ def test_a_run_is_profiled_and_trains_what_it_would_have(tmp_path: Path, monkeyp
     assert not any("log_metrics" in vars(logger) for logger in run.trainer.loggers)
 
 
-def test_a_run_that_ends_early_leaves_the_steps_that_there_were(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_run_that_ends_early_reports_its_recorded_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     run = profiled("short", "--config", "profile.yaml", "--trainer.max_steps", "7")
     assert (run.folder / "profile.txt").read_text().startswith("3 steps of training")
@@ -69,7 +67,7 @@ class Parted(LightningModule):
         self.encoder.stem = nn.Linear(2, 2)  # a part of a part, and the encoder's own
 
 
-def test_parts_are_found_by_name_and_watched_while_it_lasts():
+def test_components_are_found_by_name_and_labelled_while_recording():
     module, profile = Parted(), TrainingProfile()
     assert [name for name, _ in named_components(module)] == [
         "encoder",
@@ -85,7 +83,7 @@ def test_parts_are_found_by_name_and_watched_while_it_lasts():
     assert [event.name for event in recorder.events()].count("forward: encoder") == 1 and not profile.open
 
 
-def test_actions_have_readable_names():
+def test_labels_of_actions():
     assert action_label("[Callback]Speed{'a': 1}.on_train_batch_end") == "callbacks: Speed"
     assert action_label("[Strategy]SingleDeviceStrategy.backward") == "backward"
     assert action_label("[LightningModule]A.on_train_start") == "the module's own hooks"

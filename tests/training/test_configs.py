@@ -74,8 +74,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_config_of_another_shape_is_one_line(text: str, line: str, capsys: pytest.CaptureFixture) -> None:
     Path("x.yaml").write_text(text)
-    said = error_of(capsys, "--config", "x.yaml")
-    assert re.search(line, said), said
+    message = error_of(capsys, "--config", "x.yaml")
+    assert re.search(line, message), message
     assert not Path("PWNED").exists() and not Path("runs").exists()
 
 
@@ -111,8 +111,8 @@ def test_extends_is_bounded_in_depth_and_read_once_in_breadth(capsys: pytest.Cap
 )
 def test_a_run_stays_below_runs_dir(name: str, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     before = sorted(tmp_path.parent.rglob("*"))
-    said = error_of(capsys, "--config", "base.yaml", f"--name={name}", "--runs_dir", "in/ner")
-    assert said.startswith("train.py: error: name is") and said.isprintable()
+    message = error_of(capsys, "--config", "base.yaml", f"--name={name}", "--runs_dir", "in/ner")
+    assert message.startswith("train.py: error: name is") and message.isprintable()
     assert sorted(tmp_path.parent.rglob("*")) == before
 
 
@@ -160,29 +160,29 @@ def test_secrets_of_the_environment_reach_no_run(
     monkeypatch.setenv("INDIRECT", "OPENAI_API_KEY")
     Path("x.yaml").write_text(f"extends: base.yaml\nname: '{reference}'\n")
     for argv in (["--config", "x.yaml"], ["--config", "base.yaml", f"--name={reference}"]):
-        said = error_of(capsys, *argv)
-        assert "would be written into the run's config.yaml" in said and "sk-0" not in said
+        message = error_of(capsys, *argv)
+        assert "would be written into the run's config.yaml" in message and "sk-0" not in message
     assert not Path("runs").exists()
 
 
-def test_bombs_on_the_command_line_are_told_at_once(capsys: pytest.CaptureFixture) -> None:
+def test_yaml_bombs_on_the_command_messageare_refused_at_once(capsys: pytest.CaptureFixture) -> None:
     layers = ["&a [" + ",".join("x" * 10) + "]"]
     layers += [f"&{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 10)}]" for i in range(9)]
     begun = time.monotonic()
     for value in (f"[{', '.join(layers)}]", "[" * 5000, "{a: " * 3000 + "1" + "}" * 3000):
         for words in ([f"--trainer.callbacks={value}"], ["--data.init_args.sources", value]):
-            said = error_of(capsys, "--config", "base.yaml", *words)
-            assert "unfolds to more" in said or "deep" in said
+            message = error_of(capsys, "--config", "base.yaml", *words)
+            assert "unfolds to more" in message or "deep" in message
     assert time.monotonic() - begun < 20
 
 
 def test_a_config_that_is_not_utf8_is_named(capsys: pytest.CaptureFixture) -> None:
     for encoding in ("utf-16", "utf-32", "utf-16-le"):
         Path("x.yaml").write_bytes("extends: base.yaml\n# é\n".encode(encoding))
-        assert "x.yaml" in (said := error_of(capsys, "--config", "x.yaml")) and "UTF-8" in said
+        assert "x.yaml" in (message := error_of(capsys, "--config", "x.yaml")) and "UTF-8" in message
 
 
-def test_a_session_may_be_longer_than_the_last_and_nothing_else_may_differ() -> None:
+def test_only_max_time_may_differ_between_sessions() -> None:
     one = {"name": "a", "trainer": {"max_time": "00:01:00:00", "max_steps": 3}}
     assert not config_differences(one, {"name": "b", "trainer": {"max_time": None, "max_steps": 3}})
     assert config_differences(one, {"trainer": {"max_steps": 4}}) == ["trainer.max_steps (3 -> 4)"]

@@ -28,7 +28,7 @@ def run(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("runs/base")
 
 
-def test_newest_and_named(run: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_newest_checkpoint_or_the_one_that_is_named(run: Path, capsys: pytest.CaptureFixture) -> None:
     gather.main([str(run), "--out", "new"])
     gather.main([str(run / "checkpoints" / "previous.ckpt"), "--out", "old"])
     assert "new is the model of runs/base at step 6" in capsys.readouterr().out

@@ -70,7 +70,7 @@ def saved_step() -> int:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_loss_that_is_no_number_ends_the_run_at_once(value, monkeypatch, capsys) -> None:
+def test_a_non_finite_loss_ends_the_run_at_once(value, monkeypatch, capsys) -> None:
     monkeypatch.setattr(TinyModule, "training_step", loss_of(value))
     line = error_of(capsys, *COMMAND)
     assert "training has diverged: the loss is not a finite number at step 6" in line
@@ -85,7 +85,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_once(value, monkeypatch, capsy
     assert train.main(COMMAND).resume.step == 4
 
 
-def test_also_where_a_module_steps_by_itself(monkeypatch, capsys) -> None:
+def test_a_non_finite_loss_of_manual_optimization_ends_the_run(monkeypatch, capsys) -> None:
     write("own.yaml", {**BASE, "model": {"class_path": f"{__name__}.ByHand"}})
     monkeypatch.setattr(TinyModule, "training_step", loss_of(float("nan")))
     assert "not a finite number at step 6" in error_of(capsys, "--config", "own.yaml")
@@ -93,7 +93,7 @@ def test_also_where_a_module_steps_by_itself(monkeypatch, capsys) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("at", [6, 7, 11])  # before a loss, before a checkpoint, and in the last step
-def test_weights_that_are_no_numbers_are_never_saved(value, at, monkeypatch, capsys) -> None:
+def test_non_finite_weights_are_never_saved(value, at, monkeypatch, capsys) -> None:
     monkeypatch.setattr(TinyModule, "training_step", gradient_of(value, at))
     line = error_of(capsys, *COMMAND)
     assert "training has diverged" in line
@@ -101,7 +101,7 @@ def test_weights_that_are_no_numbers_are_never_saved(value, at, monkeypatch, cap
     assert saved_step() == (8 if at == 11 else 4) and not Path("runs/run/model").exists()
 
 
-def test_a_validation_loss_that_is_no_number_ends_it_too(monkeypatch, capsys) -> None:
+def test_a_non_finite_validation_loss_ends_the_run(monkeypatch, capsys) -> None:
     def validate(self: TinyModule, batch: torch.Tensor, batch_idx: int) -> None:
         VALIDATE(self, batch, batch_idx)
         if self.global_step == 10:
@@ -135,7 +135,7 @@ def test_all_processes_end_together(monkeypatch, capfd) -> None:
     assert torch.load("runs/two/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
 
 
-def test_what_is_looked_at() -> None:
+def test_weights_statistics_and_moments_are_checked() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     net.register_buffer("mask", torch.tensor([0.0, -float("inf")]))
     optimizer = torch.optim.Adam(net.parameters())
@@ -152,6 +152,6 @@ def test_what_is_looked_at() -> None:
     assert first_non_finite(net, []) == "1.running_var"
 
 
-def test_finished_json_is_written_for_finite_runs_alone() -> None:
+def test_a_finite_run_writes_finished_json() -> None:
     train.main(COMMAND)
     assert json.loads(Path("runs/run/finished.json").read_text())["step"] == 12

@@ -185,7 +185,7 @@ def slow(workers: int = 2) -> list[str]:
     return ["--config", "slow.yaml", "--checkpoint.every_n_steps", "1000"]
 
 
-def test_a_signal_to_the_whole_group_leaves_the_workers_their_work() -> None:
+def test_a_signal_to_the_process_group_leaves_data_workers_running() -> None:
     """As timeout, batch systems and closed terminals send it: every kind in turn, to the same run."""
     argv, step = slow(), 0
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGINT):
@@ -220,7 +220,7 @@ def test_preemption_saves_a_checkpoint(number: signal.Signals, whole: Callable, 
     assert same(outcome(Path("runs/run")), expected)
 
 
-def test_what_was_ignored_at_the_start_stays_ignored() -> None:
+def test_signals_ignored_at_the_start_stay_ignored() -> None:
     """nohup's SIGHUP, and a shell's SIGINT and SIGQUIT to what it started in the background (docs/decisions/)."""
 
     def ignore() -> None:
@@ -237,7 +237,7 @@ def test_what_was_ignored_at_the_start_stays_ignored() -> None:
     assert run.end()[0] == 143
 
 
-def test_handlers_are_as_before_afterwards() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     train.main(command("unvalidated"))
     assert {number: signal.getsignal(number) for number in STOP_SIGNALS} == before
@@ -282,7 +282,7 @@ def test_max_time_ends_a_session_and_not_the_run(shape: str, whole: Callable, mo
 
 
 @pytest.mark.parametrize("value", ["soon", "00:00:00:00", "8"])
-def test_max_time_that_is_no_length_of_time(value: str, capsys: pytest.CaptureFixture) -> None:
+def test_a_wrong_max_time_is_one_line(value: str, capsys: pytest.CaptureFixture) -> None:
     line = error_of(capsys, *command("steps", "--trainer.max_time", value))
     assert "trainer.max_time is DD:HH:MM:SS" in line and not Path("runs").exists()
 

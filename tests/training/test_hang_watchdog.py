@@ -34,7 +34,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("how", "gone"), [(signal.SIGKILL, 1), (signal.SIGSTOP, 0)])
-def test_the_other_ends_and_the_run_goes_on(how, gone, monkeypatch, capfd) -> None:
+def test_the_remaining_process_ends_and_the_run_resumes(how, gone, monkeypatch, capfd) -> None:
     def step(self, batch, batch_idx):
         if self.global_step == 6 and self.global_rank == gone:
             os.kill(os.getpid(), how)
@@ -57,7 +57,7 @@ def test_the_other_ends_and_the_run_goes_on(how, gone, monkeypatch, capfd) -> No
         assert forked(lambda rank: train.main(COMMAND).resume.step, 2) == [4, 4]
 
 
-def test_what_is_lost_and_what_is_not() -> None:
+def test_errors_of_a_lost_process() -> None:
     for text in (
         "[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.2]:1234",
         "EI0002: HCCL: the wait execution of the Notify register times out",
@@ -71,7 +71,7 @@ def test_what_is_lost_and_what_is_not() -> None:
     assert not lost_process(ValueError("gloo/ is not a folder of shards"))
 
 
-def test_patience_is_a_length_of_time_and_one_process_needs_none() -> None:
+def test_the_timeout_is_positive_and_one_process_has_no_watchdog() -> None:
     with pytest.raises(ValueError, match="timeout is more than 0 seconds, not 0"):
         HangWatchdog(0)
     watched = []

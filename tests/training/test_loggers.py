@@ -85,7 +85,7 @@ def test_wandb_keeps_a_run_offline_and_a_resume_goes_on_in_it(
 
 
 @needs("wandb")
-def test_wandb_that_is_away_is_said_or_refused(
+def test_wandb_that_is_unreachable_is_reported_or_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture
 ) -> None:
     given = [*COMMAND, "--config", "wandb.yaml", "--trainer.max_steps", "2"]
@@ -133,7 +133,7 @@ def test_mlflow_keeps_settings_metrics_and_files_and_a_resume_goes_on_in_the_sam
 
 
 @needs("mlflow")
-def test_mlflow_that_is_away_or_broken_is_one_line(
+def test_mlflow_that_is_unreachable_or_broken_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     given = [*COMMAND, "--config", "mlflow.yaml"]
@@ -148,7 +148,7 @@ def test_mlflow_that_is_away_or_broken_is_one_line(
 
 @needs("wandb")
 @needs("mlflow")
-def test_both_at_once_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_at_once_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.tracking import MlflowClient
     from PIL import Image
 
@@ -171,7 +171,7 @@ def test_both_at_once_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("package", ["wandb", "mlflow"])
-def test_what_is_not_installed_is_told_by_its_extra(
+def test_a_missing_package_is_reported_with_its_extra(
     package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     find = importlib.util.find_spec
@@ -196,7 +196,7 @@ def test_tensorboard_has_the_settings_as_text_and_hparams() -> None:
     assert [point.step for point in events.Scalars("train/loss")] == [0, 1]
 
 
-def test_an_evaluation_is_told_to_nobody() -> None:
+def test_an_evaluation_is_not_logged() -> None:
     train.main([*COMMAND, "--trainer.max_steps", "2"])
     if importlib.util.find_spec("mlflow") is None:
         pytest.skip("mlflow is not installed: the extra `track` has it")

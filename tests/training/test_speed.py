@@ -41,7 +41,7 @@ def fit(
     return trainer
 
 
-def test_mfu_is_what_was_counted_over_the_stated_peak(tmp_path: Path) -> None:
+def test_mfu_is_counted_flops_over_the_stated_peak(tmp_path: Path) -> None:
     trainer = fit(tmp_path, Speed(peak_tflops=STEP / 1e12))  # one step a second
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     assert found["speed/mfu"] == pytest.approx(found["speed/steps_per_s"], rel=1e-5)
@@ -49,7 +49,7 @@ def test_mfu_is_what_was_counted_over_the_stated_peak(tmp_path: Path) -> None:
     assert 0.05 < found["memory/peak"] < 64
 
 
-def test_it_is_written_at_logged_steps_and_apart_from_what_a_second_run_gives_again(tmp_path: Path) -> None:
+def test_speed_is_logged_at_logged_steps_and_in_machine_csv(tmp_path: Path) -> None:
     fit(tmp_path, Speed(peak_tflops=1.0))
     columns, rows = read_rows(tmp_path / "machine.csv")
     assert set(columns) == {"step", "speed/mfu", "speed/rows_per_s", "speed/steps_per_s", "memory/peak"}
@@ -66,7 +66,7 @@ def test_a_step_of_several_batches_is_counted_whole(tmp_path: Path) -> None:
     assert len(read_rows(tmp_path / "machine.csv")[1]) == 3
 
 
-def test_the_steps_that_are_timed_are_the_ones_that_are_counted(tmp_path: Path) -> None:
+def test_flops_are_counted_in_the_steps_that_are_timed(tmp_path: Path) -> None:
     """A first batch that is larger than those that follow must not count for all of them."""
 
     class Shrinking(Counting):
@@ -78,7 +78,7 @@ def test_the_steps_that_are_timed_are_the_ones_that_are_counted(tmp_path: Path) 
     assert found["speed/mfu"] == pytest.approx(found["speed/steps_per_s"] / 4, rel=1e-5)
 
 
-def test_the_device_has_done_its_work_when_the_time_is_taken(tmp_path: Path, monkeypatch) -> None:
+def test_the_device_is_synchronized_before_the_time_is_taken(tmp_path: Path, monkeypatch) -> None:
     """Else the first steps would count as done in the time that it took to ask for them."""
     waited = []
     monkeypatch.setattr(training.speed, "synchronize", lambda device: waited.append(device.type))
@@ -86,13 +86,13 @@ def test_the_device_has_done_its_work_when_the_time_is_taken(tmp_path: Path, mon
     assert len(waited) == 2 + 2 * 3  # at the start, at the epoch's, and before and after what is logged
 
 
-def test_where_the_peak_is_unknown_there_is_no_mfu(tmp_path: Path) -> None:
+def test_no_mfu_without_a_known_peak(tmp_path: Path) -> None:
     fit(tmp_path, Speed())
     columns = read_rows(tmp_path / "machine.csv")[0]
     assert "speed/mfu" not in columns and "speed/steps_per_s" in columns
 
 
-def test_no_peak_no_counting(tmp_path: Path) -> None:
+def test_a_peak_of_zero_switches_counting_off(tmp_path: Path) -> None:
     speed = Speed(peak_tflops=0)
     fit(tmp_path, speed)
     assert speed.flops == 0 and "speed/mfu" not in read_rows(tmp_path / "machine.csv")[0]
@@ -100,7 +100,7 @@ def test_no_peak_no_counting(tmp_path: Path) -> None:
         Speed(peak_tflops=-1)
 
 
-def test_counting_changes_nothing_and_ends_where_training_breaks(tmp_path: Path) -> None:
+def test_counting_changes_no_metric_and_ends_on_errors(tmp_path: Path) -> None:
     losses = []
     for peak in (0.0, 1.0):
         torch.manual_seed(0)

@@ -175,7 +175,7 @@ def test_two_processes_of_ddp_are_one(micro, alone, tmp_path):
     assert_same(forked(run, 2), tmp_path, alone)
 
 
-def test_a_run_goes_on_from_its_shares(micro, alone, sharded, tmp_path):
+def test_a_run_resumes_from_its_shards(micro, alone, sharded, tmp_path):
     """From what two processes had saved after two steps, and nothing else."""
     folder = sharded[1] / "checkpoints"
     saved = folder / "previous.ckpt"

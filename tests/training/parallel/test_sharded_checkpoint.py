@@ -34,7 +34,7 @@ def empty() -> dict:
     return {"state_dict": {"weight": torch.zeros(6)}, "optimizer_0": {"lr": 0.0, "names": []}}
 
 
-def test_it_is_read(folder: Path) -> None:
+def test_a_sharded_checkpoint_is_read(folder: Path) -> None:
     state = empty()
     load_into(state, folder)
     assert torch.equal(state["state_dict"]["weight"], STATE["state_dict"]["weight"])
@@ -42,7 +42,7 @@ def test_it_is_read(folder: Path) -> None:
     assert find_resume_point(folder.parent)[:2] == (folder, 7)
 
 
-def test_what_it_lacks_is_an_error_or_stays(folder: Path) -> None:
+def test_missing_entries_are_an_error_unless_partial(folder: Path) -> None:
     state = empty() | {"more": {"moment": torch.ones(2)}}
     with pytest.raises(RuntimeError, match="more.moment"):
         load_into(state, folder)
@@ -51,7 +51,7 @@ def test_what_it_lacks_is_an_error_or_stays(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["short", "gone", "nonsense", "elsewhere"])
-def test_one_that_lacks_something_is_passed_over(folder: Path, damage: str) -> None:
+def test_an_incomplete_checkpoint_is_passed_over(folder: Path, damage: str) -> None:
     (share,) = folder.glob("*.distcp")
     if damage == "short":
         share.write_bytes(share.read_bytes()[:-10])
@@ -68,7 +68,7 @@ def test_one_that_lacks_something_is_passed_over(folder: Path, damage: str) -> N
         find_resume_point(folder.parent)
 
 
-def test_metadata_that_would_run_something_is_refused(folder: Path) -> None:
+def test_metadata_that_would_run_code_is_refused(folder: Path) -> None:
     for hostile in (Hostile(), {"a": [Hostile()]}):
         (folder / ".metadata").write_bytes(pickle.dumps(hostile))
         with pytest.raises(ValueError, match="it names"):
@@ -76,7 +76,7 @@ def test_metadata_that_would_run_something_is_refused(folder: Path) -> None:
     assert not Path("was_here").exists()
 
 
-def test_an_entry_that_would_run_something_is_refused() -> None:
+def test_an_entry_that_would_run_code_is_refused() -> None:
     dcp.save({**STATE, "optimizer_0": {"lr": Hostile(), "names": []}}, checkpoint_id="bad.ckpt", no_dist=True)
     with pytest.raises((ValueError, pickle.UnpicklingError)):
         load_into(empty(), Path("bad.ckpt"))

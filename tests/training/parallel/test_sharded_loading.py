@@ -152,7 +152,7 @@ def batches(sequencer):
 
 
 @pytest.mark.parametrize("kind", ["published", "folder"])
-def test_a_run_that_loads_by_shares_is_one_process_and_goes_on(chain, tmp_path, kind, monkeypatch):
+def test_a_run_that_loads_by_shards_equals_one_process_and_resumes(chain, tmp_path, kind, monkeypatch):
     def stage():
         torch.manual_seed(0)
         settings = {"codebook_rows": True, "warmup_steps": 1} | chain[kind]

@@ -100,13 +100,13 @@ def test_torch_npu_without_cann_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("devices", [0, -3, "0", "-2", "a", "1,1", [0, 0], [], [-1], "1.5", ""])
 @pytest.mark.parametrize("on_cpu", [True, False])
-def test_devices_that_are_none_are_named(devices: int | str | list[int], on_cpu: bool) -> None:
+def test_invalid_devices_are_refused(devices: int | str | list[int], on_cpu: bool) -> None:
     with pytest.raises(ValueError, match="trainer.devices is .*: give"):
         strategy.check_devices(devices, on_cpu)
 
 
 @pytest.mark.parametrize("devices", ["auto", -1, "-1", 1, 2, "2"])
-def test_counts_of_devices_pass(devices: int | str) -> None:
+def test_valid_devices_pass(devices: int | str) -> None:
     strategy.check_devices(devices, True)
     strategy.check_devices([0, 3], False)
     strategy.check_devices("0,3", False)
@@ -116,6 +116,6 @@ def test_counts_of_devices_pass(devices: int | str) -> None:
 @pytest.mark.parametrize(
     ("devices", "said"), [([0, 1], "have no numbers"), ("0,1", "have no numbers"), (9999, "bear")]
 )
-def test_a_cpu_bears_a_few_processes_without_numbers(devices: int | str | list[int], said: str) -> None:
+def test_a_cpu_takes_a_few_processes_without_numbers(devices: int | str | list[int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         strategy.check_devices(devices, True)
