@@ -139,7 +139,7 @@ def test_a12_evaluation_while_training_agrees_with_the_command(
     assert {name: report[name] for name in used} == used
     assert (report["edit_cfg"], report["edit_top_k"], report["edit_temperature"]) == (1.5, 9, 0.3)
     noted = json.loads(Path("sampling.json").read_text())
-    assert noted["Evaluation draw"] == used and noted["Evaluation edit"]["top_k"] == 9
+    assert noted["Evaluation geneval"] == used and noted["Evaluation editing"]["top_k"] == 9
 
 
 def test_a12_a_benchmark_while_training_draws_the_commands_pictures(
