@@ -6,15 +6,15 @@ import pytest
 
 from datamodules.document_datamodule import DocumentDataModule, SourceConfig
 from tests.fixtures import FixedStage
-from worlds.playground import shards
+from worlds.playground.shards import ShardSet, write_shards
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    shards.main(
-        ["--out", str(folder), "--scale", "0.002", "--workers", "1", "--only", "pairs,questions,edits"]
-    )
+    train = {"pairs": 120, "questions": 60, "edits": 32}
+    sets = [ShardSet(name, "train", samples, 0) for name, samples in train.items()]
+    list(write_shards([*sets, ShardSet("pairs", "val", 40, 0)], folder, workers=1))
     return folder
 
 

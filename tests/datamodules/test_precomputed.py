@@ -10,25 +10,16 @@ from datamodules.document_datamodule import DocumentDataModule, SourceConfig
 from datamodules.precomputed import StaleCodes
 from tests.datamodules.conversions import exit_code
 from tests.fixtures import FixedStage, tiny_illume
-from worlds.playground import shards
+from worlds.playground.shards import ShardSet, write_shards
 
 __all__ = ["tiny_illume"]
+TRAIN = {"pairs": 60, "edits": 16, "stories": 4}
 
 
 @pytest.fixture
 def world(tmp_path, tiny_illume):
-    shards.main(
-        [
-            "--out",
-            str(tmp_path / "data"),
-            "--scale",
-            "0.001",
-            "--workers",
-            "1",
-            "--only",
-            "pairs,edits,stories",
-        ]
-    )
+    sets = [ShardSet(name, "train", samples, 0) for name, samples in TRAIN.items()]
+    list(write_shards(sets, tmp_path / "data", workers=1))
     tiny_illume.save_pretrained(str(tmp_path / "model"))
     return tmp_path
 
@@ -46,7 +37,7 @@ def loader(world, root, model, workers=0):
         "stories": SourceConfig(str(world / root / "stories"), "document", 0.2),
     }
     module = DocumentDataModule(
-        {name: SourceConfig(**config) for name, config in sources.items()},
+        sources,
         sequences_per_batch=4,
         batches_per_epoch=6,
         workers=workers,
