@@ -115,7 +115,8 @@ def test_the_vision_half_of_a_whole_clip(tmp_path, pictures):
         assert torch.allclose(ours(pictures), states[-2][:, 1:], atol=1e-5)
 
 
-def test_bad_settings_are_refused(tmp_path):
+def test_bad_settings_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no tries of a hub that is far
     publish(tmp_path, "dinov2")
     with pytest.raises(ValueError, match="image_size 30 is not a multiple of patch 7"):
         read_encoder(str(tmp_path), image_size=30)
