@@ -79,10 +79,10 @@ def test_each_stage_trains_saves_resumes_and_draws(world, monkeypatch):
     monkeypatch.chdir(world)
     pictures = {"shards": PAIRS, "val": f"{PAIRS}/val", "image_size": 28, "batch_size": 4}
     pictures |= {"batches_per_epoch": 3, "val_batches": 1, "workers": 0}
-    encoder = {"from": "clip", "image_size": 28}
+    encoder = {"path": "clip", "image_size": 28}
     small = {"codes": 64, "decoder_layers": 1, "heads": 2}
     train.main(lay("tokenizer", {"encoder": encoder, "tokenizer": small}, pictures))
-    language = {"from": "vicuna", "turns": "vicuna"}
+    language = {"path": "vicuna", "turns": "vicuna"}
     train.main(lay("stage1", {"language": language}, documents("stage1") | {"image_size": 28}))
     train.main(lay("stage2", {}, documents("stage2") | {"image_size": 28}))
     larger = {"understanding": {"image_size": 56, "reduce": 2}, "slicing": {"max_slices": 4, "size": 56}}
@@ -96,7 +96,7 @@ def test_each_stage_trains_saves_resumes_and_draws(world, monkeypatch):
     prompt, null = (parts.segment(draw_document(caption)) for caption in ("a red circle", None))
     codes = draw_codes(parts.language, [prompt], [null], [1], SamplingConfig(2.0))
     assert codes.shape == (1, 16)
-    rates = yaml.safe_load((whole.folder / "config.yaml").read_text())["model"]["init_args"]["rates"]
+    rates = yaml.safe_load((whole.folder / "config.yaml").read_text())["model"]["init_args"]["learning_rates"]
     assert rates["understanding_encoder"] == 2e-6 and rates["trunk"] == 2e-5
 
 
@@ -112,12 +112,12 @@ def test_a_recipe_with_missing_files_or_wrong_settings_is_refused(world, monkeyp
     monkeypatch.chdir(world)
     pictures = {"shards": PAIRS, "val": f"{PAIRS}/val", "image_size": 28, "batch_size": 4, "workers": 0}
     for encoder, wanted in (
-        ({"from": "clop"}, "clop is no folder here"),
-        ({"from": "clip", "image_sice": 28}, "no setting 'image_sice': did you mean image_size?"),
+        ({"path": "clop"}, "clop is no folder here"),
+        ({"path": "clip", "image_sice": 28}, "no setting 'image_sice': did you mean image_size?"),
         ({"image_size": 28}, "lacks `from`"),
     ):
         arguments = lay("tokenizer", {"encoder": encoder}, pictures)
-        if "from" not in encoder:
+        if "path" not in encoder:
             arguments += ["--model.init_args.encoder", json.dumps(encoder)]
         with pytest.raises(SystemExit) as stop:
             train.main([*arguments, "--name", "wrong"])
