@@ -1,20 +1,23 @@
-"""FID and KID during training: of drawings of prompts, and of reconstructions."""
+"""FID and KID during training, by torchmetrics: of drawings of prompts, and of reconstructions."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+from torchmetrics.wrappers import FeatureShare
 
 from callbacks.periodic_scores import PeriodicScores
 from evals.drawn_folder import image_seed
 from evals.fidelity.extractor import Extractor
-from evals.fidelity.frechet import frechet_distance
 from evals.fidelity.inception import LAYERS, check_weights, find_weights, load_inception, torch_fidelity
-from evals.fidelity.scores import kid
+from evals.fidelity.scores import KID_SUBSET_SIZE
 from evals.image_sets import image_files
 from evals.playground.suite import NEEDS, supported_measures
 from evals.prompt_file import read_prompts
@@ -26,6 +29,18 @@ from training.eval_mode import eval_mode
 from training.stage_drawing import record_sampling, require_components, resolve_sampling
 
 log = logging.getLogger(__name__)
+
+
+class PooledFeatures(nn.Module):
+    """An extractor with the interface that torchmetrics expects: images (B, 3, H, W) uint8 -> features (B, D)."""
+
+    def __init__(self, extractor: Extractor, num_features: int) -> None:
+        super().__init__()
+        self.extractor, self.network, self.num_features = extractor, extractor.network, num_features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> (B, D)."""
+        return self.extractor(images)[self.extractor.layers[0]]
 
 
 class Fidelity(PeriodicScores):
@@ -56,10 +71,7 @@ class Fidelity(PeriodicScores):
         torch_fidelity()
         self.inception = find_weights(self.settings.inception)
         check_weights(self.inception)
-        self.extractor: Extractor | None = (
-            None  # once the first scores are computed, as the real images' features
-        )
-        self.real = torch.empty(0)
+        self.metrics: FeatureShare | None = None  # of the real images, once their features are computed
 
     def on_fit_start(self, trainer: Trainer, pl_module: StageModule) -> None:
         """Refuses a stage whose model cannot draw the images, before anything is spent."""
@@ -89,22 +101,34 @@ class Fidelity(PeriodicScores):
             found: dict[str, float] = {}
             torch.manual_seed(self.settings.seed)
             if self._draws(model):
-                found |= self._compare(model, self._drawings(model), "")
+                found |= self._measure(model, self._drawings(model), "")
             if "reconstruction" in supported_measures(model):
-                found |= self._compare(model, self._reconstructions(model), "r")
+                found |= self._measure(model, self._reconstructions(model), "r")
         return found
 
-    def _compare(self, model: Illume, images: Iterable[Tensor], prefix: str) -> dict[str, float]:
-        """The scores of batches of images; the real ones pass through the network once in a run."""
-        if self.extractor is None:
-            self.extractor = load_inception(self.inception, str(model.device), LAYERS[:1])
-            self.real = self._features(self.extractor, (squares for squares, _ in self._squares(model)))
-        features = self._features(self.extractor, images)
-        fid = frechet_distance(features, self.real)
-        return {f"val/{prefix}fid": fid, f"val/{prefix}kid": kid(features, self.real)["kid"]}
+    def _measure(self, model: Illume, images: Iterator[Tensor], prefix: str) -> dict[str, float]:
+        metrics = self._real_metrics(model)
+        for batch in images:
+            metrics.update(batch, real=False)
+        values = metrics.compute()
+        metrics.reset()
+        return {f"val/{prefix}fid": float(values["fid"]), f"val/{prefix}kid": float(values["kid"][0])}
 
-    def _features(self, extractor: Extractor, images: Iterable[Tensor]) -> Tensor:
-        return torch.cat([extractor(batch)[extractor.layers[0]] for batch in images])
+    def _real_metrics(self, model: Illume) -> FeatureShare:
+        """The metrics, which hold the real images' features; those pass through the network once in a run."""
+        if self.metrics is None:
+            extractor = load_inception(self.inception, str(model.device), LAYERS[:1])
+            features = PooledFeatures(extractor, int(extractor.layers[0]))
+            kept = {"reset_real_features": False, "sync_on_compute": False}
+            size = min(KID_SUBSET_SIZE, len(self.files), len(self.prompts) or len(self.files))
+            distance = FrechetInceptionDistance(feature=features, **kept)
+            with warnings.catch_warnings():  # that it keeps all features, which is known
+                warnings.simplefilter("ignore", UserWarning)
+                kernel = KernelInceptionDistance(feature=features, subset_size=size, **kept)
+            self.metrics = FeatureShare({"fid": distance, "kid": kernel})
+            for squares, _ in self._squares(model):
+                self.metrics.update(squares, real=True)
+        return self.metrics
 
     def _batches(self, items: Sequence[Any]) -> Iterator[tuple[Sequence[Any], list[int]]]:
         """Batches of items, with the seeds of their images."""
