@@ -36,7 +36,9 @@ def try_seeds(seed: int, count: int) -> list[int]:
 
 def draw_best(model: Illume, prompt: str, seed: int, count: int, report: Callable[[str], object]) -> Image:
     """Of several drawings the one that the model itself is most sure of."""
-    images, prompts = model.draw([prompt] * count, try_seeds(seed, count)), [prompt] * count
+    prompts = [prompt] * count
+    images = model.draw(prompts, try_seeds(seed, count))
+    assert isinstance(images, list)
     opinions = make_self_judge(model).assess_with_confidence(prompts, to_batch(model, images))
     sure = [0.0 if isnan(confidence) else confidence for _, confidence in opinions]
     if not any(sure):
