@@ -119,7 +119,7 @@ class ChatServer:
 
     def describe(self, error: BaseException | str) -> str:
         """An error in short, without secrets, should a server repeat them: redacted first, then cut."""
-        hidden = error.__cause__ if type(error).__name__ == "APIConnectionError" else None
+        hidden = getattr(error, "__cause__", None) if type(error).__name__ == "APIConnectionError" else None
         text = str(hidden or "") or str(error) or type(error).__name__
         return self.clean(text[:MAX_ERROR], 160)
 

@@ -1,6 +1,7 @@
 """A judge for a command line: a name, or a YAML file of `class_path` and `init_args`, read by jsonargparse."""
 
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -19,8 +20,8 @@ def read_judge(text: str) -> Judge:
     Raises:
         ValueError: there is no such judge, or a setting is wrong.
     """
-    config = {"class_path": NAMES[text]} if text in NAMES else None
-    if config is None:
+    config: Any = {"class_path": NAMES.get(text)}
+    if text not in NAMES:
         if not Path(text).is_file():
             raise ValueError(f"--judge {text}: neither {', '.join(NAMES)}, nor a YAML file")
         config = expand_all(read_yaml(Path(text)))

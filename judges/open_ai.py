@@ -207,7 +207,7 @@ class OpenAIJudge(Judge):
         return self._handle_unreadable(f"no readable answer in {attempt + 1} tries: {problem}")
 
     def _request(self, prompt: str, image: Tensor) -> dict[str, Any]:
-        request = {"model": self.model, "messages": question(prompt, image, self.dimensions)}
+        request: dict[str, Any] = {"model": self.model, "messages": question(prompt, image, self.dimensions)}
         if self.temperature is not None:
             request["temperature"] = self.temperature
         if self.response_format == "json_schema":

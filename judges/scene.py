@@ -131,7 +131,7 @@ def _relation(reading: Reading, spec: PromptSpec) -> list[Answer]:
     """Do they stand as asked; nothing where the prompt names no relation, or one of the two is not there."""
     if spec.relation is None:
         return []
-    (_, *first), (_, *second) = spec.objects
+    first, second = ((colour, shape) for _, colour, shape in spec.objects)
     pairs = [(a, b) for a in _select(reading, *first) for b in _select(reading, *second)]
     one, other = (f"the {colour} {shape}" if colour else f"the {shape}" for colour, shape in (first, second))
     ok = all(relation(a, b) == spec.relation for a, b in pairs)

@@ -7,9 +7,9 @@ import numpy as np
 
 
 class Bin(NamedTuple):
-    """Drawings of about one confidence: how many, the mean confidence, and the share that the judge finds good."""
+    """Drawings of about one confidence: their number, the mean confidence, and the share that the judge finds good."""
 
-    count: int
+    drawings: int
     confidence: float
     good: float
 

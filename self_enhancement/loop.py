@@ -69,6 +69,7 @@ class SelfEnhancementLoop:
 
         None where the judge cannot be reached: the round stays pending. Dialogues fit into rows of `max_tokens`.
         """
+        assert self.pending is not None
         self.judge.set_model(model)
         one = self._start(model)
         self.judge.set_cache(one.folder / "opinions")

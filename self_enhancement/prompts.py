@@ -97,11 +97,12 @@ class CaptionImages:
     """The captions' own images; one shard is open at a time."""
 
     def __init__(self) -> None:
-        self.path, self.shard = "", None
+        self.path = ""
+        self.shard: Shard | None = None
 
     def read(self, chosen: CaptionedImage) -> tuple[str, bytes]:
         """The ending and the content of a caption's image file."""
-        if chosen.shard != self.path:
+        if self.shard is None or chosen.shard != self.path:
             self.close()
             with local_copy(chosen.shard) as file:
                 self.path, self.shard = chosen.shard, Shard(file)

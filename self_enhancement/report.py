@@ -100,10 +100,10 @@ def _describe(opinion: Opinion) -> str:
 
 def _calibration_plot(bins: Sequence[Bin]) -> Markup:
     """Confidence across, share found good upwards: calibrated on the diagonal. Dots grow with their count."""
-    total = sum(b.count for b in bins)
+    total = sum(b.drawings for b in bins)
     figure, (axes,) = new_figure(height=240)
     axes.axline((0, 0), (1, 1), color=COLOURS["a"], linewidth=0.8, alpha=0.45)
-    sizes = [36 + 300 * b.count / total for b in bins]
+    sizes = [36 + 300 * b.drawings / total for b in bins]
     axes.scatter([b.confidence for b in bins], [b.good for b in bins], sizes, color=COLOURS["a"])
     axes.set(
         xlim=(0, 1), ylim=(0, 1), xlabel="confidence that it is good", ylabel="found good", aspect="equal"

@@ -250,7 +250,8 @@ class Round:
 
     def _hard_negatives(self) -> list[list[tuple[str, Opinion]]]:
         """For each drawing its hard negatives, with the judge's opinions."""
-        captions, opinions = self.record["hard_negatives"], []
+        captions: list[list[str]] = self.record["hard_negatives"]
+        opinions: list[tuple[Any, ...]] = []
         for batch in self._batches:
             kept = self._kept(batch)["hard_negatives"]  # all of the first captions, of the second ones, ...
             opinions += zip(*kept, strict=True) if kept else [()] * len(self._rows(batch))

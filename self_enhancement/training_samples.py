@@ -95,6 +95,10 @@ def _target(judged: JudgedRound, i: int, truth: CaptionImages) -> ImageFile | No
     draws = judged.settings.draws
     if judged.settings.target == "truth":
         return truth.read(judged.chosen[i // draws])
-    good = [j for j in range(i // draws * draws, (i // draws + 1) * draws) if judged.good[j]]
-    best = max(good, key=lambda j: judged.opinions[j].score, default=None)
+    scores = {
+        j: opinion.score
+        for j in range(i // draws * draws, (i // draws + 1) * draws)
+        if judged.good[j] and isinstance(opinion := judged.opinions[j], Assessment)
+    }
+    best = max(scores, key=scores.__getitem__, default=None)
     return None if best is None else ("png", encode_png(judged.image(best)))
