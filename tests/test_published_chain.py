@@ -114,7 +114,7 @@ def test_a_recipe_with_missing_files_or_wrong_settings_is_refused(world, monkeyp
     for encoder, wanted in (
         ({"path": "clop"}, "clop is no folder here"),
         ({"path": "clip", "image_sice": 28}, "no setting 'image_sice': did you mean image_size?"),
-        ({"image_size": 28}, "lacks `from`"),
+        ({"image_size": 28}, "lacks `path`"),
     ):
         arguments = lay("tokenizer", {"encoder": encoder}, pictures)
         if "path" not in encoder:
