@@ -101,12 +101,12 @@ class Fidelity(PeriodicScores):
             found: dict[str, float] = {}
             torch.manual_seed(self.settings.seed)
             if self._draws(model):
-                found |= self._measure(model, self._drawings(model), "")
+                found |= self._compare(model, self._drawings(model), "")
             if "reconstruction" in supported_measures(model):
-                found |= self._measure(model, self._reconstructions(model), "r")
+                found |= self._compare(model, self._reconstructions(model), "r")
         return found
 
-    def _measure(self, model: Illume, images: Iterator[Tensor], prefix: str) -> dict[str, float]:
+    def _compare(self, model: Illume, images: Iterator[Tensor], prefix: str) -> dict[str, float]:
         metrics = self._real_metrics(model)
         for batch in images:
             metrics.update(batch, real=False)
