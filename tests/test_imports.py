@@ -41,7 +41,7 @@ OUTSIDE = {
         "PIL",
     },
     "worlds": {"numpy", "PIL"},
-    "common": {"numpy", "PIL", "yaml", "jinja2", "markupsafe", "omegaconf", "rich"},
+    "common": {"numpy", "PIL", "yaml", "jinja2", "markupsafe", "omegaconf", "jsonargparse", "rich"},
 }
 PROJECT = BELOW.keys() | ENTRY_POINTS | {"tests"}
 
