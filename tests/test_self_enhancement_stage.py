@@ -69,8 +69,8 @@ def test_rounds_become_training_data_and_resume_from_every_state(monkeypatch, fe
     assert [(s["good"], s["bad"], s["second_turns"]) for s in summaries] == [(4, 4, 4)] * 2
     weights = {name: c.weight for name, c in whole.datamodule.sources.items() if "enhancement" in name}
     assert sum(weights.values()) == pytest.approx(0.25 / 0.75, abs=1e-6) and len(weights) == 2
-    told = [row for row in rows(whole.folder) if row.get("self_enhancement/good")]
-    assert [row["self_enhancement/dialogues"] for row in told] == ["24.0", "24.0"]
+    logged = [row for row in rows(whole.folder) if row.get("self_enhancement/good")]
+    assert [row["self_enhancement/dialogues"] for row in logged] == ["24.0", "24.0"]
     assert any(float(row.get("data/tokens_self_enhancement_1") or 0) > 0 for row in rows(whole.folder))
 
     record = json.loads((whole.folder / "self_enhancement.json").read_text())
@@ -113,5 +113,5 @@ def test_missing_shards_of_a_round_are_reported_by_name(few_drawings, capsys):
     shard.unlink()
     with pytest.raises(SystemExit) as stop:
         train.main(given)
-    told = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
-    assert stop.value.code == 2 and len(told) == 1 and shard.name in told[0]
+    lines = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
+    assert stop.value.code == 2 and len(lines) == 1 and shard.name in lines[0]

@@ -187,8 +187,8 @@ def test_a_wrong_setting_is_one_line(setting, line, workers, world, monkeypatch,
         train.main(
             [*given, change, f"--data.init_args.workers={workers}", "--name", f"wrong/{config}{workers}"]
         )
-    told = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
-    assert stop.value.code == 2 and len(told) == 1 and line in told[0] and "Traceback" not in told[0]
+    lines = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
+    assert stop.value.code == 2 and len(lines) == 1 and line in lines[0] and "Traceback" not in lines[0]
 
 
 def test_the_model_of_the_last_stage_draws_and_answers(world):

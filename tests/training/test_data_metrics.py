@@ -26,8 +26,8 @@ def test_skipped_samples_are_recorded_and_too_many_stop_the_run(world, monkeypat
     Path("torn.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"sources": {"text": source}}}}))
     given = [*arguments("language", 12), "--config", "torn.yaml", "--name"]
     run = train.main([*given, "torn", "--data.init_args.max_skipped_fraction=0.5"])
-    told = json.loads((run.folder / "skipped.json").read_text())
-    assert told["skipped"] == 3 and {row["reason"]: row["samples"] for row in told["reasons"]} == {
+    record = json.loads((run.folder / "skipped.json").read_text())
+    assert record["skipped"] == 3 and {row["reason"]: row["samples"] for row in record["reasons"]} == {
         "a json cannot be read": 1,
         "a json is of another shape": 1,
         "a sample has no json": 1,

@@ -193,10 +193,11 @@ def test_a_signal_to_the_process_group_leaves_data_workers_running() -> None:
         run.wait_for_step(Path("runs/run"), step + 1)
         assert (workers := run.workers())
         os.killpg(run.pid, number)
-        code, told = run.end()
-        assert code == 143, told
+        code, output = run.end()
+        assert code == 143, output
         assert (
-            f"stopped ({number.name}); the same command goes on from here" in told and "Traceback" not in told
+            f"stopped ({number.name}); the same command goes on from here" in output
+            and "Traceback" not in output
         )
         saved = torch.load("runs/run/checkpoints/last.ckpt", weights_only=True)["global_step"]
         assert saved > step

@@ -1,4 +1,4 @@
-"""W&B and MLflow, really run on the smallest stage without a network, or told to be away in one line."""
+"""W&B and MLflow, really run on the smallest stage without a network, or reported as unreachable in one line."""
 
 import functools
 import importlib.util
@@ -70,7 +70,7 @@ def test_wandb_keeps_a_run_offline_and_a_resume_goes_on_in_it(
     known = json.loads(Path("runs/deep/run/tracking.json").read_text())["wandb"]
     files = list(Path("runs/deep/run/wandb").glob("offline-run-*/run-*.wandb"))
     assert len(files) == 2 and {file.stem for file in files} == {f"run-{known}"}
-    told = b"".join(file.read_bytes() for file in files)
+    written = b"".join(file.read_bytes() for file in files)
     for name in (
         b"train/loss",
         b"val/loss",
@@ -80,7 +80,7 @@ def test_wandb_keeps_a_run_offline_and_a_resume_goes_on_in_it(
         b"memory/peak",
         b"max_steps",
     ):
-        assert name in told, name
+        assert name in written, name
     assert Path("runs/deep/run/metrics.csv").is_file() and not Path("wandb").exists()
 
 

@@ -70,8 +70,8 @@ class Summed(LanguageModule):
     def training_step(self, batch):
         total = super().training_step(batch)
         scale = 4096.0 / self.trainer.accumulate_grad_batches
-        said = self.trainer.strategy.reduce(total.detach().clone() * scale, reduce_op="sum")
-        self.summed = getattr(self, "summed", 0) + said
+        recorded = self.trainer.strategy.reduce(total.detach().clone() * scale, reduce_op="sum")
+        self.summed = getattr(self, "summed", 0) + recorded
         return total
 
     def on_before_optimizer_step(self, optimizer):
@@ -136,8 +136,8 @@ def fit(
 def alone(micro, tmp_path_factory):
     """One process: what it recorded, and the folder it exported."""
     folder = tmp_path_factory.mktemp("alone")
-    said = fit(model(), micro, folder, 1, 0, 4)
-    return said, Illume.from_pretrained(str(folder / "model"))
+    recorded = fit(model(), micro, folder, 1, 0, 4)
+    return recorded, Illume.from_pretrained(str(folder / "model"))
 
 
 @pytest.fixture(scope="module")
@@ -150,10 +150,10 @@ def sharded(micro, tmp_path_factory):
     return forked(lambda rank: fit(model(), micro, folder, 2, rank, 2, strategy=FSDP2Strategy()), 2), folder
 
 
-def assert_same(said, folder, alone):
+def assert_same(recorded, folder, alone):
     """What two processes recorded and exported is what one did."""
     (losses, norms, drawn), whole = alone
-    for found_losses, found_norms, found_drawn in said:
+    for found_losses, found_norms, found_drawn in recorded:
         assert found_losses == pytest.approx(losses, abs=1e-5)
         assert found_norms == pytest.approx(norms, rel=1e-4)
         pairs = zip(found_drawn, drawn, strict=True)
@@ -189,8 +189,8 @@ def test_a_run_resumes_from_its_shards(micro, alone, sharded, tmp_path):
         return fit(made, micro, tmp_path, 2, rank, 2, strategy=FSDP2Strategy(), resume=saved)
 
     (losses, norms, drawn), whole = alone
-    said = [(found, more, drawn) for found, more, _ in forked(go_on, 2)]
-    assert_same(said, tmp_path, ((losses[2:], norms[2:], drawn), whole))
+    recorded = [(found, more, drawn) for found, more, _ in forked(go_on, 2)]
+    assert_same(recorded, tmp_path, ((losses[2:], norms[2:], drawn), whole))
 
 
 def test_half_precision_is_gathered_and_whole_weights_are_kept(micro, tmp_path):

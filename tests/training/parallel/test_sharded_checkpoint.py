@@ -60,8 +60,8 @@ def test_an_incomplete_checkpoint_is_passed_over(folder: Path, damage: str) -> N
     elif damage == "nonsense":
         (folder / ".metadata").write_bytes(b"nonsense")
     else:
-        told = (folder / ".metadata").read_bytes()
-        (folder / ".metadata").write_bytes(told.replace(b"__0_0.distcp", b"/etc/shadows"))
+        index = (folder / ".metadata").read_bytes()
+        (folder / ".metadata").write_bytes(index.replace(b"__0_0.distcp", b"/etc/shadows"))
     with pytest.raises(ValueError, match="last.ckpt"):
         read_metadata(folder)
     with pytest.raises(ValueError, match="no checkpoint can be read"):

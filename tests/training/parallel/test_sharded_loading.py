@@ -162,8 +162,8 @@ def test_a_run_that_loads_by_shards_equals_one_process_and_resumes(chain, tmp_pa
     alone = forked(lambda _: fit(stage(), micro, tmp_path / "alone", 1, 0, 2), 1)[0]
     whole = Illume.from_pretrained(str(tmp_path / "alone" / "model"))
     folder = tmp_path / "sharded"
-    said = forked(lambda rank: fit(stage(), micro, folder, 2, rank, 1, strategy=FSDP2Strategy()), 2)
-    assert_same(said, folder, (alone, whole))
+    recorded = forked(lambda rank: fit(stage(), micro, folder, 2, rank, 1, strategy=FSDP2Strategy()), 2)
+    assert_same(recorded, folder, (alone, whole))
 
     if kind == "folder":  # which the resumed run does without
         for part in set(chain[kind]["start"].values()):
@@ -184,5 +184,5 @@ def test_a_run_that_loads_by_shards_equals_one_process_and_resumes(chain, tmp_pa
         return fit(module, micro, tmp_path / "again", 2, rank, 1, strategy=FSDP2Strategy(), resume=saved)
 
     losses, norms, drawn = alone
-    said = [(found, more, drawn) for found, more, _ in forked(go_on, 2)]
-    assert_same(said, tmp_path / "again", ((losses[2:], norms[2:], drawn), whole))
+    recorded = [(found, more, drawn) for found, more, _ in forked(go_on, 2)]
+    assert_same(recorded, tmp_path / "again", ((losses[2:], norms[2:], drawn), whole))

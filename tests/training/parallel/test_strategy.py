@@ -1,4 +1,4 @@
-"""What cannot run here is told before anything is built."""
+"""What cannot run here is reported before anything is built."""
 
 import argparse
 import os
@@ -92,9 +92,9 @@ def test_torch_npu_without_cann_is_one_line(tmp_path: Path) -> None:
     (about / "entry_points.txt").write_text(ENTRY)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     command = [sys.executable, str(ROOT / "train.py"), "--config", "base.yaml"]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert said.returncode == 2
-    (line,) = said.stderr.strip().splitlines()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
     assert "torch_npu is installed, and does not load: source CANN's set_env.sh" in line
 
 
@@ -114,8 +114,8 @@ def test_valid_devices_pass(devices: int | str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("devices", "said"), [([0, 1], "have no numbers"), ("0,1", "have no numbers"), (9999, "bear")]
+    ("devices", "message"), [([0, 1], "have no numbers"), ("0,1", "have no numbers"), (9999, "bear")]
 )
-def test_a_cpu_takes_a_few_processes_without_numbers(devices: int | str | list[int], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_cpu_takes_a_few_processes_without_numbers(devices: int | str | list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         strategy.check_devices(devices, True)
