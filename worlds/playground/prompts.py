@@ -152,7 +152,7 @@ def parse_prompt(text: str) -> PromptSpec:
         count, colour, shape = _kind(part, text)
         wanted[colour, shape] += count
     if sum(wanted.values()) > MAX_OBJECTS:
-        raise ValueError(f"{text!r} asks for more than {MAX_OBJECTS} objects: no scene has them")
+        raise ValueError(f"{text!r} asks for over {MAX_OBJECTS} objects: no playground scene has them")
     return PromptSpec("mixed", tuple((count, colour, shape) for (colour, shape), count in wanted.items()))
 
 
