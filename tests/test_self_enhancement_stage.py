@@ -21,7 +21,7 @@ from tests.cut_off import cut_off
 
 __all__ = ["small_evaluation", "world"]
 SHIPPED = Path(train.__file__).parent / "pretrained" / "playground"
-CORRECT = {"overall": True, "score": 10}
+CORRECT, WRONG = {"overall": True, "score": 10}, {"overall": False, "score": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -36,15 +36,18 @@ def predecessor(world, monkeypatch):
 
 @pytest.fixture
 def few_drawings(monkeypatch):
-    """Rounds of eight drawings, in two batches; every second drawing is judged correct."""
+    """Rounds of eight drawings, in two batches; of two drawings the first is judged correct, the second wrong."""
     monkeypatch.setattr(enhancement_round, "BATCH", 4)
 
     class HalfCorrect(SceneJudge):
         def assess(self, prompts, images):
+            def opinion(ok):
+                return {name: Verdict(ok=ok, reason="" if ok else "wrong") for name in names}
+
             assessments = super().assess(prompts, images)
-            right = {name: Verdict(ok=True, reason="") for name in assessments[0].verdicts}
+            names = assessments[0].verdicts
             return [
-                one if i % 2 else one.model_copy(update=CORRECT | {"verdicts": right})
+                one.model_copy(update=(WRONG if i % 2 else CORRECT) | {"verdicts": opinion(i % 2 == 0)})
                 for i, one in enumerate(assessments)
             ]
 
