@@ -30,6 +30,13 @@ class Complaint(NamedTuple):
     text: str
 
 
+def deny_programs() -> None:
+    """Lets no config name a class of modules that run programs, in any parser of jsonargparse."""
+    from jsonargparse import set_parsing_settings
+
+    set_parsing_settings(import_path_denylist=["os", "subprocess"])
+
+
 @contextmanager
 def setting_errors() -> Iterator[None]:
     """Turns errors of parsing and instantiating a config into a ValueError of one line.

@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from common.paths import expand_all
 from common.safe_yaml import read_yaml
-from common.setting_errors import setting_errors
+from common.setting_errors import deny_programs, setting_errors
 from judges import ensemble, open_ai, scene, self_judge  # noqa: F401 - found by the names of their classes
 from judges.judge import Judge
 
@@ -32,6 +32,7 @@ def read_judge(text: str) -> Judge:
         raise ValueError(
             f"--judge {text} must hold class_path:, init_args: of 'key: value' lines, and nothing else"
         )
+    deny_programs()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--judge", type=Judge)
     try:

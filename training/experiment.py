@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import set_parsing_settings
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
@@ -23,7 +22,7 @@ from common.environment import refuse_secrets
 from common.files import write_text
 from common.folder_lock import is_first_process, lock_folder
 from common.paths import expand_all
-from common.setting_errors import setting_errors
+from common.setting_errors import deny_programs, setting_errors
 from training.checkpoint import ResumeCheckpoint
 from training.csv_logger import AppendingCSVLogger
 from training.data_metrics import DataMetrics
@@ -58,8 +57,7 @@ IGNORED_WARNINGS = (  # about the libraries' own doings, or about what is intend
     ".*Total length of `list` across ranks is zero",  # no source has validation shards
 )
 
-# A config names classes of this project and of its libraries, and nothing that runs programs.
-set_parsing_settings(import_path_denylist=["os", "subprocess"])
+deny_programs()  # a config names classes of this project and of its libraries alone
 
 PLAN_OPTIONS = {
     "--plan": "count parameters, memory and hours of the run, and do not run it",

@@ -12,11 +12,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from lightning_modules.component_configs import LanguageConfig
 from lightning_modules.language import LanguageModule
 from models import sharding
 from models.document import describe_document, draw_document
 from models.language.pretrained import PretrainedLanguage
 from models.sequence import collate
+from models.slices import Slicing
 from models.unified import Illume
 from tests.fixtures import make_tiny_illume
 from tests.models.language.test_pretrained import SIZES, publish
@@ -103,7 +105,7 @@ def published(tmp_path_factory):
 def starts(published, kind):
     if kind == "model":
         return {"start": {"all": str(published / "model")}}
-    return {"language": {"from": str(published / kind), "pickled": kind == "pickle"} | SIZES}
+    return {"language": LanguageConfig(path=str(published / kind), pickled=kind == "pickle", **SIZES)}
 
 
 @pytest.mark.parametrize("kind", ["model", "safetensors", "pickle"])
@@ -133,9 +135,9 @@ def chain(tmp_path_factory):
     language.resize_codebook(32)  # as a stage of text alone leaves it
     Illume(language=language, text_tokenizer=words).save_pretrained(str(folder / "language"))
     seen = {name: str(folder / "tokenizer") for name in ("encoder", "tokenizer", "detokenizer")}
-    first = {"start": seen, "language": {"from": str(folder / "llm")}}
+    first = {"start": seen, "language": LanguageConfig(path=str(folder / "llm"))}
     own = {name: str(folder / "language") for name in ("language", "text_tokenizer")}
-    sliced = {"slicing": {"max_slices": 2, "size": 48}}
+    sliced = {"slicing": Slicing(max_slices=2, size=48)}
     return {"published": first | sliced, "folder": {"start": seen | own}}
 
 
