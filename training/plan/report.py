@@ -1,4 +1,4 @@
-"""A plan as it is printed: what there is, what a device holds of it, what a step takes, and what that comes to."""
+"""The printed plan: components, memory of a device, operations of a step, and hours."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,17 +12,17 @@ from training.plan.predecessors import Read
 from training.plan.workload import SLICES
 
 MEMORY = (  # fields of `Memory`, their names, and notes
-    ("weights", "weights", "and buffers, in the precision they are kept in"),
-    ("gradients", "gradients", "of what learns"),
+    ("weights", "weights", "and buffers, in their stored precision"),
+    ("gradients", "gradients", "of trained weights"),
     ("optimizer", "optimizer", "moments: two of AdamW's, one of Muon's"),
-    ("buckets", "DDP's buckets", "gradients once more, as they are sent"),
-    ("gathered", "gathered by FSDP2", "two layers and the rows whole, and their gradients"),
+    ("buckets", "DDP's buckets", "a second copy of gradients, for communication"),
+    ("gathered", "gathered by FSDP2", "two whole layers, embedding and head, and their gradients"),
     ("copies", "copies of weights", "in the precision of products"),
-    ("activations", "activations", "the rest of a step's peak, rows full of images"),
-    ("update", "optimizer's step", "one copy of what learns, when what is in brackets is gone"),
+    ("activations", "activations", "the rest of the peak, with rows full of images"),
+    ("update", "optimizer's step", "one copy of trained weights, after those in brackets are freed"),
 )
 DURING = ("gathered", "copies", "activations")  # in brackets where they are gone before the peak
-SPREAD = {"ddp": ", a whole model on each", "fsdp2": ", the language model spread over them"}
+SPREAD = {"ddp": ", a whole model on each", "fsdp2": ", the language model sharded over them"}
 
 
 def plan_report(modules: ModulesOnly, read: Read, argv: Sequence[str], options: Options) -> str:
@@ -52,16 +52,16 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _head(plan: Plan) -> Iterator[str]:
     how = plan.parallelism
-    yield f"{plan.name}: a plan, nothing is built and nothing was run"
+    yield f"{plan.name}: a plan; nothing was built or run"
     nodes = f"{how.nodes} x " if how.nodes > 1 else ""
     yield f"{nodes}{how.devices} x {plan.device.title}{SPREAD.get(how.strategy, '')}, {how.precision}"
 
 
 def _components(plan: Plan) -> Iterator[str]:
-    _, counts, learning = zip(*plan.components, strict=True)
-    sizes = [*plan.components, ("all", sum(counts), sum(learning))]
+    _, counts, trained = zip(*plan.components, strict=True)
+    sizes = [*plan.components, ("all", sum(counts), sum(trained))]
     rows = [(name, f"{all_:,}", f"{some:,}", f"{some / all_:7.2%}") for name, all_, some in sizes]
-    yield from _table([("component", "parameters", "learning", ""), *rows])
+    yield from _table([("component", "parameters", "trained", ""), *rows])
 
 
 def _memory(plan: Plan) -> Iterator[str]:
@@ -87,8 +87,8 @@ def _step(plan: Plan) -> Iterator[str]:
     if load.length:
         counts = [
             ("tokens", load.rows * load.length, f"{factors} rows of {load.length:,}"),
-            ("samples", load.samples, "about: the words in them are assumed"),
-            ("images seen", load.seen, "each slice is one"),
+            ("samples", load.samples, "about; text lengths are assumed"),
+            ("images seen", load.seen, "each slice counts"),
             ("images drawn", load.drawn, ""),
         ]
     rows = [(name, f"{count * times:,.0f}", note) for name, count, note in counts if count]
@@ -96,7 +96,7 @@ def _step(plan: Plan) -> Iterator[str]:
         unit, size = ("TFLOP", 1e12) if work.total > 1e12 else ("GFLOP", 1e9)
         mixed = work.float32 < work.total and "mixed" in how.precision
         lines = [
-            (f"{unit} a device", work.total, ""),
+            (f"{unit} per device", work.total, ""),
             ("  forward", work.forward, ""),
             ("  backward", work.backward, ""),
             ("  recomputed", work.recomputed, "by checkpointing"),
@@ -109,7 +109,7 @@ def _step(plan: Plan) -> Iterator[str]:
 def _verdict(plan: Plan, advice: Advice | None) -> Iterator[str]:
     limit, total = (1 - SPARE) * plan.room, plan.memory.total
     if plan.fits:
-        yield f"Fits: {_gib(limit - total)} GiB are left, beside the {SPARE:.0%} that is kept free."
+        yield f"Fits: {_gib(limit - total)} GiB are left, besides the {SPARE:.0%} kept free."
     else:
         yield f"Does not fit: {_gib(total - limit)} GiB too much, {SPARE:.0%} of the device kept free."
     yield from () if advice is None else advice.lines()
@@ -122,7 +122,7 @@ def _verdict(plan: Plan, advice: Advice | None) -> Iterator[str]:
 
 def _notes(plan: Plan) -> Iterator[str]:
     if plan.parallelism.automatic and plan.parallelism.devices == AUTO:
-        yield f"trainer.devices is auto: {AUTO} a machine are assumed."
+        yield f"trainer.devices is auto: {AUTO} per machine are assumed."
     if plan.load.seen and plan.load.length:
-        yield f"Assumed: words of each template, and {SLICES} slices an image where images are sliced."
+        yield f"Assumed: text lengths of each template, and {SLICES} slices per image where images are sliced."
     yield from (f"{note}." for note in plan.notes)
