@@ -89,7 +89,8 @@ class CommandOptions:
 
 def build_parser() -> SuiteParser:
     """The command line; a setting that is not given is None."""
-    about = "Evaluates a model folder, or images (docs/use/evaluation.md)."
+    about = "Evaluates a model folder, or images (docs/use/evaluation.md). Two runs on a page: `python -m evals compare"
+    about += " RUN RUN`; reports beside published figures: `python -m evals table REPORT...`."
     parser = SuiteParser(prog="python -m evals", description=about, allow_abbrev=False)
     for one in fields(CommandOptions):
         add_option(parser, one, get_type_hints(CommandOptions)[one.name], one.metadata["help"], one.default)
