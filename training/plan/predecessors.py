@@ -59,7 +59,7 @@ class PlannedPredecessors(Predecessors):
         """A published model's own name, or the folder that stands in for it."""
         if (kept := kept_config(source)) is None:
             return source
-        self.notes.setdefault(f"{source} is planned from the config stored here: the hub does not answer")
+        self.notes.setdefault(f"{source} is planned from its stored config: the hub does not answer")
         return str(FOLDER / kept["folder"])
 
     def replacing_tokenizer(self, source: str) -> PreTrainedTokenizerBase | None:
