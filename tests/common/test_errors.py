@@ -41,8 +41,8 @@ def test_failed_build_leaves_no_record(capsys: pytest.CaptureFixture) -> None:
 def test_what_a_callback_refuses_as_it_is_made_is_its_own_line(
     capsys: pytest.CaptureFixture, config: str, line: str
 ) -> None:
-    told = error_of(capsys, "--config", "base.yaml", "--config", f"{config}.yaml")
-    assert told.startswith(f"train.py: error: {line}") and "Subtypes" not in told
+    printed = error_of(capsys, "--config", "base.yaml", "--config", f"{config}.yaml")
+    assert printed.startswith(f"train.py: error: {line}") and "Subtypes" not in printed
 
 
 @pytest.mark.parametrize(

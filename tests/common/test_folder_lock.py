@@ -130,6 +130,6 @@ print(had)
 """
     words = [sys.executable, "-c", racing, str(tmp_path / "out")]
     runs = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "abc"]
-    told = [run.communicate() for run in runs]
-    assert [err for _, err in told] == ["", "", ""] and all(int(out) > 0 for out, _ in told)
+    printed = [run.communicate() for run in runs]
+    assert [err for _, err in printed] == ["", "", ""] and all(int(out) > 0 for out, _ in printed)
     assert not list(tmp_path.iterdir())

@@ -34,13 +34,13 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_damaged_json_file_is_one_line_that_names_it(tmp_path: Path, kind: str) -> None:
-    content, told = BROKEN[kind]
+    content, printed = BROKEN[kind]
     path = tmp_path / "plan.json"
     path.write_bytes(content)
     with pytest.raises(ValueError) as raised:
         read_json(path, max_bytes=2**20)
     line = str(raised.value)
-    assert str(path) in line and told in line and "\n" not in line
+    assert str(path) in line and printed in line and "\n" not in line
 
 
 def test_infinite_numbers_are_read_where_they_may_be(tmp_path: Path) -> None:

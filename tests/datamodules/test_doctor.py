@@ -1,6 +1,5 @@
 """The doctor finds each broken thing once, says where and why, writes an index, and shows what is odd."""
 
-import io
 import json
 import os
 import subprocess
@@ -8,38 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from datamodules import doctor
 from tests.datamodules.conversions import exit_code
+from tests.datamodules.odd_shards import folder
 from tests.datamodules.tars import png, write_samples
 from worlds.playground import shards
 
-
-def picture(size, mode="RGB", kind="png"):
-    buffer = io.BytesIO()
-    Image.new(mode, size).save(buffer, kind)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    good = {f"{i}": {"png": png(i), "txt": f"number {i}".encode()} for i in range(5)}
-    odd = {
-        "thin": {"png": picture((200, 40)), "txt": b"a strip"},
-        "cmyk": {"jpg": picture((64, 64), "CMYK", "jpeg"), "txt": b"ink"},
-        "bare": {"txt": b"words alone"},
-    }
-    broken = {
-        "cut": {"png": png()[:60], "txt": b"cut"},
-        "mute": {"png": png()},
-        "story": {"json": b'{"parts": [{"see": "9.png"}]}'},
-    }
-    whole = write_samples(tmp_path / "set/0.tar", good | odd | broken)
-    write_samples(tmp_path / "set/1.tar", good)
-    (tmp_path / "set/2.tar").write_bytes(whole.read_bytes()[:3000])
-    (tmp_path / "set/3.tar").write_bytes(b"")
-    return tmp_path / "set"
+__all__ = ["folder"]
 
 
 def test_broken_samples_are_reported(folder, tmp_path, capsys):
@@ -58,8 +33,8 @@ def test_broken_samples_are_reported(folder, tmp_path, capsys):
         "cmyk": "mode CMYK",
         "bare": "no image, where most samples have one",
     }
-    told = capsys.readouterr().out
-    assert f"{folder / '0.tar'} cut: not a readable image" in told and "whole" in told.splitlines()[-1]
+    printed = capsys.readouterr().out
+    assert f"{folder / '0.tar'} cut: not a readable image" in printed and "whole" in printed.splitlines()[-1]
     page = (tmp_path / "report/doctor.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 2 and "not a readable image" in page
 
@@ -105,10 +80,10 @@ def test_samples_that_training_would_skip_are_reported(tmp_path, capsys):
     write_samples(tmp_path / "talks/0.tar", samples)
     for options in ([], ["--template", "conversation"]):
         assert doctor.main([str(tmp_path / "talks"), "--workers", "1", "--no-index", *options]) == 1
-        told = capsys.readouterr().out
-        assert "0.tar tool: a conversation has tool turns" in told and "0.tar mute: " in told
-        assert "1 of 3 samples" in told and "good: " not in told
-    assert "training with conversation would skip 2: 1 of them as a conversation has tool turns" in told
+        printed = capsys.readouterr().out
+        assert "0.tar tool: a conversation has tool turns" in printed and "0.tar mute: " in printed
+        assert "1 of 3 samples" in printed and "good: " not in printed
+    assert "training with conversation would skip 2: 1 of them as a conversation has tool turns" in printed
     write_samples(tmp_path / "pairs/0.tar", {"a": {"png": png(1), "txt": b"words"}})
     assert doctor.main([str(tmp_path / "pairs"), "--workers", "1", "--no-index"]) == 0
     assert doctor.main([str(tmp_path / "pairs"), "--workers", "1", "--no-index", "--template", "detail"]) == 1
@@ -138,9 +113,9 @@ def test_findings_are_reported_whatever_happens_to_the_index(folder, capsys, mon
             lambda path, text: (_ for _ in ()).throw(OSError(30, "Read-only file system")),
         )
     assert doctor.main([str(folder), "--workers", "1"]) == 1
-    told = capsys.readouterr()
-    assert "0.tar cut: not a readable image" in told.out and "14 of 18 samples" in told.out
-    lines = [line for line in told.err.splitlines() if "index.json" in line and "doctor: " in line]
+    printed = capsys.readouterr()
+    assert "0.tar cut: not a readable image" in printed.out and "14 of 18 samples" in printed.out
+    lines = [line for line in printed.err.splitlines() if "index.json" in line and "doctor: " in line]
     assert (
         len(lines) == 1 and ("stays as it is" if kind in ("list", "other") else "was not written") in lines[0]
     )
@@ -157,8 +132,11 @@ def test_a_report_that_cannot_be_written_is_an_error(tmp_path, capsys, monkeypat
     )
     given = [str(tmp_path / "set"), "--workers", "1", "--report", str(tmp_path / "report")]
     assert doctor.main(given) == 2
-    told = capsys.readouterr()
-    assert "1 of 1 samples" in told.out and "the report was not written: [Errno 28] No space left" in told.err
+    printed = capsys.readouterr()
+    assert (
+        "1 of 1 samples" in printed.out
+        and "the report was not written: [Errno 28] No space left" in printed.err
+    )
 
 
 def test_hostile_names_are_escaped_in_the_terminal(tmp_path):
@@ -197,5 +175,7 @@ def _killed(*of, **more):
 def test_a_killed_process_keeps_the_findings_so_far(folder, capsys, monkeypatch):
     monkeypatch.setattr(doctor, "examine", _killed)
     assert doctor.main([str(folder), "--workers", "2"]) == 2
-    told = capsys.readouterr()
-    assert "a process was killed, perhaps for its memory, at" in told.err and "0 of 0 samples" in told.out
+    printed = capsys.readouterr()
+    assert (
+        "a process was killed, perhaps for its memory, at" in printed.err and "0 of 0 samples" in printed.out
+    )

@@ -1,17 +1,18 @@
 """What is examined of one shard: faults, what is missing by its index, what is unusual."""
 
-import io
 import json
 import os
 
 import pytest
-from PIL import Image
 
 from datamodules import doctor
 from datamodules.examine import examine
 from datamodules.shard import BrokenShard, Shard
 from datamodules.shard_paths import declared_samples
+from tests.datamodules.odd_shards import folder
 from tests.datamodules.tars import png, write_samples, write_tar
+
+__all__ = ["folder"]
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
@@ -21,32 +22,6 @@ def test_a_pipe_or_a_device_is_a_broken_shard_and_nothing_waits_for_it(tmp_path,
         Shard(tmp_path / "0.tar")
     found = examine(str(tmp_path / "0.tar"))
     assert [fault.reason for fault in found.faults] == ["the shard cannot be opened: it is no plain file"]
-
-
-def picture(size, mode="RGB", kind="png"):
-    buffer = io.BytesIO()
-    Image.new(mode, size).save(buffer, kind)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    good = {f"{i}": {"png": png(i), "txt": f"number {i}".encode()} for i in range(5)}
-    odd = {
-        "thin": {"png": picture((200, 40)), "txt": b"a strip"},
-        "cmyk": {"jpg": picture((64, 64), "CMYK", "jpeg"), "txt": b"ink"},
-        "bare": {"txt": b"words alone"},
-    }
-    broken = {
-        "cut": {"png": png()[:60], "txt": b"cut"},
-        "mute": {"png": png()},
-        "story": {"json": b'{"parts": [{"see": "9.png"}]}'},
-    }
-    whole = write_samples(tmp_path / "set/0.tar", good | odd | broken)
-    write_samples(tmp_path / "set/1.tar", good)
-    (tmp_path / "set/2.tar").write_bytes(whole.read_bytes()[:3000])
-    (tmp_path / "set/3.tar").write_bytes(b"")
-    return tmp_path / "set"
 
 
 def test_missing_samples_are_found_by_the_index(folder):
@@ -68,10 +43,10 @@ def test_dots_leftovers_and_a_stale_index_are_remarked(tmp_path, capsys):
     write_tar(tmp_path / "0.tar", [*members, ("._left.jpg", b"x")])
     (tmp_path / "index.json").write_text('{"shards": {"0.tar": 5}}')
     assert doctor.main([str(tmp_path), "--workers", "1"]) == 0
-    told = capsys.readouterr().out
-    assert "samples with dots in their names are read whole: 8, as 'shop 2.0 final'" in told
-    assert "1 members are left by a file manager" in told and "8 of 8 samples" in told
-    assert "the shard holds more samples than its index.json says: 8 of 5" in told
+    printed = capsys.readouterr().out
+    assert "samples with dots in their names are read whole: 8, as 'shop 2.0 final'" in printed
+    assert "1 members are left by a file manager" in printed and "8 of 8 samples" in printed
+    assert "the shard holds more samples than its index.json says: 8 of 5" in printed
     (tmp_path / "val").mkdir()
     (tmp_path / "0.tar").rename(tmp_path / "val/0.tar")
     write_tar(tmp_path / "1.tar", [("a.jpg", png()), ("a.png", png()), ("a.txt", b"x")])

@@ -114,9 +114,9 @@ def test_secrets_of_urls_are_not_reported(server, caplog):
     assert {next(stream).value for _ in range(21)} == {f"a0-{i}" for i in range(7)}
     skipped = SkipTally()
     skipped.add(stream.take_counts()[0])
-    told = f"{skipped.rows()} {skipped.state_dict()} {caplog.text}"
-    assert sum(skipped.counts.values()) == 2 and f"{server.url}/1.tar (shard 1 of a)" in told
-    assert not re.search("PASSWORD|SIGNATURE", told)
+    printed = f"{skipped.rows()} {skipped.state_dict()} {caplog.text}"
+    assert sum(skipped.counts.values()) == 2 and f"{server.url}/1.tar (shard 1 of a)" in printed
+    assert not re.search("PASSWORD|SIGNATURE", printed)
 
 
 def test_a_url_of_no_file_system_is_refused_before_it_is_tried():

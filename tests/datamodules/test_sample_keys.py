@@ -52,7 +52,7 @@ def test_scattered_members_are_reported_with_dots_too(tmp_path):
 
 
 def test_links_within_a_shard_are_followed(tmp_path):
-    """As tar writes files that are linked on the disk; a link to somewhere else is told."""
+    """As tar writes files that are linked on the disk; a link to somewhere else is reported."""
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
 
         def add(name, content=b"", kind=tarfile.REGTYPE, target=""):

@@ -1,4 +1,4 @@
-"""Shards behind a server that fails, stalls and cuts: whole ones arrive, hopeless ones are told, nothing hangs."""
+"""Shards behind a server that fails, stalls and cuts: whole ones arrive, hopeless ones are reported, nothing hangs."""
 
 import re
 from pathlib import Path

@@ -212,9 +212,9 @@ def _reader(found, shard_id, num_shards):
 
 def test_all_ranks_stop_together(tmp_path):
     shards(tmp_path, lambda number: number >= 700, count=8)
-    told = forked(partial(_rank, tmp_path), 2)
-    assert told[0][:2] == told[1][:2] and told[0][2] == 0 < told[1][2]
-    assert "samples were skipped" in told[0][1] and "not a readable image" in told[0][1]
+    results = forked(partial(_rank, tmp_path), 2)
+    assert results[0][:2] == results[1][:2] and results[0][2] == 0 < results[1][2]
+    assert "samples were skipped" in results[0][1] and "not a readable image" in results[0][1]
 
 
 def values(stream, n):

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -11,22 +10,9 @@ from datamodules.skips import SkipTally
 from datamodules.source_stream import Source
 from datamodules.stream import MixedStream
 from tests.datamodules.tars import write_samples, write_shards
+from tests.datamodules.text_sources import sources, values, words
 
-
-def words(sample, rng):
-    return sample["txt"].decode() + f"/{rng.random():.6f}"
-
-
-def values(stream, n):
-    return [item.value for item in islice(stream, n)]
-
-
-@pytest.fixture
-def sources(tmp_path):
-    return {
-        "a": Source(write_shards(tmp_path / "a", name="a"), 0.75, words),
-        "b": Source(write_shards(tmp_path / "b", shards=1, name="b"), 0.25, words),
-    }
+__all__ = ["sources"]
 
 
 def test_an_epoch_gives_each_sample_once_and_epochs_differ(sources):

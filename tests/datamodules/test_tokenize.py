@@ -1,55 +1,18 @@
-"""Codes made ahead of time give the batches that training would make; stale ones are refused; a cut-off run goes on."""
+"""Codes computed in advance give the batches that training would make; stale ones are refused; a cut-off run goes on."""
 
 import tarfile
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from datamodules import tokenize
-from datamodules.document_datamodule import DocumentDataModule, SourceConfig
 from datamodules.shard_paths import find_shards
-from tests.datamodules.conversions import exit_code
 from tests.datamodules.tars import png, write_samples, write_tar
-from tests.fixtures import FixedStage, tiny_illume
-from worlds.playground.shards import ShardSet, write_shards
+from tests.datamodules.tokenized import loader, run, world
+from tests.fixtures import tiny_illume
 
-__all__ = ["tiny_illume"]
-TRAIN = {"pairs": 60, "edits": 16, "stories": 4}
-
-
-@pytest.fixture
-def world(tmp_path, tiny_illume):
-    sets = [ShardSet(name, "train", samples, 0) for name, samples in TRAIN.items()]
-    list(write_shards(sets, tmp_path / "data", workers=1))
-    tiny_illume.save_pretrained(str(tmp_path / "model"))
-    return tmp_path
-
-
-def run(world, name, *options):
-    folder, out = world / "data" / name, world / "codes" / name
-    return exit_code(tokenize.main, folder, "--model", world / "model", "--out", out, *options)
-
-
-def loader(world, root, model, workers=0):
-    sources = {
-        "draw": SourceConfig(str(world / root / "pairs"), "draw", 0.4),
-        "reconstruct": SourceConfig(str(world / root / "pairs"), "reconstruct", 0.2),
-        "edits": SourceConfig(str(world / root / "edits"), "edit", 0.2),
-        "stories": SourceConfig(str(world / root / "stories"), "document", 0.2),
-    }
-    module = DocumentDataModule(
-        sources,
-        sequences_per_batch=4,
-        batches_per_epoch=6,
-        workers=workers,
-        drop=0.3,
-    )
-    stamps = {"codes": model.fingerprint("encoder", "tokenizer"), "features": model.fingerprint("encoder")}
-    module.trainer = SimpleNamespace(lightning_module=FixedStage(model, stamps))
-    module.setup()
-    return module.train_dataloader()
+__all__ = ["tiny_illume", "world"]
 
 
 @pytest.mark.parametrize("options", [[], ["--features"]])
@@ -118,13 +81,14 @@ def test_unreadable_images_are_counted_and_no_codes_are_an_error(world, capsys):
     write_samples(folder / "1.tar", {"a": {"png": b"", "txt": b"empty"}})
     write_tar(folder / "2.tar", [("noend", b"")])
     assert run(world, "odd") == 1  # for 2.tar
-    told = capsys.readouterr().out
-    assert "tokenize: 2 without codes: not a readable image, no image (first: " in told
+    printed = capsys.readouterr().out
+    assert "tokenize: 2 without codes: not a readable image, no image (first: " in printed
     assert (
-        "tokenize: 1 without codes: not a readable image, cut short (first: " in told and "\x1b" not in told
+        "tokenize: 1 without codes: not a readable image, cut short (first: " in printed
+        and "\x1b" not in printed
     )
-    assert "0.tar b\\x1b[2J.png)" in told and "1 without codes: a member's name has no ending" in told
-    assert "2.tar: none of its samples can be read" in told and "tokenize: 1 images have codes" in told
+    assert "0.tar b\\x1b[2J.png)" in printed and "1 without codes: a member's name has no ending" in printed
+    assert "2.tar: none of its samples can be read" in printed and "tokenize: 1 images have codes" in printed
     assert not (world / "codes/odd/2.tar").exists()
     (folder / "2.tar").unlink()
     assert run(world, "odd") == 0 and "2 shards were there already" in capsys.readouterr().out

@@ -75,8 +75,8 @@ def test_every_arm_with_every_seed_and_nothing_twice(folder, calls, capsys):
     assert record["seeds"] == [3, 5] and record["runs"]["more"][5]["geneval/overall"] == pytest.approx(0.65)
     kept = json.loads((folder / "runs/small.json").read_text())
     assert kept["gains"]["more over plain"]["geneval/overall"]["mean"] == pytest.approx(0.1)
-    told = capsys.readouterr().out
-    assert "| more over plain | +0.100 ± 0.000 |" in told and "| + assessment | 0.59 |" in told
+    printed = capsys.readouterr().out
+    assert "| more over plain | +0.100 ± 0.000 |" in printed and "| + assessment | 0.59 |" in printed
 
     calls.clear()
     handler = signal.getsignal(signal.SIGTERM)
@@ -112,8 +112,8 @@ def test_several_at_once_give_the_same(folder, calls, capsys, monkeypatch):
 def test_a_run_that_fails_is_told_with_its_last_line(folder, capsys):
     with pytest.raises(SystemExit) as stop:
         ablate.main([str(folder / "small.yaml"), "--runs_dir", str(folder / "runs")])
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert stop.value.code == 2 and "plain-3 failed: " in told and "plain-3.log" in told
+    printed = capsys.readouterr().err.strip().splitlines()[-1]
+    assert stop.value.code == 2 and "plain-3 failed: " in printed and "plain-3.log" in printed
 
 
 def test_training_an_ablation_names_the_command_that_runs_it(capsys):

@@ -10,7 +10,7 @@ __all__ = ["folder"]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "printed"),
     [
         ("# none\nextends: [a.yaml]\n", "is no ablation: it needs `arms:`"),
         (YAML.replace("seeds", "sedes"), "has the key 'sedes'"),
@@ -39,12 +39,12 @@ __all__ = ["folder"]
         (YAML + "measured: {les: [vqa]}\n", "measured names 'les', which is no arm"),
     ],
 )
-def test_what_is_no_ablation_is_one_line(folder, capsys, text, told):
+def test_what_is_no_ablation_is_one_line(folder, capsys, text, printed):
     (folder / "small.yaml").write_text(text)
     with pytest.raises(SystemExit) as stop:
         ablate.main([str(folder / "small.yaml")])
     lines = capsys.readouterr().err.strip().splitlines()
-    assert stop.value.code == 2 and len(lines) == 1 and told in lines[0]
+    assert stop.value.code == 2 and len(lines) == 1 and printed in lines[0]
 
 
 def test_shipped_ablations_can_be_read():

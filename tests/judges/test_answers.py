@@ -107,13 +107,13 @@ def answer(**more):
 
 def test_json_is_read_in_prose_and_checked():
     assert parse_assessment(f"Here: {json.dumps(answer())} bye").score == 3
-    for wrong, told in (
+    for wrong, printed in (
         (answer(score=11), "score"),
         (answer(score="many"), "score"),
         (answer(count={"ok": "perhaps", "reason": ""}), "count.ok"),
         ({k: v for k, v in answer().items() if k != "overall"}, "overall"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=printed):
             parse_assessment(json.dumps(wrong))
     with pytest.raises(ValueError, match="no JSON object"):
         parse_assessment("{" * 5000)

@@ -127,19 +127,19 @@ def test_arms_begin_alike_and_only_named_parts_learn(world):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "told"),
+    ("sizes", "printed"),
     [
         ({"codes": 32}, "writes 64 codes, the tokenizer has 32"),
         ({"image_size": 24}, "a drawing is 36 codes long, the tokenizer's image 9"),
     ],
 )
-def test_tokenizers_of_unequal_size_are_refused(world, tiny_illume, sizes, told):
+def test_tokenizers_of_unequal_size_are_refused(world, tiny_illume, sizes, printed):
     pixel_twin(tiny_illume, **sizes).save_pretrained(f"{RUNS}/pixel_tokenizer/model")
     module = TokenizerComparison(
         {"a": f"{RUNS}/detokenizer/model", "b": f"{RUNS}/pixel_tokenizer/model"},
         f"{RUNS}/language/model", TRUNK, RATES,
     )  # fmt: skip
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=printed):
         module.configure_model()
 
 

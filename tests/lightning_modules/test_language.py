@@ -1,4 +1,4 @@
-"""A learned token counts the same in whatever micro-batch and on whatever rank it comes."""
+"""A target token counts the same in whatever micro-batch and on whatever rank it comes."""
 
 import lightning as L
 import pytest
@@ -44,7 +44,7 @@ class OfRank(torch.utils.data.Dataset):
 
 
 def batches(model, images):
-    """Eight micro-batches of very unequal numbers of learned tokens."""
+    """Eight micro-batches of very unequal numbers of target tokens."""
     made = []
     for i in range(8):
         documents = [describe_document(images[0], "red " * (1 + 3 * i))]

@@ -133,8 +133,8 @@ def test_a_schedule_of_epochs_is_that_of_as_many_steps(data: object, settings: d
 def test_a_run_without_a_known_end_keeps_its_rate_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     assert rates(Stream(), max_epochs=2) == [0.5] + [1.0] * 7
     assert rates(max_epochs=-1, limit_train_batches=2, max_time={"seconds": 1})[:5] == [0.5] + [1.0] * 4
-    told = [record.message for record in caplog.records if "stays where it is" in record.message]
-    assert len(told) == 2
+    printed = [record.message for record in caplog.records if "stays where it is" in record.message]
+    assert len(printed) == 2
 
 
 def test_no_module_takes_the_run_s_length_from_elsewhere() -> None:

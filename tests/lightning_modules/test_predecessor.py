@@ -1,4 +1,4 @@
-"""A missing predecessor is told with the command that makes it, whichever chain it is of."""
+"""A missing predecessor is reported with the command that makes it, whichever chain it is of."""
 
 from types import SimpleNamespace
 

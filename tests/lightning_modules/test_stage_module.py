@@ -105,7 +105,7 @@ def test_a_validation_of_two_ranks_logs_what_one_process_does(name):
 def test_the_training_loss_is_of_all_ranks_and_micro_batches(tmp_path):
     torch.manual_seed(0)
     images = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
-    told = []
+    printed = []
     for ranks, accumulate in ((1, 4), (2, 2)):
         model = make_tiny_illume()
         trainer = L.Trainer(
@@ -114,10 +114,10 @@ def test_the_training_loss_is_of_all_ranks_and_micro_batches(tmp_path):
         )  # fmt: skip
         rows = batches(model, images)[:4]
         trainer.fit(Module(model), DataLoader(OfRank(rows, ranks), batch_size=None))
-        told.append(float(trainer.callback_metrics["train/loss"]))
+        printed.append(float(trainer.callback_metrics["train/loss"]))
     losses = [make_tiny_illume().language.loss(row, *make_tiny_illume().encode_images(row)) for row in rows]
     total, tokens = (
         sum(float(a + b) for a, b in pairs)
         for pairs in ([(x.text, x.draw) for x in losses], [(x.text_tokens, x.draw_tokens) for x in losses])
     )
-    assert told == pytest.approx([total / tokens] * 2, rel=1e-5)
+    assert printed == pytest.approx([total / tokens] * 2, rel=1e-5)

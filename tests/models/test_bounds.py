@@ -47,11 +47,11 @@ def test_hostile_configs_load_or_are_refused_in_one_line(folder: Path, component
 def test_absurd_depths_are_refused_by_key(folder: Path) -> None:
     path = folder / "language" / "config.json"
     config = json.loads(path.read_text())
-    for layers, told in ((10**9, "1000000000"), (10**6, "1000000")):
+    for layers, printed in ((10**9, "1000000000"), (10**6, "1000000")):
         config["trunk"]["num_hidden_layers"] = layers
         path.write_text(json.dumps(config))
         assert f"language/config.json: trunk.num_hidden_layers is {layers:.3g}"[:60] in refusal(folder) or (
-            f"trunk.num_hidden_layers is {told}, and the weights beside it are" in refusal(folder)
+            f"trunk.num_hidden_layers is {printed}, and the weights beside it are" in refusal(folder)
         )
 
 

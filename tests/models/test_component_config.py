@@ -1,4 +1,4 @@
-"""A recipe with a mistyped key, a missing one or a value of another type is told in one line."""
+"""A recipe with a mistyped key, a missing one or a value of another type is reported in one line."""
 
 import pytest
 

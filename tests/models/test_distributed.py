@@ -52,11 +52,11 @@ def trained(kind, rank=None):
 @pytest.mark.parametrize("kind", ["ema", "plain", "simvq"])
 def test_codebooks_of_two_ranks_equal_those_of_one(kind):
     alone = trained(kind)
-    told = forked(joined(lambda rank: trained(kind, rank)), RANKS)
+    printed = forked(joined(lambda rank: trained(kind, rank)), RANKS)
     assert alone["quantizer.usage"].ne(1).any()
     for name, tensor in alone.items():
-        assert torch.equal(told[0][name], told[1][name]), name  # not one row differs between ranks
-        assert torch.allclose(told[0][name], tensor, atol=2e-5), name
+        assert torch.equal(printed[0][name], printed[1][name]), name  # not one row differs between ranks
+        assert torch.allclose(printed[0][name], tensor, atol=2e-5), name
 
 
 def test_sampled_rows_are_equal_on_every_rank():
@@ -91,8 +91,8 @@ def test_batch_norm_statistics_are_of_all_ranks():
         return out.detach().clone(), grads, buffers
 
     out, grads, buffers = learned()
-    told = forked(joined(learned), RANKS)
-    assert torch.allclose(torch.cat([told[0][0], told[1][0]]), out, atol=1e-5)
-    for theirs, ours in ((told[0][1], grads), (told[1][1], grads), (told[0][2], buffers)):
+    printed = forked(joined(learned), RANKS)
+    assert torch.allclose(torch.cat([printed[0][0], printed[1][0]]), out, atol=1e-5)
+    for theirs, ours in ((printed[0][1], grads), (printed[1][1], grads), (printed[0][2], buffers)):
         for name, tensor in ours.items():
             assert torch.allclose(theirs[name], tensor, atol=1e-5), name

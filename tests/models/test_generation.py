@@ -91,9 +91,9 @@ def test_paper_configs_use_illume_plus_settings() -> None:
     ],
 )
 def test_bad_settings_are_refused_by_key(given: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(says)) as told:
+    with pytest.raises(ValueError, match=re.escape(says)) as printed:
         Generation().override(given, "here")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(printed.value)
 
 
 @pytest.mark.parametrize(

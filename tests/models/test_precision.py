@@ -156,14 +156,14 @@ def test_training_counts_the_codes_of_inference(precision, scenes):
 @pytest.mark.parametrize("surrounding", ["bf16-mixed", "16-mixed"])
 def test_training_computes_distances_in_single_precision(surrounding, scenes):
     features = semantic().features(scenes)
-    told = []
+    printed = []
     for around in (nullcontext(), SURROUNDINGS[surrounding](torch.nn.Identity())[1]):
         tokenizer = semantic().tokenizer.train()
         with around:
             loss = tokenizer(features)
-        told.append((loss.codes, tokenizer.quantizer.table.clone()))
+        printed.append((loss.codes, tokenizer.quantizer.table.clone()))
         loss.total.float().backward()
-    assert torch.equal(told[0][0], told[1][0]) and torch.equal(told[0][1], told[1][1])
+    assert torch.equal(printed[0][0], printed[1][0]) and torch.equal(printed[0][1], printed[1][1])
 
 
 @pytest.mark.parametrize("surrounding", ["bf16-mixed", "16-mixed", "bf16-true"])

@@ -88,7 +88,7 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self):
         sizes = self.server.sizes
         if "/tree/" in self.path:
-            told = [
+            printed = [
                 {
                     "type": "file",
                     "path": n,
@@ -99,8 +99,8 @@ class Hub(BaseHTTPRequestHandler):
                 for n, size in sizes.items()
             ]
         else:
-            told = {"id": "lab/model", "sha": SHA, "siblings": [{"rfilename": name} for name in sizes]}
-        self.answer({"Content-Type": "application/json"}, json.dumps(told).encode())
+            printed = {"id": "lab/model", "sha": SHA, "siblings": [{"rfilename": name} for name in sizes]}
+        self.answer({"Content-Type": "application/json"}, json.dumps(printed).encode())
 
     def do_HEAD(self):
         size = self.server.sizes[self.path.rpartition("/")[2]]

@@ -62,12 +62,12 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_folders_of_other_kinds_are_named(kind, tmp_path):
-    make, settings, told = KINDS[kind]
+    make, settings, printed = KINDS[kind]
     if isinstance(settings, dict):
         make(tmp_path, **settings)
     else:
         make(tmp_path, *settings)
-    with pytest.raises(ValueError, match=told) as refused:
+    with pytest.raises(ValueError, match=printed) as refused:
         PretrainedLanguage(str(tmp_path), **SIZES, turns="own").load()
     assert str(tmp_path) in str(refused.value)
 

@@ -57,9 +57,9 @@ def refused(made: Callback, module: Stage) -> str:
     trainer = SimpleNamespace(
         callbacks=[made], is_global_zero=True, datamodule=DocumentDataModule.__new__(DocumentDataModule)
     )
-    with pytest.raises(ValueError, match="detokenizer") as told:
+    with pytest.raises(ValueError, match="detokenizer") as printed:
         made.on_fit_start(trainer, module)
-    return str(told.value)
+    return str(printed.value)
 
 
 @pytest.mark.parametrize("name", DRAWING)
@@ -117,9 +117,9 @@ def test_a4_each_component_that_is_missing_is_named(missing: str, tiny_illume: I
     }
     for name, (call, needs) in asked.items():
         if missing in needs:
-            with pytest.raises(ValueError, match=f"no {missing}\\b.*takes: load a model folder") as told:
+            with pytest.raises(ValueError, match=f"no {missing}\\b.*takes: load a model folder") as printed:
                 call()
-            assert "\n" not in str(told.value), name
+            assert "\n" not in str(printed.value), name
 
 
 def test_a12_evaluation_while_training_agrees_with_the_command(
@@ -222,9 +222,9 @@ def test_a12_a15_a_round_draws_and_writes_as_its_model_does(tmp_path: Path) -> N
     right = {"object": Verdict(ok=True, reason="")}
     opinion = Assessment(rationale="a cat", verdicts=right, score=9, overall=True)
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    for better, told in ((None, ["assess"]), (("png", b""), ["assess", "redraw"])):
+    for better, printed in ((None, ["assess"]), (("png", b""), ["assess", "redraw"])):
         sample = dialogue_sample(image, "a cat", opinion, better, ILLUME_PLUS)
         asked = [part["text"] for part in json.loads(sample["json"])["parts"] if not part.get("learn", True)]
-        assert asked == [ILLUME_PLUS.fill(name, "a cat") for name in told]
+        assert asked == [ILLUME_PLUS.fill(name, "a cat") for name in printed]
     parts = json.loads(pair_sample("a cat", ("png", b""), ILLUME_PLUS)["json"])["parts"]
     assert parts[0]["text"] == ILLUME_PLUS.fill("draw", "a cat")

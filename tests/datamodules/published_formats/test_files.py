@@ -6,7 +6,7 @@ import pytest
 
 from datamodules.published_formats.files import split_of
 from tests.datamodules.conversions import captions, run, skipped
-from tests.datamodules.tars import png
+from tests.datamodules.published_formats.arrow_tables import PAIRS, WORDS, parquet
 
 
 @pytest.mark.parametrize(
@@ -38,23 +38,6 @@ def test_splits_by_name(name, split):
 
 
 arrow = pytest.importorskip("pyarrow")
-
-
-def image(value):
-    return {"bytes": png(value), "path": None}
-
-
-PAIRS = [{"image": image(i), "text": f"number {i}"} for i in range(1, 7)]
-
-
-WORDS = [row["text"] for row in PAIRS]
-
-
-def parquet(path, rows, **options):
-    import pyarrow.parquet
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(arrow.Table.from_pylist(rows), path, **options)
 
 
 @pytest.mark.parametrize(

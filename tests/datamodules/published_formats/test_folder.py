@@ -7,23 +7,10 @@ import pytest
 from PIL import Image
 
 from tests.datamodules.conversions import captions, run, skipped
+from tests.datamodules.published_formats.captioned_images import ROWS, WORDS, lines, source
 from tests.datamodules.tars import png
 
-ROWS = [{"file_name": f"{i}.png", "text": f"a red circle {i}"} for i in range(3)]
-WORDS = [row["text"] for row in ROWS]
-
-
-@pytest.fixture
-def source(tmp_path):
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for i in range(3):
-        (folder / f"{i}.png").write_bytes(png(i))
-    return folder
-
-
-def lines(rows, end="\n"):
-    return "".join(json.dumps(row, ensure_ascii=False) + end for row in rows)
+__all__ = ["source"]
 
 
 COCO = {

@@ -1,26 +1,14 @@
 """Keys of rows and columns of tables, by the names of published sets."""
 
-import csv
-import io
-import json
-
 import pytest
 
 from tests.datamodules.conversions import captions, run
-from tests.datamodules.tars import png
+from tests.datamodules.published_formats.arrow_tables import image, parquet
+from tests.datamodules.published_formats.captioned_images import ROWS, WORDS, lines, source, table
+
+__all__ = ["source"]
 
 arrow = pytest.importorskip("pyarrow")
-
-
-def image(value):
-    return {"bytes": png(value), "path": None}
-
-
-def parquet(path, rows, **options):
-    import pyarrow.parquet
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(arrow.Table.from_pylist(rows), path, **options)
 
 
 @pytest.mark.parametrize(
@@ -67,33 +55,6 @@ def test_columns_that_are_not_known_are_named(tmp_path, row, error, capsys):
     parquet(tmp_path / "in.parquet", [row])
     assert run("parquet", tmp_path / "in.parquet", "--out", tmp_path / "out") == 2
     assert error in capsys.readouterr().err
-
-
-ROWS = [{"file_name": f"{i}.png", "text": f"a red circle {i}"} for i in range(3)]
-
-
-WORDS = [row["text"] for row in ROWS]
-
-
-@pytest.fixture
-def source(tmp_path):
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for i in range(3):
-        (folder / f"{i}.png").write_bytes(png(i))
-    return folder
-
-
-def lines(rows, end="\n"):
-    return "".join(json.dumps(row, ensure_ascii=False) + end for row in rows)
-
-
-def table(rows, delimiter=","):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], delimiter=delimiter)
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,9 @@
 """What formats list: options without a meaning are refused."""
 
-import pytest
-
 from tests.datamodules.conversions import run
-from tests.datamodules.tars import png
+from tests.datamodules.published_formats.captioned_images import source
 
-
-@pytest.fixture
-def source(tmp_path):
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for i in range(3):
-        (folder / f"{i}.png").write_bytes(png(i))
-    return folder
+__all__ = ["source"]
 
 
 def test_options_without_a_meaning_are_refused(source, capsys):

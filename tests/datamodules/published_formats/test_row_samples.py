@@ -6,20 +6,9 @@ import pytest
 
 from models.document import Draw, See, Text
 from tests.datamodules.conversions import documents, run
-from tests.datamodules.tars import png
+from tests.datamodules.published_formats.arrow_tables import image, parquet
 
 arrow = pytest.importorskip("pyarrow")
-
-
-def image(value):
-    return {"bytes": png(value), "path": None}
-
-
-def parquet(path, rows, **options):
-    import pyarrow.parquet
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(arrow.Table.from_pylist(rows), path, **options)
 
 
 TURNS = [{"from": "human", "value": "<image>\nwhat ?"}, {"from": "gpt", "value": "a circle"}]

@@ -1,41 +1,15 @@
 """Rows of lists: JSON by lines or ids, CSV; what cannot be read is named by its line."""
 
-import csv
-import io
 import json
 import shutil
 
 import pytest
 
-from models.document import See
-from tests.datamodules.conversions import captions, documents, run, skipped
-from tests.datamodules.tars import png
+from tests.datamodules.conversions import captions, run, skipped
+from tests.datamodules.published_formats.captioned_images import ROWS, WORDS, lines, source, table
+from tests.datamodules.published_formats.dialogues import ONE, converted, images, seen
 
-
-def talk(*turns):
-    return [{"from": who, "value": said} for who, said in turns]
-
-
-ONE = talk(("human", "<image>\nwhat ?"), ("gpt", "a circle"))
-
-
-@pytest.fixture
-def images(tmp_path):
-    (tmp_path / "images").mkdir()
-    for i in range(4):
-        (tmp_path / f"images/{i}.jpg").write_bytes(png(i + 1))
-    return tmp_path / "images"
-
-
-def converted(images, rows, name="rows.json", text=None):
-    (images.parent / name).write_bytes((json.dumps(rows) if text is None else text).encode())
-    code = run("llava", images.parent / name, "--images", images, "--out", images.parent / "out")
-    return code, documents(images.parent / "out", "conversation")
-
-
-def seen(document):
-    """The brightness of each seen image: which one it is."""
-    return [int(part.image.max()) for part in document if isinstance(part, See)]
+__all__ = ["images", "source"]
 
 
 def test_rows_by_their_ids_and_by_their_splits_are_read(images):
@@ -71,33 +45,6 @@ def test_rows_of_another_split_are_left_out(images):
     code, found = converted(images, rows)
     assert code == 0 and [seen(document) for document in found] == [[1]]
     assert skipped(images.parent / "out") == {"the split test is left out (--split test takes it)": 1}
-
-
-ROWS = [{"file_name": f"{i}.png", "text": f"a red circle {i}"} for i in range(3)]
-
-
-WORDS = [row["text"] for row in ROWS]
-
-
-@pytest.fixture
-def source(tmp_path):
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for i in range(3):
-        (folder / f"{i}.png").write_bytes(png(i))
-    return folder
-
-
-def lines(rows, end="\n"):
-    return "".join(json.dumps(row, ensure_ascii=False) + end for row in rows)
-
-
-def table(rows, delimiter=","):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], delimiter=delimiter)
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 COCO = {

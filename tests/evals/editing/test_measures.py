@@ -44,13 +44,13 @@ def test_measures_are_their_definitions(networks: Path, measures: Measures) -> N
         features = clip.get_image_features(pixels).pooler_output[0]
         return features / features.norm()
 
-    def told(text: str) -> torch.Tensor:
+    def text_direction(text: str) -> torch.Tensor:
         features = clip.get_text_features(**words(text, return_tensors="pt")).pooler_output[0]
         return features / features.norm()
 
     assert scores["clip_i"] == pytest.approx(cosine(seen(picture(0)), seen(picture(2))), abs=1e-5)
-    assert scores["clip_t"] == pytest.approx(cosine(seen(picture(0)), told("red cow")), abs=1e-5)
-    step, said = seen(picture(0)) - seen(picture(1)), told("red cow") - told("cat")
+    assert scores["clip_t"] == pytest.approx(cosine(seen(picture(0)), text_direction("red cow")), abs=1e-5)
+    step, said = seen(picture(0)) - seen(picture(1)), text_direction("red cow") - text_direction("cat")
     assert scores["clip_dir"] == pytest.approx(cosine(step, said), abs=1e-4)
     dino = ViTModel.from_pretrained(networks / "dino", add_pooling_layer=False).eval()
     first, second = (dino(preprocess(picture(i))[None]).last_hidden_state[0, 0] for i in (0, 2))

@@ -39,10 +39,10 @@ def test_a_causal_model_as_it_computes_itself(base: Path) -> None:
     processor = AutoProcessor.from_pretrained(base / "llava")
     inputs = processor(images=noise(), text=f"USER: <image>\n{ASKED} ASSISTANT:", return_tensors="pt")
     assert (inputs["input_ids"] == network.config.image_token_id).sum() == 16
-    told = network(**inputs).logits[0, -1].softmax(-1)
+    printed = network(**inputs).logits[0, -1].softmax(-1)
     yes = processor.tokenizer.convert_tokens_to_ids("Yes")
-    assert scorer.score(noise(), "a red cow") == pytest.approx(float(told[yes]), rel=1e-4, abs=0)
-    others = {scorer.score(noise(1), "a red cow"), scorer.score(noise(), "two cat"), float(told[yes])}
+    assert scorer.score(noise(), "a red cow") == pytest.approx(float(printed[yes]), rel=1e-4, abs=0)
+    others = {scorer.score(noise(1), "a red cow"), scorer.score(noise(), "two cat"), float(printed[yes])}
     assert len(others) == 3  # image and text both count
     assert re.fullmatch(r"llava \([0-9a-f]{12}\)", scorer.name)
 
@@ -54,9 +54,9 @@ def test_an_encoder_decoder_as_it_computes_itself(base: Path) -> None:
     processor = AutoProcessor.from_pretrained(base / "blip2")
     inputs = processor(images=noise(), text=ASKED, return_tensors="pt")
     start = torch.tensor([[network.config.text_config.decoder_start_token_id]])
-    told = network(**inputs, decoder_input_ids=start).logits[0, 0].softmax(-1)
+    printed = network(**inputs, decoder_input_ids=start).logits[0, 0].softmax(-1)
     yes = processor.tokenizer.convert_tokens_to_ids("Yes")
-    assert scorer.score(noise(), "a red cow") == pytest.approx(float(told[yes]), rel=1e-4, abs=0)
+    assert scorer.score(noise(), "a red cow") == pytest.approx(float(printed[yes]), rel=1e-4, abs=0)
     assert scorer.score(noise(1), "a red cow") != scorer.score(noise(), "a red cow")
 
 
@@ -65,8 +65,8 @@ def test_both_spellings_of_yes_count(tmp_path: Path) -> None:
     scorer = VlmScorer(str(save_llava(tmp_path / "llava", yes=("Yes", "ĠYes"))))
     network, processor = scorer.network, scorer.processor
     inputs = processor(images=noise(), text=f"USER: <image>\n{ASKED} ASSISTANT:", return_tensors="pt")
-    told = network(**inputs).logits[0, -1].softmax(-1)
-    both = sum(float(told[processor.tokenizer.convert_tokens_to_ids(word)]) for word in ("Yes", "ĠYes"))
+    printed = network(**inputs).logits[0, -1].softmax(-1)
+    both = sum(float(printed[processor.tokenizer.convert_tokens_to_ids(word)]) for word in ("Yes", "ĠYes"))
     assert scorer.score(noise(), "a red cow") == pytest.approx(both, rel=1e-4, abs=0)
 
 

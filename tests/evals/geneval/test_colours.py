@@ -50,8 +50,10 @@ def test_the_nearest_of_the_mean_wordings(folder: Path) -> None:
                 f"a photo of a {colour}-colored cow",
                 f"a photo of a {colour} object",
             ]
-            told = [network.get_text_features(**words(s, return_tensors="pt")).pooler_output[0] for s in said]
-            mean = sum(t / t.norm() for t in told) / 3
+            printed = [
+                network.get_text_features(**words(s, return_tensors="pt")).pooler_output[0] for s in said
+            ]
+            mean = sum(t / t.norm() for t in printed) / 3
             directions.append(mean / mean.norm())
         wanted = []
         for one in objects:

@@ -1,4 +1,4 @@
-"""The report: one page that holds everything, whatever it is told."""
+"""The report: one page that holds everything, whatever it is given."""
 
 import json
 import re

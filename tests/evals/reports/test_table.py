@@ -40,9 +40,9 @@ def error_of(capsys: pytest.CaptureFixture, *arguments: str) -> str:
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         table.main(list(arguments))
-    told = capsys.readouterr()
-    assert stop.value.code == 2 and len(told.err.strip().splitlines()) == 1 and not told.out
-    return told.err
+    output = capsys.readouterr()
+    assert stop.value.code == 2 and len(output.err.strip().splitlines()) == 1 and not output.out
+    return output.err
 
 
 def test_published_overall_is_the_mean_of_its_categories() -> None:
@@ -65,7 +65,7 @@ def test_genai_bench_is_not_genevals_overall_under_another_name() -> None:
 
 @pytest.mark.parametrize("format", ["markdown", "html", "latex"])
 def test_ours_stands_beside_the_papers_with_a_footnote(format: str, capsys: pytest.CaptureFixture) -> None:
-    told = printed(capsys, write("mine/report.json", PLAYGROUND), "--format", format)
+    shown = printed(capsys, write("mine/report.json", PLAYGROUND), "--format", format)
     for text in (
         "ILLUME 7B",
         "ILLUME+ 3B",
@@ -75,8 +75,8 @@ def test_ours_stands_beside_the_papers_with_a_footnote(format: str, capsys: pyte
         "0.64",
         "cannot be compared with",
     ):
-        assert text in told
-    assert "playground VQA" not in told
+        assert text in shown
+    assert "playground VQA" not in shown
 
 
 def test_markdown_has_as_many_cells_in_every_line(capsys: pytest.CaptureFixture) -> None:
@@ -96,9 +96,11 @@ def test_the_page_stands_alone_and_fits_a_phone(capsys: pytest.CaptureFixture) -
 
 
 def test_decimals_are_those_of_the_papers(capsys: pytest.CaptureFixture) -> None:
-    assert "playground VQA" not in (told := printed(capsys, "--section", "understanding"))
-    assert "| 1338.0 |" in told and "| 669 |" in told and "| 18.2 |" in told and "printed as 0.5745" in told
-    assert "| 0.834 |" in (told := printed(capsys, "--section", "editing")) and "| 0.838 |" in told
+    assert "playground VQA" not in (shown := printed(capsys, "--section", "understanding"))
+    assert (
+        "| 1338.0 |" in shown and "| 669 |" in shown and "| 18.2 |" in shown and "printed as 0.5745" in shown
+    )
+    assert "| 0.834 |" in (shown := printed(capsys, "--section", "editing")) and "| 0.838 |" in shown
 
 
 @pytest.mark.parametrize(
@@ -140,12 +142,12 @@ LMMS = {
 def test_what_lmms_eval_found_stands_under_understanding_as_papers_print_it(
     capsys: pytest.CaptureFixture,
 ) -> None:
-    told = printed(capsys, write("mine/2026_results.json", lmms(LMMS)), "--section", "understanding")
-    (line,) = [line for line in told.splitlines() if "(ours)" in line]
+    shown = printed(capsys, write("mine/2026_results.json", lmms(LMMS)), "--section", "understanding")
+    (line,) = [line for line in shown.splitlines() if "(ours)" in line]
     cells = [cell.strip() for cell in line.split("|")[1:-1]]
     assert cells[0].startswith("mine (ours)")
     assert cells[1:] == ["87.5", "75.2", "", "1234.5", "", "", "70.0", "", "", "", "", "669"]
-    assert "by lmms-eval (pope's pope_f1_score, mmbench_en_dev's gpt_eval_score, mme's" in told
+    assert "by lmms-eval (pope's pope_f1_score, mmbench_en_dev's gpt_eval_score, mme's" in shown
 
 
 @pytest.mark.parametrize(
@@ -180,17 +182,17 @@ def test_a_column_is_of_one_benchmark_in_one_version(other: dict, capsys: pytest
 def test_reports_of_one_model_share_a_row(capsys: pytest.CaptureFixture) -> None:
     fid = {"fid": 12.5, "suite": "mjhq", "version": "1", "features": "inception", "samples": 30000}
     paths = [write("geneval.json", GENEVAL | {"model": "ab"}), write("fid.json", fid | {"model": "ab"})]
-    told = printed(capsys, *paths)
-    (line,) = [line for line in told.splitlines() if "(ours)" in line]
+    shown = printed(capsys, *paths)
+    (line,) = [line for line in shown.splitlines() if "(ours)" in line]
     assert line.startswith("| geneval (ours)") and "| 12.50 |" in line and "| 0.61 |" in line
-    assert "on 30000 images of MJHQ-30K's 30,000" in told
+    assert "on 30000 images of MJHQ-30K's 30,000" in shown
     write("fid.json", fid | {"model": "cd"})
     assert printed(capsys, *paths).count("(ours)") == 2
 
 
 def test_only_mjhqs_fid_stands_in_its_column(capsys: pytest.CaptureFixture) -> None:
-    told = printed(capsys, write("a.json", PLAYGROUND | {"fid": 321.5}))
-    assert "321" not in told and "to other images than MJHQ-30K's" in told
+    shown = printed(capsys, write("a.json", PLAYGROUND | {"fid": 321.5}))
+    assert "321" not in shown and "to other images than MJHQ-30K's" in shown
 
 
 @pytest.mark.parametrize(
@@ -203,8 +205,8 @@ def test_only_mjhqs_fid_stands_in_its_column(capsys: pytest.CaptureFixture) -> N
 def test_genevals_own_prompts_have_a_footnote_that_names_the_detector(
     detector: str, says: list[str], not_says: str, capsys: pytest.CaptureFixture
 ) -> None:
-    told = printed(capsys, write("r.json", GENEVAL | {"detector": detector, "seed": None}))
-    assert all(text in told for text in says) and not_says not in told
+    shown = printed(capsys, write("r.json", GENEVAL | {"detector": detector, "seed": None}))
+    assert all(text in shown for text in says) and not_says not in shown
 
 
 @pytest.mark.parametrize(
@@ -214,6 +216,6 @@ def test_genai_bench_on_the_playground_is_told_from_its_own_prompts(
     vlm: str, plays: bool, capsys: pytest.CaptureFixture
 ) -> None:
     report = {"genai/basic": 0.7, "genai/advanced": 0.6, "suite": "genai_bench", "version": "1", "vlm": vlm}
-    told = printed(capsys, write("r.json", report))
-    assert ("cannot be compared with theirs" in told) == plays
-    assert ("--suite genai_bench`: vlm clip-flant5-xxl (0123)" in told) != plays
+    shown = printed(capsys, write("r.json", report))
+    assert ("cannot be compared with theirs" in shown) == plays
+    assert ("--suite genai_bench`: vlm clip-flant5-xxl (0123)" in shown) != plays

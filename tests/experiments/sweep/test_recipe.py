@@ -1,4 +1,4 @@
-"""What is no sweep is told in one line, before anything is trained."""
+"""What is no sweep is reported in one line, before anything is trained."""
 
 import json
 

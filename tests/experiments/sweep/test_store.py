@@ -108,7 +108,7 @@ def test_a_store_that_cannot_be_had_is_one_line(world, capsys, storage, line):
 
 
 def test_a_folder_with_the_runs_of_another_store_is_left_alone(world, capsys):
-    """Else a new trial 0 would be told what the old one logged."""
+    """Else a new trial 0 would be given what the old one logged."""
     (world / "small.yaml").write_text(SWEEP.replace("trials: 12", "trials: 1"))
     sweep.main(COMMAND)
     line = error_of(capsys, "--storage", "journal.log")

@@ -1,4 +1,4 @@
-"""A diffusers folder is read whole or told what it lacks: shards, keys, pickles, hub."""
+"""A diffusers folder is read whole, or what it lacks is reported: shards, keys, pickles, hub."""
 
 import fnmatch
 import json

@@ -21,7 +21,7 @@ def test_operations_are_those_of_the_formula():
     assert alone.forward == pytest.approx(trunk, rel=0.01)
     assert alone.backward == pytest.approx(
         2 * trunk + 0.5 * attention, rel=0.02
-    )  # whose scores are made again
+    )  # whose scores are recomputed
     assert used.forward > trunk + adapter and all(
         not p.requires_grad for part in frozen for p in part.parameters()
     )

@@ -1,4 +1,4 @@
-"""Options of a plan, and what is wrong with them, told in one line."""
+"""Options of a plan, and what is wrong with them, reported in one line."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def test_plan_options_are_taken_out_of_a_command_line():
 
 
 @pytest.mark.parametrize(
-    ("argv", "told"),
+    ("argv", "printed"),
     [
         (["--plan", "--plan_device", "h1000"], "--plan_device 'h1000' is not known; there is h100, a100"),
         (["--plan", "--plan_device"], "--plan_device '' is not known"),
@@ -31,8 +31,8 @@ def test_plan_options_are_taken_out_of_a_command_line():
         (["--plan=yes"], "--plan takes no value"),
     ],
 )
-def test_wrong_options_are_one_line(argv, told, capsys):
-    assert told in error_of(capsys, "--config", "stage2.yaml", *argv)
+def test_wrong_options_are_one_line(argv, printed, capsys):
+    assert printed in error_of(capsys, "--config", "stage2.yaml", *argv)
 
 
 def test_a_plan_of_no_training_or_no_known_stage_is_one_line(tmp_path, monkeypatch, capsys):

@@ -5,28 +5,18 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image
 
+from tests.worlds.playground.rendered_scenes import KINDS, blurred, images, noisy, scenes, share_right
 from worlds.playground.judge import UNKNOWN, read, same_scene, satisfies
 from worlds.playground.prompts import PromptSpec, spec_of
 from worlds.playground.render import render
-from worlds.playground.sampler import sample_scene
-from worlds.playground.scene import CATEGORIES, COLOURS, SHAPES, Scene, SceneObject
+from worlds.playground.scene import COLOURS, SHAPES, Scene, SceneObject
 
-KINDS = (*CATEGORIES, "mixed")
+__all__ = ["scenes", "images"]
+
 RED_CIRCLE = SceneObject("circle", "red", 8.0, 24.0, 6.5)
 BLUE_STAR = SceneObject("star", "blue", 40.0, 24.0, 6.5)
-
-
-@pytest.fixture(scope="module")
-def scenes() -> list[Scene]:
-    rng = np.random.default_rng(3)
-    return [sample_scene(rng, KINDS[i % len(KINDS)], held_out=None) for i in range(420)]
-
-
-@pytest.fixture(scope="module")
-def images(scenes: list[Scene]) -> np.ndarray:
-    return np.stack([render(scene) for scene in scenes])
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +24,11 @@ def specs(scenes: list[Scene]) -> list[PromptSpec]:
     return [spec_of(scene, KINDS[i % len(KINDS)], colours=True) for i, scene in enumerate(scenes)]
 
 
-def blurred(images: np.ndarray, sigma: float) -> np.ndarray:
-    return np.stack([np.asarray(Image.fromarray(i).filter(ImageFilter.GaussianBlur(sigma))) for i in images])
-
-
-def noisy(images: np.ndarray, deviation: float) -> np.ndarray:
-    noise = np.random.default_rng(4).normal(0, deviation, images.shape)
-    return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
-
-
 def compressed(images: np.ndarray, quality: int) -> np.ndarray:
     files = [io.BytesIO() for _ in images]
     for image, file in zip(images, files, strict=True):
         Image.fromarray(image).save(file, "JPEG", quality=quality)
     return np.stack([np.asarray(Image.open(file)) for file in files])
-
-
-def share_right(images: np.ndarray, scenes: list[Scene], tolerance: float) -> float:
-    return float(np.mean([same_scene(r, s, tolerance) for r, s in zip(read(images), scenes, strict=True)]))
 
 
 def drawn(*objects: SceneObject) -> np.ndarray:

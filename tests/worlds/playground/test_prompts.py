@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from tests.worlds.playground.wording import read_prompt
 from worlds.playground.captions import caption, dense_caption
 from worlds.playground.combinations import all_combinations, held_out_combinations
 from worlds.playground.edits import sample_edit
@@ -21,26 +22,8 @@ from worlds.playground.prompts import (
 )
 from worlds.playground.questions import questions
 from worlds.playground.sampler import sample_scene
-from worlds.playground.scene import CATEGORIES, COLOURS, SHAPES
+from worlds.playground.scene import CATEGORIES
 from worlds.playground.stories import sample_story
-
-NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4}
-SIDES = {
-    "left": "left of",
-    "right": "right of",
-    "over": "above",
-    "above": "above",
-    "under": "below",
-    "below": "below",
-}
-
-
-def _read_prompt(text: str) -> tuple[list[tuple[int, str | None, str]], str | None]:
-    """An independent reading of a prompt: its counted nouns in order, and its relation."""
-    colours, shapes = "|".join(COLOURS), "|".join(SHAPES)
-    nouns = re.findall(rf"\b({'|'.join(NUMBERS)}) (?:({colours}) )?({shapes})(?:e?s)?\b", text)
-    side = next((SIDES[word] for word in text.split() if word in SIDES), None)
-    return [(NUMBERS[number], colour or None, shape) for number, colour, shape in nouns], side
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -49,7 +32,7 @@ def test_text_demands_what_the_spec_does(category: str) -> None:
     opposite = {"left of": "right of", "above": "below"}
     for key in all_combinations(category)[::3]:
         spec = spec_of_combination(key)
-        nouns, side = _read_prompt(prompt_text(spec, rng))
+        nouns, side = read_prompt(prompt_text(spec, rng))
         assert Counter(nouns) == Counter(spec.objects)
         if spec.relation:
             assert side == (spec.relation if tuple(nouns) == spec.objects else opposite[spec.relation])
@@ -83,7 +66,7 @@ def test_evaluation_prompts_use_all_held_out_combinations_and_sides_evenly() -> 
     uses = Counter(prompt.spec for prompt in prompts)
     assert len(uses) == len(held_out_combinations("position"))
     assert max(uses.values()) - min(uses.values()) <= 1
-    assert len({_read_prompt(prompt.text)[1] for prompt in prompts}) == 4
+    assert len({read_prompt(prompt.text)[1] for prompt in prompts}) == 4
 
 
 def test_prompts_use_few_lower_case_words() -> None:
@@ -100,7 +83,7 @@ def test_prompts_use_few_lower_case_words() -> None:
 
 
 def demands(spec):
-    """What a spec asks for, in one form: told from either side, a relation is the same."""
+    """What a spec asks for, in one form: stated from either side, a relation is the same."""
     objects = sorted(spec.objects, key=str) if spec.relation is None else list(spec.objects)
     return objects, spec.relation
 

@@ -4,20 +4,13 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
+from tests.worlds.playground.wording import SIDES
 from worlds.playground.combinations import is_held_out
 from worlds.playground.questions import ANSWERS, KINDS, Question, evaluation_questions, questions
 from worlds.playground.sampler import sample_scene
 from worlds.playground.scene import COLOURS, SHAPES, Scene, SceneObject, relation
 
 NUMBERS = ("zero", "one", "two", "three", "four")
-SIDES = {
-    "left": "left of",
-    "right": "right of",
-    "over": "above",
-    "above": "above",
-    "under": "below",
-    "below": "below",
-}
 
 
 def _asked(count: int, seed: int = 0) -> list[tuple[Scene, Question]]:

@@ -82,7 +82,7 @@ def test_another_seed_does_not_overwrite(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "printed"),
     [
         (["--only", "paris"], "no such shard set; there are pairs"),
         (["--scale", "0"], "--scale 0: must be above 0"),
@@ -91,12 +91,12 @@ def test_another_seed_does_not_overwrite(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_arguments_are_one_line(
-    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--out", str(tmp_path / "data"), *arguments])
     error = capsys.readouterr().err.strip()
-    assert exit_.value.code == 2 and told in error and "\n" not in error
+    assert exit_.value.code == 2 and printed in error and "\n" not in error
     assert not (tmp_path / "data").exists()
 
 
